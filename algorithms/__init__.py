@@ -1,0 +1,107 @@
+"""How to train: the registry of algorithms, the contract they keep, models and data.
+
+A third party adds an algorithm by an entry point in the group ``trainfit.algorithms``, or on the
+command line by ``--algorithm package.module:Class``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from .base import Algorithm, AlgorithmOptions, StaticTensor, parse_options
+from .errors import ConfigurationError, unknown_name
+from .models import Mlp, get_model
+from .phases import Category, phase, tag
+from .plan import MemoryPlan
+
+BUILTIN = {
+    "backprop": "algorithms.backprop:Backprop",
+    "forward_forward": "algorithms.forward_forward:ForwardForward",
+    "tinyfoa": "algorithms.tinyfoa:TinyFoA",
+}
+"""Registered name to ``module:class``; imported only when asked for."""
+
+GROUP = "trainfit.algorithms"
+"""Entry-point group through which other distributions register algorithms."""
+
+
+def algorithm_names() -> list[str]:
+    """Names of all registered algorithms, ours first."""
+    others = sorted(point.name for point in entry_points(group=GROUP) if point.name not in BUILTIN)
+    return [*BUILTIN, *others]
+
+
+def load_algorithm(target: str) -> type[Algorithm[Any]]:
+    """Import an algorithm class from ``package.module:Class``.
+
+    Raises:
+        ConfigurationError: It cannot be imported or is not an algorithm.
+    """
+    module_name, _, class_name = target.partition(":")
+    try:
+        found = getattr(import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"cannot load algorithm {target!r}: {error}; expected package.module:Class"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Algorithm)):
+        raise ConfigurationError(f"{target!r} is not a subclass of algorithms.base.Algorithm")
+    missing = [a for a in ("name", "summary", "paper", "options_type") if not hasattr(found, a)]
+    if missing or found.__abstractmethods__:
+        lacking = sorted({*missing, *found.__abstractmethods__})
+        raise ConfigurationError(f"algorithm {target!r} lacks {', '.join(lacking)}")
+    return found
+
+
+def get_algorithm(name: str) -> type[Algorithm[Any]]:
+    """The algorithm class registered under ``name``, or named as ``package.module:Class``.
+
+    Raises:
+        ConfigurationError: Unknown name (with the nearest right ones) or a broken plug-in.
+    """
+    if name in BUILTIN:
+        return load_algorithm(BUILTIN[name])
+    if ":" in name:
+        return load_algorithm(name)
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            return load_algorithm(point.value)
+    raise unknown_name("algorithm", name, algorithm_names())
+
+
+def build_algorithm(
+    name: str, model: str, options: dict[str, Any] | None = None, *, seed: int = 0
+) -> Algorithm[Any]:
+    """Make an algorithm ready to train a freshly initialised model.
+
+    Args:
+        name: A registered name or ``package.module:Class``.
+        model: A model name such as ``mlp-64-128-128-10``.
+        options: The algorithm's options by name; see ``trainfit algorithms``.
+        seed: Seed of weights, fixed heads and negative samples.
+
+    Raises:
+        ConfigurationError: Unknown names or options, or sizes that do not fit together.
+    """
+    cls = get_algorithm(name)
+    return cls(get_model(model), parse_options(cls, options or {}), seed=seed)
+
+
+__all__ = [
+    "Algorithm",
+    "AlgorithmOptions",
+    "Category",
+    "ConfigurationError",
+    "MemoryPlan",
+    "Mlp",
+    "StaticTensor",
+    "algorithm_names",
+    "build_algorithm",
+    "get_algorithm",
+    "get_model",
+    "load_algorithm",
+    "phase",
+    "tag",
+]

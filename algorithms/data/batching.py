@@ -1,0 +1,88 @@
+"""From a data set to batches, and whether model, data set and batch size fit together.
+
+Shape suffixes: S samples, B batch, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from ..errors import ConfigurationError
+from .base import Dataset
+
+
+def batches(
+    x_SF: torch.Tensor, y_S: torch.Tensor, batch_size: int, generator: torch.Generator
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """One epoch of shuffled batches, ``x_BF`` and ``y_B``, each contiguous and all of one size.
+
+    The order is drawn when this is called, not when the first batch is taken. The last,
+    incomplete batch is dropped: a step on fewer samples would need other memory.
+
+    Args:
+        x_SF: Samples.
+        y_S: Their classes.
+        batch_size: Samples per batch.
+        generator: Where the order is drawn from; the same state gives the same batches.
+
+    Raises:
+        ConfigurationError: The batch size is below 1 or above the number of samples.
+    """
+    if batch_size < 1:
+        raise ConfigurationError(f"batch size must be at least 1, is {batch_size:,}")
+    if batch_size > len(x_SF):
+        raise ConfigurationError(
+            f"batch size {batch_size:,} is larger than the {len(x_SF):,} samples; "
+            f"use at most {len(x_SF)}"
+        )
+    order_S = torch.randperm(len(x_SF), generator=generator, device=generator.device)
+    return _gather(x_SF, y_S, order_S.to(x_SF.device), batch_size)
+
+
+def _gather(
+    x_SF: torch.Tensor, y_S: torch.Tensor, order_S: torch.Tensor, batch_size: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for start in range(0, len(order_S) - batch_size + 1, batch_size):
+        chosen_B = order_S[start : start + batch_size]
+        yield x_SF[chosen_B], y_S[chosen_B]
+
+
+def check_fits(
+    dataset: Dataset, model_inputs: int, model_classes: int, batch_size: int, model_name: str
+) -> None:
+    """Make sure that a model can be trained on a data set in batches of this size.
+
+    Raises:
+        ConfigurationError: Sizes differ; the message says both and names a model that would fit.
+    """
+    problems = []
+    if model_inputs != dataset.features:
+        problems.append(
+            f"takes {model_inputs} inputs but dataset {dataset.name!r} has "
+            f"{dataset.features} features"
+        )
+    if model_classes != dataset.classes:
+        problems.append(
+            f"has {model_classes} classes but dataset {dataset.name!r} has {dataset.classes}"
+        )
+    if problems:
+        fitting = _fitting_model(dataset, model_inputs, model_classes, model_name)
+        raise ConfigurationError(
+            f"model {model_name!r} {' and '.join(problems)}; use for instance {fitting}"
+        )
+    samples = len(dataset.train_x)
+    if not 1 <= batch_size <= samples:
+        raise ConfigurationError(
+            f"batch size {batch_size:,} does not fit dataset {dataset.name!r} with its {samples:,} "
+            f"training samples; use 1 to {samples}"
+        )
+
+
+def _fitting_model(dataset: Dataset, inputs: int, classes: int, name: str) -> str:
+    """The same model with its ends exchanged; a plain one where its name does not show them."""
+    first, *middle = name.split("-")
+    if len(middle) >= 2 and middle[0] == str(inputs) and middle[-1] == str(classes):
+        return "-".join([first, str(dataset.features), *middle[1:-1], str(dataset.classes)])
+    return f"mlp-{dataset.features}-128-{dataset.classes}"

@@ -1,0 +1,116 @@
+"""Synthetic data of any shape: ``synthetic-FEATURES-CLASSES``, one Gaussian blob per class.
+
+It exists to measure memory and latency on shapes for which no data is at hand, and to see a loss
+fall. Blobs are apart by construction, so an accuracy reached on them says nothing about real data.
+
+Shape suffixes: S samples, C classes, F features.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import torch
+
+from ..errors import ConfigurationError
+from .base import Dataset, DatasetInfo
+
+FAMILY = "synthetic"
+FORM = "synthetic-FEATURES-CLASSES"
+TRAIN_SAMPLES = 2_000
+TEST_SAMPLES = 500
+MAX_FEATURES = 200_000
+"""About 2 GB in all; more than the 150,528 of a colour image of 224x224."""
+_SEED = 0
+_RESOLUTION = 2.0**-20  # centres may fall together where 2,000 of them share one feature
+_NAME = re.compile(r"synthetic-([1-9][0-9]{0,11})-([1-9][0-9]{0,11})")
+
+INFO = DatasetInfo(
+    name=FORM,
+    summary="generated Gaussian blobs squashed into [0, 1], for instance synthetic-784-10",
+    features=None,
+    classes=None,
+    train_samples=TRAIN_SAMPLES,
+    test_samples=TEST_SAMPLES,
+    needs_data_root=False,
+    source="generated from a fixed seed",
+    licence="none needed",
+)
+
+
+def parse(name: str) -> tuple[int, int]:
+    """Features and classes from a name such as ``synthetic-784-10``.
+
+    Raises:
+        ConfigurationError: The name is not of that form, or the sizes cannot be generated.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ConfigurationError(
+            f"dataset {name!r} is not of the form {FORM} with whole numbers from 1 up; "
+            "for instance synthetic-784-10"
+        )
+    features, classes = int(match[1]), int(match[2])
+    if features > MAX_FEATURES:
+        raise ConfigurationError(
+            f"dataset {name!r}: {features:,} features are too many to generate; "
+            f"at most {MAX_FEATURES:,}"
+        )
+    if not 2 <= classes <= TRAIN_SAMPLES:
+        raise ConfigurationError(
+            f"dataset {name!r}: {classes:,} classes; needs 2 to {TRAIN_SAMPLES:,}, "
+            "one training sample each at least"
+        )
+    return features, classes
+
+
+def load(name: str) -> Dataset:
+    """Generate a data set, the same bits every time.
+
+    NumPy's generator and a squashing function of plain arithmetic are used because torch's normal
+    numbers and sigmoid depend, in the last bit, on the vector instructions of the processor.
+
+    Raises:
+        ConfigurationError: See `parse`.
+    """
+    features, classes = parse(name)
+    rng = np.random.Generator(np.random.PCG64([_SEED, features, classes]))
+    centres_CF = rng.standard_normal((classes, features), dtype=np.float32)
+    spread = _spread(centres_CF)
+    train_x, train_y = _draw(rng, centres_CF, spread, TRAIN_SAMPLES)
+    test_x, test_y = _draw(rng, centres_CF, spread, TEST_SAMPLES)
+    return Dataset(name, train_x, train_y, test_x, test_y, classes)
+
+
+def _spread(centres_CF: np.ndarray) -> float:
+    """Standard deviation of a blob: 1, or less where centres lie closer than twelve of them.
+
+    A power of two, so that the order in which a sum is taken cannot change a bit of the data.
+    Distances over the first 64 features are enough: all features can only lie further apart.
+    """
+    nearest = math.inf
+    points = centres_CF[:, :64].astype(np.float64)
+    for label in range(len(points) - 1):
+        squares = ((points[label + 1 :] - points[label]) ** 2).sum(axis=1)
+        nearest = min(nearest, math.sqrt(float(squares.min())))
+    nearest = max(nearest, _RESOLUTION)
+    return min(1.0, 2.0 ** (math.frexp(nearest / 12.0)[1] - 1))
+
+
+def _draw(
+    rng: np.random.Generator, centres_CF: np.ndarray, spread: float, samples: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Samples in [0, 1] and their classes, all classes equally often, in random order."""
+    classes, features = centres_CF.shape
+    y_S = rng.permutation(np.arange(samples, dtype=np.int64) % classes)
+    x_SF = rng.standard_normal((samples, features), dtype=np.float32)
+    x_SF *= np.float32(spread)
+    for sample, label in enumerate(y_S):
+        x_SF[sample] += centres_CF[label]
+    # z / (1 + |z|) maps all numbers into (-1, 1); then into [0, 1].
+    x_SF /= 1.0 + np.abs(x_SF)
+    x_SF *= np.float32(0.5)
+    x_SF += np.float32(0.5)
+    return torch.from_numpy(x_SF), torch.from_numpy(y_S)

@@ -1,0 +1,86 @@
+"""Fully connected nets: ``mlp-INPUTS-HIDDEN-...-CLASSES``, where ``2000x4`` repeats a width.
+
+Shape suffixes: I inputs of a layer, O its outputs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Self
+
+import torch
+
+from ..errors import ConfigurationError
+
+_PART = re.compile(r"([1-9][0-9]{0,6})(?:x([1-9][0-9]{0,2}))?")
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """A fully connected net with a rectifier after every hidden layer.
+
+    Attributes:
+        name: The name it was parsed from.
+        sizes: Width of the input, of every hidden layer, and the number of classes.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    form: ClassVar[str] = "mlp-INPUTS-HIDDEN[xREPEATS]-...-CLASSES, for instance mlp-784-2000x4-10"
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Read a name such as ``mlp-64-128-128-10``.
+
+        Raises:
+            ConfigurationError: The name is not of that form.
+        """
+        sizes: list[int] = []
+        for part in name.split("-")[1:]:
+            match = _PART.fullmatch(part)
+            if match is None:
+                raise ConfigurationError(f"model {name!r}: {part!r} is not a width; {cls.form}")
+            sizes += [int(match[1])] * int(match[2] or 1)
+        if len(sizes) < 2:
+            raise ConfigurationError(f"model {name!r} needs at least inputs and classes; {cls.form}")
+        if sizes[-1] < 2:
+            raise ConfigurationError(f"model {name!r} needs at least 2 classes, has {sizes[-1]}")
+        return cls(name, tuple(sizes))
+
+    @property
+    def inputs(self) -> int:
+        """Features per sample."""
+        return self.sizes[0]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.sizes[-1]
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Widths of the hidden layers."""
+        return self.sizes[1:-1]
+
+    @property
+    def layers(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of every linear layer, the classifier last."""
+        return list(pairwise(self.sizes))
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(i * o + o for i, o in self.layers)
+
+
+def linear_init(
+    inputs: int, outputs: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``w_OI`` and ``b_O`` drawn from U(-1/sqrt(I), 1/sqrt(I)), as ``torch.nn.Linear`` does."""
+    bound = 1.0 / math.sqrt(inputs)
+    w_OI = torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator)
+    b_O = torch.empty(outputs).uniform_(-bound, bound, generator=generator)
+    return w_OI, b_O

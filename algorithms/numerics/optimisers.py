@@ -1,0 +1,173 @@
+"""Optimisers that work in place, with no temporary larger than one tile.
+
+The update rules are those of ``torch.optim.SGD`` (momentum) and ``torch.optim.Adam`` (no weight
+decay). State is allocated when a parameter is added, so it is static from the first step on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from enum import StrEnum
+
+import torch
+
+from ..phases import Category
+from ..plan import MemoryPlan
+
+_TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
+_TILE_LEAST = 128
+_TILES = 16  # a tile is at most this fraction of the parameter, so that it never owns a peak
+
+
+class OptimizerName(StrEnum):
+    """Update rules an algorithm can be asked for."""
+
+    SGD = "sgd"
+    ADAM = "adam"
+
+
+class Optimiser(ABC):
+    """Keeps state per parameter and applies gradients in place."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, dict[str, torch.Tensor]] = {}
+
+    @abstractmethod
+    def add(self, name: str, parameter: torch.Tensor) -> None:
+        """Allocate the state of a parameter; adding it again starts its state anew."""
+
+    @abstractmethod
+    def begin_step(self) -> None:
+        """Count a step; call once before the first ``apply`` of a step."""
+
+    @abstractmethod
+    def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Update a parameter, contiguous and of the gradient's shape, in place."""
+
+    def states(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """(name, tensor) of every piece of state."""
+        for parameter, state in self._states.items():
+            for kind, tensor in state.items():
+                yield f"{parameter}.{kind}", tensor
+
+    @abstractmethod
+    def plan_static(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
+        """The closed form of ``add``."""
+
+    @abstractmethod
+    def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
+        """The closed form of ``apply``."""
+
+
+class Sgd(Optimiser):
+    """m <- momentum m + g;  p <- p - lr m (no m without momentum)."""
+
+    def __init__(self, lr: float, momentum: float) -> None:
+        super().__init__()
+        self.lr = lr
+        self.momentum = momentum
+
+    def add(self, name: str, parameter: torch.Tensor) -> None:
+        """Allocate the momentum buffer, if there is momentum."""
+        if self.momentum:
+            self._states[name] = {"momentum": torch.zeros_like(parameter)}
+
+    def begin_step(self) -> None:
+        """Nothing to count."""
+
+    def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
+        """One update without any temporary."""
+        direction = gradient
+        if self.momentum:
+            direction = self._states[name]["momentum"]
+            torch.add(gradient, direction, alpha=self.momentum, out=direction)
+        parameter.add_(direction, alpha=-self.lr)
+
+    def plan_static(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
+        """One buffer of the parameter's shape, if there is momentum."""
+        if self.momentum:
+            plan.hold(f"{name}.momentum", shape, Category.OPTIMIZER_STATE)
+
+    def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
+        """No temporary."""
+
+
+class Adam(Optimiser):
+    """Adam (Kingma & Ba 2015, algorithm 1), a tile at a time."""
+
+    def __init__(self, lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        super().__init__()
+        self.lr = lr
+        self.betas = betas
+        self.epsilon = 1e-8
+        self.steps = 0
+
+    def add(self, name: str, parameter: torch.Tensor) -> None:
+        """Allocate both moments."""
+        self._states[name] = {
+            "mean": torch.zeros_like(parameter),
+            "square": torch.zeros_like(parameter),
+        }
+
+    def begin_step(self) -> None:
+        """Count for the bias correction."""
+        self.steps += 1
+
+    def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
+        """One update with one tile as workspace.
+
+        ``p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps)`` is computed with ``sqrt(c2)`` taken out of
+        the denominator, which saves a pass: ``p -= lr sqrt(c2) / c1 * m / (sqrt(v) + eps sqrt(c2))``.
+        """
+        state = self._states[name]
+        self.apply_tiled(
+            parameter.view(-1), gradient.view(-1), state["mean"].view(-1), state["square"].view(-1)
+        )
+
+    def apply_tiled(
+        self,
+        parameter: torch.Tensor,
+        gradient: torch.Tensor,
+        mean: torch.Tensor,
+        square: torch.Tensor,
+    ) -> None:
+        """The update on flat tensors, of which the moments may be part of a larger state."""
+        first, second = self.betas
+        root = (1.0 - second**self.steps) ** 0.5
+        rate = self.lr * root / (1.0 - first**self.steps)
+        size = adam_tile(parameter.numel())
+        scratch = parameter.new_empty(size)
+        for start in range(0, parameter.numel(), size):
+            part = slice(start, min(start + size, parameter.numel()))
+            g, m, v = gradient[part], mean[part], square[part]
+            tile = scratch[: part.stop - part.start]
+            m.lerp_(g, 1.0 - first)
+            torch.mul(g, g, out=tile)
+            v.lerp_(tile, 1.0 - second)
+            torch.sqrt(v, out=tile)
+            tile.add_(self.epsilon * root)
+            parameter[part].addcdiv_(m, tile, value=-rate)
+
+    def plan_static(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
+        """Two moments of the parameter's shape."""
+        plan.hold(f"{name}.mean", shape, Category.OPTIMIZER_STATE)
+        plan.hold(f"{name}.square", shape, Category.OPTIMIZER_STATE)
+
+    def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
+        """One tile, and the scalar that is added to it."""
+        tile = plan.alloc(
+            "adam tile", (adam_tile(elements),), Category.WORKSPACE, essential=False
+        )
+        plan.scalar()
+        plan.free(tile)
+
+
+def adam_tile(elements: int) -> int:
+    """Elements of the workspace with which ``elements`` parameters are updated."""
+    return min(elements, max(_TILE_LEAST, min(_TILE_MOST, -(-elements // _TILES))))
+
+
+def make_optimiser(name: OptimizerName, lr: float, momentum: float) -> Optimiser:
+    """An optimiser by name; ``momentum`` is for SGD only."""
+    return Adam(lr) if name is OptimizerName.ADAM else Sgd(lr, momentum)

@@ -1,0 +1,265 @@
+"""The closed form: an itemised list of tensors, from which peak and lower bound follow.
+
+An algorithm writes its step down once more, without computing: which tensor is born in which
+phase, what shape it has, how many bits an element takes, and when it dies. Sizes come from the
+paper's definitions and the batch size, never from a measurement. The same list gives
+
+* the **closed form**: the largest sum over all items alive at one instant, which must equal the
+  measured peak to the byte, and
+* the **lower bound**: the same over the items that the algorithm itself requires
+  (``essential``), each at its logical bit width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from .phases import Category
+
+OUTSIDE = "outside"
+"""The name of time that belongs to no phase."""
+
+
+@dataclass(eq=False)
+class Item:
+    """One tensor of the closed form.
+
+    Attributes:
+        name: What the paper or the code calls it.
+        shape: Elements per dimension.
+        bits: Bits that carry information in one element (1 for a mask or a binary weight).
+        stored_bits: Bits one element takes in memory here (8 for a bool). Rows of the last
+            dimension are padded to whole bytes, as packed bits are.
+        category: What the bytes are for.
+        essential: The algorithm requires it; otherwise only this implementation does.
+        born, died: Instants, counted in births and deaths since the step began. ``died`` is -1
+            while alive. Static items live from before the first instant to after the last.
+        phases: The sub-phases in which it lives, in order.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    bits: int
+    stored_bits: int
+    category: Category
+    essential: bool
+    born: int = 0
+    died: int = -1
+    phases: list[str] = field(default_factory=list)
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        count = 1
+        for extent in self.shape:
+            count *= extent
+        return count
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes the tensor takes in memory here."""
+        if not self.shape:
+            return -(-self.stored_bits // 8)
+        rows = self.elements // self.shape[-1] if self.shape[-1] else 0
+        return rows * -(-self.shape[-1] * self.stored_bits // 8)
+
+    @property
+    def logical_bytes(self) -> int:
+        """Bytes the tensor would take with no padding and no wasted bit."""
+        return -(-self.elements * self.bits // 8)
+
+
+def _with_prefixes(names: list[str]) -> list[str]:
+    """Open phases and the phases they refine: ``forward.positive`` counts in ``forward`` too."""
+    parts = [name.split(".") for name in names]
+    return list(dict.fromkeys(".".join(p[: i + 1]) for p in parts for i in range(len(p))))
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """Closed-form figures of one phase, in bytes of dynamic memory.
+
+    Attributes:
+        peak_bytes: Largest sum while in the phase.
+        categories: That sum by category.
+    """
+
+    peak_bytes: int
+    categories: dict[Category, int]
+
+
+class MemoryPlan:
+    """A step's tensors as they are born and die; built by an algorithm's ``memory_model``."""
+
+    def __init__(self) -> None:
+        self.static: list[Item] = []
+        self.storage: list[Item] = []
+        self.items: list[Item] = []
+        self._stack: list[str] = []
+        self._live: dict[int, Item] = {}
+        self._clock = 0
+        self._level = 0
+        self._essential_level = 0
+        self._phases: dict[str, PhasePlan] = {}
+        self._peak = 0
+        self._peak_phase = OUTSIDE
+        self._lower_bound = 0
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Everything born or freed inside belongs to this (sub-)phase and to those around it."""
+        self._stack.append(name)
+        self._note()
+        try:
+            yield
+        finally:
+            self._stack.pop()
+
+    def hold(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        category: Category,
+        *,
+        bits: int = 32,
+        stored_bits: int | None = None,
+        storage: bool = False,
+    ) -> None:
+        """Add a static tensor, resident in RAM or (``storage``) kept in flash during a step."""
+        item = Item(name, shape, bits, stored_bits or bits, category, essential=True)
+        (self.storage if storage else self.static).append(item)
+
+    def alloc(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        category: Category,
+        *,
+        bits: int = 32,
+        stored_bits: int | None = None,
+        essential: bool = True,
+    ) -> Item:
+        """A dynamic tensor is born."""
+        item = Item(name, shape, bits, stored_bits or bits, category, essential, self._clock)
+        if self._stack:
+            item.phases.append(self._stack[-1])
+        self.items.append(item)
+        self._live[id(item)] = item
+        self._clock += 1
+        self._level += item.stored_bytes
+        if essential:
+            self._essential_level += item.logical_bytes
+        self._note()
+        return item
+
+    def free(self, *items: Item) -> None:
+        """Dynamic tensors die, in the order given."""
+        for item in items:
+            if id(item) not in self._live:
+                raise ValueError(f"{item.name} is freed but not alive")
+            del self._live[id(item)]
+            item.died = self._clock
+            self._clock += 1
+            self._level -= item.stored_bytes
+            if item.essential:
+                self._essential_level -= item.logical_bytes
+
+    def hand_over(self, old: Item, new: Item) -> None:
+        """``old`` dies and ``new`` takes its place: done in place, one of the two would do.
+
+        ``new`` must not have been essential before, or the lower bound would count both.
+        """
+        if new.essential:
+            raise ValueError(f"{new.name} is essential already, it cannot take over {old.name}")
+        self.free(old)
+        new.essential = True
+        self._essential_level += new.logical_bytes
+        self._note()
+
+    def workspace(
+        self, name: str, shape: tuple[int, ...], *, bits: int = 32, stored_bits: int | None = None
+    ) -> None:
+        """A tensor that only this implementation needs, and only for an instant."""
+        self.free(
+            self.alloc(
+                name,
+                shape,
+                Category.WORKSPACE,
+                bits=bits,
+                stored_bits=stored_bits,
+                essential=False,
+            )
+        )
+
+    def scalar(self) -> None:
+        """A Python number as operand: torch makes a double of it, then a float32."""
+        double = self.alloc("number", (), Category.WORKSPACE, bits=64, essential=False)
+        single = self.alloc("number as float32", (), Category.WORKSPACE, essential=False)
+        self.free(single, double)
+
+    def _note(self) -> None:
+        """Keep the peaks of all open phases up to date after a birth or a phase border."""
+        for item in self._live.values():
+            if self._stack and (not item.phases or item.phases[-1] != self._stack[-1]):
+                item.phases.append(self._stack[-1])
+        for name in _with_prefixes(self._stack) or [OUTSIDE]:
+            known = self._phases.get(name)
+            if known is None or self._level > known.peak_bytes:
+                self._phases[name] = PhasePlan(self._level, self._by_category())
+        if self._level > self._peak:
+            self._peak = self._level
+            self._peak_phase = self._stack[-1] if self._stack else OUTSIDE
+        self._lower_bound = max(self._lower_bound, self._essential_level)
+
+    def _by_category(self) -> dict[Category, int]:
+        sums: dict[Category, int] = {}
+        for item in self._live.values():
+            sums[item.category] = sums.get(item.category, 0) + item.stored_bytes
+        return sums
+
+    @property
+    def phases(self) -> dict[str, PhasePlan]:
+        """Closed-form peak of every phase that was entered."""
+        return dict(self._phases)
+
+    @property
+    def closed_form_bytes(self) -> int:
+        """Peak dynamic bytes over all items."""
+        return self._peak
+
+    @property
+    def peak_phase(self) -> str:
+        """The innermost phase in which the closed form first reaches its peak."""
+        return self._peak_phase
+
+    @property
+    def lower_bound_bytes(self) -> int:
+        """Peak over the essential items at their logical bit width."""
+        return self._lower_bound
+
+    @property
+    def static_bytes(self) -> int:
+        """Bytes resident in RAM before, during and after the step."""
+        return sum(item.stored_bytes for item in self.static)
+
+    @property
+    def storage_bytes(self) -> int:
+        """Bytes that stay in flash during the step."""
+        return sum(item.stored_bytes for item in self.storage)
+
+    def peak_items(self) -> list[Item]:
+        """The items alive at the closed form's peak, largest first."""
+        level = peak = 0
+        at = -1
+        changes = sorted(
+            [(item.born, item.stored_bytes) for item in self.items]
+            + [(item.died, -item.stored_bytes) for item in self.items if item.died >= 0]
+        )
+        for instant, change in changes:
+            level += change
+            if level > peak:
+                peak, at = level, instant
+        alive = [i for i in self.items if i.born <= at and (i.died < 0 or i.died > at)]
+        return sorted(alive, key=lambda item: -item.stored_bytes)

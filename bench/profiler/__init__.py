@@ -1,0 +1,23 @@
+"""How much memory a training step needs, and how long it takes.
+
+``events`` and ``fold`` are pure: an event stream in, peaks per phase out. ``session`` captures
+such a stream from torch on the CPU, ``cuda`` from the caching allocator. ``step`` puts them
+together for any callable, ``memory`` and ``latency`` for an algorithm.
+"""
+
+from __future__ import annotations
+
+from .latency import measure_latency
+from .memory import measure_memory
+from .preflight import ForeignThreadError
+from .session import SessionError
+from .step import StepProfile, profile_step
+
+__all__ = [
+    "ForeignThreadError",
+    "SessionError",
+    "StepProfile",
+    "measure_latency",
+    "measure_memory",
+    "profile_step",
+]

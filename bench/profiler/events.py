@@ -1,0 +1,89 @@
+"""A stream of allocation events: what an allocator told, in time order; no torch.
+
+::
+
+    warm-up step    | begin              measured step                end |
+    A a  F a  A b   |  >forward  A c  A d  F c  <forward  >gradient ...   | F b
+
+Allocations and frees are kept in columns (a step of a large net has millions), everything else
+as marks between them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class StreamError(RuntimeError):
+    """The events contradict each other, so no peak can be had from them."""
+
+
+class MarkKind(StrEnum):
+    """What happens between two allocations."""
+
+    ENTER = "enter"
+    LEAVE = "leave"
+    TAG = "tag"
+    BEGIN = "begin"
+    END = "end"
+
+
+class Mark(NamedTuple):
+    """Something that happened before allocation event number ``position``.
+
+    Attributes:
+        position: Number of allocation events before it.
+        kind: What happened.
+        name: Phase (ENTER, LEAVE) or category (TAG).
+        pointer: Address of the block a TAG speaks of.
+        label: What the tensor is, for people (TAG).
+    """
+
+    position: int
+    kind: MarkKind
+    name: str = ""
+    pointer: int = 0
+    label: str = ""
+
+
+class Stream:
+    """Builder of an event stream; call the methods in time order."""
+
+    def __init__(self) -> None:
+        self.pointers = array("q")
+        self.sizes = array("q")  # signed: an allocation is positive, a free negative
+        self.marks: list[Mark] = []
+
+    def alloc(self, pointer: int, size: int) -> None:
+        """``size`` bytes were allocated at ``pointer``; an allocation of nothing is dropped."""
+        if size:
+            self.pointers.append(pointer)
+            self.sizes.append(size)
+
+    def free(self, pointer: int, size: int) -> None:
+        """The block at ``pointer`` was freed; ``size`` counts if nobody saw it allocated."""
+        if size:
+            self.pointers.append(pointer)
+            self.sizes.append(-size)
+
+    def enter(self, name: str) -> None:
+        """A phase begins."""
+        self.marks.append(Mark(len(self.sizes), MarkKind.ENTER, name))
+
+    def leave(self, name: str) -> None:
+        """A phase ends."""
+        self.marks.append(Mark(len(self.sizes), MarkKind.LEAVE, name))
+
+    def tag(self, pointer: int, category: str, label: str = "") -> None:
+        """The block alive at ``pointer`` is of a category; the last word counts."""
+        self.marks.append(Mark(len(self.sizes), MarkKind.TAG, category, pointer, label))
+
+    def begin(self) -> None:
+        """The measured step begins."""
+        self.marks.append(Mark(len(self.sizes), MarkKind.BEGIN))
+
+    def end(self) -> None:
+        """The measured step has ended."""
+        self.marks.append(Mark(len(self.sizes), MarkKind.END))

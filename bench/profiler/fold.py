@@ -1,0 +1,310 @@
+"""From a stream of allocation events to peaks per phase: a pure fold, no torch.
+
+* **static**: blocks alive at BEGIN that are still alive at END.
+* **dynamic**: everything else that is alive between BEGIN and END, blocks that the step found
+  and freed included. The *peak* is the largest sum of dynamic bytes at any instant.
+
+Time belongs to the innermost open phase and counts in all phases around it; ``forward.positive``
+counts in ``forward`` as well. Time in no phase is ``outside``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .events import Mark, MarkKind, Stream, StreamError
+
+OUTSIDE = "outside"
+"""The name of time that belongs to no phase."""
+
+WORKSPACE = "workspace"
+"""The category of bytes that nothing claims."""
+
+Ints = npt.NDArray[np.int64]
+
+
+class Block(NamedTuple):
+    """One allocation; ``phase`` is the innermost phase it was made in."""
+
+    size: int
+    phase: str
+    category: str
+    label: str
+
+
+@dataclass(frozen=True)
+class PhasePeak:
+    """Dynamic bytes of one phase.
+
+    Attributes:
+        peak_bytes: Largest sum while the phase was open.
+        entry_bytes: Level when it was first entered.
+        exit_bytes: Level when it was last left.
+        categories: Peak bytes by category; sums to ``peak_bytes``.
+    """
+
+    peak_bytes: int
+    entry_bytes: int
+    exit_bytes: int
+    categories: dict[str, int]
+
+
+class TimelinePoint(NamedTuple):
+    """Dynamic bytes alive right after an allocation or a free."""
+
+    phase: str
+    dynamic_bytes: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What one measured step did to memory; all figures in bytes.
+
+    Attributes:
+        peak_dynamic_bytes: Largest sum of dynamic bytes at any instant.
+        peak_phase: Innermost phase in which the peak was first reached.
+        phases: Every phase that was entered, and ``outside`` if anything was allocated there.
+        live_at_peak: Dynamic blocks alive at the peak, largest first.
+        entry_bytes: Dynamic bytes that the step found and freed (gradients kept from before).
+        left_after_step_bytes: Level after the step minus level before it.
+        allocations: Bytes of every allocation (positive) and free (negative), in order.
+        segments: (number of allocation events before it, innermost phase) of every phase border.
+    """
+
+    peak_dynamic_bytes: int
+    peak_phase: str
+    phases: dict[str, PhasePeak]
+    live_at_peak: Sequence[Block]
+    entry_bytes: int
+    left_after_step_bytes: int
+    allocations: Ints
+    segments: Sequence[tuple[int, str]]
+
+    @property
+    def categories(self) -> dict[str, int]:
+        """Bytes by category at the peak; sums to ``peak_dynamic_bytes``."""
+        return _by_category(self.live_at_peak)
+
+    @cached_property
+    def timeline(self) -> list[TimelinePoint]:
+        """The level after every allocation and free of the measured step, in order."""
+        levels = self.entry_bytes + np.cumsum(self.allocations)
+        starts = np.array([start for start, _ in self.segments])
+        places = np.searchsorted(starts, np.arange(len(levels)), side="right") - 1
+        names = [name for _, name in self.segments]
+        return [
+            TimelinePoint(names[place], int(level))
+            for place, level in zip(places, levels, strict=True)
+        ]
+
+    def same_bytes(self, other: Fold) -> bool:
+        """Whether two repeats of a step agree in every allocation, free and phase border."""
+        return (
+            self.entry_bytes == other.entry_bytes
+            and self.segments == other.segments
+            and np.array_equal(self.allocations, other.allocations)
+        )
+
+
+class _Lives:
+    """Which allocation event ends which block: frees paired with the allocations before them."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.pointers: Ints = np.frombuffer(stream.pointers, np.int64) if stream.sizes else _NONE
+        signed: Ints = np.frombuffer(stream.sizes, np.int64) if stream.sizes else _NONE
+        self.count = len(signed)
+        # Stable sort by address: the events of one address stand together, in time order.
+        self.order = np.argsort(self.pointers, kind="stable")
+        self.sorted_pointers = self.pointers[self.order]
+        allocs = signed[self.order] > 0
+        follows = np.zeros(self.count, bool)  # the event before it is of the same address
+        follows[1:] = self.sorted_pointers[1:] == self.sorted_pointers[:-1]
+        after_alloc = np.zeros(self.count, bool)
+        after_alloc[1:] = follows[1:] & allocs[:-1]
+        twice = np.flatnonzero(allocs & after_alloc)
+        if len(twice):
+            pointer = int(self.sorted_pointers[twice[0]])
+            raise StreamError(
+                f"address {pointer:#x} was allocated twice without a free between: a block was"
+                " freed where the session does not look, most likely in another thread"
+            )
+        ends = np.flatnonzero(~allocs & after_alloc)
+        self.died = np.full(self.count, self.count, np.int64)  # per event; count means never
+        self.died[self.order[ends - 1]] = self.order[ends]
+        self.born = np.full(self.count, -1, np.int64)  # per free; -1 means nobody saw its birth
+        self.born[self.order[ends]] = self.order[ends - 1]
+        self.sizes = signed.copy()
+        self.sizes[self.order[ends]] = -signed[self.order[ends - 1]]
+
+    def block_at(self, pointer: int, position: int) -> int | None:
+        """The allocation event of the block alive at an address before event ``position``."""
+        first = int(np.searchsorted(self.sorted_pointers, pointer, side="left"))
+        last = int(np.searchsorted(self.sorted_pointers, pointer, side="right"))
+        place = first + int(np.searchsorted(self.order[first:last], position, side="left")) - 1
+        if place < first:
+            return None
+        event = int(self.order[place])
+        return event if self.sizes[event] > 0 else None
+
+
+_NONE: Ints = np.zeros(0, np.int64)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A phase as the fold goes along; levels are relative to the level at BEGIN."""
+
+    entry: int
+    exit: int
+    peak: int
+    at: int
+    allocated: bool
+
+
+def with_prefixes(names: Iterable[str]) -> list[str]:
+    """``["forward.positive"]`` to ``["forward", "forward.positive"]``, each once, in order."""
+    found: dict[str, None] = {}
+    for name in names:
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            found[".".join(parts[:length])] = None
+    return list(found)
+
+
+def fold(stream: Stream) -> Fold:
+    """Fold a stream into peaks; linear in the number of events but for one sort by address.
+
+    Raises:
+        StreamError: No measured step, phases that do not nest, or a block allocated twice
+            without a free between (it was freed where the session does not look).
+    """
+    lives = _Lives(stream)
+    begin, end, borders, tags = _marks(stream.marks)
+    sizes = lives.sizes[begin:end]
+    # A free that nobody saw the birth of is a block from before the session: known by its size.
+    levels: Ints = np.concatenate(([0], np.cumsum(sizes)))  # levels[i]: before event begin + i
+
+    opened: dict[str, _Open] = {}
+    segments: list[tuple[int, str]] = []
+    best, best_at, best_phase = 0, 0, borders[0][1]
+    for (start, innermost, names), (stop, _, _) in zip(
+        borders, [*borders[1:], (end, "", [])], strict=True
+    ):
+        first, last = start - begin, stop - begin
+        segments.append((first, innermost))
+        at = first + int(np.argmax(levels[first : last + 1]))
+        peak = int(levels[at])
+        grew = bool(np.any(sizes[first:last] > 0))
+        for name in names:
+            state = opened.get(name)
+            if state is None:
+                opened[name] = _Open(int(levels[first]), int(levels[last]), peak, at, grew)
+                continue
+            if peak > state.peak:
+                state.peak, state.at = peak, at
+            state.exit = int(levels[last])
+            state.allocated |= grew
+        if peak > best:
+            best, best_at, best_phase = peak, at, innermost
+
+    # Blocks that the step found and freed are dynamic too: they raise every level by a constant.
+    events = np.arange(lives.count)
+    is_alloc = lives.sizes > 0
+    ends_inside = (lives.died >= begin) & (lives.died < end)
+    found = is_alloc & (events < begin) & ends_inside
+    orphans = (~is_alloc) & (lives.born < 0) & (events >= begin) & (events < end)
+    base = int(lives.sizes[found].sum() - lives.sizes[orphans].sum())
+    dynamic = np.flatnonzero(found | (is_alloc & (events >= begin) & (events < end)))
+    unseen = np.flatnonzero(orphans)
+
+    tagged: dict[int, tuple[str, str]] = {}
+    for mark in tags:
+        event = lives.block_at(mark.pointer, mark.position)
+        if event is not None:
+            old = tagged.get(event, ("", ""))
+            tagged[event] = (mark.name, mark.label or old[1])
+    starts = np.array([start for start, _, _ in borders])
+
+    def alive(at: int) -> list[Block]:
+        """Dynamic blocks alive after ``at`` events of the measured step, largest first."""
+        now = begin + at
+        chosen = dynamic[(dynamic < now) & (lives.died[dynamic] >= now)]
+        blocks = [
+            Block(
+                int(lives.sizes[event]),
+                borders[int(np.searchsorted(starts, event, side="right")) - 1][1]
+                if event >= begin
+                else "",
+                *tagged.get(int(event), (WORKSPACE, "")),
+            )
+            for event in chosen
+        ]
+        blocks += [
+            Block(-int(lives.sizes[event]), "", WORKSPACE, "held from before the session")
+            for event in unseen
+            if event >= now
+        ]
+        return sorted(blocks, key=lambda block: -block.size)
+
+    return Fold(
+        peak_dynamic_bytes=base + best,
+        peak_phase=best_phase,
+        phases={
+            name: PhasePeak(
+                base + state.peak,
+                base + state.entry,
+                base + state.exit,
+                _by_category(alive(state.at)),
+            )
+            for name, state in opened.items()
+            if name != OUTSIDE or state.allocated or len(opened) == 1
+        },
+        live_at_peak=alive(best_at),
+        entry_bytes=base,
+        left_after_step_bytes=int(levels[-1]),
+        allocations=sizes,
+        segments=segments,
+    )
+
+
+def _marks(marks: Sequence[Mark]) -> tuple[int, int, list[tuple[int, str, list[str]]], list[Mark]]:
+    """Split marks into the measured window, its phase borders, and the tags up to its end.
+
+    A border is (position, innermost phase, all open phases with their prefixes).
+    """
+    stack: list[str] = []
+    borders: list[tuple[int, str, list[str]]] = []
+    tags: list[Mark] = []
+    begin: int | None = None
+    for mark in marks:
+        if mark.kind is MarkKind.TAG:
+            tags.append(mark)
+            continue
+        if mark.kind is MarkKind.ENTER:
+            stack.append(mark.name)
+        elif mark.kind is MarkKind.LEAVE:
+            if not stack or stack.pop() != mark.name:
+                raise StreamError(f"phase {mark.name!r} is left but was not the innermost one")
+        elif mark.kind is MarkKind.BEGIN:
+            if begin is not None:
+                raise StreamError("the stream holds more than one measured step")
+            begin = mark.position
+        elif begin is not None:
+            return begin, mark.position, borders, tags
+        if begin is not None:
+            innermost = stack[-1] if stack else OUTSIDE
+            borders.append((mark.position, innermost, with_prefixes(stack) or [OUTSIDE]))
+    raise StreamError("the stream holds no complete measured step (BEGIN ... END)")
+
+
+def _by_category(blocks: Iterable[Block]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for block in blocks:
+        sums[block.category] = sums.get(block.category, 0) + block.size
+    return sums

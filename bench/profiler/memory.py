@@ -1,0 +1,185 @@
+"""The memory block of a record: every stage of an algorithm measured and held against its plan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from algorithms import Algorithm, Category, MemoryPlan
+
+from ..schema import (
+    AsDeployed,
+    Evidence,
+    Memory,
+    PhaseMemory,
+    Residual,
+    StageMemory,
+    TensorBytes,
+)
+from .preflight import ForeignThreadError
+from .session import SessionError
+from .step import StepProfile, profile_step
+
+_MOST_TENSORS = 40  # listed per stage; the rest of the peak is small change
+
+
+def measure_memory(algorithm: Algorithm[Any], x: torch.Tensor, y: torch.Tensor) -> Memory:
+    """Measure a step of every stage, to the byte, and compare with the closed form.
+
+    The worst stage is left entered, so that a latency pass that follows times the same step.
+
+    Args:
+        algorithm: Freshly built.
+        x: One batch of inputs, float32, shape (batch, features).
+        y: Its labels, int64, shape (batch,).
+
+    Raises:
+        SessionError: The step cannot be seen (foreign threads, another profiler).
+        Exception: Whatever the step raises.
+    """
+
+    def step() -> None:
+        algorithm.step(x, y)
+
+    stages = []
+    for index, name in enumerate(algorithm.stages):
+        algorithm.enter_stage(index)
+        stages.append(_stage(algorithm, name, step, x, y))
+    worst = max(range(len(stages)), key=lambda index: stages[index].ram_bytes)
+    algorithm.enter_stage(worst)
+    figures = stages[worst]
+    return Memory(
+        evidence=Evidence.ALLOCATOR,
+        static_bytes=figures.static_bytes,
+        storage_bytes=max(stage.storage_bytes for stage in stages),
+        peak_dynamic_bytes=figures.peak_dynamic_bytes,
+        peak_phase=figures.peak_phase,
+        closed_form_bytes=figures.closed_form_bytes,
+        lower_bound_bytes=figures.lower_bound_bytes,
+        deterministic=all(stage.deterministic for stage in stages),
+        phases=figures.phases,
+        residual=figures.residual,
+        worst_stage=figures.stage,
+        stages=stages,
+        as_deployed=_as_deployed(step),
+    )
+
+
+def _stage(
+    algorithm: Algorithm[Any], name: str, step: Callable[[], None], x: torch.Tensor, y: torch.Tensor
+) -> StageMemory:
+    profile = profile_step(step)
+    plan = algorithm.memory_model(len(x))
+    ram, storage = static_bytes(algorithm, x, y)
+    return StageMemory(
+        stage=name,
+        static_bytes=sum(ram.values()),
+        static_categories=ram,
+        storage_bytes=storage,
+        peak_dynamic_bytes=profile.peak_dynamic_bytes,
+        peak_phase=profile.peak_phase,
+        closed_form_bytes=plan.closed_form_bytes,
+        closed_form_static_bytes=plan.static_bytes,
+        lower_bound_bytes=plan.lower_bound_bytes,
+        deterministic=profile.deterministic,
+        phases=_phases(profile, plan),
+        peak_tensors=[
+            TensorBytes(name=block.label or "?", bytes=block.size, category=block.category)
+            for block in profile.live_at_peak[:_MOST_TENSORS]
+        ],
+        residual=_residual(profile, plan),
+    )
+
+
+def static_bytes(
+    algorithm: Algorithm[Any], x: torch.Tensor, y: torch.Tensor
+) -> tuple[dict[str, int], int]:
+    """Bytes held between steps: in RAM by category (the batch included), and in storage.
+
+    A storage that several tensors share is counted once.
+    """
+    ram = Counter({str(Category.INPUTS): x.nbytes + y.nbytes})
+    storage = 0
+    seen: set[int] = set()
+    for held in algorithm.static_tensors():
+        memory = held.tensor.untyped_storage()
+        if memory.data_ptr() in seen:
+            continue
+        seen.add(memory.data_ptr())
+        if held.storage:
+            storage += memory.nbytes()
+        else:
+            ram[str(held.category)] += memory.nbytes()
+    return dict(sorted(ram.items())), storage
+
+
+def _phases(profile: StepProfile, plan: MemoryPlan) -> dict[str, PhaseMemory]:
+    planned = plan.phases
+    return {
+        name: PhaseMemory(
+            peak_bytes=phase.peak_bytes,
+            entry_bytes=phase.entry_bytes,
+            exit_bytes=phase.exit_bytes,
+            categories=phase.categories,
+            closed_form_bytes=planned[name].peak_bytes if name in planned else None,
+        )
+        for name, phase in profile.phases.items()
+    }
+
+
+def _residual(profile: StepProfile, plan: MemoryPlan) -> Residual:
+    """What measurement and closed form do not agree on, tensor by tensor."""
+    unexplained = profile.peak_dynamic_bytes - plan.closed_form_bytes
+    items: list[TensorBytes] = []
+    if unexplained:
+        planned = Counter(item.stored_bytes for item in plan.peak_items())
+        for block in profile.live_at_peak:
+            if planned[block.size]:
+                planned[block.size] -= 1
+            else:
+                label = f"measured only: {block.label or 'an allocation'}"
+                items.append(TensorBytes(name=label, bytes=block.size, category=block.category))
+        for item in plan.peak_items():
+            if planned[item.stored_bytes]:
+                planned[item.stored_bytes] -= 1
+                items.append(
+                    TensorBytes(
+                        name=f"closed form only: {item.name}",
+                        bytes=-item.stored_bytes,
+                        category=item.category,
+                        shape=item.shape,
+                        bits=item.bits,
+                        essential=item.essential,
+                    )
+                )
+    return Residual(
+        unexplained_bytes=unexplained,
+        left_after_step_bytes=profile.left_after_step_bytes,
+        items=items,
+    )
+
+
+def _as_deployed(step: Callable[[], None]) -> AsDeployed:
+    """The same step with threads and oneDNN as the process has them."""
+    threads, onednn = torch.get_num_threads(), bool(torch._C._get_mkldnn_enabled())
+    try:
+        profile = profile_step(step, warmup=1, pin=False)
+    except ForeignThreadError:
+        raise
+    except SessionError as error:
+        return AsDeployed(
+            peak_dynamic_bytes=None,
+            threads=threads,
+            onednn=onednn,
+            deterministic=False,
+            reason=str(error),
+        )
+    return AsDeployed(
+        peak_dynamic_bytes=profile.peak_dynamic_bytes,
+        threads=threads,
+        onednn=onednn,
+        deterministic=profile.deterministic,
+    )

@@ -1,0 +1,176 @@
+"""One torch.profiler session that records allocations and our own marks, and nothing else.
+
+Operators are left out (they cost most of a session's overhead), which the public wrapper has no
+switch for; the pieces used here are the ones it is made of. Marks are user annotations with a
+reserved prefix, so they stand in the same stream as the allocations they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch._C import _autograd
+from torch._C._profiler import ProfilerActivity, RecordScope, _ExperimentalConfig
+
+from algorithms.phases import Category
+
+from .events import Stream, StreamError
+
+_PREFIX = "trainfit|"
+_CANARY_BYTES = 4099  # a prime nobody allocates by chance
+
+
+class SessionError(RuntimeError):
+    """A session could not see what it has to see."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """An event of the session: an allocation (``size`` set) or one of our marks (``words``)."""
+
+    words: tuple[str, ...]
+    pointer: int
+    size: int
+    children: list[Node]
+
+
+def mark(*words: object) -> torch.profiler.record_function:
+    """An annotation that :func:`to_streams` understands; use as a context manager."""
+    return torch.profiler.record_function(_PREFIX + "|".join(str(word) for word in words))
+
+
+class SessionObserver:
+    """Writes phase borders, and tags if asked to, into the running session."""
+
+    def __init__(self, *, tags: bool = False) -> None:
+        self._open: list[tuple[str, torch.profiler.record_function]] = []
+        self._tags = tags
+
+    @property
+    def phase(self) -> str:
+        """The innermost open phase, empty outside of all."""
+        return self._open[-1][0] if self._open else ""
+
+    def enter(self, name: str) -> None:
+        """A phase begins."""
+        annotation = mark("phase", name)
+        annotation.__enter__()
+        self._open.append((name, annotation))
+
+    def leave(self, name: str) -> None:
+        """A phase ends."""
+        for place in range(len(self._open) - 1, -1, -1):
+            if self._open[place][0] == name:
+                self._open.pop(place)[1].__exit__(None, None, None)
+                return
+
+    def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
+        """A tensor is for something."""
+        if self._tags:
+            with mark("tag", category, tensor.untyped_storage().data_ptr(), label):
+                pass
+
+
+def record(program: Callable[[], None], *, all_threads: bool = False) -> list[Any]:
+    """Run a program inside a session and return the roots of its event tree.
+
+    Args:
+        program: What to run; an exception it raises passes through after the session is closed.
+        all_threads: Record operators of every thread instead of allocations of this one
+            (the profiler has no session that does both).
+
+    Raises:
+        SessionError: Another profiler session is already active in this process.
+    """
+    if _autograd._profiler_enabled():
+        raise SessionError("another torch profiler session is active; close it before measuring")
+    config = torch.autograd.profiler.profile(
+        profile_memory=True,
+        experimental_config=_ExperimentalConfig(profile_all_threads=all_threads),
+    ).config()
+    activities = {ProfilerActivity.CPU}
+    scopes = set() if all_threads else {RecordScope.USER_SCOPE}
+    _autograd._prepare_profiler(config, activities)
+    _autograd._enable_profiler(config, activities, scopes)  # type: ignore[call-arg]
+    try:
+        program()
+    finally:
+        result = _autograd._disable_profiler()
+    return list(result.experimental_event_tree())
+
+
+def capture(program: Callable[[], None]) -> list[Stream]:
+    """Run a program in a session and return one stream per ``mark("step")`` in it.
+
+    Raises:
+        SessionError: The session saw no allocation although one was made.
+    """
+
+    def with_canary() -> None:
+        torch.empty(_CANARY_BYTES, dtype=torch.uint8)
+        program()
+
+    nodes = list(_nodes(record(with_canary)))
+    if not any(node.size == _CANARY_BYTES for node in nodes):
+        raise SessionError(
+            "the profiler session does not see allocations of this thread (the canary is missing)"
+        )
+    steps = _count_steps(nodes)
+    return [_to_stream(nodes, number) for number in range(steps)]
+
+
+def _nodes(events: Iterable[Any]) -> Iterator[Node]:
+    """Allocations and our marks from a profiler tree; everything else is looked through."""
+    for event in events:
+        name: str = event.name
+        if event.tag.name == "Allocation":
+            extra = event.extra_fields
+            yield Node((), extra.ptr, extra.alloc_size, [])
+        elif name.startswith(_PREFIX):
+            yield Node(tuple(name.split("|")[1:]), 0, 0, list(_nodes(event.children)))
+        else:
+            yield from _nodes(event.children)
+
+
+def _count_steps(nodes: Iterable[Node]) -> int:
+    return sum((node.words[:1] == ("step",)) + _count_steps(node.children) for node in nodes)
+
+
+def _to_stream(nodes: list[Node], chosen: int) -> Stream:
+    """The stream in which step number ``chosen`` is the measured one."""
+    stream = Stream()
+    seen = 0
+
+    def walk(level: list[Node]) -> None:
+        nonlocal seen
+        for node in level:
+            match node.words:
+                case ():
+                    if node.size > 0:
+                        stream.alloc(node.pointer, node.size)
+                    else:
+                        stream.free(node.pointer, -node.size)
+                case ("step",):
+                    measured = seen == chosen
+                    seen += 1
+                    if measured:
+                        stream.begin()
+                    walk(node.children)
+                    if measured:
+                        stream.end()
+                case ("phase", name):
+                    stream.enter(name)
+                    walk(node.children)
+                    stream.leave(name)
+                case ("tag", category, pointer, label):
+                    stream.tag(int(pointer), category, label)
+                case ("freed", pointer, size):
+                    stream.free(int(pointer), int(size))
+                case _:
+                    raise StreamError(f"unknown mark {'|'.join(node.words)!r} in the session")
+
+    walk(nodes)
+    return stream

@@ -1,0 +1,172 @@
+"""Exact peak memory of any training step: ``profile_step``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from algorithms.phases import Category, observing
+
+from .attribution import Attribution, carry_tags
+from .events import MarkKind, Stream
+from .fold import Block, PhasePeak, TimelinePoint, fold
+from .preflight import pinned, quiet_collector, refuse_foreign_threads, timed_frees
+from .session import SessionObserver, capture, mark
+
+
+@dataclass(frozen=True)
+class StepProfile:
+    """What one training step needs, to the byte; all figures are bytes.
+
+    Attributes:
+        peak_dynamic_bytes: Largest sum of bytes alive at any instant that were not there both
+            before and after the step.
+        peak_phase: The innermost phase in which that happens.
+        phases: Per phase: peak, entry, exit, and the peak by category.
+        live_at_peak: The tensors alive at the peak, largest first.
+        timeline: (phase, dynamic bytes) after every allocation and free.
+        static_bytes: What the step uses and neither makes nor frees: parameters, optimiser
+            state, the batch.
+        static_categories: The same by category.
+        entry_bytes: Dynamic bytes that the step found and freed (gradients kept from before).
+        left_after_step_bytes: Level after the step minus level before it; not 0 is a leak, or a
+            step that swaps tensors of different sizes.
+        deterministic: All repeats allocated exactly the same. If not, nothing may be gated.
+        repeats: How many repeats were compared.
+        attribution: Why categories are ``workspace`` only, or empty if they are known.
+    """
+
+    peak_dynamic_bytes: int
+    peak_phase: str
+    phases: dict[str, PhasePeak]
+    live_at_peak: tuple[Block, ...]
+    timeline: list[TimelinePoint]
+    static_bytes: int
+    static_categories: dict[str, int]
+    entry_bytes: int
+    left_after_step_bytes: int
+    deterministic: bool
+    repeats: int
+    attribution: str
+
+    @property
+    def categories(self) -> dict[str, int]:
+        """Dynamic bytes by category at the peak; sums to ``peak_dynamic_bytes``."""
+        sums: dict[str, int] = {}
+        for block in self.live_at_peak:
+            sums[block.category] = sums.get(block.category, 0) + block.size
+        return sums
+
+    def __str__(self) -> str:
+        """A short report for people."""
+        lines = [
+            f"peak dynamic {self.peak_dynamic_bytes:,} B in {self.peak_phase}"
+            f" (static {self.static_bytes:,} B;"
+            f" {'identical in' if self.deterministic else 'NOT the same in'}"
+            f" {self.repeats} repeats)"
+        ]
+        for name, phase in self.phases.items():
+            parts = ", ".join(f"{c} {b:,}" for c, b in sorted(phase.categories.items()))
+            lines.append(f"  {name:<20} peak {phase.peak_bytes:>14,} B   {parts}")
+        return "\n".join(lines)
+
+
+def profile_step(
+    step: Callable[[], Any],
+    *,
+    warmup: int = 2,
+    repeats: int = 3,
+    pin: bool = True,
+) -> StepProfile:
+    """Measure the peak dynamic memory of a training step on the CPU, exactly.
+
+    The step is called ``2 * warmup + repeats + 2`` times: it is trained on, as it would be
+    without us. Mark its parts with ``trainfit.phase("forward")`` to have a peak per phase.
+
+    Args:
+        step: Any callable without arguments that does one training step.
+        warmup: Steps before the measured ones, so that lazy state exists. At least 1.
+        repeats: Measured steps that must agree.
+        pin: One thread and oneDNN off, under which the figure is the same on every machine;
+            ``False`` measures the process as it stands.
+
+    Raises:
+        ForeignThreadError: The step runs tensor operators in another thread.
+        SessionError: Another profiler is active, or the session cannot see allocations.
+        StreamError: The allocation events contradict each other.
+        TypeError: ``step`` returns a generator or coroutine, which has not run yet.
+        Exception: Whatever ``step`` raises; nothing is left active.
+    """
+    if warmup < 1 or repeats < 1:
+        raise ValueError(f"warmup and repeats must be at least 1, got {warmup} and {repeats}")
+    with pinned() if pin else nullcontext(), quiet_collector():
+        streams = _clean_pass(step, warmup, repeats)
+        attributed, static = _attribution_pass(step, warmup)
+        with observing(SessionObserver()):
+            refuse_foreign_threads(partial(_call, step))
+    reason = carry_tags(attributed, streams[0])
+    first, *others = (fold(stream) for stream in streams)
+    return StepProfile(
+        peak_dynamic_bytes=first.peak_dynamic_bytes,
+        peak_phase=first.peak_phase,
+        phases=first.phases,
+        live_at_peak=tuple(first.live_at_peak),
+        timeline=first.timeline,
+        static_bytes=sum(static.values()),
+        static_categories={str(category): size for category, size in sorted(static.items())},
+        entry_bytes=first.entry_bytes,
+        left_after_step_bytes=first.left_after_step_bytes,
+        deterministic=all(repeat.same_bytes(first) for repeat in others),
+        repeats=repeats,
+        attribution=reason,
+    )
+
+
+def _clean_pass(step: Callable[[], Any], warmup: int, repeats: int) -> list[Stream]:
+    """Warm up and measure in one session, so that blocks kept from step to step are known."""
+
+    def program() -> None:
+        for _ in range(warmup):
+            _call(step)
+        for _ in range(repeats):
+            with mark("step"):
+                _call(step)
+
+    with timed_frees(), observing(SessionObserver()):
+        return capture(program)
+
+
+def _attribution_pass(step: Callable[[], Any], warmup: int) -> tuple[Stream, dict[Category, int]]:
+    observer = SessionObserver(tags=True)
+    mode = Attribution(observer)
+
+    def program() -> None:
+        for _ in range(warmup):
+            _call(step)
+        with mark("step"), mode:
+            _call(step)
+
+    with timed_frees(), observing(observer):
+        (stream,) = capture(program)
+    begin = next(m.position for m in stream.marks if m.kind is MarkKind.BEGIN)
+    born = {
+        pointer
+        for pointer, size in zip(stream.pointers[begin:], stream.sizes[begin:], strict=True)
+        if size > 0
+    }
+    return stream, mode.static(born)
+
+
+def _call(step: Callable[[], Any]) -> None:
+    """Run a step and drop what it returns before the step counts as over."""
+    result = step()
+    if inspect.isgenerator(result) or inspect.iscoroutine(result):
+        result.close()
+        raise TypeError(
+            f"the step returned a {type(result).__name__}, so nothing has run yet;"
+            " run it to its end inside the step"
+        )

@@ -1,0 +1,225 @@
+"""One schema for writers and readers of records; one JSON line per workload.
+
+Bytes are ``int``, times ``float`` seconds. What was not measured is ``None`` beside a reason,
+never 0. Unknown keys are an error, so that a reader never silently drops what a writer meant.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "trainfit.record/1"
+"""Name and version of the record format; a change that breaks readers raises the number."""
+
+
+class Evidence(StrEnum):
+    """How a number was obtained."""
+
+    ANALYTIC = "analytic"
+    ALLOCATOR = "allocator"
+    MODELLED = "modelled"
+    SENSOR = "sensor"
+    EMULATED = "emulated"
+    DEVICE = "device"
+    CLOCK = "clock"
+    UNAVAILABLE = "unavailable"
+
+
+class RecordStatus(StrEnum):
+    """How measuring a workload ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Workload(_Block):
+    """One thing to measure.
+
+    ``options`` holds only what the suite set; the algorithm's defaults fill the rest.
+    """
+
+    algorithm: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    model: str
+    dataset: str
+    batch_size: int = Field(ge=1)
+    seed: int = Field(default=0, ge=0)
+    epochs: int = Field(default=0, ge=0)
+    """Passes over the training data per stage for the accuracy; 0 measures no accuracy."""
+
+    @property
+    def label(self) -> str:
+        """How a person names it: ``backprop[optimizer=adam] mlp-64-128-128-10 b32``."""
+        options = ",".join(f"{key}={_plain(value)}" for key, value in sorted(self.options.items()))
+        chosen = f"[{options}]" if options else ""
+        return f"{self.algorithm}{chosen} {self.model} {self.dataset} b{self.batch_size}"
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class TensorBytes(_Block):
+    """One tensor alive at the peak, as measured or as the closed form lists it."""
+
+    name: str
+    bytes: int
+    category: str
+    shape: tuple[int, ...] | None = None
+    bits: int | None = None
+    essential: bool | None = None
+
+
+class PhaseMemory(_Block):
+    """Dynamic bytes of one phase.
+
+    ``entry_bytes`` is the level when the phase is first entered, ``exit_bytes`` when it is last
+    left; ``categories`` splits ``peak_bytes`` and sums to it exactly.
+    """
+
+    peak_bytes: int
+    entry_bytes: int
+    exit_bytes: int
+    categories: dict[str, int]
+    closed_form_bytes: int | None = None
+
+
+class Residual(_Block):
+    """What closed form and measurement do not agree on, and what a step leaves behind.
+
+    ``unexplained_bytes`` is measured peak minus closed form; ``items`` names its parts.
+    ``left_after_step_bytes`` is the level after the step minus the level before it.
+    """
+
+    unexplained_bytes: int
+    left_after_step_bytes: int
+    items: list[TensorBytes] = Field(default_factory=list)
+
+
+class StageMemory(_Block):
+    """Memory of one stage (one layer of a layer-wise algorithm, or the whole net)."""
+
+    stage: str
+    static_bytes: int
+    static_categories: dict[str, int]
+    storage_bytes: int
+    peak_dynamic_bytes: int
+    peak_phase: str
+    closed_form_bytes: int
+    closed_form_static_bytes: int
+    lower_bound_bytes: int
+    deterministic: bool
+    phases: dict[str, PhaseMemory]
+    peak_tensors: list[TensorBytes]
+    residual: Residual
+
+    @property
+    def ram_bytes(self) -> int:
+        """Static plus peak dynamic bytes: what a device must hold."""
+        return self.static_bytes + self.peak_dynamic_bytes
+
+
+class AsDeployed(_Block):
+    """The peak with threads and oneDNN as the user would run it; never gated."""
+
+    peak_dynamic_bytes: int | None
+    threads: int
+    onednn: bool
+    deterministic: bool
+    reason: str | None = None
+
+
+class Memory(_Block):
+    """Memory of a workload: the figures of its worst stage, then every stage.
+
+    The worst stage is the one with the largest static plus peak dynamic bytes.
+    ``storage_bytes`` is the largest over all stages.
+    """
+
+    evidence: Evidence
+    static_bytes: int
+    storage_bytes: int
+    peak_dynamic_bytes: int
+    peak_phase: str
+    closed_form_bytes: int
+    lower_bound_bytes: int
+    deterministic: bool
+    phases: dict[str, PhaseMemory]
+    residual: Residual
+    worst_stage: str
+    stages: list[StageMemory]
+    as_deployed: AsDeployed | None = None
+
+
+class PhaseLatency(_Block):
+    """Seconds spent in one phase per step."""
+
+    seconds_median: float
+    seconds_iqr: float
+
+
+class Latency(_Block):
+    """Time of a step, measured without tracing, at the worst stage for memory."""
+
+    evidence: Evidence
+    step_seconds_median: float | None
+    step_seconds_iqr: float | None
+    steps: int
+    threads: int
+    onednn: bool
+    phases: dict[str, PhaseLatency]
+    reason: str | None = None
+
+
+class Accuracy(_Block):
+    """Accuracy on the test split after training on the training split."""
+
+    test_accuracy: float
+    epochs: int
+    train_seconds: float
+    curve: list[float] = Field(default_factory=list)
+    """Test accuracy after every pass over the training data."""
+
+
+class VerdictRecord(_Block):
+    """One device budget held against the workload; ``margin`` in bytes."""
+
+    device: str
+    budget: str
+    status: str
+    margin: int | None
+    reason: str
+
+
+class ErrorRecord(_Block):
+    """Why a workload did not end well."""
+
+    type: str
+    message: str
+    where: str | None = None
+
+
+class Record(_Block):
+    """Everything measured about one workload."""
+
+    schema_: str = Field(default=SCHEMA, alias="schema")
+    workload: Workload
+    status: RecordStatus
+    memory: Memory | None = None
+    latency: Latency | None = None
+    accuracy: Accuracy | None = None
+    verdicts: list[VerdictRecord] = Field(default_factory=list)
+    error: ErrorRecord | None = None
+    seconds: float
+    """Wall time this workload took to measure, everything included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
