@@ -88,7 +88,7 @@ class Backprop(Algorithm[BackpropOptions]):
                 loss = functional.cross_entropy(self._forward(x_BI), y_B)
             with phase("gradient"):
                 # The gradient of the mean over the batch weighs each micro-batch by its rows.
-                loss.backward(None if rows >= len(x) else torch.tensor(len(x_BI) / len(x)))  # type: ignore[no-untyped-call]
+                loss.backward(None if rows >= len(x) else torch.tensor(len(x_BI) / len(x)))
                 del loss
         if self.options.update is Update.SEPARATE:
             with phase("update"), torch.no_grad():

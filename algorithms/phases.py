@@ -67,7 +67,7 @@ class phase:  # noqa: N801  (reads as a statement: ``with phase("forward"):``)
         self._heard = _observer
         if self._heard is not None:
             self._heard.enter(self.name)
-        elif torch._C._autograd._profiler_enabled():  # somebody else's session: show phases there too
+        elif torch._C._autograd._profiler_enabled():  # somebody else's session: show it there
             self._record = torch.profiler.record_function(self.name)
             self._record.__enter__()
 
@@ -106,7 +106,7 @@ def observing(observer: Observer) -> Iterator[None]:
     Raises:
         RuntimeError: Another measurement is already running in this process.
     """
-    global _observer
+    global _observer  # noqa: PLW0603  (one process, one measurement)
     if _observer is not None:
         raise RuntimeError("a measurement is already running in this process; they cannot nest")
     _observer = observer

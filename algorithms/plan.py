@@ -193,11 +193,18 @@ class MemoryPlan:
             )
         )
 
-    def scalar(self) -> None:
+    @contextmanager
+    def number(self) -> Iterator[None]:
         """A Python number as operand: torch makes a double of it, then a float32."""
         double = self.alloc("number", (), Category.WORKSPACE, bits=64, essential=False)
         single = self.alloc("number as float32", (), Category.WORKSPACE, essential=False)
+        yield
         self.free(single, double)
+
+    def scalar(self) -> None:
+        """The same for an operator that makes no other tensor."""
+        with self.number():
+            pass
 
     def _note(self) -> None:
         """Keep the peaks of all open phases up to date after a birth or a phase border."""

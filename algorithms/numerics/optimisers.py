@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import torch
 
-from ..phases import Category
+from ..phases import Category, tag
 from ..plan import MemoryPlan
 
 _TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
@@ -45,6 +45,12 @@ class Optimiser(ABC):
     def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
         """Update a parameter, contiguous and of the gradient's shape, in place."""
 
+    def apply_product(
+        self, name: str, parameter: torch.Tensor, left: torch.Tensor, right: torch.Tensor
+    ) -> None:
+        """Apply the gradient ``left @ right`` without handing it in; here by making it."""
+        self.apply(name, parameter, tag(left @ right, Category.GRADIENTS, f"d{name}"))
+
     def states(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(name, tensor) of every piece of state."""
         for parameter, state in self._states.items():
@@ -58,6 +64,12 @@ class Optimiser(ABC):
     @abstractmethod
     def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
         """The closed form of ``apply``."""
+
+    def plan_apply_product(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
+        """The closed form of ``apply_product``."""
+        gradient = plan.alloc(f"d{name}", shape, Category.GRADIENTS)
+        self.plan_apply(plan, gradient.elements)
+        plan.free(gradient)
 
 
 class Sgd(Optimiser):
@@ -84,6 +96,20 @@ class Sgd(Optimiser):
             torch.add(gradient, direction, alpha=self.momentum, out=direction)
         parameter.add_(direction, alpha=-self.lr)
 
+    def apply_product(
+        self, name: str, parameter: torch.Tensor, left: torch.Tensor, right: torch.Tensor
+    ) -> None:
+        """The product goes straight into the momentum, or into the parameter: no gradient exists."""
+        vector = right.dim() == 1
+        if not self.momentum:
+            add = parameter.addmv_ if vector else parameter.addmm_
+            add(left, right, alpha=-self.lr)
+            return
+        direction = self._states[name]["momentum"]
+        accumulate = direction.addmv_ if vector else direction.addmm_
+        accumulate(left, right, beta=self.momentum)
+        parameter.add_(direction, alpha=-self.lr)
+
     def plan_static(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
         """One buffer of the parameter's shape, if there is momentum."""
         if self.momentum:
@@ -91,6 +117,9 @@ class Sgd(Optimiser):
 
     def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
         """No temporary."""
+
+    def plan_apply_product(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
+        """No gradient and no temporary."""
 
 
 class Adam(Optimiser):

@@ -47,13 +47,13 @@ class Attribution(TorchDispatchMode):
     """Tags every tensor an operator makes; notes every storage an operator is given.
 
     The rule: what is born while autograd runs backward, or in phase ``gradient``, is a gradient;
-    in ``forward``, or recomputed during backward, an activation; in ``update`` workspace. In no phase, what is made while
-    gradients are being recorded is an activation and the rest is workspace. What an operator
-    allocates for itself is seen by nobody here and stays workspace.
+    in ``forward``, or recomputed during backward, an activation; in ``update`` workspace. In no
+    phase, what is made while gradients are being recorded is an activation and the rest is
+    workspace. What an operator allocates for itself is seen by nobody here and stays workspace.
     """
 
     def __init__(self, observer: SessionObserver) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._observer = observer
         self._touched: dict[int, Touched] = {}
         self._trainable: dict[int, weakref.ref[torch.Tensor]] = {}
