@@ -21,6 +21,10 @@ from .phases import Category
 OUTSIDE = "outside"
 """The name of time that belongs to no phase."""
 
+SCALAR_BYTES = 8
+"""Dynamic tensors up to this size are workspace, whatever they are for: nobody can tell a scalar
+that an algorithm needs from one that torch makes for itself."""
+
 
 @dataclass(eq=False)
 class Item:
@@ -143,6 +147,8 @@ class MemoryPlan:
     ) -> Item:
         """A dynamic tensor is born."""
         item = Item(name, shape, bits, stored_bits or bits, category, essential, self._clock)
+        if item.stored_bytes <= SCALAR_BYTES:
+            item.category = Category.WORKSPACE
         if self._stack:
             item.phases.append(self._stack[-1])
         self.items.append(item)

@@ -16,7 +16,7 @@ from ..phases import Category, tag
 from ..plan import MemoryPlan
 
 _TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
-_TILE_LEAST = 128
+_TILE_LEAST = 64
 _TILES = 16  # a tile is at most this fraction of the parameter, so that it never owns a peak
 
 
@@ -152,6 +152,18 @@ class Adam(Optimiser):
         state = self._states[name]
         self.apply_tiled(
             parameter.view(-1), gradient.view(-1), state["mean"].view(-1), state["square"].view(-1)
+        )
+
+    def apply_rows(
+        self, name: str, parameter: torch.Tensor, gradient: torch.Tensor, rows: slice
+    ) -> None:
+        """The update of some rows of a matrix; ``gradient`` holds those rows only."""
+        state = self._states[name]
+        self.apply_tiled(
+            parameter[rows].view(-1),
+            gradient.view(-1),
+            state["mean"][rows].view(-1),
+            state["square"][rows].view(-1),
         )
 
     def apply_tiled(

@@ -1,0 +1,286 @@
+"""TinyFoA as its paper describes it: one slice of one layer in RAM, everything else one bit.
+
+RAM holds the packed signs of the layers up to the active one, biases, one scale per layer, the
+active layer's fixed head, and for slice (i, j) of its weight (input columns i, output rows j) the
+latent values and Adam's moments. Latent weights of all layers are in storage; a slice is fetched
+when its turn comes and written back after it, its moments start at zero. Slices take turns pass
+by pass, row by row of the M x M grid.
+
+Activations between layers are packed bits with one scale for the batch. The whole
+pre-activation z_BO of one layer exists in float32, which the scale s_z = mean(abs(z)) asks for.
+
+Decisions where the paper is silent: sign(0) is +1, since a bit has two values; weights are
+clipped to [-1, 1] after each update, with which the cut 1[abs(W) <= 1] never cuts; the scale s_w
+is the mean over the whole layer, of which the inactive slices' part is remembered.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, J outputs and K inputs of a slice,
+C classes, M slices per side, b bytes of packed bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from .base import StaticTensor
+from .models import Mlp
+from .models.mlp import linear_init
+from .numerics.binary import (
+    pack_open_unit,
+    pack_positive,
+    pack_signs,
+    packed_width,
+    unpack,
+)
+from .numerics.optimisers import Adam
+from .phases import Category, phase, tag
+from .plan import MemoryPlan
+from .tinyfoa_described_memory import plan_step
+from .tinyfoa_rule import Rule, fixed_head
+from .tinyfoa_tiles import Tiles, choose_tiles
+
+
+@dataclass
+class Layer:
+    """One hidden layer as it is kept between steps."""
+
+    latent_OI: torch.Tensor  # storage
+    packed_MOb: torch.Tensor  # bits of column group m in packed[m]
+    bias_O: torch.Tensor
+    scale: torch.Tensor  # mean(abs(latent)), a scalar
+    head_CO: torch.Tensor
+
+
+class Described(Rule):
+    """One slice at a time."""
+
+    def __init__(
+        self, model: Mlp, slices: int, lr: float, generator: torch.Generator, *, fused: bool
+    ) -> None:
+        self._model = model
+        self._slices = slices
+        self._lr = lr
+        self._fused = fused
+        self._layers = [
+            self._new_layer(i, o, generator) for i, o in model.layers[:-1]
+        ]
+        self._active = -1
+        self._place = (0, 0)
+
+    def _new_layer(self, inputs: int, outputs: int, generator: torch.Generator) -> Layer:
+        latent_OI, bias_O = linear_init(inputs, outputs, generator)
+        width = inputs // self._slices
+        packed_MOb = torch.empty(self._slices, outputs, packed_width(width), dtype=torch.uint8)
+        for m in range(self._slices):
+            pack_signs(latent_OI[:, m * width : (m + 1) * width], packed_MOb[m], outputs)
+        head_CO = fixed_head(outputs, self._model.classes, generator)
+        return Layer(latent_OI, packed_MOb, bias_O, latent_OI.abs().mean(), head_CO)
+
+    # ---- schedule: between steps ------------------------------------------------------------
+
+    def enter_layer(self, index: int) -> None:
+        """Put the active slice back, fetch the first one of another layer."""
+        self._put_back()
+        self._active = index
+        self._fetch(0, 0)
+
+    def enter_slice(self, epoch: int) -> None:
+        """Slices take turns, row by row of the grid."""
+        self._put_back()
+        self._fetch(*divmod(epoch % self._slices**2, self._slices))
+
+    def _latent(self) -> torch.Tensor:
+        """View of the active slice in storage."""
+        rows, columns = self._rows(), self._columns()
+        return self._layers[self._active].latent_OI[rows, columns]
+
+    def _rows(self) -> slice:
+        height = len(self._layers[self._active].latent_OI) // self._slices
+        return slice(self._place[0] * height, (self._place[0] + 1) * height)
+
+    def _columns(self) -> slice:
+        width = self._layers[self._active].latent_OI.shape[1] // self._slices
+        return slice(self._place[1] * width, (self._place[1] + 1) * width)
+
+    def _put_back(self) -> None:
+        if self._active >= 0:
+            self._latent().copy_(self._w_JK)
+
+    def _fetch(self, row: int, column: int) -> None:
+        self._place = (row, column)
+        layer = self._layers[self._active]
+        self._w_JK = self._latent().clone()
+        bias_J = layer.bias_O[self._rows()]
+        # What the other slices contribute to the layer's scale, while they do not change.
+        others = layer.latent_OI.abs().sum(dtype=torch.float64) - self._w_JK.abs().sum(
+            dtype=torch.float64
+        )
+        self._others = float(others)
+        self._adam = Adam(self._lr)
+        self._adam.add("w", self._w_JK)
+        self._adam.add("b", bias_J)
+
+    # ---- the step ---------------------------------------------------------------------------
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One Adam step of the active slice."""
+        layer = self._layers[self._active]
+        outputs, inputs = layer.latent_OI.shape
+        tiles = choose_tiles(len(x), inputs, outputs, self._slices, fused=self._fused)
+        rows_J = self._rows()
+        self._adam.begin_step()
+        with torch.no_grad():
+            with phase("forward"):
+                h, scale_h = self._features(x, self._active)
+                z_BO = self._preactivation(self._active, h, scale_h)
+                scale_z = _mean_abs(z_BO)
+                inside_Bb = torch.empty(
+                    len(x), packed_width(outputs // self._slices), dtype=torch.uint8
+                )
+                pack_open_unit(z_BO[:, rows_J], inside_Bb, tiles.pack_rows)
+                z_BO.sign_().clamp_(min=0)  # the binary activation, still as float32
+                logits_BC = (z_BO @ layer.head_CO.T).mul_(scale_z)
+                del z_BO, scale_z
+            with phase("gradient"):
+                d_BC = torch.softmax(logits_BC, dim=1)
+                del logits_BC
+                d_BC.scatter_(1, y[:, None], -1.0, reduce="add")
+                d_BC.mul_(1.0 / len(x))
+                dz_BJ = d_BC @ layer.head_CO[:, rows_J]
+                del d_BC
+                for start in range(0, len(x), tiles.mask_rows):
+                    part = slice(start, start + tiles.mask_rows)
+                    dz_BJ[part] *= unpack(inside_Bb[part], dz_BJ.shape[1])
+                del inside_Bb
+                db_J = dz_BJ.sum(0)
+                if scale_h is not None:
+                    dz_BJ.mul_(scale_h)
+            with phase("update"):
+                self._adam.apply("b", layer.bias_O[rows_J], db_J)
+                layer.bias_O[rows_J].clamp_(-1, 1)
+                del db_J
+            for start in range(0, len(self._w_JK), tiles.gradient_rows):
+                rows = slice(start, min(start + tiles.gradient_rows, len(self._w_JK)))
+                with phase("gradient"):
+                    dw_JK = self._weight_gradient(dz_BJ[:, rows], h, tiles)
+                with phase("update"):
+                    self._adam.apply_rows("w", self._w_JK, dw_JK, rows)
+                    del dw_JK
+            with phase("update"):
+                del dz_BJ, h, scale_h
+                self._w_JK.clamp_(-1, 1)
+                packed_Jb = layer.packed_MOb[self._place[1], rows_J]
+                pack_signs(self._w_JK, packed_Jb, tiles.sign_rows)
+                layer.scale.copy_(
+                    torch.linalg.vector_norm(self._w_JK, ord=1)
+                    .add_(self._others)
+                    .mul_(1.0 / layer.latent_OI.numel())
+                )
+
+    def _features(
+        self, x: torch.Tensor, depth: int
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Input of layer ``depth``: the batch as it is, or packed bits ``h_MBb`` and their scale."""
+        h, scale = x, None
+        for index in range(depth):
+            z_BO = self._preactivation(index, h, scale)
+            scale = _mean_abs(z_BO)
+            rows = self._tiles(len(x), index).pack_rows
+            width = z_BO.shape[1] // self._slices
+            h = torch.empty(self._slices, len(x), packed_width(width), dtype=torch.uint8)
+            for m in range(self._slices):
+                pack_positive(z_BO[:, m * width : (m + 1) * width], h[m], rows)
+            del z_BO
+        return h, scale
+
+    def _tiles(self, batch: int, index: int) -> Tiles:
+        outputs, inputs = self._layers[index].latent_OI.shape
+        return choose_tiles(batch, inputs, outputs, self._slices, fused=self._fused)
+
+    def _preactivation(
+        self, index: int, h: torch.Tensor, scale_h: torch.Tensor | None
+    ) -> torch.Tensor:
+        """z = s_w s_h sign(W) h + b, from sign = 2 bit - 1, a tile of bits at a time."""
+        layer = self._layers[index]
+        outputs, inputs = layer.latent_OI.shape
+        batch = h.shape[0] if scale_h is None else h.shape[1]
+        tiles = self._tiles(batch, index)
+        width = inputs // self._slices
+        z_BO = torch.zeros(batch, outputs)
+        total_B = torch.zeros(batch)
+        for m in range(self._slices):
+            for start in range(0, width, tiles.columns):
+                stop = min(start + tiles.columns, width)
+                bits = slice(start // 8, packed_width(stop))
+                h_BK = (
+                    h[:, m * width + start : m * width + stop]
+                    if scale_h is None
+                    else unpack(h[m, :, bits], stop - start)
+                )
+                total_B += tag(h_BK.sum(1), Category.WORKSPACE, "row sums")
+                for first in range(0, outputs, tiles.weight_rows):
+                    rows = slice(first, first + tiles.weight_rows)
+                    w_OK = unpack(layer.packed_MOb[m, rows, bits], stop - start)
+                    z_BO[:, rows].addmm_(h_BK, w_OK.T, alpha=2.0)
+                    del w_OK
+                del h_BK
+        z_BO -= total_B[:, None]
+        z_BO *= layer.scale if scale_h is None else layer.scale * scale_h
+        z_BO += layer.bias_O
+        return z_BO
+
+    def _weight_gradient(
+        self, dz_BJ: torch.Tensor, h: torch.Tensor, tiles: Tiles
+    ) -> torch.Tensor:
+        """dz^T h for some rows of the slice, some unpacked columns of h at a time."""
+        width = self._w_JK.shape[1]
+        m = self._place[1]
+        dw_JK = torch.empty(dz_BJ.shape[1], width)
+        for start in range(0, width, tiles.gradient_columns):
+            stop = min(start + tiles.gradient_columns, width)
+            h_BK = (
+                h[:, m * width + start : m * width + stop]
+                if h.dtype is torch.float32
+                else unpack(h[m, :, start // 8 : packed_width(stop)], stop - start)
+            )
+            torch.mm(dz_BJ.T, h_BK, out=dw_JK[:, start:stop])
+            del h_BK
+        return dw_JK
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores of the active layer's head."""
+        h, scale_h = self._features(x, self._active)
+        z_BO = self._preactivation(self._active, h, scale_h)
+        scale_z = _mean_abs(z_BO)
+        z_BO.sign_().clamp_(min=0)
+        return (z_BO @ self._layers[self._active].head_CO.T).mul_(scale_z)
+
+    # ---- what is held between steps ---------------------------------------------------------
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Packed layers up to the active one, its head, and the slice; the rest is storage."""
+        for index, layer in enumerate(self._layers):
+            number, above = index + 1, index > self._active
+            parameters, buffers = Category.PARAMETERS, Category.BUFFERS
+            yield StaticTensor(f"latent{number}", layer.latent_OI, parameters, storage=True)
+            yield StaticTensor(f"packed{number}", layer.packed_MOb, parameters, storage=above)
+            yield StaticTensor(f"b{number}", layer.bias_O, parameters, storage=above)
+            yield StaticTensor(f"scale{number}", layer.scale, parameters, storage=above)
+            idle = index != self._active
+            yield StaticTensor(f"head{number}", layer.head_CO, buffers, storage=idle)
+        yield StaticTensor("slice", self._w_JK, Category.PARAMETERS)
+        for name, state in self._adam.states():
+            yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """See :mod:`algorithms.tinyfoa_described_memory`."""
+        return plan_step(
+            self._model, self._active, self._slices, self._adam, batch_size, fused=self._fused
+        )
+
+
+def _mean_abs(z_BO: torch.Tensor) -> torch.Tensor:
+    """s = mean(abs(z)) over the batch, a scalar, without a copy of z."""
+    return torch.linalg.vector_norm(z_BO, ord=1).mul_(1.0 / z_BO.numel())

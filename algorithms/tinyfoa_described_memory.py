@@ -1,0 +1,167 @@
+"""The closed form of a TinyFoA step as the paper describes it.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, J outputs and K inputs of a slice,
+C classes, M slices per side.
+"""
+
+from __future__ import annotations
+
+from .base import hold_inputs
+from .models import Mlp
+from .numerics.binary import plan_pack, plan_unpack
+from .numerics.optimisers import Adam
+from .phases import Category
+from .plan import Item, MemoryPlan
+from .tinyfoa_tiles import choose_tiles
+
+
+def plan_step(
+    model: Mlp, active: int, slices: int, adam: Adam, batch_size: int, *, fused: bool
+) -> MemoryPlan:
+    """The closed form of one step of layer ``active`` (from 0).
+
+    Args:
+        model: The net.
+        active: The layer that is trained.
+        slices: M.
+        adam: Its update rule.
+        batch_size: Rows of the batch.
+        fused: Whether the slice's gradient is applied some rows at a time.
+    """
+    plan = MemoryPlan()
+    hold_inputs(plan, model, batch_size)
+    _hold(plan, model, active, slices, adam)
+    _Step(plan, model, slices, adam, batch_size, fused).run(active)
+    return plan
+
+
+def _hold(plan: MemoryPlan, model: Mlp, active: int, slices: int, adam: Adam) -> None:
+    """Static tensors, in RAM and in storage."""
+    for index, (inputs, outputs) in enumerate(model.layers[:-1]):
+        number, above = index + 1, index > active
+        parameters = Category.PARAMETERS
+        plan.hold(f"latent{number}", (outputs, inputs), parameters, storage=True)
+        packed = (slices, outputs, inputs // slices)
+        plan.hold(f"packed{number}", packed, parameters, bits=1, storage=above)
+        plan.hold(f"b{number}", (outputs,), parameters, storage=above)
+        plan.hold(f"scale{number}", (), parameters, storage=above)
+        head = (model.classes, outputs)
+        plan.hold(f"head{number}", head, Category.BUFFERS, storage=index != active)
+    inputs, outputs = model.layers[active]
+    height, width = outputs // slices, inputs // slices
+    plan.hold("slice", (height, width), Category.PARAMETERS)
+    adam.plan_static(plan, "w", (height, width))
+    adam.plan_static(plan, "b", (height,))
+
+
+class _Step:
+    """The tensors of one step."""
+
+    def __init__(
+        self,
+        plan: MemoryPlan,
+        model: Mlp,
+        slices: int,
+        adam: Adam,
+        batch: int,
+        fused: bool,
+    ) -> None:
+        self._plan = plan
+        self._model = model
+        self._slices = slices
+        self._adam = adam
+        self._batch = batch
+        self._fused = fused
+
+    def run(self, active: int) -> None:
+        """Forward, gradient and update of the active layer."""
+        plan, batch, classes = self._plan, self._batch, self._model.classes
+        inputs, outputs = self._model.layers[active]
+        height, width = outputs // self._slices, inputs // self._slices
+        tiles = choose_tiles(batch, inputs, outputs, self._slices, fused=self._fused)
+        output = (batch, classes)
+        with plan.phase("forward"):
+            below: list[Item] = []  # bits and scale of the layer below; none for the batch itself
+            for index in range(active):
+                below = self._frozen_layer(index, below)
+            z = self._preactivation(active, hidden=bool(below))
+            scale = self._mean_abs()
+            inside = self._activation("0 < z < 1 of the slice", (batch, height), bits=1)
+            plan_pack(plan, batch, height, tiles.pack_rows, comparisons=2)
+            logits = self._activation("logits", output)
+            plan.free(z, scale)
+        with plan.phase("gradient"):
+            d_logits = plan.alloc("d logits", output, Category.GRADIENTS, essential=False)
+            plan.hand_over(logits, d_logits)
+            plan.scalar()
+            d_z = plan.alloc("dz of the slice", (batch, height), Category.GRADIENTS)
+            plan.free(d_logits)
+            for start in range(0, batch, tiles.mask_rows):
+                rows = min(tiles.mask_rows, batch - start)
+                plan.free(plan_unpack(plan, rows, height))
+            plan.free(inside)
+            d_b = plan.alloc("db of the slice", (height,), Category.GRADIENTS)
+        with plan.phase("update"):
+            self._adam.plan_apply(plan, height)
+            plan.free(d_b)
+        for start in range(0, height, tiles.gradient_rows):
+            rows = min(tiles.gradient_rows, height - start)
+            with plan.phase("gradient"):
+                d_w = plan.alloc(
+                    "dw of the slice", (rows, width), Category.GRADIENTS, essential=not self._fused
+                )
+                for first in range(0, width, tiles.gradient_columns) if below else ():
+                    columns = min(tiles.gradient_columns, width - first)
+                    plan.free(plan_unpack(plan, batch, columns))
+            with plan.phase("update"):
+                self._adam.plan_apply(plan, rows * width)
+                plan.free(d_w)
+        with plan.phase("update"):
+            plan.free(d_z, *below)
+            plan_pack(plan, height, width, tiles.sign_rows, comparisons=1)
+            plan.free(self._mean_abs())
+
+    def _activation(self, name: str, shape: tuple[int, ...], *, bits: int = 32) -> Item:
+        return self._plan.alloc(name, shape, Category.ACTIVATIONS, bits=bits)
+
+    def _mean_abs(self) -> Item:
+        mean = self._plan.alloc("mean(abs)", (), Category.WORKSPACE, essential=False)
+        self._plan.scalar()
+        return mean
+
+    def _frozen_layer(self, index: int, below: list[Item]) -> list[Item]:
+        """A layer below the active one; returns its packed output and the scale of it."""
+        plan, batch = self._plan, self._batch
+        inputs, outputs = self._model.layers[index]
+        tiles = choose_tiles(batch, inputs, outputs, self._slices, fused=self._fused)
+        width = outputs // self._slices
+        z = self._preactivation(index, hidden=bool(below))
+        scale = self._mean_abs()
+        plan.free(*below[1:])
+        bits = self._activation(f"h{index + 1}", (self._slices, batch, width), bits=1)
+        plan.free(*below[:1])
+        for _ in range(self._slices):
+            plan_pack(plan, batch, width, tiles.pack_rows, comparisons=1)
+        plan.free(z)
+        return [bits, scale]
+
+    def _preactivation(self, index: int, *, hidden: bool) -> Item:
+        plan, batch = self._plan, self._batch
+        inputs, outputs = self._model.layers[index]
+        tiles = choose_tiles(batch, inputs, outputs, self._slices, fused=self._fused)
+        z = self._activation(f"z{index + 1}", (batch, outputs))
+        total = plan.alloc("row sums of h", (batch,), Category.ACTIVATIONS, essential=False)
+        width = inputs // self._slices
+        for _ in range(self._slices):
+            for start in range(0, width, tiles.columns):
+                columns = min(tiles.columns, width - start)
+                h = [plan_unpack(plan, batch, columns)] if hidden else []
+                plan.workspace("row sums", (batch,))
+                for first in range(0, outputs, tiles.weight_rows):
+                    rows = min(tiles.weight_rows, outputs - first)
+                    plan.free(plan_unpack(plan, rows, columns))
+                plan.free(*h)
+        if hidden:
+            plan.workspace("product of scales", ())
+        plan.free(total)
+        return z

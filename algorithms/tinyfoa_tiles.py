@@ -1,0 +1,71 @@
+"""How large the workspace of ``tinyfoa`` (described) may be without owning the peak.
+
+Packed bits are unpacked a tile at a time. A larger tile is faster, so each phase gets what the
+other phase's tensors need anyway, and a twentieth of the peak on top.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_MOST = 1 << 20  # bytes; beyond this a larger tile is no faster
+_UNPACKED = 5  # bytes per bit while it is unpacked: four of float32, one on the way
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Extents of the workspace for one layer and batch size.
+
+    Attributes:
+        columns: Input columns unpacked at a time in the forward pass; whole bytes of bits.
+        weight_rows: Rows of packed weights unpacked at a time.
+        pack_rows: Rows of the batch whose activations are packed at a time.
+        mask_rows: Rows of the batch whose mask is unpacked at a time.
+        gradient_rows: Rows of the slice whose gradient exists at a time.
+        gradient_columns: Input columns unpacked at a time for the gradient.
+        sign_rows: Rows of the slice whose signs are packed at a time.
+    """
+
+    columns: int
+    weight_rows: int
+    pack_rows: int
+    mask_rows: int
+    gradient_rows: int
+    gradient_columns: int
+    sign_rows: int
+
+
+def choose_tiles(batch: int, inputs: int, outputs: int, slices: int, *, fused: bool) -> Tiles:
+    """Tiles for a layer.
+
+    Args:
+        batch: Rows of the batch.
+        inputs: Width of the layer's input.
+        outputs: Width of its output.
+        slices: M, by which both are divisible.
+        fused: Whether the slice's gradient is applied some rows at a time.
+    """
+    height, width = outputs // slices, inputs // slices
+    forward = 4 * batch * outputs
+    gradient = 4 * batch * height + (0 if fused else 4 * height * width)
+    peak = max(forward, gradient)
+    ahead = min(_MOST, peak - forward + peak // 20)
+    behind = min(_MOST, peak - gradient + peak // 20)
+    columns = _whole_bytes(ahead // 2 // (_UNPACKED * batch), width)
+    return Tiles(
+        columns=columns,
+        weight_rows=_between(ahead // 2 // (_UNPACKED * columns), outputs),
+        pack_rows=_between(ahead // (2 * width), batch),
+        mask_rows=_between(behind // (_UNPACKED * height), batch),
+        gradient_rows=_between(behind // 2 // (4 * width), height) if fused else height,
+        gradient_columns=_whole_bytes(behind // 2 // (_UNPACKED * batch), width),
+        sign_rows=_between(behind // width, height),
+    )
+
+
+def _between(rows: int, most: int) -> int:
+    return max(1, min(rows, most))
+
+
+def _whole_bytes(columns: int, most: int) -> int:
+    return min(max(8, columns - columns % 8), most)
