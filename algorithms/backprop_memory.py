@@ -98,9 +98,7 @@ class _Step:
                 d_z = self._linear_backward(number, rows, d_z, kept)
             plan.free(seed, loss)
 
-    def _linear_backward(
-        self, number: int, rows: int, d_z: Item, kept: dict[int, Item]
-    ) -> Item:
+    def _linear_backward(self, number: int, rows: int, d_z: Item, kept: dict[int, Item]) -> Item:
         """From dz of a layer to its gradients and the dz of the layer below."""
         plan, sizes = self._plan, self._model.sizes
         below = number - 1
@@ -129,9 +127,7 @@ class _Step:
             plan.free(kept.pop(below))
             for inner in segment:
                 kept[inner] = self._activation(inner, rows)
-        d_z = plan.alloc(
-            f"dz{below}", (rows, sizes[below]), Category.GRADIENTS, essential=False
-        )
+        d_z = plan.alloc(f"dz{below}", (rows, sizes[below]), Category.GRADIENTS, essential=False)
         plan.hand_over(d_h, d_z)
         plan.free(kept.pop(below))
         return d_z

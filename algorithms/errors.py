@@ -1,4 +1,4 @@
-"""Errors a user can cause in this folder; the command line turns them into one line and exit code 2."""
+"""Errors a user can cause in this folder; the command line makes them one line, exit code 2."""
 
 from __future__ import annotations
 

@@ -258,7 +258,7 @@ class ForwardForward(Algorithm[ForwardForwardOptions]):
 
 
 def _normalise(z_BO: torch.Tensor, length_B: torch.Tensor) -> torch.Tensor:
-    """Scale rows to a mean square of 1, in place, so that their length tells the next layer nothing.
+    """Scale rows to a mean square of 1, in place, so that length tells the next layer nothing.
 
     ``length_B`` is used up.
     """

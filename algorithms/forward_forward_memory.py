@@ -81,9 +81,7 @@ def _plan_pass(
     plan.free(saved, *([below] if below else []))
 
 
-def plan_autograd(
-    model: Mlp, optimiser: Optimiser, batch_size: int, *, mean: bool
-) -> MemoryPlan:
+def plan_autograd(model: Mlp, optimiser: Optimiser, batch_size: int, *, mean: bool) -> MemoryPlan:
     """Both passes in one loss per layer, differentiated by autograd.
 
     Autograd keeps both passes' activations, makes every intermediate of the loss's derivative a
@@ -141,14 +139,15 @@ class _Joint:
                 plan.free(item)
         with plan.phase("forward"):
             following = []
-            for old, essential in zip(inputs, (True, False), strict=True):
+            for old in inputs:
                 length = self._forward("length", self._rows)
                 clamped = self._forward("clamped length", self._rows)
                 plan.free(length)
-                following.append(self._forward(f"h{number}", self._wide, essential=essential))
+                following.append(self._forward(f"h{number}", self._wide))
                 plan.free(clamped, old)
                 plan.scalar()
-            plan.free(*outputs)
+            plan.hand_over(outputs[0], following[0])  # could be done in place
+            plan.free(outputs[1])
         return following
 
     def _loss(self) -> tuple[Item, list[Item]]:
@@ -199,7 +198,7 @@ class _Joint:
                 twice = self._gradient("2 z", self._wide)
             d_outputs.append(self._gradient("d z", self._wide))
             plan.free(power, twice, d_square)
-        made = []
+        made: list[list[Item]] = []
         for d_output in d_outputs:
             essential = self._number == 1 and not made
             d_product = self._gradient("d (w h + b)", self._wide, essential=essential)

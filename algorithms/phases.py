@@ -33,9 +33,14 @@ class Category(StrEnum):
 class Observer(Protocol):
     """What a measurement hears of a step: phase borders, and what a tensor is for."""
 
-    def enter(self, name: str) -> None: ...
-    def leave(self, name: str) -> None: ...
-    def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None: ...
+    def enter(self, name: str) -> None:
+        """A phase begins."""
+
+    def leave(self, name: str) -> None:
+        """A phase ends."""
+
+    def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
+        """A tensor's bytes are for something."""
 
 
 _observer: Observer | None = None

@@ -32,7 +32,7 @@ from .base import Algorithm, AlgorithmOptions, StaticTensor
 from .errors import ConfigurationError
 from .models import Mlp
 from .plan import MemoryPlan
-from .tinyfoa_described import Described
+from .tinyfoa_described import Described, Kernel
 from .tinyfoa_released import Released
 from .tinyfoa_rule import Rule
 
@@ -60,6 +60,8 @@ class TinyFoAOptions(AlgorithmOptions):
     lr: float = Field(default=1e-3, gt=0)
     update: SliceUpdate = SliceUpdate.WHOLE
     """Only for ``variant=described``."""
+    kernel: Kernel = Kernel.POPCOUNT
+    """Only for ``variant=described``: population count, or tiles unpacked for a float product."""
 
 
 class TinyFoA(Algorithm[TinyFoAOptions]):
@@ -97,6 +99,7 @@ class TinyFoA(Algorithm[TinyFoAOptions]):
                 options.lr,
                 self.generator,
                 fused=options.update is SliceUpdate.FUSED,
+                kernel=options.kernel,
             )
         )
         self._rule.enter_layer(0)

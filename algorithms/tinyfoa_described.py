@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 
@@ -35,11 +36,19 @@ from .numerics.binary import (
     unpack,
 )
 from .numerics.optimisers import Adam
+from .numerics.popcount import add_binary_product
 from .phases import Category, phase, tag
 from .plan import MemoryPlan
 from .tinyfoa_described_memory import plan_step
 from .tinyfoa_rule import Rule, fixed_head
 from .tinyfoa_tiles import Tiles, choose_tiles
+
+
+class Kernel(StrEnum):
+    """How packed activations meet packed weights; both give the same bits."""
+
+    POPCOUNT = "popcount"
+    TILES = "tiles"
 
 
 @dataclass
@@ -57,15 +66,21 @@ class Described(Rule):
     """One slice at a time."""
 
     def __init__(
-        self, model: Mlp, slices: int, lr: float, generator: torch.Generator, *, fused: bool
+        self,
+        model: Mlp,
+        slices: int,
+        lr: float,
+        generator: torch.Generator,
+        *,
+        fused: bool,
+        kernel: Kernel,
     ) -> None:
         self._model = model
         self._slices = slices
         self._lr = lr
         self._fused = fused
-        self._layers = [
-            self._new_layer(i, o, generator) for i, o in model.layers[:-1]
-        ]
+        self._kernel = kernel
+        self._layers = [self._new_layer(i, o, generator) for i, o in model.layers[:-1]]
         self._active = -1
         self._place = (0, 0)
 
@@ -179,10 +194,8 @@ class Described(Rule):
                     .mul_(1.0 / layer.latent_OI.numel())
                 )
 
-    def _features(
-        self, x: torch.Tensor, depth: int
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Input of layer ``depth``: the batch as it is, or packed bits ``h_MBb`` and their scale."""
+    def _features(self, x: torch.Tensor, depth: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Input of layer ``depth``: the batch itself, or packed bits ``h_MBb`` and their scale."""
         h, scale = x, None
         for index in range(depth):
             z_BO = self._preactivation(index, h, scale)
@@ -202,38 +215,56 @@ class Described(Rule):
     def _preactivation(
         self, index: int, h: torch.Tensor, scale_h: torch.Tensor | None
     ) -> torch.Tensor:
-        """z = s_w s_h sign(W) h + b, from sign = 2 bit - 1, a tile of bits at a time."""
+        """Z = s_w s_h sign(W) h + b."""
         layer = self._layers[index]
-        outputs, inputs = layer.latent_OI.shape
-        batch = h.shape[0] if scale_h is None else h.shape[1]
-        tiles = self._tiles(batch, index)
-        width = inputs // self._slices
-        z_BO = torch.zeros(batch, outputs)
-        total_B = torch.zeros(batch)
-        for m in range(self._slices):
-            for start in range(0, width, tiles.columns):
-                stop = min(start + tiles.columns, width)
-                bits = slice(start // 8, packed_width(stop))
-                h_BK = (
-                    h[:, m * width + start : m * width + stop]
-                    if scale_h is None
-                    else unpack(h[m, :, bits], stop - start)
-                )
-                total_B += tag(h_BK.sum(1), Category.WORKSPACE, "row sums")
-                for first in range(0, outputs, tiles.weight_rows):
-                    rows = slice(first, first + tiles.weight_rows)
-                    w_OK = unpack(layer.packed_MOb[m, rows, bits], stop - start)
-                    z_BO[:, rows].addmm_(h_BK, w_OK.T, alpha=2.0)
-                    del w_OK
-                del h_BK
-        z_BO -= total_B[:, None]
-        z_BO *= layer.scale if scale_h is None else layer.scale * scale_h
+        if scale_h is None:
+            z_BO = self._product_with_batch(layer, h, self._tiles(len(h), index))
+            z_BO *= layer.scale
+        else:
+            z_BO = torch.zeros(h.shape[1], len(layer.latent_OI))
+            for m in range(self._slices):
+                if self._kernel is Kernel.POPCOUNT:
+                    add_binary_product(h[m], layer.packed_MOb[m], z_BO)
+                else:
+                    self._add_tiles(layer, m, h, z_BO, self._tiles(h.shape[1], index))
+            z_BO *= layer.scale * scale_h
         z_BO += layer.bias_O
         return z_BO
 
-    def _weight_gradient(
-        self, dz_BJ: torch.Tensor, h: torch.Tensor, tiles: Tiles
-    ) -> torch.Tensor:
+    def _product_with_batch(self, layer: Layer, x_BI: torch.Tensor, tiles: Tiles) -> torch.Tensor:
+        """sign(W) x = 2 bits x - sum x, some rows of bits at a time."""
+        outputs, inputs = layer.latent_OI.shape
+        width = inputs // self._slices
+        z_BO = torch.zeros(len(x_BI), outputs)
+        z_BO -= x_BI.sum(1)[:, None]
+        for m in range(self._slices):
+            x_BK = x_BI[:, m * width : (m + 1) * width]
+            for first in range(0, outputs, tiles.weight_rows):
+                rows = slice(first, first + tiles.weight_rows)
+                w_OK = unpack(layer.packed_MOb[m, rows], width)
+                z_BO[:, rows].addmm_(x_BK, w_OK.T, alpha=2.0)
+                del w_OK
+        return z_BO
+
+    def _add_tiles(
+        self, layer: Layer, m: int, h_MBb: torch.Tensor, z_BO: torch.Tensor, tiles: Tiles
+    ) -> None:
+        """The product of ``add_binary_product`` by unpacking tiles of both; the same bits."""
+        outputs, inputs = layer.latent_OI.shape
+        width = inputs // self._slices
+        for start in range(0, width, tiles.columns):
+            stop = min(start + tiles.columns, width)
+            bits = slice(start // 8, packed_width(stop))
+            h_BK = unpack(h_MBb[m, :, bits], stop - start)
+            for first in range(0, outputs, tiles.tile_rows):
+                rows = slice(first, first + tiles.tile_rows)
+                w_OK = unpack(layer.packed_MOb[m, rows, bits], stop - start)
+                z_BO[:, rows].addmm_(h_BK, w_OK.T, alpha=2.0)
+                del w_OK
+            z_BO -= tag(h_BK.sum(1), Category.WORKSPACE, "row sums")[:, None]
+            del h_BK
+
+    def _weight_gradient(self, dz_BJ: torch.Tensor, h: torch.Tensor, tiles: Tiles) -> torch.Tensor:
         """dz^T h for some rows of the slice, some unpacked columns of h at a time."""
         width = self._w_JK.shape[1]
         m = self._place[1]
@@ -277,10 +308,17 @@ class Described(Rule):
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """See :mod:`algorithms.tinyfoa_described_memory`."""
         return plan_step(
-            self._model, self._active, self._slices, self._adam, batch_size, fused=self._fused
+            self._model,
+            self._active,
+            self._slices,
+            self._adam,
+            batch_size,
+            fused=self._fused,
+            popcount=self._kernel is Kernel.POPCOUNT,
         )
 
 
 def _mean_abs(z_BO: torch.Tensor) -> torch.Tensor:
-    """s = mean(abs(z)) over the batch, a scalar, without a copy of z."""
-    return torch.linalg.vector_norm(z_BO, ord=1).mul_(1.0 / z_BO.numel())
+    """Mean of abs(z) over the batch, a scalar, without a copy of z."""
+    total: torch.Tensor = torch.linalg.vector_norm(z_BO, ord=1)
+    return total.mul_(1.0 / z_BO.numel())

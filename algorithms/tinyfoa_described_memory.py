@@ -16,7 +16,14 @@ from .tinyfoa_tiles import choose_tiles
 
 
 def plan_step(
-    model: Mlp, active: int, slices: int, adam: Adam, batch_size: int, *, fused: bool
+    model: Mlp,
+    active: int,
+    slices: int,
+    adam: Adam,
+    batch_size: int,
+    *,
+    fused: bool,
+    popcount: bool,
 ) -> MemoryPlan:
     """The closed form of one step of layer ``active`` (from 0).
 
@@ -27,11 +34,12 @@ def plan_step(
         adam: Its update rule.
         batch_size: Rows of the batch.
         fused: Whether the slice's gradient is applied some rows at a time.
+        popcount: Whether packed operands are multiplied as they are.
     """
     plan = MemoryPlan()
     hold_inputs(plan, model, batch_size)
     _hold(plan, model, active, slices, adam)
-    _Step(plan, model, slices, adam, batch_size, fused).run(active)
+    _Step(plan, model, slices, adam, batch_size, fused=fused, popcount=popcount).run(active)
     return plan
 
 
@@ -64,7 +72,9 @@ class _Step:
         slices: int,
         adam: Adam,
         batch: int,
+        *,
         fused: bool,
+        popcount: bool,
     ) -> None:
         self._plan = plan
         self._model = model
@@ -72,6 +82,7 @@ class _Step:
         self._adam = adam
         self._batch = batch
         self._fused = fused
+        self._popcount = popcount
 
     def run(self, active: int) -> None:
         """Forward, gradient and update of the active layer."""
@@ -149,19 +160,24 @@ class _Step:
         plan, batch = self._plan, self._batch
         inputs, outputs = self._model.layers[index]
         tiles = choose_tiles(batch, inputs, outputs, self._slices, fused=self._fused)
-        z = self._activation(f"z{index + 1}", (batch, outputs))
-        total = plan.alloc("row sums of h", (batch,), Category.ACTIVATIONS, essential=False)
         width = inputs // self._slices
-        for _ in range(self._slices):
-            for start in range(0, width, tiles.columns):
-                columns = min(tiles.columns, width - start)
-                h = [plan_unpack(plan, batch, columns)] if hidden else []
-                plan.workspace("row sums", (batch,))
-                for first in range(0, outputs, tiles.weight_rows):
-                    rows = min(tiles.weight_rows, outputs - first)
-                    plan.free(plan_unpack(plan, rows, columns))
-                plan.free(*h)
-        if hidden:
-            plan.workspace("product of scales", ())
-        plan.free(total)
+        z = self._activation(f"z{index + 1}", (batch, outputs))
+        if not hidden:
+            plan.free(plan.alloc("row sums", (batch,), Category.ACTIVATIONS, essential=False))
+            for _ in range(self._slices):
+                self._unpack_rows(outputs, tiles.weight_rows, width)
+            return z
+        if not self._popcount:
+            for _ in range(self._slices):
+                for start in range(0, width, tiles.columns):
+                    columns = min(tiles.columns, width - start)
+                    h = plan_unpack(plan, batch, columns)
+                    self._unpack_rows(outputs, tiles.tile_rows, columns)
+                    plan.workspace("row sums", (batch,))
+                    plan.free(h)
+        plan.workspace("product of scales", ())
         return z
+
+    def _unpack_rows(self, outputs: int, rows: int, columns: int) -> None:
+        for first in range(0, outputs, rows):
+            self._plan.free(plan_unpack(self._plan, min(rows, outputs - first), columns))

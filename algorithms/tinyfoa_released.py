@@ -39,12 +39,14 @@ class Binarise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
         """Pass the gradient where abs(t) < 1."""
         (t,) = ctx.saved_tensors
-        return gradients[0] * (t.abs() < 1)
+        (gradient,) = gradients
+        cut: torch.Tensor = gradient * (t.abs() < 1)
+        return cut
 
 
 def binarise(t: torch.Tensor) -> torch.Tensor:
     """Apply :class:`Binarise`."""
-    result: torch.Tensor = Binarise.apply(t)
+    result: torch.Tensor = Binarise.apply(t)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -94,7 +96,7 @@ class Released(Rule):
             loss = functional.cross_entropy(logits_BC, y)
             del h_BI, logits_BC
         with phase("gradient"):
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             del loss
         with phase("update"):
             kept = self._frozen(w_OI).clone()

@@ -79,9 +79,7 @@ class _Step:
     def _binarise(self, name: str, shape: tuple[int, ...], bits: int) -> Item:
         """mean(abs(t)) sign(t), which needs one bit an element and takes thirty-two."""
         plan = self._plan
-        binary = plan.alloc(
-            f"sign({name})", shape, Category.ACTIVATIONS, bits=bits, stored_bits=32
-        )
+        binary = plan.alloc(f"sign({name})", shape, Category.ACTIVATIONS, bits=bits, stored_bits=32)
         absolute = self._activation(f"abs({name})", shape)
         mean = self._scalar("mean(abs)")
         plan.scalar()
@@ -139,7 +137,7 @@ class _Step:
         return self._cut("z", d_binary, z)
 
     def _cut(self, name: str, gradient: Item, saved: Item | None) -> Item:
-        """gradient * (abs(t) < 1); ``gradient`` and the saved tensor die."""
+        """The straight-through cut: ``gradient`` and the saved tensor die."""
         plan = self._plan
         absolute = self._gradient(f"abs({name})", gradient.shape, essential=False)
         with plan.number():
@@ -152,9 +150,7 @@ class _Step:
                 essential=False,
             )
         plan.free(absolute)
-        copy = plan.alloc(
-            "mask as float32", gradient.shape, Category.WORKSPACE, essential=False
-        )
+        copy = plan.alloc("mask as float32", gradient.shape, Category.WORKSPACE, essential=False)
         cut = self._gradient(f"d{name}", gradient.shape, essential=False)
         plan.free(copy, mask)
         if gradient.essential:

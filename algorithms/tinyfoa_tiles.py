@@ -17,8 +17,9 @@ class Tiles:
     """Extents of the workspace for one layer and batch size.
 
     Attributes:
-        columns: Input columns unpacked at a time in the forward pass; whole bytes of bits.
-        weight_rows: Rows of packed weights unpacked at a time.
+        weight_rows: Rows of packed weights unpacked at a time against the real-valued batch.
+        columns: Input columns of packed activations unpacked at a time (``kernel=tiles``).
+        tile_rows: Rows of packed weights unpacked at a time against those.
         pack_rows: Rows of the batch whose activations are packed at a time.
         mask_rows: Rows of the batch whose mask is unpacked at a time.
         gradient_rows: Rows of the slice whose gradient exists at a time.
@@ -26,8 +27,9 @@ class Tiles:
         sign_rows: Rows of the slice whose signs are packed at a time.
     """
 
-    columns: int
     weight_rows: int
+    columns: int
+    tile_rows: int
     pack_rows: int
     mask_rows: int
     gradient_rows: int
@@ -53,9 +55,10 @@ def choose_tiles(batch: int, inputs: int, outputs: int, slices: int, *, fused: b
     behind = min(_MOST, peak - gradient + peak // 20)
     columns = _whole_bytes(ahead // 2 // (_UNPACKED * batch), width)
     return Tiles(
+        weight_rows=_between(ahead // (_UNPACKED * width), outputs),
         columns=columns,
-        weight_rows=_between(ahead // 2 // (_UNPACKED * columns), outputs),
-        pack_rows=_between(ahead // (2 * width), batch),
+        tile_rows=_between(ahead // 2 // (_UNPACKED * columns), outputs),
+        pack_rows=_between(ahead // (2 * height), batch),
         mask_rows=_between(behind // (_UNPACKED * height), batch),
         gradient_rows=_between(behind // 2 // (4 * width), height) if fused else height,
         gradient_columns=_whole_bytes(behind // 2 // (_UNPACKED * batch), width),

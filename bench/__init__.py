@@ -1,0 +1,1 @@
+"""What is measured: profiler, suites, runner, records, verdicts and the command line."""

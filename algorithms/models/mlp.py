@@ -45,7 +45,9 @@ class Mlp:
                 raise ConfigurationError(f"model {name!r}: {part!r} is not a width; {cls.form}")
             sizes += [int(match[1])] * int(match[2] or 1)
         if len(sizes) < 2:
-            raise ConfigurationError(f"model {name!r} needs at least inputs and classes; {cls.form}")
+            raise ConfigurationError(
+                f"model {name!r} needs at least inputs and classes; {cls.form}"
+            )
         if sizes[-1] < 2:
             raise ConfigurationError(f"model {name!r} needs at least 2 classes, has {sizes[-1]}")
         return cls(name, tuple(sizes))

@@ -99,7 +99,7 @@ class Sgd(Optimiser):
     def apply_product(
         self, name: str, parameter: torch.Tensor, left: torch.Tensor, right: torch.Tensor
     ) -> None:
-        """The product goes straight into the momentum, or into the parameter: no gradient exists."""
+        """The product goes into the momentum, or into the parameter: no gradient exists."""
         vector = right.dim() == 1
         if not self.momentum:
             add = parameter.addmv_ if vector else parameter.addmm_
@@ -146,8 +146,8 @@ class Adam(Optimiser):
     def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
         """One update with one tile as workspace.
 
-        ``p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps)`` is computed with ``sqrt(c2)`` taken out of
-        the denominator, which saves a pass: ``p -= lr sqrt(c2) / c1 * m / (sqrt(v) + eps sqrt(c2))``.
+        ``p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps)`` is computed with ``sqrt(c2)`` taken out
+        of the denominator: ``p -= lr sqrt(c2) / c1 * m / (sqrt(v) + eps sqrt(c2))``.
         """
         state = self._states[name]
         self.apply_tiled(
@@ -197,9 +197,7 @@ class Adam(Optimiser):
 
     def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
         """One tile, and the scalar that is added to it."""
-        tile = plan.alloc(
-            "adam tile", (adam_tile(elements),), Category.WORKSPACE, essential=False
-        )
+        tile = plan.alloc("adam tile", (adam_tile(elements),), Category.WORKSPACE, essential=False)
         plan.scalar()
         plan.free(tile)
 

@@ -1,0 +1,170 @@
+"""The command line: ``trainfit run`` measures, the other commands list what there is.
+
+Exit codes: 0 all is well, 1 some workloads have no full record, 2 the input is wrong, 3 a fault of
+trainfit itself, 130 interrupted. Nothing heavy is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from . import cli_lists
+from .errors import BenchError, SuiteError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+app = typer.Typer(
+    name="trainfit",
+    help="Which training algorithm fits on this device, and how do we know?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cli_lists.register(app)
+
+
+@app.callback()
+def _common(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of a fault in trainfit itself.")
+    ] = False,
+) -> None:
+    """Which training algorithm fits on this device, and how do we know?"""
+
+
+@app.command()
+def run(
+    suite: Annotated[
+        str | None,
+        typer.Argument(
+            help="A suite that comes with trainfit, or the path of a .toml file. "
+            "[default: quick; with --resume the suite of the run]",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run folder. [default: runs/SUITE-DATE-TIME]", show_default=False),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="TRAINFIT_DATA_ROOT", help="The folder that data sets are read from."),
+    ] = None,
+    *,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|FILE", help="Judge against this device, not the suite's; repeatable."
+        ),
+    ] = None,
+    algorithm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|MODULE:CLASS",
+            help="Measure this algorithm too, on the suite's defaults; repeatable.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out: measure the workloads that have no record. "
+            "A workload that failed has one and is kept as it is.",
+        ),
+    ] = False,
+) -> None:
+    """Measure every workload of a suite, judge it against devices, write a run folder.
+
+    Every workload runs in a process of its own. One that crashes, hangs or runs out of memory
+    becomes a record that says so, and the rest goes on; the exit code is then 1.
+    """
+    from .manifest import from_manifest, load_devices  # noqa: PLC0415
+    from .records import LOGS, SUITE, read_suite  # noqa: PLC0415
+    from .report import figures, verdicts  # noqa: PLC0415
+    from .runner import run_suite  # noqa: PLC0415
+    from .suite import load_suite, with_algorithms  # noqa: PLC0415
+
+    if resume and out is None:
+        raise SuiteError("--resume needs --out DIR: which run shall go on?")
+    if resume and out is not None and suite is None:
+        chosen = from_manifest(read_suite(out), source=str(out / SUITE))
+        if algorithm:
+            raise SuiteError("--algorithm with --resume: name the suite too, as in the first start")
+    else:
+        chosen = with_algorithms(load_suite(suite or "quick"), algorithm or [])
+    if device:
+        chosen = chosen.model_copy(update={"devices": device})
+    devices = load_devices(chosen)
+    # A user's own algorithm lies beside them more often than it is installed.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    out = out or Path("runs") / f"{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+    from .cli_progress import ProgressLine  # noqa: PLC0415
+
+    with ProgressLine() as progress:
+        done = run_suite(chosen, devices, out, progress, data_root=data_root, resume=resume)
+
+    console = cli_lists.stdout()
+    matrix = verdicts(done.records, devices, console.width)
+    for part in [*figures(done.records, console.width), "", *matrix]:
+        console.print(part, soft_wrap=isinstance(part, Text))  # a line stays one for grep
+    failed = sum(record.error is not None for record in done.records)
+    summary = f"{len(done.records) - failed} of {len(done.records)} workloads measured"
+    kept = len(done.records) - done.measured
+    if kept:
+        summary += f", {kept} of them before" if not failed else f", {kept} records kept"
+    console.print(f"\n{summary}; run written to {done.path}", markup=False, soft_wrap=True)
+    if failed:
+        console.print(f"what they wrote: {done.path / LOGS}", markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given  # also behind the command, where one thinks of it
+    try:
+        code = app([each for each in given if each != "--debug"], standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Exception as error:  # the last line of defence: never a traceback unasked
+        code = _explain(error)
+        if debug:
+            traceback.print_exc()
+    if code == INTERRUPTED:  # typer, too, turns the exception into this number
+        _say("interrupted; what was measured is kept, --resume --out DIR goes on with it")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: Exception) -> int:
+    """Say in one line on stderr what went wrong; returns the exit code."""
+    from hardware_profiles import ProfileError  # noqa: PLC0415
+
+    known = sys.modules.get("algorithms.errors")  # not imported: nobody can have raised it
+    inputs = (BenchError, ProfileError, *((known.ConfigurationError,) if known else ()))
+    if isinstance(error, inputs):
+        _say(str(error))
+        return 2
+    if hasattr(error, "format_message"):  # click's usage errors, whichever click typer brings
+        _say(f"{error.format_message()} (see trainfit --help)")
+        return 2
+    _say(f"fault in trainfit: {type(error).__name__}: {error} (--debug shows the traceback)")
+    return 3
+
+
+def _say(message: str) -> None:
+    print(f"trainfit: {' '.join(message.split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""A run as one tidy pandas frame: the only thing that plots, tables and gates see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .schema import Accuracy, Latency, Memory, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WHOLE = ("_bytes", "batch_size", "seed", "epochs", "passes", "steps", "threads")
+"""Columns that end so hold whole numbers, as pandas' nullable ``Int64``."""
+
+
+def to_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per record, in the order given.
+
+    Columns: ``algorithm``, ``options`` (compact JSON), ``model``, ``dataset``, ``batch_size``,
+    ``seed``, ``epochs``, ``label``, ``status``, the bytes of :class:`~bench.schema.Memory`,
+    ``phase.<phase>.peak_bytes`` and ``.closed_form_bytes``, ``peak.<category>_bytes``,
+    ``step_seconds_median`` and ``_iqr``, ``phase.<phase>.seconds_median``, ``test_accuracy``,
+    ``train_seconds``, ``verdict.<device>.<budget>``, ``margin.<device>.<budget>_bytes``, ``error``
+    and ``error_where``. Bytes are nullable integers; what was not measured is missing.
+    """
+    import pandas as pd  # noqa: PLC0415  (half a second that the command line does not need)
+
+    frame = pd.DataFrame([flatten(record) for record in records])
+    for column in frame.columns:
+        if column.endswith(WHOLE):
+            frame[column] = frame[column].astype("Int64")
+    return frame
+
+
+def flatten(record: Record) -> dict[str, Any]:
+    """The row of one record."""
+    workload, error = record.workload, record.error
+    row: dict[str, Any] = {
+        "algorithm": workload.algorithm,
+        "options": json.dumps(workload.options, sort_keys=True, separators=(",", ":")),
+        "model": workload.model,
+        "dataset": workload.dataset,
+        "batch_size": workload.batch_size,
+        "seed": workload.seed,
+        "epochs": workload.epochs,
+        "label": workload.label,
+        "status": record.status.value,
+        **_memory(record.memory),
+        **_latency(record.latency),
+        **_accuracy(record.accuracy),
+    }
+    for verdict in record.verdicts:
+        row[f"verdict.{verdict.device}.{verdict.budget}"] = verdict.status
+        row[f"margin.{verdict.device}.{verdict.budget}_bytes"] = verdict.margin
+    row["seconds"] = record.seconds
+    row["error"] = f"{error.type}: {error.message}" if error else None
+    row["error_where"] = error.where if error else None
+    return row
+
+
+def _memory(memory: Memory | None) -> dict[str, Any]:
+    names = (
+        "static_bytes",
+        "storage_bytes",
+        "peak_dynamic_bytes",
+        "peak_phase",
+        "closed_form_bytes",
+        "lower_bound_bytes",
+        "deterministic",
+        "worst_stage",
+    )
+    row: dict[str, Any] = {name: getattr(memory, name, None) for name in names}
+    row["evidence"] = memory.evidence.value if memory else None
+    row["unexplained_bytes"] = memory.residual.unexplained_bytes if memory else None
+    row["left_after_step_bytes"] = memory.residual.left_after_step_bytes if memory else None
+    deployed = memory.as_deployed if memory else None
+    row["as_deployed_peak_dynamic_bytes"] = deployed.peak_dynamic_bytes if deployed else None
+    for name, phase in memory.phases.items() if memory else ():
+        row[f"phase.{name}.peak_bytes"] = phase.peak_bytes
+        row[f"phase.{name}.closed_form_bytes"] = phase.closed_form_bytes
+    if memory and memory.peak_phase in memory.phases:
+        categories = memory.phases[memory.peak_phase].categories
+        row |= {f"peak.{category}_bytes": size for category, size in categories.items()}
+    return row
+
+
+def _latency(latency: Latency | None) -> dict[str, Any]:
+    names = ("step_seconds_median", "step_seconds_iqr", "steps", "threads")
+    row: dict[str, Any] = {name: getattr(latency, name, None) for name in names}
+    for name, phase in latency.phases.items() if latency else ():
+        row[f"phase.{name}.seconds_median"] = phase.seconds_median
+    return row
+
+
+def _accuracy(accuracy: Accuracy | None) -> dict[str, Any]:
+    return {
+        "test_accuracy": accuracy.test_accuracy if accuracy else None,
+        "passes": accuracy.epochs if accuracy else None,
+        "train_seconds": accuracy.train_seconds if accuracy else None,
+    }

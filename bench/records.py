@@ -1,0 +1,94 @@
+"""Reading a run folder: one JSON line per workload, its suite, and what produced it.
+
+::
+
+    DIR/suite.json         the suite, every default filled in
+    DIR/environment.json   versions, machine, revision of the code
+    DIR/records.jsonl      one line per workload, see bench.schema
+    DIR/logs/03.log        what the third workload wrote to stdout and stderr, if anything
+
+:mod:`bench.run_folder` writes it. A last line without its end is a record that was cut off, and
+is ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from .errors import RunFolderError
+from .frame import to_frame
+from .schema import Record, Workload
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECORDS = "records.jsonl"
+SUITE = "suite.json"
+ENVIRONMENT = "environment.json"
+LOGS = "logs"
+
+
+def workload_key(workload: Workload) -> str:
+    """What makes two workloads the same one."""
+    return json.dumps(workload.model_dump(mode="json"), sort_keys=True)
+
+
+def read_records(path: Path) -> list[Record]:
+    """All records of a run, in the order they were measured.
+
+    Args:
+        path: The run folder.
+
+    Raises:
+        RunFolderError: There is no run, or a finished line is not a record.
+    """
+    file = path / RECORDS
+    try:
+        lines = file.read_bytes().split(b"\n")[:-1]  # what follows the last newline is unfinished
+    except OSError as error:
+        raise RunFolderError(f"{path}: is not a run folder: no {RECORDS}") from error
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(Record.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(step) for step in first["loc"])
+            what = f"{where}: {first['msg']}" if where else first["msg"]
+            raise RunFolderError(f"{file}:{number}: not a record of this version: {what}") from None
+    return records
+
+
+def load_run(path: str | Path) -> pd.DataFrame:
+    """A run as one tidy frame, one row per workload; :func:`bench.frame.to_frame` has the columns.
+
+    Raises:
+        RunFolderError: ``path`` is not a run folder or holds a damaged record.
+    """
+    return to_frame(read_records(Path(path)))
+
+
+def read_suite(path: Path) -> dict[str, Any]:
+    """The suite that made a run."""
+    return _read_json(path / SUITE)
+
+
+def read_environment(path: Path) -> dict[str, Any]:
+    """What produced a run."""
+    return _read_json(path / ENVIRONMENT)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise RunFolderError(f"{file.parent}: is not a run folder: no {file.name}") from error
+    except ValueError as error:
+        raise RunFolderError(f"{file}: not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise RunFolderError(f"{file}: must hold a JSON object")
+    return found

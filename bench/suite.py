@@ -1,0 +1,230 @@
+"""A suite: which workloads are measured, under which limits, judged against which devices.
+
+A suite is a TOML file. ``[defaults]`` fills what a ``[[workload]]`` leaves out; a list of values
+for ``algorithm``, ``model``, ``batch_size`` or ``seed`` stands for one workload per combination::
+
+    name = "boards"
+    description = "What fits on our two boards"
+    devices = ["stm32f746", "boards/ours.toml"]   # or "all"; paths relative to this file
+    timeout_seconds = 600                         # per workload
+    memory_limit_mib = 2048                       # per workload, beyond an idle process
+    threads = 1                                   # for latency and accuracy
+
+    [defaults]
+    model = "mlp-64-128-128-10"
+    dataset = "digits"
+    batch_size = 32
+
+    [[workload]]
+    algorithm = "backprop"
+    options = { optimizer = "adam" }
+    batch_size = [8, 32]
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from .errors import SuiteError, nearest
+from .schema import Workload
+from .toml_errors import explain
+
+SWEPT = ("algorithm", "model", "batch_size", "seed")
+"""The keys of a workload whose list values are expanded to their product."""
+
+LARGEST_SEED = 2**32 - 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _all_or_some(value: Any) -> Any:
+    if value != "all" and not isinstance(value, list):
+        raise ValueError(f'must be "all" or a list of names and paths, got {value!r}')
+    return None if value == "all" else value
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_Texts = Annotated[list[_Text], BeforeValidator(_listed), Field(min_length=1)]
+_Sizes = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed), Field(min_length=1)]
+_Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+]
+
+
+class Defaults(_Strict):
+    """What workloads share unless they say otherwise."""
+
+    model: _Text | None = None
+    dataset: _Text | None = None
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    epochs: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+
+
+class _Entry(_Strict):
+    """One ``[[workload]]`` as written."""
+
+    algorithm: _Texts
+    options: dict[str, Any] = Field(default_factory=dict)
+    model: _Texts | None = None
+    dataset: _Text | None = None
+    batch_size: _Sizes | None = None
+    seed: _Seeds | None = None
+    epochs: Annotated[int, Field(ge=0)] | None = None
+
+
+class _File(_Strict):
+    """A suite as written."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    devices: Annotated[list[_Text] | None, BeforeValidator(_all_or_some)] = None
+    timeout_seconds: float = Field(default=600, gt=0, le=1_000_000)
+    memory_limit_mib: Annotated[int, Field(ge=1, le=2**40)] | None = None
+    threads: int = Field(default=1, ge=1, le=1024)
+    defaults: Defaults = Defaults()
+    workload: list[_Entry] = Field(min_length=1)
+
+
+class Suite(BaseModel):
+    """A suite with every default filled in and every list of values expanded.
+
+    ``devices`` holds names and paths; ``None`` stands for all devices there are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str
+    devices: list[str] | None
+    timeout_seconds: float
+    memory_limit_mib: int | None
+    threads: int
+    defaults: Defaults
+    workloads: list[Workload]
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with trainfit."""
+    packaged = files("bench.suites").iterdir()
+    return sorted(p.name.removesuffix(".toml") for p in packaged if p.name.endswith(".toml"))
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """Read a suite by name, or from a path (it ends in ``.toml`` or names a folder).
+
+    Raises:
+        SuiteError: There is no such suite, or it is malformed or contradicts itself.
+    """
+    if name_or_path in suite_names():
+        text = files("bench.suites").joinpath(f"{name_or_path}.toml").read_text("utf-8")
+        return parse_suite(text, source=f"{name_or_path}.toml", folder=Path())
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and len(path.parts) == 1:
+        hint = nearest(name_or_path, suite_names())
+        raise SuiteError(f"unknown suite {name_or_path!r}; {hint} (a path ends in .toml)")
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SuiteError(f"cannot read suite {name_or_path}: {reason}") from error
+    return parse_suite(text, source=name_or_path, folder=path.parent)
+
+
+def parse_suite(text: str, *, source: str, folder: Path) -> Suite:
+    """Make a suite of TOML text.
+
+    Args:
+        text: The TOML.
+        source: What messages call it.
+        folder: Device paths in it are relative to this.
+
+    Raises:
+        SuiteError: It is not TOML, has unknown keys or impossible values, or names one workload
+            twice; the message gives file, key and what would be right.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{source}: not valid TOML: {error}") from error
+    try:
+        written = _File.model_validate(raw)
+    except ValidationError as error:
+        raise SuiteError(f"{source}: {explain(error, raw, _File)}") from error
+    workloads: list[Workload] = []
+    for number, entry in enumerate(written.workload, start=1):
+        workloads += _expand(entry, written.defaults, f"{source}: workload[{number}]")
+    _refuse_duplicates(workloads, source)
+    devices = written.devices and [_device(name, folder) for name in written.devices]
+    return Suite(
+        devices=devices,
+        workloads=workloads,
+        **{key: getattr(written, key) for key in Suite.model_fields if key not in _EXPANDED},
+    )
+
+
+_EXPANDED = ("devices", "workloads")
+
+
+def with_algorithms(suite: Suite, algorithms: list[str]) -> Suite:
+    """The suite and one more workload per algorithm, on its default model, data and batch size.
+
+    Raises:
+        SuiteError: The suite has no such defaults, or has that workload already.
+    """
+    if not algorithms:
+        return suite
+    added = [
+        workload
+        for name in algorithms
+        for workload in _expand(_Entry(algorithm=[name]), suite.defaults, f"--algorithm {name}")
+    ]
+    workloads = [*suite.workloads, *added]
+    _refuse_duplicates(workloads, f"suite {suite.name} with --algorithm")
+    return suite.model_copy(update={"workloads": workloads})
+
+
+def _expand(entry: _Entry, defaults: Defaults, where: str) -> list[Workload]:
+    values: dict[str, Any] = {}
+    for key in ("algorithm", "model", "dataset", "batch_size", "seed", "epochs"):
+        own = getattr(entry, key)
+        values[key] = own if own is not None else getattr(defaults, key)
+        if values[key] is None:
+            raise SuiteError(f"{where}.{key}: is missing; set it here or under [defaults]")
+    swept = [_listed(values.pop(key)) for key in SWEPT]
+    return [
+        Workload(**values, **dict(zip(SWEPT, combination, strict=True)), options=entry.options)
+        for combination in itertools.product(*swept)
+    ]
+
+
+def _refuse_duplicates(workloads: list[Workload], source: str) -> None:
+    seen: dict[str, int] = {}
+    for number, workload in enumerate(workloads, start=1):
+        # epochs are left out: memory and latency would be the same figures twice
+        key = workload.model_dump_json(exclude={"epochs"})
+        if key in seen:
+            raise SuiteError(
+                f"{source}: workload {number} is workload {seen[key]} again ({workload.label}, "
+                f"seed {workload.seed}); leave one out or change its options"
+            )
+        seen[key] = number
+
+
+def _device(name: str, folder: Path) -> str:
+    path = Path(name)
+    return str(folder / path) if path.suffix == ".toml" else name

@@ -1,0 +1,10 @@
+"""The one error of this folder: a device that does not exist or a profile that cannot be right."""
+
+from __future__ import annotations
+
+
+class ProfileError(ValueError):
+    """A device name or a device file is wrong.
+
+    The message is one line: file, key, what is wrong, what would be right.
+    """

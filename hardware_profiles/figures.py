@@ -1,0 +1,209 @@
+"""A figure: a number with its unit and its source, or the reason why there is none.
+
+One class per physical quantity, each with the one unit a profile may use, so that no reader ever
+has to convert and no writer can mix kB with KiB. A figure without a source is not a figure:
+whoever cannot name a document writes ``{ unknown = "why" }``, and every verdict that needs the
+number becomes unknown with that reason.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+_TAG = re.compile(r"\[[^\]]*\]")
+
+Text = Annotated[str, Field(min_length=1)]
+PositiveInt = Annotated[int, Field(strict=True, gt=0)]
+NaturalInt = Annotated[int, Field(strict=True, ge=0)]
+PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+
+
+def format_bytes(count: int) -> str:
+    """Bytes for people, in powers of two: ``512 B``, ``112.0 KiB``, ``1.5 GiB``."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if abs(size) < 1024:
+            return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def format_si(value: float, unit: str) -> str:
+    """A number with a decimal prefix: ``168 MHz``, ``34 GB/s``."""
+    for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= scale:
+            return f"{value / scale:g} {prefix}{unit}"
+    return f"{value:g} {unit}"
+
+
+class Table(BaseModel):
+    """A table of a device file: fixed once read, and no key but those of the schema."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figure(Table):
+    """A number with unit and source, or ``unknown`` with a reason; never both.
+
+    Attributes:
+        value: The number, in the unit of the class.
+        unit: The unit, written out in the file so that the file can be read alone.
+        source: The document that says so: number and section, page title, file in a repository.
+        unknown: Why there is no number.
+    """
+
+    quantity: ClassVar[str] = "figure"
+    advice: ClassVar[str] = ""
+    example: ClassVar[str] = '{ value = 1, unit = "...", source = "document, section" }'
+
+    value: float | None = None
+    unit: str | None = None
+    source: str | None = None
+    unknown: str | None = None
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_a_document(cls, source: str | None) -> str | None:
+        # A tag such as [MEM] says how sure somebody was, not where the number can be looked up.
+        if source is not None and not _TAG.sub("", source).strip():
+            raise ValueError(
+                f"{source!r} names no document; write its number or title and section,"
+                ' or replace the figure by { unknown = "why" }'
+            )
+        return source
+
+    @field_validator("unknown")
+    @classmethod
+    def _unknown_has_a_reason(cls, unknown: str | None) -> str | None:
+        if unknown is not None and not unknown.strip():
+            raise ValueError("the reason is empty; say why the figure is not known")
+        return unknown
+
+    @model_validator(mode="after")
+    def _value_or_unknown(self) -> Self:
+        if self.unknown is not None:
+            extra = [k for k in ("value", "unit", "source") if getattr(self, k) is not None]
+            if extra:
+                raise ValueError(
+                    f"has unknown and {' and '.join(extra)}; keep unknown alone, or drop it"
+                )
+        elif self.value is None:
+            raise ValueError(f'has no value; write {self.example} or {{ unknown = "why" }}')
+        elif self.unit is None:
+            raise ValueError(f"has no unit; {self.advice}")
+        elif self.source is None:
+            raise ValueError(
+                'has no source; add source = "document, section", or write { unknown = "why" }'
+            )
+        return self
+
+    @property
+    def text(self) -> str:
+        """The figure for people."""
+        return "unknown" if self.value is None else format_si(self.value, self.unit or "")
+
+    @property
+    def origin(self) -> str:
+        """The source, or the reason why there is none."""
+        return self.source or f"unknown: {self.unknown}"
+
+
+class Size(Figure):
+    """A number of bytes, greater than 0."""
+
+    quantity: ClassVar[str] = "size"
+    advice: ClassVar[str] = "write bytes as unit 'B'"
+    example: ClassVar[str] = '{ value = 131072, unit = "B", source = "document, section" }'
+
+    value: PositiveInt | None = None
+    unit: Literal["B"] | None = None
+
+    @property
+    def text(self) -> str:
+        """KiB and the like, and the exact number where that hides something."""
+        return "unknown" if self.value is None else f"{format_bytes(self.value)} ({self.value:,} B)"
+
+
+class Reserve(Size):
+    """A number of bytes that something else takes; 0 is allowed."""
+
+    value: NaturalInt | None = None
+
+
+class Frequency(Figure):
+    """A clock."""
+
+    quantity: ClassVar[str] = "frequency"
+    advice: ClassVar[str] = "write hertz as unit 'Hz'"
+    example: ClassVar[str] = '{ value = 168000000, unit = "Hz", source = "document, section" }'
+
+    value: PositiveInt | None = None
+    unit: Literal["Hz"] | None = None
+
+
+class Voltage(Figure):
+    """A supply voltage."""
+
+    quantity: ClassVar[str] = "voltage"
+    advice: ClassVar[str] = "write volts as unit 'V'"
+    example: ClassVar[str] = '{ value = 3.3, unit = "V", source = "document, section" }'
+
+    value: PositiveFloat | None = None
+    unit: Literal["V"] | None = None
+
+
+class CurrentPerMegahertz(Figure):
+    """What a core draws while it runs, per megahertz of its clock."""
+
+    quantity: ClassVar[str] = "current per clock"
+    advice: ClassVar[str] = "write microampere per megahertz as unit 'uA/MHz'"
+    example: ClassVar[str] = '{ value = 100.0, unit = "uA/MHz", source = "document, section" }'
+
+    value: PositiveFloat | None = None
+    unit: Literal["uA/MHz"] | None = None
+
+    @property
+    def text(self) -> str:
+        """The figure for people."""
+        return "unknown" if self.value is None else f"{self.value:g} µA/MHz"
+
+
+class Power(Figure):
+    """The budget of a power mode."""
+
+    quantity: ClassVar[str] = "power"
+    advice: ClassVar[str] = "write watts as unit 'W'"
+    example: ClassVar[str] = '{ value = 15.0, unit = "W", source = "document, section" }'
+
+    value: PositiveFloat | None = None
+    unit: Literal["W"] | None = None
+
+
+class Bandwidth(Figure):
+    """Peak memory traffic."""
+
+    quantity: ClassVar[str] = "bandwidth"
+    advice: ClassVar[str] = "write bytes per second as unit 'B/s' (34 GB/s is 34e9)"
+    example: ClassVar[str] = '{ value = 34e9, unit = "B/s", source = "document, section" }'
+
+    value: PositiveFloat | None = None
+    unit: Literal["B/s"] | None = None
+
+
+class Throughput(Figure):
+    """Peak operations, in 10^12 per second, as vendors state them."""
+
+    quantity: ClassVar[str] = "throughput"
+    advice: ClassVar[str] = "write 10^12 operations per second as unit 'TOPS'"
+    example: ClassVar[str] = '{ value = 20.0, unit = "TOPS", source = "document, section" }'
+
+    value: PositiveFloat | None = None
+    unit: Literal["TOPS"] | None = None
+
+    @property
+    def text(self) -> str:
+        """The figure for people."""
+        return "unknown" if self.value is None else f"{self.value:g} TOPS"

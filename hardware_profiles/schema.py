@@ -1,0 +1,207 @@
+"""What a device has and allows: clock, power, memory, and the budgets it is held to.
+
+Training memory has to fit into the largest contiguous arena (see ``memory``), less the bytes
+reserved for stack and runtime. What needs an unknown figure is unknown, with that figure's reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StrictBool, model_validator
+
+from .figures import (
+    Bandwidth,
+    CurrentPerMegahertz,
+    Figure,
+    Frequency,
+    NaturalInt,
+    PositiveFloat,
+    Power,
+    Reserve,
+    Size,
+    Table,
+    Text,
+    Throughput,
+    Voltage,
+)
+from .memory import Arena, Region, contiguous, overlaps
+from .sheet import Row, sheet
+
+
+class PowerMode(Table):
+    """One power mode of a board, with the clocks it allows.
+
+    Attributes:
+        name: The vendor's name.
+        nvpmodel: Its id for the ``nvpmodel`` command, where known.
+        power: Its power budget.
+        cpu_clock, gpu_clock: Highest clocks in this mode, where known.
+    """
+
+    name: Text
+    nvpmodel: NaturalInt | None = None
+    power: Power
+    cpu_clock: Frequency | None = None
+    gpu_clock: Frequency | None = None
+
+
+class Budgets(Table):
+    """Limits a user sets for one training step; judged once latency and energy are measured."""
+
+    step_latency_seconds: PositiveFloat | None = None
+    energy_per_step_joules: PositiveFloat | None = None
+
+
+class Device(Table):
+    """A hardware profile.
+
+    Attributes:
+        name: Slug; the stem of its file.
+        title: Its full name.
+        short: At most 7 characters, for the head of a column.
+        kind: Microcontroller or single-board computer.
+        core: The processor.
+        fpu: It computes floating point in hardware.
+        note: What the figures below assume (variant, board).
+        clock: Highest CPU clock.
+        supply: The voltage at which ``current_per_mhz`` is drawn.
+        current_per_mhz: What the core draws while it runs.
+        power_modes: The modes of a single-board computer.
+        gpu_clock, memory_bandwidth, int8_dense, int8_sparse: Peaks of a single-board computer.
+        regions: Its memory.
+        reserved: RAM that stack and runtime (or operating system) take from the largest arena.
+        flash: Its storage.
+        flash_reserved: Storage that the program takes.
+        tight_margin: A margin under this fraction of what is usable is ``tight``.
+        budgets: Limits for one training step.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    title: Text
+    short: Annotated[str, Field(min_length=1, max_length=7)]
+    kind: Literal["mcu", "sbc"]
+    core: Text
+    fpu: StrictBool
+    note: str = ""
+    clock: Frequency
+    supply: Voltage | None = None
+    current_per_mhz: CurrentPerMegahertz | None = None
+    power_modes: tuple[PowerMode, ...] = ()
+    gpu_clock: Frequency | None = None
+    memory_bandwidth: Bandwidth | None = None
+    int8_dense: Throughput | None = None
+    int8_sparse: Throughput | None = None
+    regions: Annotated[tuple[Region, ...], Field(min_length=1)]
+    reserved: Reserve
+    flash: Size
+    flash_reserved: Reserve
+    tight_margin: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.10
+    budgets: Budgets = Budgets()
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        # The first contradiction is enough: the next ones are usually its consequences.
+        for problem in (
+            *_duplicates("regions", [region.name for region in self.regions]),
+            *_duplicates("power_modes", [mode.name for mode in self.power_modes]),
+            *overlaps(self.regions),
+            *self._missing_for_kind(),
+            *self._nothing_left(),
+        ):
+            raise ValueError(problem)
+        return self
+
+    def _missing_for_kind(self) -> Iterable[str]:
+        if self.kind == "mcu":
+            for key, figure, example in (
+                ("supply", self.supply, Voltage.example),
+                ("current_per_mhz", self.current_per_mhz, CurrentPerMegahertz.example),
+            ):
+                if figure is None:
+                    yield (
+                        f"{key}: missing, but kind = 'mcu' needs it; write {example}"
+                        ' or { unknown = "why" }'
+                    )
+        elif not self.power_modes:
+            yield (
+                "power_modes: missing, but kind = 'sbc' needs at least one; write"
+                f' [[power_modes]] with name = "..." and power = {Power.example}'
+            )
+
+    def _nothing_left(self) -> Iterable[str]:
+        if not any(region.arena for region in self.regions):
+            yield "regions: no region has arena = true; mark those that may hold training data"
+        arena = self.largest_arena
+        for key, reserve, held, place in (
+            ("reserved", self.reserved, arena and arena.size_bytes, "the largest arena"),
+            ("flash_reserved", self.flash_reserved, self.flash.value, "flash"),
+        ):
+            if reserve.value is not None and held is not None and reserve.value >= held:
+                yield (
+                    f"{key}.value: {reserve.value} bytes leave nothing of {place} with its"
+                    f" {held} bytes; write less than {held}"
+                )
+
+    @property
+    def arenas(self) -> tuple[Arena, ...]:
+        """All contiguous arenas, by address; regions without one come last."""
+        return contiguous(self.regions)
+
+    @property
+    def largest_arena(self) -> Arena | None:
+        """The largest contiguous arena, None where a size is unknown."""
+        arenas = self.arenas
+        if not arenas or any(arena.size_bytes is None for arena in arenas):
+            return None
+        return max(arenas, key=lambda arena: arena.size_bytes or 0)
+
+    @property
+    def usable_ram_bytes(self) -> int | None:
+        """Bytes for training in one piece, None where a figure is unknown."""
+        largest = self.largest_arena
+        if largest is None or largest.size_bytes is None or self.reserved.value is None:
+            return None
+        return largest.size_bytes - self.reserved.value
+
+    @property
+    def ram_unknown(self) -> str:
+        """Why ``usable_ram_bytes`` is None; empty where it is not."""
+        needed: list[tuple[str, Figure]] = [
+            (f"the size of region {region.name}", region.size)
+            for region in self.regions
+            if region.arena
+        ]
+        return _first_unknown([*needed, ("reserved", self.reserved)])
+
+    @property
+    def usable_flash_bytes(self) -> int | None:
+        """Bytes of storage beside the program, None where a figure is unknown."""
+        if self.flash.value is None or self.flash_reserved.value is None:
+            return None
+        return self.flash.value - self.flash_reserved.value
+
+    @property
+    def flash_unknown(self) -> str:
+        """Why ``usable_flash_bytes`` is None; empty where it is not."""
+        return _first_unknown([("flash", self.flash), ("flash_reserved", self.flash_reserved)])
+
+    def describe(self) -> list[Row]:
+        """Every figure of the profile with its source, then what follows from them."""
+        return sheet(self)
+
+
+def _first_unknown(figures: Iterable[tuple[str, Figure]]) -> str:
+    for label, figure in figures:
+        if figure.value is None:
+            return f"{label} is unknown: {figure.unknown}"
+    return ""
+
+
+def _duplicates(key: str, names: list[str]) -> Iterable[str]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            last = len(names) - 1 - names[::-1].index(name)
+            yield f"{key}[{last}].name: {name!r} is there {count} times; give each its own name"

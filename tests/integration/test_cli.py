@@ -1,0 +1,318 @@
+"""The command line, as people use it. Bad input is tested in this process: it is the same code."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import cli
+from bench.records import load_run, read_environment, read_records
+
+ROOT = Path(__file__).parent.parent.parent
+PLUGINS = ROOT / "tests" / "plugins"
+SMALL = """
+name = "small"
+description = "two quick ones"
+devices = ["stm32f407", "board.toml"]
+timeout_seconds = 60
+[defaults]
+model = "mlp-64-10"
+dataset = "digits"
+batch_size = 32
+epochs = 1
+[[workload]]
+algorithm = "backprop"
+batch_size = [8, 32]
+"""
+
+
+def trainfit(*arguments: str, cwd: Path = PLUGINS) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
+    return subprocess.run(
+        [sys.executable, "-m", "bench.cli", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A suite with a board of its own beside it."""
+    board = (ROOT / "hardware_profiles" / "rp2040.toml").read_text()
+    (tmp_path / "board.toml").write_text(board.replace('name = "rp2040"', 'name = "board"'))
+    (tmp_path / "small.toml").write_text(SMALL)
+    return tmp_path / "small.toml"
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any) -> Any:
+    """The command line in this process: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    monkeypatch.delenv("TRAINFIT_DATA_ROOT", raising=False)
+
+    def run(*arguments: str) -> tuple[Any, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        return (ended.value.code, *capfd.readouterr())
+
+    return run
+
+
+def test_a_suite_of_ones_own_with_a_board_and_an_algorithm_of_ones_own(small: Path) -> None:
+    # WHEN a suite runs whose folder is not where the command is given
+    out = small.parent / "out"
+    done = trainfit("run", str(small), "--out", str(out), "--algorithm", "plain:Delta")
+
+    # THEN there is a table, a matrix and a run folder, and nothing else
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert "mlp-64-10, digits, seed 0" in done.stdout
+    assert "stm32f407" in done.stdout
+    assert "board" in done.stdout
+    assert f"run written to {out}" in done.stdout
+    frame = load_run(out)
+    assert frame["algorithm"].tolist() == ["backprop", "backprop", "plain:Delta"]
+    assert frame["status"].tolist() == ["ok"] * 3
+    assert frame["batch_size"].tolist() == [8, 32, 32]
+    assert (frame["test_accuracy"] > 0.5).all()
+    assert frame["verdict.board.ram"].notna().all()
+    assert sorted(path.name for path in out.iterdir()) == [
+        "environment.json",
+        "records.jsonl",
+        "suite.json",
+    ]
+    assert {"versions", "machine", "git", "started_at"} <= set(read_environment(out))
+
+
+def test_whatever_goes_wrong_in_one_workload_the_rest_goes_on(tmp_path: Path) -> None:
+    # GIVEN algorithms that raise, crash, leave, hang, want too much memory, break the contract
+    names = ["plain:Delta", *(f"broken:{name}" for name in BROKEN), "backprop"]
+    text = SMALL.replace('"backprop"', json.dumps(names)).replace("batch_size = [8, 32]", "")
+    text = text.replace("timeout_seconds = 60", "timeout_seconds = 5\nmemory_limit_mib = 300")
+    (tmp_path / "s.toml").write_text(text.replace(', "board.toml"', ""))
+
+    # WHEN they run
+    done = trainfit("run", str(tmp_path / "s.toml"), "--out", str(tmp_path / "out"))
+
+    # THEN each has a record that says so, and the last workload is measured like the first
+    assert (done.returncode, done.stderr) == (1, "")
+    records = read_records(tmp_path / "out")
+    assert [record.status for record in records] == ["ok", *(b[0] for b in BROKEN.values()), "ok"]
+    for record, (_, kind, words) in zip(records[1:-1], BROKEN.values(), strict=True):
+        assert record.error is not None
+        assert record.error.type == kind
+        assert words in record.error.message
+        assert f"{record.error.type}: {record.error.message}" in done.stdout
+    assert "2 of 10 workloads measured" in done.stdout
+    assert "Traceback" in (tmp_path / "out" / "logs" / "02.log").read_text()
+    where = {r.workload.algorithm: r.error.where for r in records if r.error}
+    assert (where["broken:Raises"] or "").endswith(" step")
+    assert (where["broken:Hangs"] or "").endswith(" step")
+
+
+BROKEN = {
+    "Raises": ("failed", "ZeroDivisionError", "the learning rate is zero"),
+    "Exits": ("failed", "ProcessExit", "exit code 0"),
+    "Segfaults": ("failed", "SIGSEGV", "SIGSEGV (during: contract)"),
+    "CrashesWhenBuilt": ("failed", "SIGSEGV", "SIGSEGV (during: contract)"),
+    "Hangs": ("timed_out", "Timeout", "still running after 5 s (during: contract)"),
+    "Hungry": ("out_of_memory", "RuntimeError", "can't allocate memory"),
+    "Killed": ("out_of_memory", "SIGKILL", "killed from outside"),
+    "Yields": ("failed", "ContractError", "returned a generator"),
+}
+
+
+BAD_SUITES = {
+    "unknown algorithm": ('"backprop"', '"backprob"', "unknown algorithm 'backprob'; did you mean"),
+    "unknown option": ("epochs = 1\n", "epochs = 1\n", "unknown option of backprop 'lrr'"),
+    "unknown model": ("mlp-64-10", "mpl-64-10", "unknown model family 'mpl'; did you mean mlp?"),
+    "unknown dataset": ('"digits"', '"digit"', "unknown dataset 'digit'; did you mean digits?"),
+    "unknown device": ("stm32f407", "stm32f408", "unknown device 'stm32f408'; did you mean"),
+    "missing device file": ("board.toml", "none.toml", "none.toml: no such file"),
+    "sizes": ("mlp-64-10", "mlp-784-10", "takes 784 inputs but dataset 'digits' has 64 features"),
+    "malformed": ('name = "small"', "name = ", "small.toml: not valid TOML"),
+    "unknown key": ("epochs = 1", "epoch = 1", "defaults: unknown key 'epoch'; did you mean"),
+    "contradiction": ("[8, 32]", "[8, 8]", "workload 2 is workload 1 again"),
+    "no data root": ('"digits"', '"mnist"', "pass --data-root DIR or set TRAINFIT_DATA_ROOT"),
+    "import fails": ('"backprop"', '"nowhere:Rule"', "cannot load algorithm 'nowhere:Rule'"),
+}
+
+
+def one_line(err: str) -> None:
+    assert err.count("\n") == 1, err
+    assert err.startswith("trainfit: ")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("case", BAD_SUITES)
+def test_a_bad_suite_is_one_line_and_exit_code_2(main: Any, small: Path, case: str) -> None:
+    old, new, message = BAD_SUITES[case]
+    text = SMALL.replace(old, new)
+    small.write_text(text + ("options = { lrr = 1 }" if case == "unknown option" else ""))
+
+    code, out, err = main("run", str(small), "--out", "out")
+
+    assert (code, out) == (2, "")
+    one_line(err)
+    assert message in err
+    assert not Path("out").exists()
+
+
+def test_a_device_file_that_contradicts_itself(main: Any, small: Path) -> None:
+    board = small.parent / "board.toml"
+    board.write_text(board.read_text().replace("kind =", "knid ="))
+
+    code, _, err = main("run", str(small))
+
+    assert code == 2
+    one_line(err)
+    assert "board.toml: " in err
+
+
+def test_a_data_file_that_was_cut_off(main: Any, small: Path) -> None:
+    folder = small.parent / "data" / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for half in ("train", "t10k"):
+        images = struct.pack(">4I", 0x803, 40, 28, 28) + bytes(40 * 784 - 1)
+        (folder / f"{half}-images-idx3-ubyte").write_bytes(images)
+        (folder / f"{half}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">2I", 0x801, 40) + bytes(40)
+        )
+    small.write_text(SMALL.replace('"digits"', '"mnist"').replace("mlp-64-10", "mlp-784-10"))
+
+    for root in ("data", "nowhere"):
+        code, _, err = main("run", str(small), "--data-root", root, "--out", "out")
+        assert code == 2
+        one_line(err)
+        assert ("train-images-idx3-ubyte" in err) == (root == "data")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "quik"], "unknown suite 'quik'; did you mean quick?"),
+        (["run", "none.toml"], "cannot read suite none.toml: No such file or directory"),
+        (["run", "--resume"], "--resume needs --out DIR"),
+        (["run", "--resume", "--out", "none"], "none: is not a run folder"),
+        (["run", "--device", "rp2041"], "unknown device 'rp2041'"),
+        (["run", "--algorithm", "nowhere:Rule"], "cannot load algorithm 'nowhere:Rule'"),
+        (["run", "--wrong"], "No such option: --wrong"),
+        (["walk"], "No such command 'walk'"),
+        (["devices", "show", "rp2041"], "unknown device 'rp2041'; did you mean"),
+        (["devices", "show"], "Missing argument 'NAME|FILE'"),
+    ],
+)
+def test_bad_arguments(main: Any, arguments: list[str], message: str) -> None:
+    code, out, err = main(*arguments)
+
+    assert (code, out) == (2, "")
+    one_line(err)
+    assert message in err
+
+
+def test_going_on_and_starting_again(main: Any, small: Path) -> None:
+    # GIVEN a finished run
+    assert main("run", str(small), "--out", "out")[0] == 0
+    before = Path("out/records.jsonl").read_bytes()
+
+    # WHEN it is started again THEN nothing is overwritten
+    code, _, err = main("run", str(small), "--out", "out")
+    assert code == 2
+    one_line(err)
+    assert "exists already, nothing was overwritten" in err
+
+    # WHEN it goes on, by its own suite THEN everything is there already
+    code, out, err = main("run", "--out", "out", "--resume")
+    assert (code, err) == (0, "")
+    assert "2 of 2 workloads measured, 2 of them before" in out
+
+    # WHEN it goes on with another suite, algorithm or device THEN it is refused
+    for wrong in (["quick"], ["--algorithm", "plain:Delta"], ["--device", "rp2040"]):
+        code, _, err = main("run", *wrong, "--out", "out", "--resume")
+        assert code == 2
+        one_line(err)
+    assert Path("out/records.jsonl").read_bytes() == before
+
+
+def test_the_run_folder_is_named_after_suite_and_time(main: Any, small: Path) -> None:
+    code, out, _ = main(
+        "run", str(small), "--device", "rp2040", "--device", str(small.parent / "board.toml")
+    )
+
+    assert code == 0
+    (folder,) = Path("runs").iterdir()
+    assert folder.name.startswith("small-20")
+    assert "rp2040" in out
+    assert "stm32f407" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["algorithms"], ["backprop:", "Rumelhart", "momentum", "0.9", "sgd | adam"]),
+        (["models"], ["mlp-INPUTS-HIDDEN"]),
+        (["datasets"], ["digits", "1,437 + 360", "--data-root", "synthetic-FEATURES-CLASSES"]),
+        (["devices"], ["stm32f746", "jetson-nano", "mcu"]),
+        (["devices", "show", "rp2040"], ["RP2040", "usable RAM", "253,952", "source"]),
+        (["suites"], ["quick"]),
+        (["--help"], ["run", "devices"]),
+        (["run", "--help"], ["--resume", "--data-root"]),
+    ],
+)
+def test_lists(main: Any, arguments: list[str], words: list[str]) -> None:
+    code, out, err = main(*arguments)
+
+    assert (code, err) == (0, "")
+    for word in words:
+        assert word in out
+    assert "\x1b" not in out
+
+
+def test_a_fault_of_trainfit_itself_is_one_line_too(
+    main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.suite.suite_names", lambda: 1 / 0)
+
+    code, _, err = main("suites")
+    assert code == 3
+    one_line(err)
+    assert "ZeroDivisionError" in err
+    assert "--debug" in err
+
+    assert "Traceback" in main("suites", "--debug")[2]
+
+
+def test_an_interrupt_says_how_to_go_on(main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.suite.suite_names", interrupt)
+
+    code, _, err = main("suites")
+
+    assert code == 130
+    one_line(err)
+    assert "--resume" in err
+
+
+def test_the_command_line_starts_without_the_heavy_imports() -> None:
+    heavy = "{'torch', 'pandas', 'sklearn', 'numpy', 'matplotlib'}"
+    code = f"import sys, bench.cli, bench.runner, bench.report; print({heavy} & set(sys.modules))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+
+    assert done.stdout == "set()\n"

@@ -1,0 +1,127 @@
+"""A run may be killed at any moment, and goes on to the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.records import read_records
+from bench.schema import Record
+
+ROOT = Path(__file__).parent.parent.parent
+SUITE = """
+name = "resumed"
+devices = ["stm32f407"]
+timeout_seconds = 60
+[defaults]
+model = "mlp-64-10"
+dataset = "digits"
+epochs = 1
+[[workload]]
+algorithm = "backprop"
+batch_size = [4, 8, 16, 32]
+[[workload]]
+algorithm = "plain:Delta"
+batch_size = 8
+"""
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.cli", "run", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT / "tests" / "plugins",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def family(session: int) -> list[int]:
+    """Living processes of a session, which outlive their parents' ids."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = status.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(status.parent.name))
+    return found
+
+
+def exact(record: Record) -> dict[str, Any]:
+    """What must not depend on when a workload was measured."""
+    return record.model_dump(include={"workload", "status", "memory", "verdicts"}) | {
+        "curve": record.accuracy and record.accuracy.curve
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for orphans in /proc")
+def test_a_killed_run_loses_nothing_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(SUITE)
+    suite, out, whole = (str(tmp_path / name) for name in ("s.toml", "out", "whole"))
+
+    # GIVEN a run that is killed outright after its second record
+    killed = start(suite, "--out", out)
+    file = Path(out) / "records.jsonl"
+    wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+
+    # THEN no worker outlives it
+    wait_for(lambda: not family(killed.pid), seconds=10)
+
+    # AND what was written is whole
+    kept = read_records(Path(out))
+    assert 2 <= len(kept) < 5
+
+    # WHEN it goes on, with half a record at the end of its file
+    with file.open("ab") as stream:
+        stream.write(b'{"schema": "trainfit.rec')
+    resumed = start(suite, "--out", out, "--resume")
+    uninterrupted = start(suite, "--out", whole)
+    for process in (resumed, uninterrupted):
+        said, complained = process.communicate(timeout=120)
+        assert (process.returncode, complained) == (0, ""), said
+
+    # THEN every byte is as if it had never been interrupted
+    records = read_records(Path(out))
+    assert records[: len(kept)] == kept
+    assert [exact(r) for r in records] == [exact(r) for r in read_records(Path(whole))]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for orphans in /proc")
+def test_an_interrupt_ends_at_once_and_hangs_nowhere(tmp_path: Path) -> None:
+    # GIVEN a run whose only workload hangs
+    text = SUITE.replace("[4, 8, 16, 32]", "4").replace('"plain:Delta"', '"broken:Hangs"')
+    (tmp_path / "s.toml").write_text(text)
+    process = start(str(tmp_path / "s.toml"), "--out", str(tmp_path / "out"))
+    file = tmp_path / "out" / "records.jsonl"
+    wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") == 1)
+
+    # WHEN Ctrl-C reaches the whole session, as it does from a terminal
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, complained = process.communicate(timeout=10)
+
+    # THEN it says how to go on, and nothing is left
+    assert process.returncode == 130
+    assert complained.count("\n") == 1
+    assert "--resume" in complained
+    wait_for(lambda: not family(process.pid), seconds=10)
+    assert len(read_records(tmp_path / "out")) == 1

@@ -1,0 +1,61 @@
+"""A third party's algorithm: softmax regression by the delta rule, on a net without hidden layers.
+
+Shape suffixes: B batch, I inputs, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from algorithms import Algorithm, AlgorithmOptions, Category, MemoryPlan, Mlp, StaticTensor, phase
+from algorithms.base import hold_inputs
+
+
+class DeltaOptions(AlgorithmOptions):
+    lr: float = Field(default=0.5, gt=0)
+
+
+class Delta(Algorithm[DeltaOptions]):
+    """One linear layer; everything it allocates is in its closed form."""
+
+    name: ClassVar[str] = "delta"
+    summary: ClassVar[str] = "softmax regression by the delta rule"
+    paper: ClassVar[str] = "Widrow & Hoff 1960"
+    options_type: ClassVar[type[AlgorithmOptions]] = DeltaOptions
+
+    def __init__(self, model: Mlp, options: DeltaOptions, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        self.w_IC = torch.randn(model.inputs, model.classes, generator=self.generator) * 0.1
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        with phase("forward"):
+            error_BC = x @ self.w_IC
+        with phase("gradient"):
+            error_BC.sub_(error_BC.logsumexp(1, keepdim=True)).exp_()
+            error_BC[torch.arange(len(y)), y] -= 1
+            grad_IC = x.t() @ error_BC
+        with phase("update"):
+            self.w_IC.sub_(grad_IC, alpha=self.options.lr / len(x))
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.w_IC
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        yield StaticTensor("w", self.w_IC, Category.PARAMETERS)
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        plan = MemoryPlan()
+        hold_inputs(plan, self.model, batch_size)
+        plan.hold("w", (self.model.inputs, self.model.classes), Category.PARAMETERS)
+        with plan.phase("forward"):
+            error = plan.alloc("error", (batch_size, self.model.classes), Category.ACTIVATIONS)
+        with plan.phase("gradient"):
+            shape = (self.model.inputs, self.model.classes)
+            gradient = plan.alloc("gradient", shape, Category.GRADIENTS)
+        with plan.phase("update"):
+            plan.free(error, gradient)
+        return plan

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from run_builders import failed, memory, record
+
+from bench.errors import RunFolderError
+from bench.records import (
+    load_run,
+    read_environment,
+    read_records,
+    read_suite,
+    workload_key,
+)
+from bench.run_folder import RunFolder
+from bench.schema import VerdictRecord
+
+SUITE: dict[str, Any] = {"name": "s", "devices": [{"name": "d", "source": "d", "sha256": "0"}]}
+ENVIRONMENT: dict[str, Any] = {"versions": {"trainfit": "1", "torch": "2"}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    path = tmp_path / "run"
+    with RunFolder.create(path, SUITE, ENVIRONMENT) as folder:
+        folder.append(record())
+        folder.append(failed(batch_size=8))
+    return path
+
+
+def test_what_was_written_is_read_back(run: Path) -> None:
+    assert read_records(run) == [record(), failed(batch_size=8)]
+    assert (read_suite(run), read_environment(run)) == (SUITE, ENVIRONMENT)
+
+
+def test_creating_leaves_nothing_else_behind(run: Path) -> None:
+    assert [path.name for path in run.parent.iterdir()] == ["run"]
+
+
+def test_an_empty_folder_may_become_a_run_and_parents_are_made(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    RunFolder.create(tmp_path / "empty", SUITE, ENVIRONMENT).close()
+    RunFolder.create(tmp_path / "a" / "b", SUITE, ENVIRONMENT).close()
+
+    assert read_records(tmp_path / "empty") == read_records(tmp_path / "a" / "b") == []
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "run"])
+def test_nothing_is_overwritten(tmp_path: Path, run: Path, kind: str) -> None:
+    path = {"file": tmp_path / "file", "folder": tmp_path, "run": run}[kind]
+    (tmp_path / "file").write_text("mine")
+
+    with pytest.raises(RunFolderError, match="exists already, nothing was overwritten"):
+        RunFolder.create(path, SUITE, ENVIRONMENT)
+
+    assert (tmp_path / "file").read_text() == "mine"
+    assert len(read_records(run)) == 2
+
+
+def test_an_unwritable_place_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(RunFolderError, match=r"cannot write run folder .*: File exists"):
+        RunFolder.create(tmp_path / "file" / "run", SUITE, ENVIRONMENT)
+
+
+def test_every_cut_of_the_file_keeps_all_finished_records(run: Path) -> None:
+    # GIVEN a run whose last record is cut off at any byte
+    file = run / "records.jsonl"
+    whole = file.read_bytes()
+    first = whole.index(b"\n") + 1
+    for size in (first, first + 1, first + 100, len(whole) - 1):
+        file.write_bytes(whole[:size])
+
+        # THEN readers see the first record alone
+        assert read_records(run) == [record()]
+
+        # WHEN it goes on THEN the rest is cut off and the next record stands on its own line
+        with RunFolder.reopen(run, SUITE, ENVIRONMENT) as folder:
+            folder.append(failed())
+        assert read_records(run) == [record(), failed()]
+
+
+def test_a_damaged_line_is_named(run: Path) -> None:
+    file = run / "records.jsonl"
+    lines = file.read_text().splitlines()
+    file.write_text(lines[0] + "\n{}\n")
+
+    with pytest.raises(RunFolderError, match=r"records.jsonl:2: not a record .*: workload: Field"):
+        read_records(run)
+
+    file.write_text("not json\n")
+    with pytest.raises(RunFolderError, match=r"records.jsonl:1: not a record .*: Invalid JSON"):
+        read_records(run)
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", "suite.json", "environment.json"])
+def test_a_folder_without_its_files_is_no_run(run: Path, name: str) -> None:
+    (run / name).unlink()
+    reader = {"records.jsonl": read_records, "suite.json": read_suite}.get(name, read_environment)
+
+    with pytest.raises(RunFolderError, match=f"is not a run folder: no {name}"):
+        reader(run)
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_suite_is_named(run: Path, text: str) -> None:
+    (run / "suite.json").write_text(text)
+
+    with pytest.raises(RunFolderError, match=r"suite.json: (not valid JSON|must hold)"):
+        read_suite(run)
+
+
+def test_only_one_run_writes_at_a_time(run: Path) -> None:
+    with (
+        RunFolder.reopen(run, SUITE, ENVIRONMENT),
+        pytest.raises(RunFolderError, match="another run is writing"),
+    ):
+        RunFolder.reopen(run, SUITE, ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    ("suite", "message"),
+    [
+        ({**SUITE, "threads": 2}, "threads was null, is now 2"),
+        ({**SUITE, "name": "t" * 200}, r'name was "s", is now "ttt.*\.\.\.'),
+        (
+            {**SUITE, "devices": [{"name": "d", "source": "d", "sha256": "1"}]},
+            r'devices was \["d"\], is now another with the same name',
+        ),
+    ],
+)
+def test_another_suite_does_not_go_on(run: Path, suite: dict[str, Any], message: str) -> None:
+    with pytest.raises(RunFolderError, match=f"made by another suite: {message}"):
+        RunFolder.reopen(run, suite, ENVIRONMENT)
+
+
+def test_a_device_file_may_have_moved(run: Path) -> None:
+    moved = {**SUITE, "devices": [{"name": "d", "source": "elsewhere/d.toml", "sha256": "0"}]}
+
+    RunFolder.reopen(run, moved, ENVIRONMENT).close()
+
+
+@pytest.mark.parametrize("name", ["torch", "trainfit"])
+def test_other_versions_do_not_go_on(run: Path, name: str) -> None:
+    now = {"versions": ENVIRONMENT["versions"] | {name: "9"}}
+
+    with pytest.raises(RunFolderError, match=f"was made with {name} .*, this is 9"):
+        RunFolder.reopen(run, SUITE, now)
+
+
+def test_going_on_is_noted(run: Path) -> None:
+    RunFolder.reopen(run, SUITE, ENVIRONMENT).close()
+    RunFolder.reopen(run, SUITE, ENVIRONMENT).close()
+
+    assert read_environment(run) == {**ENVIRONMENT, "resumed": [ENVIRONMENT, ENVIRONMENT]}
+
+
+@pytest.mark.parametrize("fault", ["short", "error"])
+def test_a_record_that_cannot_be_written_whole_leaves_no_trace(
+    run: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    # GIVEN a disk that is full
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        written = write(descriptor, data[:10])
+        if fault == "error":
+            raise OSError(28, "No space left on device")
+        return written
+
+    with RunFolder.reopen(run, SUITE, ENVIRONMENT) as folder:
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(RunFolderError, match="cannot write"):
+            folder.append(record())
+        monkeypatch.undo()
+
+        # WHEN there is room again THEN nothing is between the records
+        folder.append(failed())
+    assert read_records(run)[2:] == [failed()]
+
+
+def test_a_run_is_one_tidy_frame(run: Path) -> None:
+    frame = load_run(run)
+
+    assert len(frame) == 2
+    first = frame.iloc[0]
+    assert first["label"] == "backprop mlp-64-10 digits b32"
+    assert first["options"] == "{}"
+    assert (first["static_bytes"], first["peak_dynamic_bytes"]) == (3_000, 1_000)
+    assert first["phase.forward.peak_bytes"] == 600
+    assert first["phase.gradient.closed_form_bytes"] == 1_000
+    assert first["peak.gradients_bytes"] == 600
+    assert first["phase.forward.seconds_median"] == 0.0005
+    assert first["verdict.stm32f407.ram"] == "fits"
+    assert first["margin.stm32f407.ram_bytes"] == 100
+    assert first["test_accuracy"] == 0.9125
+    for column in frame.columns:
+        if column.endswith("_bytes"):
+            assert frame[column].dtype == pd.Int64Dtype(), column
+
+
+def test_what_failed_is_missing_in_the_frame(run: Path) -> None:
+    second = load_run(run).iloc[1]
+
+    assert second["status"] == "failed"
+    assert pd.isna(second["static_bytes"])
+    assert pd.isna(second["test_accuracy"])
+    assert second["error"] == "ValueError: no [red]luck[/red]"
+    assert second["error_where"] == "a.py:3 step"
+
+
+def test_a_run_without_records_is_an_empty_frame(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT).close()
+
+    assert load_run(tmp_path / "run").empty
+
+
+def test_an_unknown_margin_is_missing(tmp_path: Path) -> None:
+    verdict = VerdictRecord(device="d", budget="ram", status="unknown", margin=None, reason="?")
+    with RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT) as folder:
+        folder.append(record(verdicts=[verdict], memory=memory(peak_phase="outside")))
+
+    frame = load_run(tmp_path / "run")
+
+    assert frame["margin.d.ram_bytes"].isna().all()
+    assert frame["verdict.d.ram"].tolist() == ["unknown"]
+
+
+def test_options_are_part_of_what_a_workload_is() -> None:
+    keys = {workload_key(record(options=o).workload) for o in ({}, {"lr": 0.1}, {"lr": 0.2})}
+
+    assert len(keys) == 3
+    assert json.loads(workload_key(record().workload))["batch_size"] == 32

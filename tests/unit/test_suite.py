@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from run_builders import suite
+
+from bench.errors import SuiteError, nearest
+from bench.manifest import from_manifest, load_devices, to_manifest
+from bench.suite import load_suite, parse_suite, suite_names, with_algorithms
+from hardware_profiles import ProfileError
+
+HEAD = 'name = "s"\n'
+DEFAULTS = '[defaults]\nmodel = "mlp-64-10"\ndataset = "digits"\nbatch_size = 32\n'
+ONE = '[[workload]]\nalgorithm = "backprop"\n'
+
+
+def parse(text: str) -> object:
+    return parse_suite(text, source="s.toml", folder=Path("boards"))
+
+
+def test_defaults_fill_what_a_workload_leaves_out() -> None:
+    made = parse_suite(
+        HEAD + DEFAULTS + ONE + "batch_size = 8\nepochs = 3\n", source="s.toml", folder=Path()
+    )
+
+    (workload,) = made.workloads
+    assert (workload.model, workload.dataset, workload.batch_size) == ("mlp-64-10", "digits", 8)
+    assert (workload.epochs, workload.seed, workload.options) == (3, 0, {})
+    assert (made.timeout_seconds, made.threads, made.memory_limit_mib) == (600, 1, None)
+    assert made.devices is None
+
+
+def test_lists_expand_to_their_product_in_the_order_written() -> None:
+    text = (
+        HEAD + DEFAULTS + '[[workload]]\nalgorithm = ["a", "b"]\nbatch_size = [1, 2]\nseed = [5]\n'
+    )
+
+    made = parse_suite(text, source="s.toml", folder=Path())
+
+    found = [(w.algorithm, w.batch_size, w.seed) for w in made.workloads]
+    assert found == [("a", 1, 5), ("a", 2, 5), ("b", 1, 5), ("b", 2, 5)]
+
+
+def test_device_files_are_relative_to_the_suite() -> None:
+    text = 'devices = ["stm32f407", "ours.toml"]\n' + HEAD + DEFAULTS + ONE
+
+    made = parse_suite(text, source="s.toml", folder=Path("boards"))
+
+    assert made.devices == ["stm32f407", "boards/ours.toml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = ", "s.toml: not valid TOML: Invalid value (at end of document)"),
+        (HEAD, "s.toml: workload: is missing"),
+        (HEAD + "workload = 3", "s.toml: workload: must be a list, got 3"),
+        (HEAD + "workload = []", "s.toml: workload: must not be empty"),
+        (HEAD + "workload = [3]", "s.toml: workload[1]: must be a table, got 3"),
+        (
+            'name = "my suite"\n' + DEFAULTS + ONE,
+            "s.toml: name: may hold letters, digits, '.', '_' and '-' only, got 'my suite'",
+        ),
+        (
+            HEAD + DEFAULTS + ONE + ONE.replace("backprop", "x") + "batch_size = 0",
+            "s.toml: workload[2].batch_size: must be at least 1, got 0",
+        ),
+        (
+            HEAD + DEFAULTS + ONE + "batch_size = [8, 0]",
+            "s.toml: workload[1].batch_size[2]: must be at least 1, got 0",
+        ),
+        (
+            HEAD + DEFAULTS + ONE + "batch_size = []",
+            "s.toml: workload[1].batch_size: must not be empty",
+        ),
+        (
+            HEAD + DEFAULTS + ONE + 'batch_size = "8"',
+            "s.toml: workload[1].batch_size: must be a whole number, got '8'",
+        ),
+        (
+            HEAD + DEFAULTS + ONE + "seed = true",
+            "s.toml: workload[1].seed: must be a whole number, got True",
+        ),
+        (
+            HEAD + DEFAULTS + ONE + "options = 3",
+            "s.toml: workload[1].options: must be a table, got 3",
+        ),
+        (
+            HEAD + DEFAULTS + ONE + "epoch = 3",
+            "s.toml: workload[1]: unknown key 'epoch'; did you mean epochs?",
+        ),
+        (
+            HEAD + DEFAULTS + '[[workload]]\nalgorthm = "x"',
+            "s.toml: workload[1]: unknown key 'algorthm'; did you mean algorithm?",
+        ),
+        (
+            HEAD + DEFAULTS + "sed = 1\n" + ONE,
+            "s.toml: defaults: unknown key 'sed'; did you mean seed?",
+        ),
+        (
+            HEAD + "devises = 1\n" + DEFAULTS + ONE,
+            "s.toml: unknown key 'devises'; did you mean devices?",
+        ),
+        (
+            HEAD + 'devices = "some"\n' + DEFAULTS + ONE,
+            "s.toml: devices: must be \"all\" or a list of names and paths, got 'some'",
+        ),
+        (
+            HEAD + "timeout_seconds = 0\n" + DEFAULTS + ONE,
+            "s.toml: timeout_seconds: must be more than 0.0, got 0",
+        ),
+        (
+            HEAD + "timeout_seconds = inf\n" + DEFAULTS + ONE,
+            "s.toml: timeout_seconds: must be at most 1000000.0, got inf",
+        ),
+        (
+            HEAD + ONE,
+            "s.toml: workload[1].model: is missing; set it here or under [defaults]",
+        ),
+        (
+            HEAD + DEFAULTS + ONE + ONE,
+            "s.toml: workload 2 is workload 1 again (backprop mlp-64-10 digits b32, seed 0); "
+            "leave one out or change its options",
+        ),
+    ],
+)
+def test_a_malformed_suite_says_file_key_and_what_would_be_right(text: str, message: str) -> None:
+    with pytest.raises(SuiteError) as error:
+        parse(text)
+
+    assert str(error.value) == message
+
+
+def test_packaged_suites_load_and_carry_their_own_name() -> None:
+    assert "quick" in suite_names()
+    for name in suite_names():
+        loaded = load_suite(name)
+        assert loaded.name == name
+        assert loaded.description
+
+
+def test_an_unknown_suite_names_the_nearest() -> None:
+    with pytest.raises(SuiteError, match=r"unknown suite 'quik'; did you mean quick\?"):
+        load_suite("quik")
+
+
+def test_a_missing_suite_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"cannot read suite .*none.toml: No such file"):
+        load_suite(str(tmp_path / "none.toml"))
+
+
+def test_a_suite_that_is_not_text_says_so(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(SuiteError, match=r"cannot read suite .*utf-8"):
+        load_suite(str(tmp_path / "s.toml"))
+
+
+def test_added_algorithms_take_the_defaults() -> None:
+    added = with_algorithms(suite("backprop"), ["mine:Rule"]).workloads[1]
+
+    assert (added.algorithm, added.model, added.batch_size) == ("mine:Rule", "mlp-64-10", 32)
+
+
+def test_adding_an_algorithm_needs_defaults_and_must_be_new() -> None:
+    bare = suite("backprop").model_copy(
+        update={"defaults": suite("backprop").defaults.model_copy(update={"model": None})}
+    )
+    with pytest.raises(SuiteError, match=r"--algorithm mine:Rule\.model: is missing"):
+        with_algorithms(bare, ["mine:Rule"])
+    with pytest.raises(SuiteError, match="workload 2 is workload 1 again"):
+        with_algorithms(suite("backprop"), ["backprop"])
+
+
+def test_a_manifest_gives_the_same_suite_back() -> None:
+    made = suite("backprop", "mine:Rule", timeout_seconds=5.0)
+
+    manifest = to_manifest(made, load_devices(made))
+    again = from_manifest(manifest, source="suite.json")
+
+    assert again.workloads == made.workloads
+    assert again.devices == ["stm32f407"]
+    assert to_manifest(again, load_devices(again)) == manifest
+
+
+def test_a_damaged_manifest_is_refused() -> None:
+    with pytest.raises(SuiteError, match=r"suite.json: is not the suite of a run"):
+        from_manifest({"name": "s"}, source="suite.json")
+
+
+def test_devices_are_all_or_the_named_ones_each_once() -> None:
+    assert len(load_devices(suite("backprop", devices=None))) > 5
+    assert [d.name for d in load_devices(suite("backprop", devices=["rp2040"]))] == ["rp2040"]
+    with pytest.raises(SuiteError, match="'rp2040' is named twice"):
+        load_devices(suite("backprop", devices=["rp2040", "rp2040"]))
+    with pytest.raises(ProfileError, match="rp2041"):
+        load_devices(suite("backprop", devices=["rp2041"]))
+
+
+def test_nearest_lists_everything_where_nothing_is_near() -> None:
+    assert nearest("zzz", ["b", "a"]) == "known: a, b"
+    assert nearest("zzz", []) == "known: none"

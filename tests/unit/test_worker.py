@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from run_builders import PLUGINS, workload
+
+from algorithms.data import Dataset
+from algorithms.errors import ConfigurationError
+from bench import worker
+from bench.contract import ContractError
+from bench.schema import Accuracy, Latency, Memory
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Third-party algorithms, and little data."""
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "unparsable.py").write_text("class Rule(:\n")
+
+    def load(name: str, root: object) -> Dataset:
+        if name != "few":
+            raise ConfigurationError(f"unknown dataset {name!r}")
+        generator = torch.Generator().manual_seed(0)
+        y = torch.randint(4, (80,), generator=generator)
+        x = torch.nn.functional.one_hot(y, 8).float()
+        return Dataset("few", x[:60], y[:60], x[60:], y[60:], 4)
+
+    monkeypatch.setattr(worker, "load_dataset", load)
+
+
+def job(algorithm: str = "plain:Delta", **changes: Any) -> dict[str, Any]:
+    values = {"model": "mlp-8-4", "dataset": "few", "batch_size": 10, "epochs": 3, **changes}
+    dumped = workload(algorithm=algorithm, **values).model_dump(mode="json")
+    return {"workload": dumped, "data_root": None, "threads": 1}
+
+
+def measured(**changes: Any) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    worker.measure(job(**changes), parts.update)
+    return parts
+
+
+def test_memory_latency_and_accuracy_of_one_workload() -> None:
+    parts = measured()
+
+    memory = Memory.model_validate(parts["memory"])
+    assert memory.static_bytes == 8 * 4 * 4 + 10 * 8 * 4 + 10 * 8
+    assert memory.deterministic
+    assert Latency.model_validate(parts["latency"]).step_seconds_median
+    accuracy = Accuracy.model_validate(parts["accuracy"])
+    assert accuracy.epochs == len(accuracy.curve) == 3
+    assert accuracy.test_accuracy == accuracy.curve[-1] == 1.0
+
+
+def test_the_same_seed_gives_the_same_figures() -> None:
+    first, second = measured(seed=3), measured(seed=3)
+
+    assert first["memory"] == second["memory"]
+    assert first["accuracy"]["curve"] == second["accuracy"]["curve"]
+
+
+def test_no_epochs_means_no_accuracy() -> None:
+    assert "accuracy" not in measured(epochs=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Yields", "step returned a generator; a step trains at once and returns None"),
+        ("Undeclared", "step entered 'backward'; declared are 'forward', 'gradient', 'update'"),
+        ("Unmarked", "step entered no phase; declared are"),
+        ("Misshapen", r"predict returned shape \(10, 3\); expected shape \(10, 4\)"),
+        ("Labels", r"predict returned a list; expected shape \(10, 4\)"),
+        ("Overwrites", "step changed its batch; x and y have to be left as found"),
+        ("Diverges", "w holds NaN or infinity after training pass 2 of 3"),
+    ],
+)
+def test_a_broken_contract_is_told_from_a_bad_figure(name: str, message: str) -> None:
+    with pytest.raises(ContractError, match=message) as error:
+        measured(algorithm=f"broken:{name}")
+
+    assert error.value.where is not None
+    assert ".py:" in error.value.where
+
+
+def checked(*workloads: dict[str, Any]) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
+    jobs = {"workloads": [each["workload"] for each in workloads], "data_root": None}
+    worker.preflight(jobs, messages.append)
+    return messages
+
+
+def test_a_suite_that_is_right_passes_and_tells_the_environment() -> None:
+    messages = checked(job(), job(batch_size=5))
+
+    assert "torch" in messages[0]["environment"]["versions"]
+    assert messages[1:] == [{"doing": "building"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"algorithm": "backprob"}, "unknown algorithm 'backprob'; did you mean backprop?"),
+        ({"algorithm": "nowhere:Rule"}, "cannot load algorithm 'nowhere:Rule'"),
+        ({"algorithm": "plain:Nothing"}, "cannot load algorithm 'plain:Nothing'"),
+        ({"algorithm": "broken:not_a_class"}, "not a subclass"),
+        ({"algorithm": "unparsable:Rule"}, "SyntaxError"),
+        ({"algorithm": "unfinished:Rule"}, "lacks memory_model, paper"),
+        ({"options": {"lrr": 1}}, "unknown option of delta 'lrr'; did you mean lr?"),
+        ({"options": {"lr": -1}}, "option 'lr' of delta: Input should be greater than 0, got -1"),
+        ({"model": "mpl-8-4"}, "unknown model family 'mpl'; did you mean mlp?"),
+        ({"model": "mlp-8-x-4"}, "'x' is not a width"),
+        ({"dataset": "digit"}, "unknown dataset 'digit'"),
+        ({"model": "mlp-784-4"}, "takes 784 inputs but dataset 'few' has 8 features"),
+        ({"model": "mlp-8-10"}, "has 10 classes but dataset 'few' has 4"),
+        ({"batch_size": 100}, "batch size 100 does not fit dataset 'few'"),
+        ({"algorithm": "broken:Refuses"}, "needs a hidden layer"),
+    ],
+)
+def test_a_wrong_configuration_names_the_workload(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        checked(job(), job(**changes))
+
+    assert str(error.value).startswith("workload 2 (")
+    assert message in str(error.value)
+
+
+def test_other_faults_of_building_are_left_to_the_workload_itself() -> None:
+    assert checked(job("broken:FailsWhenBuilt"), job())[-1] == {"doing": "building"}
