@@ -112,6 +112,10 @@ class _Step:
             )
         }
         plan.free(d_z)
+        segment = self._segment_of(below)
+        recompute = below > 0 and len(segment) > 1 and below == segment[-1]
+        if recompute:
+            plan.free(kept.pop(below))  # the last who needed it was this product
         for name, gradient in reversed(made.items()):
             if name in self._gradients:
                 plan.free(gradient)  # added to what earlier rows left
@@ -122,9 +126,7 @@ class _Step:
                     self.update(name)
         if not below:
             return d_z
-        segment = self._segment_of(below)
-        if len(segment) > 1 and below == segment[-1]:
-            plan.free(kept.pop(below))
+        if recompute:
             for inner in segment:
                 kept[inner] = self._activation(inner, rows)
         d_z = plan.alloc(f"dz{below}", (rows, sizes[below]), Category.GRADIENTS, essential=False)

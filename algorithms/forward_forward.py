@@ -62,7 +62,7 @@ class ForwardForwardOptions(AlgorithmOptions):
 
     implementation: Implementation = Implementation.CLOSED_FORM
     optimizer: OptimizerName = OptimizerName.SGD
-    lr: float = Field(default=0.5, gt=0)
+    lr: float = Field(default=3.0, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     goodness: Goodness = Goodness.MEAN
     threshold: float = Field(default=2.0, gt=0)

@@ -142,8 +142,8 @@ class Described(Rule):
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One Adam step of the active slice."""
         layer = self._layers[self._active]
-        outputs, inputs = layer.latent_OI.shape
-        tiles = choose_tiles(len(x), inputs, outputs, self._slices, fused=self._fused)
+        outputs = len(layer.latent_OI)
+        tiles = self._tiles(len(x), self._active)
         rows_J = self._rows()
         self._adam.begin_step()
         with torch.no_grad():
@@ -209,8 +209,9 @@ class Described(Rule):
         return h, scale
 
     def _tiles(self, batch: int, index: int) -> Tiles:
-        outputs, inputs = self._layers[index].latent_OI.shape
-        return choose_tiles(batch, inputs, outputs, self._slices, fused=self._fused)
+        return choose_tiles(
+            self._model, index, self._active, batch, self._slices, fused=self._fused
+        )
 
     def _preactivation(
         self, index: int, h: torch.Tensor, scale_h: torch.Tensor | None

@@ -12,7 +12,7 @@ from .numerics.binary import plan_pack, plan_unpack
 from .numerics.optimisers import Adam
 from .phases import Category
 from .plan import Item, MemoryPlan
-from .tinyfoa_tiles import choose_tiles
+from .tinyfoa_tiles import Tiles, choose_tiles
 
 
 def plan_step(
@@ -39,7 +39,7 @@ def plan_step(
     plan = MemoryPlan()
     hold_inputs(plan, model, batch_size)
     _hold(plan, model, active, slices, adam)
-    _Step(plan, model, slices, adam, batch_size, fused=fused, popcount=popcount).run(active)
+    _Step(plan, model, active, slices, adam, batch_size, fused=fused, popcount=popcount).run()
     return plan
 
 
@@ -69,6 +69,7 @@ class _Step:
         self,
         plan: MemoryPlan,
         model: Mlp,
+        active: int,
         slices: int,
         adam: Adam,
         batch: int,
@@ -78,18 +79,24 @@ class _Step:
     ) -> None:
         self._plan = plan
         self._model = model
+        self._active = active
         self._slices = slices
         self._adam = adam
         self._batch = batch
         self._fused = fused
         self._popcount = popcount
 
-    def run(self, active: int) -> None:
+    def _tiles(self, index: int) -> Tiles:
+        return choose_tiles(
+            self._model, index, self._active, self._batch, self._slices, fused=self._fused
+        )
+
+    def run(self) -> None:
         """Forward, gradient and update of the active layer."""
-        plan, batch, classes = self._plan, self._batch, self._model.classes
+        plan, batch, classes, active = self._plan, self._batch, self._model.classes, self._active
         inputs, outputs = self._model.layers[active]
         height, width = outputs // self._slices, inputs // self._slices
-        tiles = choose_tiles(batch, inputs, outputs, self._slices, fused=self._fused)
+        tiles = self._tiles(active)
         output = (batch, classes)
         with plan.phase("forward"):
             below: list[Item] = []  # bits and scale of the layer below; none for the batch itself
@@ -144,7 +151,7 @@ class _Step:
         """A layer below the active one; returns its packed output and the scale of it."""
         plan, batch = self._plan, self._batch
         inputs, outputs = self._model.layers[index]
-        tiles = choose_tiles(batch, inputs, outputs, self._slices, fused=self._fused)
+        tiles = self._tiles(index)
         width = outputs // self._slices
         z = self._preactivation(index, hidden=bool(below))
         scale = self._mean_abs()
@@ -159,7 +166,7 @@ class _Step:
     def _preactivation(self, index: int, *, hidden: bool) -> Item:
         plan, batch = self._plan, self._batch
         inputs, outputs = self._model.layers[index]
-        tiles = choose_tiles(batch, inputs, outputs, self._slices, fused=self._fused)
+        tiles = self._tiles(index)
         width = inputs // self._slices
         z = self._activation(f"z{index + 1}", (batch, outputs))
         if not hidden:

@@ -56,7 +56,7 @@ class _Step:
         with plan.phase("gradient"):
             seed = self._scalar("gradient of the loss")
             d_z = self._head_backward(z, h, loss_weight, log_p)
-            d_binary = self._gradient("d sign(W)", weight, essential=False)
+            d_binary = self._gradient("d sign(W)", weight)
             d_bias = self._gradient("db", bias)
             plan.free(d_z, *([below] if below else []))
             d_weight = self._cut("W", d_binary, None)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .models import Mlp
+
 _MOST = 1 << 20  # bytes; beyond this a larger tile is no faster
 _UNPACKED = 5  # bytes per bit while it is unpacked: four of float32, one on the way
 
@@ -37,22 +39,25 @@ class Tiles:
     sign_rows: int
 
 
-def choose_tiles(batch: int, inputs: int, outputs: int, slices: int, *, fused: bool) -> Tiles:
-    """Tiles for a layer.
+def choose_tiles(
+    model: Mlp, index: int, active: int, batch: int, slices: int, *, fused: bool
+) -> Tiles:
+    """Tiles for a layer while layer ``active`` is trained.
 
     Args:
+        model: The net.
+        index: The layer, ``active`` or one below it (from 0).
+        active: The layer that is trained, whose tensors set the peak.
         batch: Rows of the batch.
-        inputs: Width of the layer's input.
-        outputs: Width of its output.
-        slices: M, by which both are divisible.
+        slices: M, by which all widths are divisible.
         fused: Whether the slice's gradient is applied some rows at a time.
     """
+    inputs, outputs = model.layers[index]
     height, width = outputs // slices, inputs // slices
-    forward = 4 * batch * outputs
-    gradient = 4 * batch * height + (0 if fused else 4 * height * width)
-    peak = max(forward, gradient)
-    ahead = min(_MOST, peak - forward + peak // 20)
-    behind = min(_MOST, peak - gradient + peak // 20)
+    forward, gradient = _needed(model, index, batch, slices, fused=fused)
+    peak = max(_needed(model, active, batch, slices, fused=fused))
+    ahead = min(_MOST, max(peak - forward, 0) + peak // 20)
+    behind = min(_MOST, max(peak - gradient, 0) + peak // 20)
     columns = _whole_bytes(ahead // 2 // (_UNPACKED * batch), width)
     return Tiles(
         weight_rows=_between(ahead // (_UNPACKED * width), outputs),
@@ -64,6 +69,13 @@ def choose_tiles(batch: int, inputs: int, outputs: int, slices: int, *, fused: b
         gradient_columns=_whole_bytes(behind // 2 // (_UNPACKED * batch), width),
         sign_rows=_between(behind // width, height),
     )
+
+
+def _needed(model: Mlp, index: int, batch: int, slices: int, *, fused: bool) -> tuple[int, int]:
+    """Bytes of the large tensors of a layer: z in the forward pass; dz and dW afterwards."""
+    inputs, outputs = model.layers[index]
+    height, width = outputs // slices, inputs // slices
+    return 4 * batch * outputs, 4 * batch * height + (0 if fused else 4 * height * width)
 
 
 def _between(rows: int, most: int) -> int:

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from algorithms.phases import Category
 
 from .events import Mark, MarkKind, Stream
-from .session import SessionObserver
+from .session import SessionObserver, storage_pointer
 
 SCALAR_BYTES = 8
 
@@ -28,11 +28,6 @@ _BY_PHASE = {
     "gradient": Category.GRADIENTS,
     "update": Category.WORKSPACE,
 }
-
-
-def storage_pointer(tensor: torch.Tensor) -> int:
-    """Address of a tensor's storage: what the allocator knows it by."""
-    return tensor.untyped_storage().data_ptr()
 
 
 @dataclass
@@ -131,7 +126,9 @@ def _plain_tensors(tree: Any) -> list[torch.Tensor]:
     return [
         leaf
         for leaf in tree_leaves(tree)
-        if isinstance(leaf, torch.Tensor) and leaf.device.type == "cpu"
+        if isinstance(leaf, torch.Tensor)
+        and leaf.device.type == "cpu"
+        and leaf.layout == torch.strided
     ]
 
 

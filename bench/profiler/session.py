@@ -42,6 +42,15 @@ def mark(*words: object) -> torch.profiler.record_function:
     return torch.profiler.record_function(_PREFIX + "|".join(str(word) for word in words))
 
 
+def storage_pointer(tensor: torch.Tensor) -> int:
+    """Address of a tensor's storage: what the allocator knows it by.
+
+    Computed, since asking for the storage makes a Python object that keeps a reference to it,
+    and autograd adds gradients in place only where nobody else holds one.
+    """
+    return tensor.data_ptr() - int(tensor.storage_offset()) * tensor.element_size()
+
+
 class SessionObserver:
     """Writes phase borders, and tags if asked to, into the running session."""
 
@@ -70,7 +79,7 @@ class SessionObserver:
     def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
         """A tensor is for something."""
         if self._tags:
-            with mark("tag", category, tensor.untyped_storage().data_ptr(), label):
+            with mark("tag", category, storage_pointer(tensor), label):
                 pass
 
 

@@ -1,0 +1,19 @@
+"""Settings that every test shares; torch is touched only if a test has loaded it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+# torch's profiler reports every session on stderr unless told not to before torch is loaded.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors on many threads are slower than on one, and much slower on a busy machine."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)

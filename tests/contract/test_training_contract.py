@@ -1,0 +1,106 @@
+"""What a step does to the model: it learns, repeats, and leaves everything else alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from algorithms import build_algorithm
+from algorithms.data import batches, load_dataset
+
+from .cases import CASES, IDS, at_every_stage, batch_for, reachable_bits
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_the_batch_is_left_as_found(name, options):
+    for _, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options):
+        x, y = batch_for(algorithm, 12)
+        before = x.clone(), y.clone()
+        algorithm.step(x, y)
+        assert torch.equal(x, before[0])
+        assert torch.equal(y, before[1])
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_a_step_changes_weights_and_predicting_changes_nothing(name, options):
+    for _, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options):
+        x, y = batch_for(algorithm, 12)
+        first = reachable_bits(algorithm)
+        algorithm.step(x, y)
+        second = reachable_bits(algorithm)
+        assert first != second
+        scores = algorithm.predict(x)
+        assert scores.shape == (12, 4)
+        assert torch.isfinite(scores).all()
+        assert reachable_bits(algorithm) == second
+        assert {n for n in first if "head" in n and first[n] != second[n]} == set()
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_the_same_seed_gives_the_same_bits(name, options):
+    runs = []
+    for seed in (0, 0, 1):
+        bits = []
+        for _, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options, seed=seed):
+            for number in range(3):
+                algorithm.step(*batch_for(algorithm, 12, seed=number))
+            bits.append(reachable_bits(algorithm))
+        runs.append(bits)
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_no_leak_over_a_hundred_steps(name, options):
+    import gc
+
+    _, algorithm = list(at_every_stage(name, "mlp-24-16-8-4", options))[-1]
+    x, y = batch_for(algorithm, 12)
+
+    def live_bytes():
+        gc.collect()
+        storages = {
+            t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
+            for t in gc.get_objects()
+            if issubclass(type(t), torch.Tensor)
+        }
+        return sum(storages.values())
+
+    algorithm.step(x, y)
+    before = live_bytes()
+    for _ in range(100):
+        algorithm.step(x, y)
+    assert live_bytes() == before
+
+
+RATES = {
+    ("backprop", "adam"): {"lr": 0.002},
+    ("forward_forward", 0.0): {"lr": 10.0},
+    ("forward_forward", "adam"): {"lr": 0.02},
+    ("forward_forward", "sum"): {"lr": 0.03, "threshold": 32.0},
+    ("forward_forward", "adam", "sum"): {"lr": 0.005, "threshold": 32.0},
+    ("tinyfoa",): {"lr": 0.02},
+}
+"""Rates at which 64 units learn; looked up by algorithm and the option values that matter."""
+
+
+def settings_for(name, options):
+    values = set(options.values())
+    fitting = [key for key in RATES if key[0] == name and set(key[1:]) <= values]
+    return RATES[max(fitting, key=len)] if fitting else {}
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_it_learns_the_digits(name, options):
+    """Well above chance (10 %) after a few passes; how well is a matter of the suites."""
+    data = load_dataset("digits", None)
+    narrow = options.get("slices") == 4 and options.get("variant") != "released"
+    model, epochs = ("mlp-64-64-10", 32) if narrow else ("mlp-64-64-64-10", 12)
+    algorithm = build_algorithm(name, model, {**settings_for(name, options), **options})
+    generator = torch.Generator().manual_seed(0)
+    for epoch in range(algorithm.passes(epochs)):
+        algorithm.begin_epoch(epoch, epochs)
+        for x, y in batches(data.train_x, data.train_y, 64, generator):
+            algorithm.step(x, y)
+    right = algorithm.predict(data.test_x).argmax(1) == data.test_y
+    assert right.float().mean() > 0.5

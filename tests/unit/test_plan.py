@@ -1,0 +1,113 @@
+"""The closed form as arithmetic on itemised lists."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from algorithms.phases import Category
+from algorithms.plan import Item, MemoryPlan
+
+
+def item(shape, bits=32, stored_bits=None):
+    return Item("t", shape, bits, stored_bits or bits, Category.ACTIVATIONS, essential=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "bits", "stored_bits", "stored", "logical"),
+    [
+        ((10, 20), 32, None, 800, 800),
+        ((10, 20), 1, 8, 200, 25),  # a bool mask
+        ((10, 20), 1, 1, 30, 25),  # packed rows of 3 bytes
+        ((3, 10, 20), 1, 1, 90, 75),
+        ((10,), 64, None, 80, 80),
+        ((), 32, None, 4, 4),
+        ((), 1, None, 1, 1),
+        ((0, 5), 32, None, 0, 0),
+        ((5, 0), 32, None, 0, 0),
+    ],
+)
+def test_stored_and_logical_bytes(shape, bits, stored_bits, stored, logical):
+    tensor = item(shape, bits, stored_bits)
+    assert (tensor.stored_bytes, tensor.logical_bytes) == (stored, logical)
+
+
+def test_closed_form_counts_all_and_the_lower_bound_what_is_essential():
+    plan = MemoryPlan()
+    with plan.phase("forward"):
+        mask = plan.alloc("mask", (100,), Category.ACTIVATIONS, bits=1, stored_bits=8)
+        plan.workspace("scratch", (1000,))
+    with plan.phase("update"):
+        plan.alloc("g", (10,), Category.GRADIENTS)
+        plan.free(mask)
+    assert plan.closed_form_bytes == 100 + 4000
+    assert plan.peak_phase == "forward"
+    assert plan.lower_bound_bytes == 13 + 40
+    assert plan.phases["update"].peak_bytes == 140
+    assert plan.phases["forward"].categories == {
+        Category.ACTIVATIONS: 100,
+        Category.WORKSPACE: 4000,
+    }
+    assert [i.name for i in plan.peak_items()] == ["scratch", "mask"]
+
+
+def test_items_know_the_phases_they_live_in():
+    plan = MemoryPlan()
+    with plan.phase("forward.positive"):
+        h = plan.alloc("h", (10,), Category.ACTIVATIONS)
+        gone = plan.alloc("gone", (10,), Category.ACTIVATIONS)
+        plan.free(gone)
+    with plan.phase("gradient"):
+        pass
+    assert h.phases == ["forward.positive", "gradient"]
+    assert gone.phases == ["forward.positive"]
+    assert set(plan.phases) == {"forward", "forward.positive", "gradient"}
+    assert plan.phases["gradient"].peak_bytes == 40
+
+
+def test_what_takes_over_is_counted_once():
+    plan = MemoryPlan()
+    old = plan.alloc("dh", (10,), Category.GRADIENTS)
+    new = plan.alloc("dz", (10,), Category.GRADIENTS, essential=False)
+    plan.hand_over(old, new)
+    assert plan.closed_form_bytes == 80
+    assert plan.lower_bound_bytes == 40
+    assert new.essential
+    with pytest.raises(ValueError, match="essential already"):
+        plan.hand_over(new, plan.alloc("e", (1,), Category.GRADIENTS))
+
+
+def test_static_and_storage_are_apart():
+    plan = MemoryPlan()
+    plan.hold("w", (10, 10), Category.PARAMETERS)
+    plan.hold("bits", (2, 9), Category.PARAMETERS, bits=1)
+    plan.hold("latent", (10, 10), Category.PARAMETERS, storage=True)
+    assert (plan.static_bytes, plan.storage_bytes, plan.closed_form_bytes) == (404, 400, 0)
+
+
+def test_scalars_are_workspace_whatever_they_are_for():
+    plan = MemoryPlan()
+    assert plan.alloc("loss", (), Category.ACTIVATIONS).category is Category.WORKSPACE
+    with plan.number():
+        assert plan.closed_form_bytes == 16
+    assert plan.closed_form_bytes == 16
+
+
+def test_dying_twice_is_an_error():
+    plan = MemoryPlan()
+    h = plan.alloc("h", (10,), Category.ACTIVATIONS)
+    plan.free(h)
+    with pytest.raises(ValueError, match="h is freed but not alive"):
+        plan.free(h)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.booleans(), st.booleans()), max_size=40))
+def test_the_lower_bound_never_exceeds_the_closed_form(steps):
+    plan, live = MemoryPlan(), []
+    for extent, essential, die in steps:
+        live.append(plan.alloc("t", (extent,), Category.ACTIVATIONS, essential=essential))
+        if die:
+            plan.free(live.pop(extent % len(live)))
+    assert plan.lower_bound_bytes <= plan.closed_form_bytes
+    assert sum(i.stored_bytes for i in plan.peak_items()) == plan.closed_form_bytes
