@@ -1,0 +1,61 @@
+"""Closed forms against committed figures, at tolerance 0 in both directions.
+
+The contract suite holds measurement against the closed form; this holds the closed form against
+what it was. A change on purpose: ``TRAINFIT_UPDATE_GOLDENS=1 pytest tests/golden``, then read the
+difference before committing it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.contract.cases import CASES, IDS, at_every_stage
+
+FILE = Path(__file__).with_name("bytes.json")
+NETS = (("mlp-64-128-128-10", 32), ("mlp-784-500-500-10", 100), ("mlp-784-2000x4-10", 100))
+
+
+def figures(name, options):
+    """Deterministic figures of every stage on every net."""
+    return {
+        f"{model} b{rows} {stage}": {
+            "static_bytes": plan.static_bytes,
+            "storage_bytes": plan.storage_bytes,
+            "closed_form_bytes": plan.closed_form_bytes,
+            "lower_bound_bytes": plan.lower_bound_bytes,
+            "peak_phase": plan.peak_phase,
+            "phases": {phase: p.peak_bytes for phase, p in sorted(plan.phases.items())},
+        }
+        for model, rows in NETS
+        for stage, algorithm in at_every_stage(name, model, options)
+        if stage in ("all", "layer1", "layer2")
+        for plan in [algorithm.memory_model(rows)]
+    }
+
+
+def key_of(name, options):
+    return f"{name} {json.dumps(options, sort_keys=True)}"
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_bytes_are_what_they_were(name, options):
+    measured = figures(name, options)
+    goldens = json.loads(FILE.read_text()) if FILE.exists() else {"figures": {}}
+    key = key_of(name, options)
+    if os.environ.get("TRAINFIT_UPDATE_GOLDENS"):
+        goldens["torch"] = torch.__version__.split("+")[0]
+        goldens["figures"][key] = measured
+        FILE.write_text(json.dumps(goldens, indent=1, sort_keys=True) + "\n")
+        return
+    assert goldens["torch"] == torch.__version__.split("+")[0], "goldens are keyed by torch version"
+    assert measured == goldens["figures"][key]
+
+
+def test_no_golden_is_left_over():
+    goldens = json.loads(FILE.read_text())["figures"]
+    assert set(goldens) == {key_of(name, options) for name, options in CASES}
