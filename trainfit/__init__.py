@@ -2,7 +2,8 @@
 
 The public face of the project; everything here lives elsewhere.
 
-* :func:`profile_step` measures the peak memory of any training step, to the byte.
+* :func:`profile_step` measures the peak memory of any training step, to the byte; on a GPU
+  :func:`profile_cuda_step` does, and :func:`line_report` shows it line by line.
 * :func:`phase` marks the parts of a step.
 * :func:`build_algorithm` makes one of the training algorithms that come with it.
 * :func:`load_device` and :func:`judge` hold bytes against a board.
@@ -36,7 +37,14 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 from algorithms import Algorithm, Category, algorithm_names, build_algorithm
 from algorithms.phases import phase, tag
 from bench.budget import Status, Verdict, judge
-from bench.profiler import ForeignThreadError, SessionError, StepProfile, profile_step
+from bench.profiler import (
+    ForeignThreadError,
+    SessionError,
+    StepProfile,
+    line_report,
+    profile_cuda_step,
+    profile_step,
+)
 from bench.records import load_run
 from hardware_profiles import Device, device_names, load_device
 
@@ -55,9 +63,11 @@ __all__ = [
     "build_algorithm",
     "device_names",
     "judge",
+    "line_report",
     "load_device",
     "load_run",
     "phase",
+    "profile_cuda_step",
     "profile_step",
     "tag",
 ]

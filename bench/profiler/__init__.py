@@ -2,12 +2,15 @@
 
 ``events`` and ``fold`` are pure: an event stream in, peaks per phase out. ``session`` captures
 such a stream from torch on the CPU, ``cuda`` from the caching allocator. ``step`` puts them
-together for any callable, ``memory`` and ``latency`` for an algorithm.
+together for any callable, ``memory`` and ``latency`` for an algorithm. ``lines`` shows the memory
+of a step on CUDA by source line.
 """
 
 from __future__ import annotations
 
+from .cuda import profile_cuda_step
 from .latency import measure_latency
+from .lines import line_report
 from .memory import measure_memory
 from .preflight import ForeignThreadError
 from .session import SessionError
@@ -17,7 +20,9 @@ __all__ = [
     "ForeignThreadError",
     "SessionError",
     "StepProfile",
+    "line_report",
     "measure_latency",
     "measure_memory",
+    "profile_cuda_step",
     "profile_step",
 ]

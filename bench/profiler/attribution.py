@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from algorithms.phases import Category
 
 from .events import Mark, MarkKind, Stream
-from .session import SessionObserver, storage_pointer
+from .session import storage_pointer
 
 SCALAR_BYTES = 8
 
@@ -28,6 +28,17 @@ _BY_PHASE = {
     "gradient": Category.GRADIENTS,
     "update": Category.WORKSPACE,
 }
+
+
+class Listener(Protocol):
+    """What is told of tensors, and knows in which phase the step is."""
+
+    @property
+    def phase(self) -> str:
+        """The innermost open phase, empty outside of all."""
+
+    def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
+        """A tensor is for something."""
 
 
 @dataclass
@@ -45,11 +56,20 @@ class Attribution(TorchDispatchMode):
     in ``forward``, or recomputed during backward, an activation; in ``update`` workspace. In no
     phase, what is made while gradients are being recorded is an activation and the rest is
     workspace. What an operator allocates for itself is seen by nobody here and stays workspace.
+
+    A dispatch mode is part of the thread state that autograd hands to its device threads, so
+    operators of a backward on CUDA are seen too.
+
+    Args:
+        observer: Is told of every tensor made.
+        device: Whose tensors are watched: all devices of a type (``"cpu"``, ``"cuda"``), or one
+            (``"cuda:1"``).
     """
 
-    def __init__(self, observer: SessionObserver) -> None:
+    def __init__(self, observer: Listener, device: torch.device | str = "cpu") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._observer = observer
+        self._device = torch.device(device)
         self._touched: dict[int, Touched] = {}
         self._trainable: dict[int, weakref.ref[torch.Tensor]] = {}
 
@@ -66,7 +86,7 @@ class Attribution(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Run the operator, then tag what it made."""
-        given = _plain_tensors((args, kwargs))
+        given = self._tensors((args, kwargs))
         pointers = {storage_pointer(tensor) for tensor in given}
         for tensor in given:
             if tensor._base is None and tensor.requires_grad and tensor.is_leaf:
@@ -74,7 +94,7 @@ class Attribution(TorchDispatchMode):
             if not func.is_view:  # a view reads nothing: what is read is the part it shows
                 self._touch(tensor)
         result = func(*args, **(kwargs or {}))
-        for tensor in _plain_tensors(result):
+        for tensor in self._tensors(result):
             pointer = storage_pointer(tensor)
             if pointer not in pointers:
                 name = func.overloadpacket.__name__
@@ -84,6 +104,17 @@ class Attribution(TorchDispatchMode):
             elif func._schema.is_mutable and pointer in self._touched:
                 self._touched[pointer].written = True
         return result
+
+    def _tensors(self, tree: Any) -> list[torch.Tensor]:
+        """The plain tensors on the watched device; sparse ones have no storage of their own."""
+        return [
+            leaf
+            for leaf in tree_leaves(tree)
+            if isinstance(leaf, torch.Tensor)
+            and leaf.device.type == self._device.type
+            and self._device.index in (None, leaf.device.index)
+            and leaf.layout == torch.strided
+        ]
 
     def _touch(self, tensor: torch.Tensor) -> None:
         pointer = storage_pointer(tensor)
@@ -122,14 +153,14 @@ class Attribution(TorchDispatchMode):
         return sums
 
 
-def _plain_tensors(tree: Any) -> list[torch.Tensor]:
-    return [
-        leaf
-        for leaf in tree_leaves(tree)
-        if isinstance(leaf, torch.Tensor)
-        and leaf.device.type == "cpu"
-        and leaf.layout == torch.strided
-    ]
+def born_inside(stream: Stream) -> set[int]:
+    """Addresses that were allocated in the measured step, or after it."""
+    begin = next(m.position for m in stream.marks if m.kind is MarkKind.BEGIN)
+    return {
+        pointer
+        for pointer, size in zip(stream.pointers[begin:], stream.sizes[begin:], strict=True)
+        if size > 0
+    }
 
 
 def carry_tags(source: Stream, target: Stream) -> str:

@@ -16,17 +16,15 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from .events import Mark, MarkKind, Stream, StreamError
+from .lives import Ints, Lives
 
 OUTSIDE = "outside"
 """The name of time that belongs to no phase."""
 
 WORKSPACE = "workspace"
 """The category of bytes that nothing claims."""
-
-Ints = npt.NDArray[np.int64]
 
 
 class Block(NamedTuple):
@@ -112,50 +110,6 @@ class Fold:
         )
 
 
-class _Lives:
-    """Which allocation event ends which block: frees paired with the allocations before them."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.pointers: Ints = np.frombuffer(stream.pointers, np.int64) if stream.sizes else _NONE
-        signed: Ints = np.frombuffer(stream.sizes, np.int64) if stream.sizes else _NONE
-        self.count = len(signed)
-        # Stable sort by address: the events of one address stand together, in time order.
-        self.order = np.argsort(self.pointers, kind="stable")
-        self.sorted_pointers = self.pointers[self.order]
-        allocs = signed[self.order] > 0
-        follows = np.zeros(self.count, bool)  # the event before it is of the same address
-        follows[1:] = self.sorted_pointers[1:] == self.sorted_pointers[:-1]
-        after_alloc = np.zeros(self.count, bool)
-        after_alloc[1:] = follows[1:] & allocs[:-1]
-        twice = np.flatnonzero(allocs & after_alloc)
-        if len(twice):
-            pointer = int(self.sorted_pointers[twice[0]])
-            raise StreamError(
-                f"address {pointer:#x} was allocated twice without a free between: a block was"
-                " freed where the session does not look, most likely in another thread"
-            )
-        ends = np.flatnonzero(~allocs & after_alloc)
-        self.died = np.full(self.count, self.count, np.int64)  # per event; count means never
-        self.died[self.order[ends - 1]] = self.order[ends]
-        self.born = np.full(self.count, -1, np.int64)  # per free; -1 means nobody saw its birth
-        self.born[self.order[ends]] = self.order[ends - 1]
-        self.sizes = signed.copy()
-        self.sizes[self.order[ends]] = -signed[self.order[ends - 1]]
-
-    def block_at(self, pointer: int, position: int) -> int | None:
-        """The allocation event of the block alive at an address before event ``position``."""
-        first = int(np.searchsorted(self.sorted_pointers, pointer, side="left"))
-        last = int(np.searchsorted(self.sorted_pointers, pointer, side="right"))
-        place = first + int(np.searchsorted(self.order[first:last], position, side="left")) - 1
-        if place < first:
-            return None
-        event = int(self.order[place])
-        return event if self.sizes[event] > 0 else None
-
-
-_NONE: Ints = np.zeros(0, np.int64)
-
-
 @dataclass(slots=True)
 class _Open:
     """A phase as the fold goes along; levels are relative to the level at BEGIN."""
@@ -184,7 +138,7 @@ def fold(stream: Stream) -> Fold:
         StreamError: No measured step, phases that do not nest, or a block allocated twice
             without a free between (it was freed where the session does not look).
     """
-    lives = _Lives(stream)
+    lives = Lives(stream)
     begin, end, borders, tags = _marks(stream.marks)
     sizes = lives.sizes[begin:end]
     # A free that nobody saw the birth of is a block from before the session: known by its size.

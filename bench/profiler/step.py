@@ -1,9 +1,13 @@
-"""Exact peak memory of any training step: ``profile_step``."""
+"""Exact peak memory of any training step: ``profile_step``.
+
+What does not depend on the device, running a step and making its profile from event streams, is
+shared with ``cuda``.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -11,8 +15,8 @@ from typing import Any
 
 from algorithms.phases import Category, observing
 
-from .attribution import Attribution, carry_tags
-from .events import MarkKind, Stream
+from .attribution import Attribution, born_inside, carry_tags
+from .events import Stream
 from .fold import Block, PhasePeak, TimelinePoint, fold
 from .preflight import pinned, quiet_collector, refuse_foreign_threads, timed_frees
 from .session import SessionObserver, capture, mark
@@ -107,7 +111,52 @@ def profile_step(
         streams = _clean_pass(step, warmup, repeats)
         attributed, static = _attribution_pass(step, warmup)
         with observing(SessionObserver()):
-            refuse_foreign_threads(partial(_call, step))
+            refuse_foreign_threads(partial(run_step, step))
+    return assemble(streams, attributed, static)
+
+
+def _clean_pass(step: Callable[[], Any], warmup: int, repeats: int) -> list[Stream]:
+    """Warm up and measure in one session, so that blocks kept from step to step are known."""
+
+    def program() -> None:
+        for _ in range(warmup):
+            run_step(step)
+        for _ in range(repeats):
+            with mark("step"):
+                run_step(step)
+
+    with timed_frees(), observing(SessionObserver()):
+        return capture(program)
+
+
+def _attribution_pass(step: Callable[[], Any], warmup: int) -> tuple[Stream, dict[Category, int]]:
+    observer = SessionObserver(tags=True)
+    mode = Attribution(observer)
+
+    def program() -> None:
+        for _ in range(warmup):
+            run_step(step)
+        with mark("step"), mode:
+            run_step(step)
+
+    with timed_frees(), observing(observer):
+        (stream,) = capture(program)
+    return stream, mode.static(born_inside(stream))
+
+
+def assemble(
+    streams: Sequence[Stream], attributed: Stream, static: Mapping[Category, int]
+) -> StepProfile:
+    """Fold the repeats of one step into its profile; the first repeat gives the figures.
+
+    Args:
+        streams: One per repeat, at least one. The first is given the tags of ``attributed``.
+        attributed: The repeat in which operators were watched.
+        static: Bytes by category that the step uses and neither makes nor frees.
+
+    Raises:
+        StreamError: The allocation events contradict each other.
+    """
     reason = carry_tags(attributed, streams[0])
     first, *others = (fold(stream) for stream in streams)
     return StepProfile(
@@ -121,47 +170,12 @@ def profile_step(
         entry_bytes=first.entry_bytes,
         left_after_step_bytes=first.left_after_step_bytes,
         deterministic=all(repeat.same_bytes(first) for repeat in others),
-        repeats=repeats,
+        repeats=len(streams),
         attribution=reason,
     )
 
 
-def _clean_pass(step: Callable[[], Any], warmup: int, repeats: int) -> list[Stream]:
-    """Warm up and measure in one session, so that blocks kept from step to step are known."""
-
-    def program() -> None:
-        for _ in range(warmup):
-            _call(step)
-        for _ in range(repeats):
-            with mark("step"):
-                _call(step)
-
-    with timed_frees(), observing(SessionObserver()):
-        return capture(program)
-
-
-def _attribution_pass(step: Callable[[], Any], warmup: int) -> tuple[Stream, dict[Category, int]]:
-    observer = SessionObserver(tags=True)
-    mode = Attribution(observer)
-
-    def program() -> None:
-        for _ in range(warmup):
-            _call(step)
-        with mark("step"), mode:
-            _call(step)
-
-    with timed_frees(), observing(observer):
-        (stream,) = capture(program)
-    begin = next(m.position for m in stream.marks if m.kind is MarkKind.BEGIN)
-    born = {
-        pointer
-        for pointer, size in zip(stream.pointers[begin:], stream.sizes[begin:], strict=True)
-        if size > 0
-    }
-    return stream, mode.static(born)
-
-
-def _call(step: Callable[[], Any]) -> None:
+def run_step(step: Callable[[], Any]) -> None:
     """Run a step and drop what it returns before the step counts as over."""
     result = step()
     if inspect.isgenerator(result) or inspect.iscoroutine(result):

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from algorithms.phases import phase
-from bench.profiler.cuda import line_report, profile_cuda_step
-from bench.profiler.session import SessionError
+from bench.profiler import SessionError, line_report, profile_cuda_step
 
 pytestmark = [
     pytest.mark.gpu,
@@ -31,7 +30,7 @@ def grown_requested_bytes(step: Callable[[], object]) -> int:
     """The rise of the allocator's own statistic over one step, nothing of ours running."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_stats()["requested_bytes.all.current"]
+    before: int = torch.cuda.memory_stats()["requested_bytes.all.current"]
     step()
     peak: int = torch.cuda.memory_stats()["requested_bytes.all.peak"]
     return peak - before

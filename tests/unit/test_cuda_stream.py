@@ -7,7 +7,6 @@ The traces are hand-built in the shape that torch documents for ``torch.cuda.mem
 from __future__ import annotations
 
 import gc
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -19,13 +18,10 @@ import torch
 from algorithms.phases import Category, observing, phase, tag
 from bench.profiler import cuda
 from bench.profiler.attribution import Attribution
-from bench.profiler.cuda import (
-    CudaObserver,
-    DeviceAttribution,
+from bench.profiler.cuda import CudaObserver, profile_cuda_step
+from bench.profiler.cuda_history import (
     SentinelMark,
     cuda_stream,
-    line_report,
-    profile_cuda_step,
     requested_growth,
     sentinel_label,
 )
@@ -454,7 +450,7 @@ def test_an_observer_writes_tags_only_where_asked(gpu: Allocator) -> None:
     assert not gpu.blocks
 
 
-def test_attribution_says_of_a_device_what_the_other_says_of_the_cpu() -> None:
+def test_attribution_watches_the_tensors_of_the_device_it_is_given() -> None:
     class Listener:
         def __init__(self) -> None:
             self.phase = ""
@@ -463,61 +459,27 @@ def test_attribution_says_of_a_device_what_the_other_says_of_the_cpu() -> None:
         def tag(self, _tensor: torch.Tensor, category: Category, label: str) -> None:
             self.heard.append((category, label))
 
-    def watch(kind: type[Attribution], *more: Any) -> tuple[list[tuple[Category, str]], Any]:
+    def watch(*device: torch.device | str) -> tuple[list[tuple[Category, str]], Any]:
         x, w = torch.ones(4, 3), torch.ones(3, 2, requires_grad=True)
         momentum = torch.zeros(3, 2)
         listener = Listener()
-        mode = kind(listener, *more)  # type: ignore[arg-type]
+        mode = Attribution(listener, *device)
         with mode:
             (x @ w).relu().sum().backward()
             momentum.add_(x[:3, :2])
         return listener.heard, mode.static(set())
 
-    expected = watch(Attribution)
-    assert watch(DeviceAttribution, torch.device("cpu")) == expected
+    expected = watch()
+    assert watch("cpu") == watch(torch.device("cpu")) == expected
     assert {category for category, _ in expected[0]} >= {
         Category.ACTIVATIONS,
         Category.GRADIENTS,
     }
-    heard, static = watch(DeviceAttribution, torch.device("meta"))
-    assert (heard, static) == ([], {})
+    for elsewhere in ("meta", "cuda", "cuda:1", "cpu:1"):
+        assert watch(elsewhere) == ([], {})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_device_the_error_says_what_to_do() -> None:
     with pytest.raises(SessionError, match="no CUDA device"):
         profile_cuda_step(nullcontext)
-    with pytest.raises(SessionError, match="line profiler records nothing on the CPU"):
-        line_report(nullcontext)
-
-
-def test_line_report_names_what_has_no_lines(gpu: Allocator) -> None:
-    with pytest.raises(TypeError, match="no Python source lines"):
-        line_report(lambda: None, torch.nn.Linear(1, 1))
-
-
-def test_line_report_gives_every_line_and_puts_the_trace_hook_back(
-    gpu: Allocator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    groups = ("active_bytes", "reserved_bytes")
-    counted = {
-        f"{group}.{pool}.{figure}": 2048
-        for group in groups
-        for pool in ("all", "large_pool", "small_pool")
-        for figure in ("allocated", "current", "freed", "peak")
-    }
-    monkeypatch.setattr(
-        torch.cuda, "memory_stats", lambda: {"num_alloc_retries": 0, "num_ooms": 0, **counted}
-    )
-    monkeypatch.setattr(torch.cuda, "device", nullcontext)
-    for name in ("empty_cache", "reset_peak_memory_stats", "reset_accumulated_memory_stats"):
-        monkeypatch.setattr(torch.cuda, name, lambda: None)
-
-    def step() -> None:
-        gpu.free(gpu.alloc(8))  # this very line
-
-    hook = sys.gettrace()
-    report = line_report(step)
-    assert sys.gettrace() is hook
-    assert "gpu.free(gpu.alloc(8))  # this very line" in report
-    assert "2.00K" in report
