@@ -39,7 +39,10 @@ def plan_step(
     plan = MemoryPlan()
     hold_inputs(plan, model, batch_size)
     _hold(plan, model, active, slices, adam)
-    _Step(plan, model, active, slices, adam, batch_size, fused=fused, popcount=popcount).run()
+    step = _Step(
+        plan, model, slices, adam, batch_size, active=active, fused=fused, popcount=popcount
+    )
+    step.run()
     return plan
 
 
@@ -69,11 +72,11 @@ class _Step:
         self,
         plan: MemoryPlan,
         model: Mlp,
-        active: int,
         slices: int,
         adam: Adam,
         batch: int,
         *,
+        active: int,
         fused: bool,
         popcount: bool,
     ) -> None:
@@ -150,7 +153,7 @@ class _Step:
     def _frozen_layer(self, index: int, below: list[Item]) -> list[Item]:
         """A layer below the active one; returns its packed output and the scale of it."""
         plan, batch = self._plan, self._batch
-        inputs, outputs = self._model.layers[index]
+        outputs = self._model.layers[index][1]
         tiles = self._tiles(index)
         width = outputs // self._slices
         z = self._preactivation(index, hidden=bool(below))
