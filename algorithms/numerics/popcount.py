@@ -53,18 +53,19 @@ def _load64(context: Any, rows: Any, offset: Any) -> Any:  # pragma: no cover  (
 def _add_product(h_Bb: Any, w_Ob: Any, z_BO: Any) -> None:  # pragma: no cover  (compiled)
     batch, width = h_Bb.shape
     words = width // 8
-    for o in range(w_Ob.shape[0]):
-        for b in range(batch):
+    for b in range(batch):
+        own = np.uint64(0)
+        for k in range(words):
+            own += _count64(_load64(h_Bb, b * width + 8 * k))
+        for k in range(8 * words, width):
+            own += _count64(np.uint64(h_Bb[b, k]))
+        for o in range(w_Ob.shape[0]):
             both = np.uint64(0)
-            own = np.uint64(0)
             for k in range(words):
                 h = _load64(h_Bb, b * width + 8 * k)
                 both += _count64(h & _load64(w_Ob, o * width + 8 * k))
-                own += _count64(h)
             for k in range(8 * words, width):
-                h = np.uint64(h_Bb[b, k])
-                both += _count64(h & np.uint64(w_Ob[o, k]))
-                own += _count64(h)
+                both += _count64(np.uint64(h_Bb[b, k]) & np.uint64(w_Ob[o, k]))
             z_BO[b, o] += np.float32(2.0) * np.float32(both) - np.float32(own)
 
 
