@@ -1,10 +1,6 @@
 """TinyFoA as its paper describes it: one slice of one layer in RAM, everything else one bit.
 
-RAM holds the packed signs of the layers up to the active one, biases, one scale per layer, the
-active layer's fixed head, and for slice (i, j) of its weight (input columns i, output rows j) the
-latent values and Adam's moments. Latent weights of all layers are in storage; a slice is fetched
-when its turn comes and written back after it, its moments start at zero. Slices take turns pass
-by pass, row by row of the M x M grid.
+What is kept between steps, and when slices change, is in :mod:`algorithms.tinyfoa_slices`.
 
 Activations between layers are packed bits with one scale for the batch. The whole
 pre-activation z_BO of one layer exists in float32, which the scale s_z = mean(abs(z)) asks for.
@@ -19,28 +15,17 @@ C classes, M slices per side, b bytes of packed bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 import torch
 
-from .base import StaticTensor
 from .models import Mlp
-from .models.mlp import linear_init
-from .numerics.binary import (
-    pack_open_unit,
-    pack_positive,
-    pack_signs,
-    packed_width,
-    unpack,
-)
-from .numerics.optimisers import Adam
+from .numerics.binary import pack_open_unit, pack_positive, pack_signs, packed_width, unpack
 from .numerics.popcount import add_binary_product
 from .phases import Category, phase, tag
 from .plan import MemoryPlan
 from .tinyfoa_described_memory import plan_step
-from .tinyfoa_rule import Rule, fixed_head
+from .tinyfoa_slices import Layer, SlicedRule
 from .tinyfoa_tiles import Tiles, choose_tiles
 
 
@@ -51,18 +36,7 @@ class Kernel(StrEnum):
     TILES = "tiles"
 
 
-@dataclass
-class Layer:
-    """One hidden layer as it is kept between steps."""
-
-    latent_OI: torch.Tensor  # storage
-    packed_MOb: torch.Tensor  # bits of column group m in packed[m]
-    bias_O: torch.Tensor
-    scale: torch.Tensor  # mean(abs(latent)), a scalar
-    head_CO: torch.Tensor
-
-
-class Described(Rule):
+class Described(SlicedRule):
     """One slice at a time."""
 
     def __init__(
@@ -75,69 +49,9 @@ class Described(Rule):
         fused: bool,
         kernel: Kernel,
     ) -> None:
-        self._model = model
-        self._slices = slices
-        self._lr = lr
+        super().__init__(model, slices, lr, generator)
         self._fused = fused
         self._kernel = kernel
-        self._layers = [self._new_layer(i, o, generator) for i, o in model.layers[:-1]]
-        self._active = -1
-        self._place = (0, 0)
-
-    def _new_layer(self, inputs: int, outputs: int, generator: torch.Generator) -> Layer:
-        latent_OI, bias_O = linear_init(inputs, outputs, generator)
-        width = inputs // self._slices
-        packed_MOb = torch.empty(self._slices, outputs, packed_width(width), dtype=torch.uint8)
-        for m in range(self._slices):
-            pack_signs(latent_OI[:, m * width : (m + 1) * width], packed_MOb[m], outputs)
-        head_CO = fixed_head(outputs, self._model.classes, generator)
-        return Layer(latent_OI, packed_MOb, bias_O, latent_OI.abs().mean(), head_CO)
-
-    # ---- schedule: between steps ------------------------------------------------------------
-
-    def enter_layer(self, index: int) -> None:
-        """Put the active slice back, fetch the first one of another layer."""
-        self._put_back()
-        self._active = index
-        self._fetch(0, 0)
-
-    def enter_slice(self, epoch: int) -> None:
-        """Slices take turns, row by row of the grid."""
-        self._put_back()
-        self._fetch(*divmod(epoch % self._slices**2, self._slices))
-
-    def _latent(self) -> torch.Tensor:
-        """View of the active slice in storage."""
-        rows, columns = self._rows(), self._columns()
-        return self._layers[self._active].latent_OI[rows, columns]
-
-    def _rows(self) -> slice:
-        height = len(self._layers[self._active].latent_OI) // self._slices
-        return slice(self._place[0] * height, (self._place[0] + 1) * height)
-
-    def _columns(self) -> slice:
-        width = self._layers[self._active].latent_OI.shape[1] // self._slices
-        return slice(self._place[1] * width, (self._place[1] + 1) * width)
-
-    def _put_back(self) -> None:
-        if self._active >= 0:
-            self._latent().copy_(self._w_JK)
-
-    def _fetch(self, row: int, column: int) -> None:
-        self._place = (row, column)
-        layer = self._layers[self._active]
-        self._w_JK = self._latent().clone()
-        bias_J = layer.bias_O[self._rows()]
-        # What the other slices contribute to the layer's scale, while they do not change.
-        others = layer.latent_OI.abs().sum(dtype=torch.float64) - self._w_JK.abs().sum(
-            dtype=torch.float64
-        )
-        self._others = float(others)
-        self._adam = Adam(self._lr)
-        self._adam.add("w", self._w_JK)
-        self._adam.add("b", bias_J)
-
-    # ---- the step ---------------------------------------------------------------------------
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One Adam step of the active slice."""
@@ -288,23 +202,6 @@ class Described(Rule):
         scale_z = _mean_abs(z_BO)
         z_BO.sign_().clamp_(min=0)
         return (z_BO @ self._layers[self._active].head_CO.T).mul_(scale_z)
-
-    # ---- what is held between steps ---------------------------------------------------------
-
-    def static_tensors(self) -> Iterator[StaticTensor]:
-        """Packed layers up to the active one, its head, and the slice; the rest is storage."""
-        for index, layer in enumerate(self._layers):
-            number, above = index + 1, index > self._active
-            parameters, buffers = Category.PARAMETERS, Category.BUFFERS
-            yield StaticTensor(f"latent{number}", layer.latent_OI, parameters, storage=True)
-            yield StaticTensor(f"packed{number}", layer.packed_MOb, parameters, storage=above)
-            yield StaticTensor(f"b{number}", layer.bias_O, parameters, storage=above)
-            yield StaticTensor(f"scale{number}", layer.scale, parameters, storage=above)
-            idle = index != self._active
-            yield StaticTensor(f"head{number}", layer.head_CO, buffers, storage=idle)
-        yield StaticTensor("slice", self._w_JK, Category.PARAMETERS)
-        for name, state in self._adam.states():
-            yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """See :mod:`algorithms.tinyfoa_described_memory`."""

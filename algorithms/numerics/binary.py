@@ -10,6 +10,8 @@ Shape suffixes: R rows, C columns, b bytes per row, B batch, I inputs, O outputs
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from ..phases import Category, tag
@@ -27,36 +29,35 @@ def packed_width(columns: int) -> int:
 
 def pack_signs(values_RC: torch.Tensor, out_Rb: torch.Tensor, rows: int) -> None:
     """Write the bits of ``values >= 0`` into ``out``, ``rows`` rows at a time."""
-    columns = values_RC.shape[1]
-    for start in range(0, len(values_RC), rows):
-        part = slice(start, start + rows)
-        bits = _bools(values_RC[part], columns)
-        torch.ge(values_RC[part], 0.0, out=bits[:, :columns])
-        _gather(bits, out_Rb[part])
-        del bits  # or two of them would be alive in the next round
+    _pack(values_RC, out_Rb, rows, lambda values, bits: torch.ge(values, 0.0, out=bits))
 
 
 def pack_positive(values_RC: torch.Tensor, out_Rb: torch.Tensor, rows: int) -> None:
     """Write the bits of ``values > 0`` into ``out``, ``rows`` rows at a time."""
-    columns = values_RC.shape[1]
-    for start in range(0, len(values_RC), rows):
-        part = slice(start, start + rows)
-        bits = _bools(values_RC[part], columns)
-        torch.gt(values_RC[part], 0.0, out=bits[:, :columns])
-        _gather(bits, out_Rb[part])
-        del bits  # or two of them would be alive in the next round
+    _pack(values_RC, out_Rb, rows, lambda values, bits: torch.gt(values, 0.0, out=bits))
 
 
 def pack_open_unit(values_RC: torch.Tensor, out_Rb: torch.Tensor, rows: int) -> None:
     """Write the bits of ``0 < values < 1`` into ``out``, ``rows`` rows at a time."""
+
+    def compare(values: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
+        torch.gt(values, 0.0, out=bits)
+        return bits.logical_and_(tag(values < 1.0, Category.WORKSPACE, "second comparison"))
+
+    _pack(values_RC, out_Rb, rows, compare)
+
+
+def _pack(
+    values_RC: torch.Tensor,
+    out_Rb: torch.Tensor,
+    rows: int,
+    compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> None:
     columns = values_RC.shape[1]
     for start in range(0, len(values_RC), rows):
         part = slice(start, start + rows)
         bits = _bools(values_RC[part], columns)
-        torch.gt(values_RC[part], 0.0, out=bits[:, :columns])
-        bits[:, :columns].logical_and_(
-            tag(values_RC[part] < 1.0, Category.WORKSPACE, "second comparison")
-        )
+        compare(values_RC[part], bits[:, :columns])
         _gather(bits, out_Rb[part])
         del bits  # or two of them would be alive in the next round
 
