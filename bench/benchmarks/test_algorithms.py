@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from algorithms import Category, build_algorithm
+from bench.other_peaks import algorithm_step
 from bench.profiler import profile_step
-from bench.which_peak import algorithm_step
 
 from . import conclude, interleave, threads
 

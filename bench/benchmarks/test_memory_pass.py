@@ -14,11 +14,11 @@ import pytest
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from algorithms.phases import observing
+from bench.other_peaks import algorithm_step
 from bench.profiler.events import Stream
 from bench.profiler.fold import fold
 from bench.profiler.preflight import pinned
 from bench.profiler.session import SessionObserver, capture, mark
-from bench.which_peak import algorithm_step
 
 from . import conclude, interleave
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from bench.child import Message, Send
-from bench.profiler import profile_step
-from bench.which_peak import (
+from bench.other_peaks import (
     Prepared,
     algorithm_step,
-    ask,
     heap_high_water,
     torch_step,
     tracker_peak,
 )
+from bench.profiler import profile_step
+from bench.which_peak import ask
 
 MLP = "mlp-784-500-500-10"
 
