@@ -92,7 +92,7 @@ def straight_through(t):
 @pytest.mark.parametrize("depth", [0, 1, 2])
 @pytest.mark.parametrize("options", [{}, {"update": "fused"}, {"kernel": "tiles"}])
 def test_described_tinyfoa_has_the_gradient_of_its_local_loss(options, depth, place, monkeypatch):
-    """dW of slice (i, j) is autograd's with straight-through binarisation, cut where abs(z) >= 1."""
+    """The gradient of slice (i, j) is autograd's, straight-through, cut where abs(z) >= 1."""
     algorithm = build_algorithm("tinyfoa", "mlp-24-16-32-8-4", options)
     algorithm.enter_stage(depth)
     algorithm._rule.enter_slice(2 * place[0] + place[1])
@@ -175,9 +175,7 @@ def test_described_tinyfoa_moves_its_slice_only_and_keeps_its_bits_true():
 
 
 def test_released_tinyfoa_moves_all_but_one_diagonal_block():
-    algorithm = build_algorithm(
-        "tinyfoa", "mlp-24-16-32-8-4", {"variant": "released", "lr": 0.01}
-    )
+    algorithm = build_algorithm("tinyfoa", "mlp-24-16-32-8-4", {"variant": "released", "lr": 0.01})
     for epoch, block in ((0, 1), (1, 0), (2, 1)):
         algorithm.begin_epoch(epoch, 4)
         before = parameters(algorithm)["w1"].detach().clone()

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from algorithms.phases import Category, phase, tag
 from bench.profiler import ForeignThreadError, SessionError, profile_step
+from bench.profiler.events import StreamError
 
 
 def floats(count):
@@ -195,12 +196,14 @@ def test_a_block_freed_in_another_thread_is_detected():
         worker.join()
         floats(1 << 16)
 
-    try:
-        profile = profile_step(step)
-    except RuntimeError as error:
-        assert "another thread" in str(error)
-    else:  # the allocator may hand out another address: then it looks like a leak, not like less
-        assert profile.left_after_step_bytes >= 4 << 16
+    def outcome():
+        try:
+            return profile_step(step).left_after_step_bytes
+        except StreamError as error:
+            return str(error)
+
+    # If the allocator hands out another address, it looks like a leak: never like less.
+    assert outcome() == 4 << 16 or "most likely in another thread" in outcome()
 
 
 def test_a_generator_holds_its_blocks_between_yields():
@@ -364,7 +367,7 @@ def test_report_for_people():
 
 
 def test_measuring_inside_a_measurement_is_refused():
-    with pytest.raises((RuntimeError, SessionError), match="already running|another"):
+    with pytest.raises((RuntimeError, SessionError), match=r"already running|another"):
         profile_step(lambda: profile_step(lambda: floats(1)))
 
 

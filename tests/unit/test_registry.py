@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from itertools import pairwise
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_models_are_rebuilt_from_their_names(name, sizes):
     model = get_model(name)
     assert model.sizes == sizes
     assert model.name == name
-    assert model.parameters == sum(a * b + b for a, b in zip(sizes, sizes[1:], strict=False))
+    assert model.parameters == sum(a * b + b for a, b in pairwise(sizes))
 
 
 @pytest.mark.parametrize(
@@ -69,9 +70,7 @@ def test_algorithms_that_cannot_be_loaded(target, message):
 
 
 def test_an_entry_point_is_found(monkeypatch):
-    point = importlib.metadata.EntryPoint(
-        "mine", "algorithms.backprop:Backprop", algorithms.GROUP
-    )
+    point = importlib.metadata.EntryPoint("mine", "algorithms.backprop:Backprop", algorithms.GROUP)
     monkeypatch.setattr(algorithms, "entry_points", lambda group: [point])
     assert "mine" in algorithms.algorithm_names()
     assert get_algorithm("mine") is Backprop
