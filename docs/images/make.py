@@ -1,0 +1,79 @@
+"""Draw the report of a run as the SVG that the README shows.
+
+::
+
+    trainfit run --out runs/picture
+    python docs/images/make.py runs/picture docs/images/quick.svg
+
+The picture is what ``trainfit run`` prints for that run, recorded by rich. Nothing in it is loaded
+from elsewhere: the font is whatever monospaced one the reader has.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.manifest import from_manifest, load_devices
+from bench.records import read_records, read_suite
+from bench.report import figures, verdicts
+
+WIDTH = 104
+"""Columns of the picture."""
+
+FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" \
+xmlns="http://www.w3.org/2000/svg">
+<title>What trainfit run prints</title>
+<style>
+.{unique_id}-matrix {{
+  font-family: ui-monospace, monospace; font-size: {char_height}px; line-height: {line_height}px;
+}}
+.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+"""rich's own frame, without the fonts that it would fetch from a host."""
+
+
+def draw(run: Path) -> str:
+    """The report of a run folder as SVG text."""
+    manifest = read_suite(run)
+    suite = from_manifest(manifest, source=str(run))
+    records, devices = read_records(run), load_devices(suite)
+    console = Console(
+        record=True,
+        width=WIDTH,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        highlight=False,
+    )
+    for part in [*figures(records, WIDTH), "", *verdicts(records, devices, WIDTH)]:
+        console.print(part)
+    svg = console.export_svg(
+        title=f"trainfit run {suite.name}", code_format=FORMAT, unique_id="trainfit"
+    )
+    return re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE).rstrip("\n") + "\n"
+
+
+if __name__ == "__main__":
+    folder, target = map(Path, sys.argv[1:])
+    target.write_text(draw(folder), encoding="utf-8")
