@@ -7,9 +7,14 @@ import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # torch's profiler reports every session on stderr unless told not to before torch is loaded.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+# How long an example takes is a matter of the machine, not of the property.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)
