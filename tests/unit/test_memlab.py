@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -60,8 +61,12 @@ def test_line_profiler_records_nothing_on_the_cpu(capsys: Any) -> None:
     def work() -> torch.Tensor:
         return torch.zeros(1000) + 1
 
-    with LineProfiler(work) as profiler:
-        work()
+    tracing = sys.gettrace()
+    try:
+        with LineProfiler(work) as profiler:
+            work()
+    finally:
+        sys.settrace(tracing)  # it takes the hook, which coverage needs, and keeps it
 
     assert "CUDA" in capsys.readouterr().out
     assert profiler._raw_line_records == [], (
