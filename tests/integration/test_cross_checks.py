@@ -100,7 +100,7 @@ STEPS: list[Any] = [
 def test_profiler_tracker_and_heap_agree(
     step: tuple[Any, ...], stage: int, known: int | None, unseen: int | None
 ) -> None:
-    pytest.importorskip("memray")
+    pytest.importorskip("memray", reason="the heap is read with memray")
 
     found = ask("test_cross_checks:measure", {"step": step, "stage": stage}, timeout_seconds=60)
 

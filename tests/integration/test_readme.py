@@ -203,7 +203,7 @@ def load(file: Path) -> Any:
 
 
 def test_the_python_of_contributing_is_formatted_like_ours(tmp_path: Path) -> None:
-    pytest.importorskip("ruff")
+    pytest.importorskip("ruff", reason="lints the examples")
     write_files(tmp_path)
     files = [str(path) for path in tmp_path.glob("*.py")]
     settings = ["--config", str(ROOT / "pyproject.toml")]
