@@ -18,6 +18,8 @@ from .plan import MemoryPlan
 
 BUILTIN = {
     "backprop": "algorithms.backprop:Backprop",
+    "dfa": "algorithms.direct_feedback:Dfa",
+    "drtp": "algorithms.direct_feedback:Drtp",
     "forward_forward": "algorithms.forward_forward:ForwardForward",
     "tinyfoa": "algorithms.tinyfoa:TinyFoA",
 }

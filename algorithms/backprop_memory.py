@@ -12,6 +12,7 @@ from __future__ import annotations
 from .base import hold_inputs
 from .models import Mlp
 from .numerics.optimisers import Optimiser
+from .operations import Kind
 from .phases import Category
 from .plan import Item, MemoryPlan
 
@@ -69,7 +70,14 @@ class _Step:
 
     def _activation(self, number: int, rows: int) -> Item:
         shape = (rows, self._model.sizes[number])
+        self._count_linear(number, rows)
+        self._plan.each(Kind.COMPARE, rows * shape[1])
         return self._plan.alloc(f"h{number}", shape, Category.ACTIVATIONS)
+
+    def _count_linear(self, number: int, rows: int) -> None:
+        inputs, outputs = self._model.layers[number - 1]
+        self._plan.product(rows, inputs, outputs)
+        self._plan.each(Kind.ADD, rows * outputs)
 
     def micro_batch(self, rows: int) -> None:
         """Forward and backward over some rows."""
@@ -83,6 +91,11 @@ class _Step:
                 if number > self._segment_of(number)[0]:
                     plan.free(kept.pop(number - 1))  # inside a segment: recomputed later
             logits = plan.alloc("logits", output, Category.ACTIVATIONS, essential=False)
+            self._count_linear(layers, rows)
+            each = rows * model.classes
+            plan.each(Kind.COMPARE, each)
+            plan.each(Kind.ADD, 3 * each)
+            plan.each(Kind.TRANSCENDENTAL, each)
             log_p = plan.alloc("log softmax", output, Category.ACTIVATIONS)
             loss = plan.alloc("loss", (), Category.WORKSPACE, essential=False)
             weight = plan.alloc("loss weight", (), Category.WORKSPACE, essential=False)
@@ -94,6 +107,9 @@ class _Step:
             d_z = plan.alloc(f"dz{layers}", output, Category.GRADIENTS, essential=False)
             plan.free(d_log)
             plan.hand_over(log_p, d_z)
+            plan.each(Kind.TRANSCENDENTAL, each)
+            plan.each(Kind.MULTIPLY, each)
+            plan.each(Kind.ADD, each)
             for number in range(layers, 0, -1):
                 d_z = self._linear_backward(number, rows, d_z, kept)
             plan.free(seed, loss)
@@ -102,7 +118,10 @@ class _Step:
         """From dz of a layer to its gradients and the dz of the layer below."""
         plan, sizes = self._plan, self._model.sizes
         below = number - 1
+        plan.product(sizes[number], rows, sizes[below])
+        plan.each(Kind.ADD, rows * sizes[number])
         if below:
+            plan.product(rows, sizes[number], sizes[below])
             d_h = plan.alloc(f"dh{below}", (rows, sizes[below]), Category.GRADIENTS)
         made = {
             name: plan.alloc(f"d{name}", shape, Category.GRADIENTS)
@@ -118,6 +137,7 @@ class _Step:
             plan.free(kept.pop(below))  # the last who needed it was this product
         for name, gradient in reversed(made.items()):
             if name in self._gradients:
+                plan.each(Kind.ADD, gradient.elements)
                 plan.free(gradient)  # added to what earlier rows left
             else:
                 self._gradients[name] = gradient
@@ -130,6 +150,7 @@ class _Step:
             for inner in segment:
                 kept[inner] = self._activation(inner, rows)
         d_z = plan.alloc(f"dz{below}", (rows, sizes[below]), Category.GRADIENTS, essential=False)
+        plan.each(Kind.COMPARE, d_z.elements)
         plan.hand_over(d_h, d_z)
         plan.free(kept.pop(below))
         return d_z

@@ -5,9 +5,12 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 
 from __future__ import annotations
 
+import math
+
 from .base import hold_inputs
 from .models import Mlp
 from .numerics.optimisers import Optimiser
+from .operations import Kind
 from .phases import Category
 from .plan import Item, MemoryPlan
 
@@ -60,25 +63,47 @@ def _plan_pass(
         with plan.phase(f"forward.{suffix}"):
             z = plan.alloc(f"z{number}", (batch_size, outputs), Category.ACTIVATIONS)
             length = plan.alloc(f"length{number}", rows, Category.ACTIVATIONS)
+            _count_forward(plan, batch_size, inputs, outputs)
         with plan.phase(f"gradient.{suffix}"):
             factor = plan.alloc(f"factor{number}", rows, Category.GRADIENTS)
             for _ in range(3):
                 plan.scalar()
+            plan.each(Kind.MULTIPLY, 3 * batch_size)
+            plan.each(Kind.ADD, batch_size)
+            plan.each(Kind.TRANSCENDENTAL, batch_size)
+            plan.each(Kind.MULTIPLY, batch_size * (inputs if below else outputs))
             scaled = (
                 plan.alloc("dz1", (batch_size, outputs), Category.GRADIENTS)
                 if below is None
                 else None
             )
         with plan.phase(f"update.{suffix}"):
-            optimiser.plan_apply_product(plan, f"b{number}", (outputs,))
-            optimiser.plan_apply_product(plan, f"w{number}", (outputs, inputs))
+            optimiser.plan_apply_product(plan, f"b{number}", (outputs,), batch_size)
+            optimiser.plan_apply_product(plan, f"w{number}", (outputs, inputs), batch_size)
             plan.free(*([scaled] if scaled else []), factor)
         with plan.phase(f"forward.{suffix}"):
             plan.scalar()
             plan.scalar()
+            _count_normalise(plan, batch_size, outputs)
             plan.free(*([below] if below else []), length)
             below = z
     plan.free(saved, *([below] if below else []))
+
+
+def _count_forward(plan: MemoryPlan, batch: int, inputs: int, outputs: int) -> None:
+    """Product, bias, rectifier and goodness of one layer in one pass."""
+    plan.product(batch, inputs, outputs)
+    plan.each(Kind.ADD, 2 * batch * outputs)
+    plan.each(Kind.COMPARE, batch * outputs)
+    plan.each(Kind.MULTIPLY, batch * outputs)
+    plan.each(Kind.DIVIDE, batch)
+
+
+def _count_normalise(plan: MemoryPlan, batch: int, outputs: int) -> None:
+    """Rows scaled to a mean square of 1."""
+    plan.each(Kind.ADD, batch)
+    plan.each(Kind.DIVIDE, batch)
+    plan.each(Kind.MULTIPLY, batch + batch * outputs)
 
 
 def plan_autograd(model: Mlp, optimiser: Optimiser, batch_size: int, *, mean: bool) -> MemoryPlan:
@@ -129,6 +154,7 @@ class _Joint:
                 product = self._forward("w h + b", self._wide)
                 outputs.append(self._forward(f"z{number}", self._wide, essential=essential))
                 plan.free(product)
+                _count_forward(plan, *self._wide[:1], self._weights[1], self._weights[0])
             loss, shifted = self._loss()
         with plan.phase("gradient"):
             gradients = self._backward(shifted)
@@ -146,6 +172,7 @@ class _Joint:
                 following.append(self._forward(f"h{number}", self._wide))
                 plan.free(clamped, old)
                 plan.scalar()
+                _count_normalise(plan, *self._wide)
             plan.hand_over(outputs[0], following[0])  # could be done in place
             plan.free(outputs[1])
         return following
@@ -205,9 +232,14 @@ class _Joint:
             plan.free(d_output)
             made.append([self._gradient("dw, one pass", self._weights)])
             made[-1].append(self._gradient("db, one pass", self._weights[:1]))
+            plan.product(self._weights[0], self._wide[0], self._weights[1])
+            plan.each(Kind.ADD, math.prod(self._wide))
+            plan.each(Kind.MULTIPLY, 2 * math.prod(self._wide))  # 2 z dL/dG
+            plan.each(Kind.TRANSCENDENTAL, self._wide[0])
             plan.free(d_product)
         bias = self._gradient("db", self._weights[:1])
         plan.free(made[0][1], made[1][1])
+        plan.each(Kind.ADD, math.prod(self._weights) + self._weights[0])
         weight = self._gradient("dw", self._weights)
         plan.free(made[0][0], made[1][0], seed)
         return [weight, bias]

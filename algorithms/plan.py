@@ -8,6 +8,8 @@ paper's definitions and the batch size, never from a measurement. The same list 
   measured peak to the byte, and
 * the **lower bound**: the same over the items that the algorithm itself requires
   (``essential``), each at its logical bit width.
+
+The arithmetic of the step is tallied on the same walk: see :mod:`algorithms.operations`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from .operations import Kind, NumberFormat, Operations
 from .phases import Category
 
 OUTSIDE = "outside"
@@ -110,11 +113,13 @@ class MemoryPlan:
         self._peak = 0
         self._peak_phase = OUTSIDE
         self._lower_bound = 0
+        self.operations = Operations()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Everything born or freed inside belongs to this (sub-)phase and to those around it."""
         self._stack.append(name)
+        self.operations.enter(self._open())
         self._note()
         try:
             yield
@@ -212,12 +217,32 @@ class MemoryPlan:
         with self.number():
             pass
 
+    def product(
+        self,
+        rows: int,
+        inner: int,
+        columns: int,
+        number_format: NumberFormat = NumberFormat.FP32,
+    ) -> None:
+        """A (rows, inner) times (inner, columns) product is computed in the open phase."""
+        self.operations.product(self._open(), rows * inner * columns, number_format)
+
+    def each(
+        self, kind: Kind, elements: int, number_format: NumberFormat = NumberFormat.FP32
+    ) -> None:
+        """An operation is done on every one of ``elements`` in the open phase."""
+        self.operations.each(self._open(), kind, elements, number_format)
+
+    def _open(self) -> list[str]:
+        """The phases that are open, and those they refine."""
+        return _with_prefixes(self._stack)
+
     def _note(self) -> None:
         """Keep the peaks of all open phases up to date after a birth or a phase border."""
         for item in self._live.values():
             if self._stack and (not item.phases or item.phases[-1] != self._stack[-1]):
                 item.phases.append(self._stack[-1])
-        for name in _with_prefixes(self._stack) or [OUTSIDE]:
+        for name in self._open() or [OUTSIDE]:
             known = self._phases.get(name)
             if known is None or self._level > known.peak_bytes:
                 self._phases[name] = PhasePlan(self._level, self._by_category())

@@ -10,6 +10,7 @@ from .base import hold_inputs
 from .models import Mlp
 from .numerics.binary import plan_pack, plan_unpack
 from .numerics.optimisers import Adam
+from .operations import Kind, NumberFormat
 from .phases import Category
 from .plan import Item, MemoryPlan
 from .tinyfoa_tiles import Tiles, choose_tiles
@@ -65,6 +66,15 @@ def _hold(plan: MemoryPlan, model: Mlp, active: int, slices: int, adam: Adam) ->
     adam.plan_static(plan, "b", (height,))
 
 
+def count_head_error(plan: MemoryPlan, batch: int, classes: int) -> None:
+    """The arithmetic of softmax and its error."""
+    plan.each(Kind.COMPARE, batch * classes)
+    plan.each(Kind.ADD, 2 * batch * classes + batch)
+    plan.each(Kind.TRANSCENDENTAL, batch * classes)
+    plan.each(Kind.DIVIDE, batch * classes)
+    plan.each(Kind.MULTIPLY, batch * classes)
+
+
 class _Step:
     """The tensors of one step."""
 
@@ -109,12 +119,18 @@ class _Step:
             scale = self._mean_abs()
             inside = self._activation("0 < z < 1 of the slice", (batch, height), bits=1)
             plan_pack(plan, batch, height, tiles.pack_rows, comparisons=2)
+            plan.each(Kind.COMPARE, batch * (2 * height + outputs))
+            plan.product(batch, outputs, classes, NumberFormat.FP32_BINARY)
+            plan.each(Kind.MULTIPLY, batch * classes)
             logits = self._activation("logits", output)
             plan.free(z, scale)
         with plan.phase("gradient"):
             d_logits = plan.alloc("d logits", output, Category.GRADIENTS, essential=False)
             plan.hand_over(logits, d_logits)
             plan.scalar()
+            count_head_error(plan, batch, classes)
+            plan.product(batch, classes, height)
+            plan.each(Kind.MULTIPLY, batch * height)
             d_z = plan.alloc("dz of the slice", (batch, height), Category.GRADIENTS)
             plan.free(d_logits)
             for start in range(0, batch, tiles.mask_rows):
@@ -122,8 +138,11 @@ class _Step:
                 plan.free(plan_unpack(plan, rows, height))
             plan.free(inside)
             d_b = plan.alloc("db of the slice", (height,), Category.GRADIENTS)
+            plan.each(Kind.ADD, batch * height)
+            plan.each(Kind.MULTIPLY, batch * height if below else 0)
         with plan.phase("update"):
             self._adam.plan_apply(plan, height)
+            plan.each(Kind.COMPARE, 2 * height)
             plan.free(d_b)
         for start in range(0, height, tiles.gradient_rows):
             rows = min(tiles.gradient_rows, height - start)
@@ -131,6 +150,8 @@ class _Step:
                 d_w = plan.alloc(
                     "dw of the slice", (rows, width), Category.GRADIENTS, essential=not self._fused
                 )
+                binary = NumberFormat.FP32_BINARY if below else NumberFormat.FP32
+                plan.product(rows, batch, width, binary)
                 for first in range(0, width, tiles.gradient_columns) if below else ():
                     columns = min(tiles.gradient_columns, width - first)
                     plan.free(plan_unpack(plan, batch, columns))
@@ -139,8 +160,15 @@ class _Step:
                 plan.free(d_w)
         with plan.phase("update"):
             plan.free(d_z, *below)
-            plan_pack(plan, height, width, tiles.sign_rows, comparisons=1)
-            plan.free(self._mean_abs())
+            self._write_signs(height, width, tiles)
+
+    def _write_signs(self, height: int, width: int, tiles: Tiles) -> None:
+        """Clip the slice, pack its signs, find the layer's scale."""
+        plan = self._plan
+        plan_pack(plan, height, width, tiles.sign_rows, comparisons=1)
+        plan.free(self._mean_abs())
+        plan.each(Kind.COMPARE, 3 * height * width)
+        plan.each(Kind.ADD, height * width)
 
     def _activation(self, name: str, shape: tuple[int, ...], *, bits: int = 32) -> Item:
         return self._plan.alloc(name, shape, Category.ACTIVATIONS, bits=bits)
@@ -163,6 +191,7 @@ class _Step:
         plan.free(*below[:1])
         for _ in range(self._slices):
             plan_pack(plan, batch, width, tiles.pack_rows, comparisons=1)
+            plan.each(Kind.COMPARE, batch * width)
         plan.free(z)
         return [bits, scale]
 
@@ -172,6 +201,10 @@ class _Step:
         tiles = self._tiles(index)
         width = inputs // self._slices
         z = self._activation(f"z{index + 1}", (batch, outputs))
+        binary = NumberFormat.BINARY if hidden else NumberFormat.FP32_BINARY
+        plan.product(batch, inputs, outputs, binary)
+        plan.each(Kind.MULTIPLY, batch * outputs)
+        plan.each(Kind.ADD, 2 * batch * outputs)  # the bias, and the sum of abs for the scale
         if not hidden:
             plan.free(plan.alloc("row sums", (batch,), Category.ACTIVATIONS, essential=False))
             for _ in range(self._slices):

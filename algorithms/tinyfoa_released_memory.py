@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from .base import hold_inputs
 from .models import Mlp
+from .operations import Kind, NumberFormat
 from .phases import Category
 from .plan import Item, MemoryPlan
+from .tinyfoa_described_memory import count_head_error
 
 
 def plan_step(model: Mlp, active: int, slices: int, batch_size: int) -> MemoryPlan:
@@ -41,9 +43,11 @@ class _Step:
         self._plan = plan
         self._model = model
         self._batch = batch
+        self._active = 0
 
     def run(self, active: int, slices: int) -> None:
         """Forward, gradient and update of the active layer."""
+        self._active = active
         plan = self._plan
         inputs, outputs = self._model.layers[active]
         weight, bias = (outputs, inputs), (outputs,)
@@ -56,6 +60,9 @@ class _Step:
         with plan.phase("gradient"):
             seed = self._scalar("gradient of the loss")
             d_z = self._head_backward(z, h, loss_weight, log_p)
+            hidden = NumberFormat.FP32_BINARY if active else NumberFormat.FP32
+            plan.product(outputs, self._batch, inputs, hidden)
+            plan.each(Kind.ADD, self._batch * outputs)
             d_binary = self._gradient("d sign(W)", weight)
             d_bias = self._gradient("db", bias)
             plan.free(d_z, *([below] if below else []))
@@ -65,6 +72,7 @@ class _Step:
             block = (outputs // slices, inputs // slices)
             kept = plan.alloc("block put back", block, Category.WORKSPACE, essential=False)
             self._adam([weight, bias])
+            plan.each(Kind.COMPARE, 2 * (outputs * inputs + outputs))  # the clip
             plan.free(kept, d_weight, d_bias)
 
     def _scalar(self, name: str) -> Item:
@@ -84,7 +92,18 @@ class _Step:
         mean = self._scalar("mean(abs)")
         plan.scalar()
         plan.free(absolute, mean)
+        elements = binary.elements
+        plan.each(Kind.COMPARE, elements)
+        plan.each(Kind.ADD, elements)
+        plan.each(Kind.MULTIPLY, elements)
         return binary
+
+    def _count_linear(self, index: int) -> None:
+        inputs, outputs = self._model.layers[index]
+        binary = NumberFormat.BINARY if index else NumberFormat.FP32_BINARY
+        self._plan.product(self._batch, inputs, outputs, binary)
+        self._plan.each(Kind.ADD, self._batch * outputs)
+        self._plan.each(Kind.COMPARE, self._batch * outputs)  # the rectifier, after binarisation
 
     def _frozen_layer(self, index: int, below: Item | None) -> Item:
         """A layer below the active one, run again; returns its output."""
@@ -93,6 +112,7 @@ class _Step:
         wide = (self._batch, outputs)
         weight = self._binarise("W", (outputs, inputs), 1)
         z = self._activation("z", wide, essential=True)
+        self._count_linear(index)
         plan.free(weight)
         binary = self._binarise("z", wide, 1)
         plan.free(z)
@@ -107,6 +127,7 @@ class _Step:
         wide = (self._batch, outputs)
         weight = self._binarise("W", (outputs, inputs), 1)
         z = self._activation("z", wide, essential=True)
+        self._count_linear(index)
         plan.free(weight)
         binary = self._binarise("z", wide, 1)
         output = plan.alloc("h", wide, Category.ACTIVATIONS, bits=1, stored_bits=32)
@@ -116,6 +137,8 @@ class _Step:
     def _loss(self) -> tuple[Item, Item, Item]:
         output = (self._batch, self._model.classes)
         logits = self._activation("logits", output)
+        inner = self._model.layers[self._active][1]
+        self._plan.product(self._batch, inner, self._model.classes, NumberFormat.FP32_BINARY)
         log_p = self._activation("log softmax", output, essential=True)
         loss, weight = self._scalar("loss"), self._scalar("loss weight")
         self._plan.free(logits)
@@ -129,6 +152,9 @@ class _Step:
         d_logits = self._gradient("d logits", log_p.shape, essential=False)
         plan.free(d_log)
         plan.hand_over(log_p, d_logits)
+        count_head_error(plan, self._batch, self._model.classes)
+        plan.product(self._batch, self._model.classes, h.shape[1])
+        plan.each(Kind.COMPARE, h.elements)
         d_h = self._gradient("dh", h.shape)
         plan.free(d_logits)
         d_binary = self._gradient("d sign(z)", h.shape, essential=False)
@@ -140,6 +166,8 @@ class _Step:
         """The straight-through cut: ``gradient`` and the saved tensor die."""
         plan = self._plan
         absolute = self._gradient(f"abs({name})", gradient.shape, essential=False)
+        plan.each(Kind.COMPARE, gradient.elements)
+        plan.each(Kind.MULTIPLY, gradient.elements)
         with plan.number():
             mask = plan.alloc(
                 f"abs({name}) < 1",
@@ -170,6 +198,10 @@ class _Step:
             root = plan.alloc("sqrt(v)", shape, Category.WORKSPACE, essential=False)
             with plan.number():
                 divided = plan.alloc("denominator", shape, Category.WORKSPACE, essential=False)
+            elements = divided.elements
+            plan.each(Kind.MULTIPLY, 4 * elements)
+            plan.each(Kind.ADD, 5 * elements)
+            plan.each(Kind.DIVIDE, 3 * elements)
             plan.free(root)
             plan.scalar()
             plan.free(*([previous] if previous else []))

@@ -6,12 +6,14 @@ decay). State is allocated when a parameter is added, so it is static from the f
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from enum import StrEnum
 
 import torch
 
+from ..operations import Kind
 from ..phases import Category, tag
 from ..plan import MemoryPlan
 
@@ -28,9 +30,14 @@ class OptimizerName(StrEnum):
 
 
 class Optimiser(ABC):
-    """Keeps state per parameter and applies gradients in place."""
+    """Keeps state per parameter and applies gradients in place.
 
-    def __init__(self) -> None:
+    Attributes:
+        lr: Learning rate; a schedule may change it between steps.
+    """
+
+    def __init__(self, lr: float) -> None:
+        self.lr = lr
         self._states: dict[str, dict[str, torch.Tensor]] = {}
 
     @abstractmethod
@@ -65,8 +72,11 @@ class Optimiser(ABC):
     def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
         """The closed form of ``apply``."""
 
-    def plan_apply_product(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
-        """The closed form of ``apply_product``."""
+    def plan_apply_product(
+        self, plan: MemoryPlan, name: str, shape: tuple[int, ...], inner: int
+    ) -> None:
+        """The closed form of ``apply_product`` for a sum over ``inner`` rows."""
+        _count_product(plan, shape, inner)
         gradient = plan.alloc(f"d{name}", shape, Category.GRADIENTS)
         self.plan_apply(plan, gradient.elements)
         plan.free(gradient)
@@ -76,8 +86,7 @@ class Sgd(Optimiser):
     """m <- momentum m + g;  p <- p - lr m (no m without momentum)."""
 
     def __init__(self, lr: float, momentum: float) -> None:
-        super().__init__()
-        self.lr = lr
+        super().__init__(lr)
         self.momentum = momentum
 
     def add(self, name: str, parameter: torch.Tensor) -> None:
@@ -117,17 +126,23 @@ class Sgd(Optimiser):
 
     def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
         """No temporary."""
+        each = 2 * elements if self.momentum else elements
+        plan.each(Kind.MULTIPLY, each)
+        plan.each(Kind.ADD, each)
 
-    def plan_apply_product(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
+    def plan_apply_product(
+        self, plan: MemoryPlan, name: str, shape: tuple[int, ...], inner: int
+    ) -> None:
         """No gradient and no temporary."""
+        _count_product(plan, shape, inner)
+        self.plan_apply(plan, math.prod(shape))
 
 
 class Adam(Optimiser):
     """Adam (Kingma & Ba 2015, algorithm 1), a tile at a time."""
 
     def __init__(self, lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
-        super().__init__()
-        self.lr = lr
+        super().__init__(lr)
         self.betas = betas
         self.epsilon = 1e-8
         self.steps = 0
@@ -200,6 +215,19 @@ class Adam(Optimiser):
         tile = plan.alloc("adam tile", (adam_tile(elements),), Category.WORKSPACE, essential=False)
         plan.scalar()
         plan.free(tile)
+        # two moving averages, g^2, root, epsilon, quotient, step
+        plan.each(Kind.MULTIPLY, 4 * elements)
+        plan.each(Kind.ADD, 6 * elements)
+        plan.each(Kind.DIVIDE, 2 * elements)
+
+
+def _count_product(plan: MemoryPlan, shape: tuple[int, ...], inner: int) -> None:
+    """The arithmetic of ``left @ right``; a vector's is not a product of matrices."""
+    if len(shape) > 1:
+        plan.product(shape[0], inner, shape[1])
+    else:
+        plan.each(Kind.MULTIPLY, shape[0] * inner)
+        plan.each(Kind.ADD, shape[0] * inner)
 
 
 def adam_tile(elements: int) -> int:

@@ -18,6 +18,8 @@ OPTIONS = {
         {"checkpoint": 2, "update": "fused"},
         {"checkpoint": 3, "micro_batch": 4, "optimizer": "adam"},
     ],
+    "dfa": [{}, {"signal": "sign", "activation": "relu"}, {"optimizer": "adam"}],
+    "drtp": [{}, {"momentum": 0.0}, {"optimizer": "adam"}],
     "forward_forward": [
         {},
         {"momentum": 0.0},

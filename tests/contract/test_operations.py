@@ -1,0 +1,55 @@
+"""The arithmetic an algorithm states is the arithmetic its step does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from algorithms.operations import NumberFormat
+
+from .cases import CASES, IDS, at_every_stage, batch_for
+
+COMPILED = {NumberFormat.INT8, NumberFormat.BINARY}
+"""Formats whose products run in kernels of our own, which torch's counter does not see."""
+
+
+def _accumulated(own, left, right, *, out_shape=None, **_):
+    return 2 * left[0] * left[1] * right[1]
+
+
+IN_PLACE = {torch.ops.aten.addmm_: _accumulated}
+"""torch's counter has a formula for the product that makes a tensor, none for the one in place."""
+
+
+def in_torch(name, options):
+    """Whether even packed or INT8 operands meet in torch's float products."""
+    return (name == "tinyfoa" and "tiles" in options.values()) or "released" in options.values()
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_products_are_those_that_torch_counts(name, options):
+    for stage, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options):
+        x, y = batch_for(algorithm, 12)
+        algorithm.step(x, y)
+        with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
+            algorithm.step(x, y)
+        macs = algorithm.memory_model(12).operations.total().macs
+        hidden = set() if in_torch(name, options) else COMPILED
+        seen = sum(count for number_format, count in macs.items() if number_format not in hidden)
+        assert counter.get_total_flops() == 2 * seen, (stage, macs)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_every_phase_states_its_arithmetic(name, options):
+    for _, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options):
+        plan = algorithm.memory_model(12)
+        operations = plan.operations.phases
+        assert set(operations) == set(plan.phases) - {"outside"}
+        for tally in operations.values():
+            assert all(count > 0 for count in tally.macs.values())
+        for phase, tally in operations.items():
+            parts = [p for n, p in operations.items() if n.startswith(phase + ".")]
+            if parts:
+                assert sum(p.macs.total() for p in parts) <= tally.macs.total()
+        assert plan.operations.total().macs.total() > 0
