@@ -6,6 +6,7 @@
     DIR/environment.json   versions, machine, revision of the code
     DIR/records.jsonl      one line per workload, see bench.schema
     DIR/logs/03.log        what the third workload wrote to stdout and stderr, if anything
+    DIR/state/03.pt        how far its training has come, while it runs
 
 :mod:`bench.run_folder` writes it. A last line without its end is a record that was cut off, and
 is ignored.
@@ -30,6 +31,7 @@ RECORDS = "records.jsonl"
 SUITE = "suite.json"
 ENVIRONMENT = "environment.json"
 LOGS = "logs"
+STATE = "state"
 
 
 def workload_key(workload: Workload) -> str:

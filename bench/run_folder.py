@@ -154,7 +154,7 @@ def _refuse_difference(path: Path, then: dict[str, Any], now: dict[str, Any]) ->
 
 def _what_counts(value: Any) -> Any:
     """Where a device file lies may change between two starts; what it says may not."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         return value
     return [{k: v for k, v in each.items() if k != "source"} for each in value]
 

@@ -19,7 +19,7 @@ from .child import Ending, Message, Outcome
 from .errors import PreflightError
 from .isolation import call
 from .manifest import to_manifest
-from .records import LOGS, read_records, read_suite, workload_key
+from .records import LOGS, STATE, read_records, read_suite, workload_key
 from .run_folder import RunFolder, refuse_existing
 from .schema import ErrorRecord, Memory, Record, RecordStatus, VerdictRecord, Workload
 from .suite import Suite
@@ -106,9 +106,14 @@ def run_suite(
             record = known.get(workload_key(workload))
             if record is None:
                 listener.started(number, len(suite.workloads), workload)
-                log = out / LOGS / f"{number:02d}.log"
                 record = _measure(
-                    suite, workload, devices, log=log, listener=listener, data_root=data_root
+                    suite,
+                    workload,
+                    devices,
+                    log=out / LOGS / f"{number:02d}.log",
+                    state=out / STATE / f"{number:02d}.pt",
+                    listener=listener,
+                    data_root=data_root,
                 )
                 folder.append(record)
                 run.measured += 1
@@ -152,6 +157,7 @@ def _measure(
     devices: list[Device],
     *,
     log: Path,
+    state: Path,
     listener: Listener,
     data_root: Path | None,
 ) -> Record:
@@ -171,6 +177,8 @@ def _measure(
             "workload": workload.model_dump(mode="json"),
             "data_root": str(data_root) if data_root else None,
             "threads": suite.threads,
+            "measure": suite.measure,
+            "state": str(state.absolute()),
         },
         log=log,
         timeout_seconds=suite.timeout_seconds,
@@ -182,11 +190,14 @@ def _measure(
         log.unlink()
         with suppress(OSError):  # others have something to say
             log.parent.rmdir()
+    with suppress(OSError):
+        state.parent.rmdir()
     memory = Memory.model_validate(parts["memory"]) if "memory" in parts else None
     return Record.model_validate(
         {
             "workload": workload,
             "status": STATUS[outcome.ending],
+            "operations": parts.get("operations", []),
             "memory": memory,
             "latency": parts.get("latency"),
             "accuracy": parts.get("accuracy"),

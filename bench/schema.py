@@ -6,13 +6,26 @@ never 0. Unknown keys are an error, so that a reader never silently drops what a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = "trainfit.record/1"
 """Name and version of the record format; a change that breaks readers raises the number."""
+
+
+class Tally(Protocol):
+    """What :class:`algorithms.operations.PhaseOperations` looks like from here."""
+
+    @property
+    def macs(self) -> Mapping[Any, int]:
+        """Multiply-accumulates by number format."""
+
+    @property
+    def elementwise(self) -> Mapping[Any, int]:
+        """Element operations by (number format, kind)."""
 
 
 class Evidence(StrEnum):
@@ -37,6 +50,14 @@ class RecordStatus(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
 
 
+class Measurement(StrEnum):
+    """What can be measured of a workload."""
+
+    MEMORY = "memory"
+    LATENCY = "latency"
+    ACCURACY = "accuracy"
+
+
 class _Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,13 +76,24 @@ class Workload(_Block):
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=0, ge=0)
     """Passes over the training data per stage for the accuracy; 0 measures no accuracy."""
+    evaluate_every: int = Field(default=1, ge=1)
+    """Passes from one point of the accuracy's curve to the next; the last pass always is one."""
+    train_samples: int | None = Field(default=None, ge=1)
+    """Only the first samples of the training half; None takes all."""
+    standardise: bool = False
+    """Mean 0 and deviation 1 per channel, by the training half."""
+    shuffle: bool = True
+    """Draw the order of the training half anew for every pass; otherwise as the files have it."""
 
     @property
     def label(self) -> str:
         """How a person names it: ``backprop[optimizer=adam] mlp-64-128-128-10 b32``."""
         options = ",".join(f"{key}={_plain(value)}" for key, value in sorted(self.options.items()))
         chosen = f"[{options}]" if options else ""
-        return f"{self.algorithm}{chosen} {self.model} {self.dataset} b{self.batch_size}"
+        data = self.dataset
+        if self.train_samples is not None:
+            data += f"[:{self.train_samples}]"
+        return f"{self.algorithm}{chosen} {self.model} {data} b{self.batch_size}"
 
 
 def _plain(value: Any) -> str:
@@ -160,6 +192,55 @@ class Memory(_Block):
     as_deployed: AsDeployed | None = None
 
 
+class PhaseOperations(_Block):
+    """Arithmetic of one phase of a step.
+
+    ``macs`` are multiply-accumulates of matrix products by number format; ``elementwise`` are
+    element operations by number format and kind. See :mod:`algorithms.operations`.
+    """
+
+    macs: dict[str, int]
+    elementwise: dict[str, dict[str, int]]
+
+
+class StageOperations(_Block):
+    """Arithmetic of a step of one stage, in closed form; refined phases count in those around."""
+
+    evidence: Evidence = Evidence.ANALYTIC
+    stage: str
+    phases: dict[str, PhaseOperations]
+
+    @property
+    def macs(self) -> dict[str, int]:
+        """Multiply-accumulates of the whole step by number format."""
+        total: dict[str, int] = {}
+        for name, phase in self.phases.items():
+            for number_format, count in phase.macs.items() if "." not in name else ():
+                total[number_format] = total.get(number_format, 0) + count
+        return total
+
+    @classmethod
+    def of(cls, stage: str, phases: Mapping[str, Tally]) -> Self:
+        """From the tallies of a memory model."""
+        return cls(
+            stage=stage,
+            phases={
+                name: PhaseOperations(
+                    macs={str(key): count for key, count in tally.macs.items()},
+                    elementwise=_nested(tally.elementwise),
+                )
+                for name, tally in phases.items()
+            },
+        )
+
+
+def _nested(tally: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    nested: dict[str, dict[str, int]] = {}
+    for (number_format, kind), count in tally.items():
+        nested.setdefault(str(number_format), {})[str(kind)] = count
+    return nested
+
+
 class PhaseLatency(_Block):
     """Seconds spent in one phase per step."""
 
@@ -187,7 +268,9 @@ class Accuracy(_Block):
     epochs: int
     train_seconds: float
     curve: list[float] = Field(default_factory=list)
-    """Test accuracy after every pass over the training data."""
+    """Test accuracy after some passes over the training data."""
+    curve_passes: list[int] = Field(default_factory=list)
+    """After how many passes each point of the curve was measured."""
 
 
 class VerdictRecord(_Block):
@@ -214,6 +297,7 @@ class Record(_Block):
     schema_: str = Field(default=SCHEMA, alias="schema")
     workload: Workload
     status: RecordStatus
+    operations: list[StageOperations] = Field(default_factory=list)
     memory: Memory | None = None
     latency: Latency | None = None
     accuracy: Accuracy | None = None

@@ -9,6 +9,7 @@ for ``algorithm``, ``model``, ``batch_size`` or ``seed`` stands for one workload
     timeout_seconds = 600                         # per workload
     memory_limit_mib = 2048                       # per workload, beyond an idle process
     threads = 1                                   # for latency and accuracy
+    measure = ["memory", "accuracy"]              # what is not named is not measured; all if absent
 
     [defaults]
     model = "mlp-64-128-128-10"
@@ -32,13 +33,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import SuiteError, nearest
-from .schema import Workload
+from .schema import Measurement, Workload
 from .toml_errors import explain
 
 SWEPT = ("algorithm", "model", "batch_size", "seed")
 """The keys of a workload whose list values are expanded to their product."""
 
 LARGEST_SEED = 2**32 - 1
+
+_OPTIONAL = ("train_samples",)
+"""Keys of a workload that may be absent everywhere."""
 
 
 class _Strict(BaseModel):
@@ -65,6 +69,9 @@ _Seeds = Annotated[
 ]
 
 
+_Measurement = Annotated[Measurement, Field(strict=False)]
+
+
 class Defaults(_Strict):
     """What workloads share unless they say otherwise."""
 
@@ -72,6 +79,10 @@ class Defaults(_Strict):
     dataset: _Text | None = None
     batch_size: Annotated[int, Field(ge=1)] | None = None
     epochs: int = Field(default=0, ge=0)
+    evaluate_every: int = Field(default=1, ge=1)
+    train_samples: Annotated[int, Field(ge=1)] | None = None
+    standardise: bool = False
+    shuffle: bool = True
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 
@@ -85,6 +96,10 @@ class _Entry(_Strict):
     batch_size: _Sizes | None = None
     seed: _Seeds | None = None
     epochs: Annotated[int, Field(ge=0)] | None = None
+    evaluate_every: Annotated[int, Field(ge=1)] | None = None
+    train_samples: Annotated[int, Field(ge=1)] | None = None
+    standardise: bool | None = None
+    shuffle: bool | None = None
 
 
 class _File(_Strict):
@@ -96,6 +111,7 @@ class _File(_Strict):
     timeout_seconds: float = Field(default=600, gt=0, le=1_000_000)
     memory_limit_mib: Annotated[int, Field(ge=1, le=2**40)] | None = None
     threads: int = Field(default=1, ge=1, le=1024)
+    measure: Annotated[list[_Measurement], Field(min_length=1)] = list(Measurement)
     defaults: Defaults = Defaults()
     workload: list[_Entry] = Field(min_length=1)
 
@@ -114,6 +130,7 @@ class Suite(BaseModel):
     timeout_seconds: float
     memory_limit_mib: int | None
     threads: int
+    measure: list[Measurement]
     defaults: Defaults
     workloads: list[Workload]
 
@@ -200,10 +217,12 @@ def with_algorithms(suite: Suite, algorithms: list[str]) -> Suite:
 
 def _expand(entry: _Entry, defaults: Defaults, where: str) -> list[Workload]:
     values: dict[str, Any] = {}
-    for key in ("algorithm", "model", "dataset", "batch_size", "seed", "epochs"):
+    for key in _Entry.model_fields:
+        if key == "options":
+            continue
         own = getattr(entry, key)
-        values[key] = own if own is not None else getattr(defaults, key)
-        if values[key] is None:
+        values[key] = own if own is not None else getattr(defaults, key, None)
+        if values[key] is None and key not in _OPTIONAL:
             raise SuiteError(f"{where}.{key}: is missing; set it here or under [defaults]")
     swept = [_listed(values.pop(key)) for key in SWEPT]
     return [
@@ -215,8 +234,8 @@ def _expand(entry: _Entry, defaults: Defaults, where: str) -> list[Workload]:
 def _refuse_duplicates(workloads: list[Workload], source: str) -> None:
     seen: dict[str, int] = {}
     for number, workload in enumerate(workloads, start=1):
-        # epochs are left out: memory and latency would be the same figures twice
-        key = workload.model_dump_json(exclude={"epochs"})
+        # how long and how well it is trained is left out: memory and latency are the same figures
+        key = workload.model_dump_json(exclude={"epochs", "evaluate_every"})
         if key in seen:
             raise SuiteError(
                 f"{source}: workload {number} is workload {seen[key]} again ({workload.label}, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,10 @@ class Dataset:
         test_x: Samples to judge by, as ``train_x``.
         test_y: Their classes, as ``train_y``.
         classes: Number of classes.
+        shape: Channels, height and width of one sample, whose features are these flattened in
+            this order; a series of F values is (1, 1, F).
+        note: What must be said wherever figures from this data are shown, for instance that
+            some of its files were missing; empty where the name says it all.
     """
 
     name: str
@@ -28,6 +33,8 @@ class Dataset:
     test_x: torch.Tensor
     test_y: torch.Tensor
     classes: int
+    shape: tuple[int, int, int]
+    note: str = ""
 
     @property
     def features(self) -> int:
@@ -44,8 +51,9 @@ class DatasetInfo:
         summary: One line for people.
         features: Features per sample; None where the name says it.
         classes: Number of classes; None where the name says it.
-        train_samples: Size of the training half as published.
-        test_samples: Size of the test half as published.
+        train_samples: Size of the training half as published; None where it depends on which
+            files are there.
+        test_samples: Size of the test half, likewise.
         needs_data_root: It is read from files that the user has to provide.
         source: Where it comes from, and whom to cite.
         licence: The terms it is published under.
@@ -55,8 +63,8 @@ class DatasetInfo:
     summary: str
     features: int | None
     classes: int | None
-    train_samples: int
-    test_samples: int
+    train_samples: int | None
+    test_samples: int | None
     needs_data_root: bool
     source: str
     licence: str
@@ -78,6 +86,13 @@ def check_dataset(dataset: Dataset) -> None:
         raise ConfigurationError(
             f"dataset {dataset.name!r}: train_x has {dataset.features:,} features but test_x has "
             f"{dataset.test_x.shape[1]:,}; both halves need the same"
+        )
+    shape = dataset.shape
+    if len(shape) != 3 or min(shape) < 1 or math.prod(shape) != dataset.features:
+        raise ConfigurationError(
+            f"dataset {dataset.name!r}: shape {shape} does not flatten to its "
+            f"{dataset.features:,} features; expected (channels, height, width), "
+            f"for instance (1, 1, {dataset.features})"
         )
 
 
@@ -104,8 +119,9 @@ def _check_half(dataset: Dataset, half: str, x: torch.Tensor, y: torch.Tensor) -
             f"{where}_x has {len(x):,} samples but {half}_y has {len(y):,} labels; "
             "every sample needs one"
         )
-    finite = torch.isfinite(x)
-    if not finite.all():
+    # The extremes tell, without a copy of the data's size, whether looking for the place is needed.
+    if not torch.stack(torch.aminmax(x)).isfinite().all():
+        finite = torch.isfinite(x)
         sample, feature = (~finite).nonzero()[0].tolist()
         raise ConfigurationError(
             f"{where}_x holds {int((~finite).sum()):,} values that are NaN or infinite, the first "

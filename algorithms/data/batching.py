@@ -14,7 +14,12 @@ from .base import Dataset
 
 
 def batches(
-    x_SF: torch.Tensor, y_S: torch.Tensor, batch_size: int, generator: torch.Generator
+    x_SF: torch.Tensor,
+    y_S: torch.Tensor,
+    batch_size: int,
+    generator: torch.Generator,
+    *,
+    shuffle: bool = True,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """One epoch of shuffled batches, ``x_BF`` and ``y_B``, each contiguous and all of one size.
 
@@ -26,6 +31,7 @@ def batches(
         y_S: Their classes.
         batch_size: Samples per batch.
         generator: Where the order is drawn from; the same state gives the same batches.
+        shuffle: Draw an order; otherwise samples come as they are.
 
     Raises:
         ConfigurationError: The batch size is below 1 or above the number of samples.
@@ -37,7 +43,11 @@ def batches(
             f"batch size {batch_size:,} is larger than the {len(x_SF):,} samples; "
             f"use at most {len(x_SF)}"
         )
-    order_S = torch.randperm(len(x_SF), generator=generator, device=generator.device)
+    order_S = (
+        torch.randperm(len(x_SF), generator=generator, device=generator.device)
+        if shuffle
+        else torch.arange(len(x_SF))
+    )
     return _gather(x_SF, y_S, order_S.to(x_SF.device), batch_size)
 
 

@@ -15,13 +15,15 @@ import torch
 
 from .base import Dataset, DatasetInfo
 
+SIDE = 8
+CLASSES = 10
 TEST_SAMPLES = 360
 
 INFO = DatasetInfo(
     name="digits",
     summary="handwritten digits, 8x8 grey pixels in [0, 1]; writers overlap between the halves",
-    features=64,
-    classes=10,
+    features=SIDE * SIDE,
+    classes=CLASSES,
     train_samples=1_797 - TEST_SAMPLES,
     test_samples=TEST_SAMPLES,
     needs_data_root=False,
@@ -43,4 +45,4 @@ def load(data_root: Path | None = None) -> Dataset:
     x = torch.from_numpy(pixels / 16.0).to(torch.float32)
     y = torch.from_numpy(labels).to(torch.int64)
     train, test = torch.from_numpy(train), torch.from_numpy(test)
-    return Dataset(INFO.name, x[train], y[train], x[test], y[test], int(y.max()) + 1)
+    return Dataset(INFO.name, x[train], y[train], x[test], y[test], CLASSES, (1, SIDE, SIDE))

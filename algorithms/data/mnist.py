@@ -53,7 +53,7 @@ def load_idx_folder(name: str, data_root: Path | None, inside: str) -> Dataset:
     folder = data_folder(name, data_root, inside)
     train_x, train_y = _load_half(name, folder, "train")
     test_x, test_y = _load_half(name, folder, "t10k")
-    return Dataset(name, train_x, train_y, test_x, test_y, CLASSES)
+    return Dataset(name, train_x, train_y, test_x, test_y, CLASSES, (1, SIDE, SIDE))
 
 
 def _load_half(name: str, folder: Path, half: str) -> tuple[torch.Tensor, torch.Tensor]:

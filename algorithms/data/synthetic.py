@@ -81,7 +81,7 @@ def load(name: str) -> Dataset:
     spread = _spread(centres_CF)
     train_x, train_y = _draw(rng, centres_CF, spread, TRAIN_SAMPLES)
     test_x, test_y = _draw(rng, centres_CF, spread, TEST_SAMPLES)
-    return Dataset(name, train_x, train_y, test_x, test_y, classes)
+    return Dataset(name, train_x, train_y, test_x, test_y, classes, (1, 1, features))
 
 
 def _spread(centres_CF: np.ndarray) -> float:

@@ -485,6 +485,7 @@ def small() -> Dataset:
         torch.zeros(2, 2),
         torch.tensor([0, 2]),
         3,
+        (1, 1, 2),
     )
 
 

@@ -9,9 +9,9 @@ from run_builders import PLUGINS, workload
 
 from algorithms.data import Dataset
 from algorithms.errors import ConfigurationError
-from bench import worker
+from bench import training, worker
 from bench.contract import ContractError
-from bench.schema import Accuracy, Latency, Memory
+from bench.schema import Accuracy, Latency, Memory, StageOperations
 
 
 @pytest.fixture(autouse=True)
@@ -27,15 +27,22 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         generator = torch.Generator().manual_seed(0)
         y = torch.randint(4, (80,), generator=generator)
         x = torch.nn.functional.one_hot(y, 8).float()
-        return Dataset("few", x[:60], y[:60], x[60:], y[60:], 4)
+        return Dataset("few", x[:60], y[:60], x[60:], y[60:], 4, (1, 1, 8))
 
-    monkeypatch.setattr(worker, "load_dataset", load)
+    monkeypatch.setattr(training, "load_dataset", load)
 
 
 def job(algorithm: str = "plain:Delta", **changes: Any) -> dict[str, Any]:
     values = {"model": "mlp-8-4", "dataset": "few", "batch_size": 10, "epochs": 3, **changes}
     dumped = workload(algorithm=algorithm, **values).model_dump(mode="json")
-    return {"workload": dumped, "data_root": None, "threads": 1}
+    wanted = ["memory", "latency", "accuracy"]
+    return {
+        "workload": dumped,
+        "data_root": None,
+        "threads": 1,
+        "measure": wanted,
+        "state": None,
+    }
 
 
 def measured(**changes: Any) -> dict[str, Any]:
@@ -61,6 +68,23 @@ def test_the_same_seed_gives_the_same_figures() -> None:
 
     assert first["memory"] == second["memory"]
     assert first["accuracy"]["curve"] == second["accuracy"]["curve"]
+
+
+@pytest.mark.parametrize("wanted", ["memory", "latency", "accuracy"])
+def test_what_is_not_asked_for_is_not_measured(wanted: str) -> None:
+    parts: dict[str, Any] = {}
+    worker.measure(job() | {"measure": [wanted]}, parts.update)
+
+    assert set(parts) == {"doing", "operations", wanted}
+
+
+def test_the_arithmetic_is_stated_for_every_stage() -> None:
+    parts = measured(algorithm="tinyfoa", model="mlp-8-16-12-4", epochs=0)
+
+    stages = [StageOperations.model_validate(each) for each in parts["operations"]]
+    assert [stage.stage for stage in stages] == ["layer1", "layer2"]
+    assert stages[0].macs["fp32_binary"] == 10 * 8 * 16 + 10 * 16 * 4
+    assert stages[1].macs["binary"] == 10 * 16 * 12
 
 
 def test_no_epochs_means_no_accuracy() -> None:
