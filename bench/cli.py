@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from . import cli_lists
+from . import cli_download, cli_lists
 from .errors import BenchError, SuiteError
 
 INTERRUPTED = 130
@@ -30,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 cli_lists.register(app)
+cli_download.register(app)
 
 
 @app.callback()

@@ -46,7 +46,9 @@ def algorithms() -> None:
             schema = cls.options_type.model_json_schema()
             shape = schema["properties"][option]
             rows.append((option, _plain(field.default), _allowed(shape, schema)))
-        _print(("    option", "default", "allowed"), [(f"    {row[0]}", *row[1:]) for row in rows])
+        print_table(
+            ("    option", "default", "allowed"), [(f"    {row[0]}", *row[1:]) for row in rows]
+        )
         print()
 
 
@@ -54,7 +56,7 @@ def models() -> None:
     """List model families and how their names are formed."""
     from algorithms.models import FAMILIES  # noqa: PLC0415
 
-    _print(("family", "name"), [(name, family.form) for name, family in FAMILIES.items()])
+    print_table(("family", "name"), [(name, family.form) for name, family in FAMILIES.items()])
 
 
 def datasets() -> None:
@@ -63,13 +65,15 @@ def datasets() -> None:
 
     rows = []
     for info in describe_datasets():
-        size = f"{info.train_samples:,} + {info.test_samples:,}"
+        size = "in its files"
+        if info.train_samples is not None and info.test_samples is not None:
+            size = f"{info.train_samples:,} + {info.test_samples:,}"
         features = "in its name"
         if info.features is not None and info.classes is not None:
             features = f"{info.features:,} / {info.classes}"
         root = "--data-root" if info.needs_data_root else "built in"
         rows.append((info.name, features, size, root, info.summary))
-    _print(("data set", "features / classes", "train + test", "from", "what it is"), rows)
+    print_table(("data set", "features / classes", "train + test", "from", "what it is"), rows)
 
 
 def suites() -> None:
@@ -78,7 +82,7 @@ def suites() -> None:
 
     found = [load_suite(name) for name in suite_names()]
     rows = [(suite.name, str(len(suite.workloads)), suite.description) for suite in found]
-    _print(("suite", "workloads", "what it measures"), rows)
+    print_table(("suite", "workloads", "what it measures"), rows)
 
 
 @devices_app.callback()
@@ -93,7 +97,7 @@ def devices(context: typer.Context) -> None:
         ram = device.usable_ram_bytes
         size = "unknown" if ram is None else f"{ram:,}"
         rows.append((device.name, device.kind, size, device.title))
-    _print(("device", "kind", "usable RAM bytes", "title"), rows)
+    print_table(("device", "kind", "usable RAM bytes", "title"), rows)
 
 
 @devices_app.command("show")
@@ -103,7 +107,7 @@ def show_device(
     """Show every figure of a device and where it comes from."""
     found = load_device(device)
     print(f"{found.name}: {found.title}")
-    _print(("figure", "value", "source"), found.describe())
+    print_table(("figure", "value", "source"), found.describe())
 
 
 def _allowed(shape: dict[str, object], schema: dict[str, dict[str, dict[str, object]]]) -> str:
@@ -128,7 +132,8 @@ def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _print(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under their titles; only the first column is never broken over lines."""
     console = stdout()
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for index, title in enumerate(head):

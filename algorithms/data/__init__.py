@@ -1,22 +1,28 @@
-"""Data sets, each one file; none is shipped, none is downloaded, none can run code by being read.
+"""Data sets, each one file; none is shipped, none can run code by being read.
 
 A data set is either embedded in a dependency (``digits``), generated (``synthetic-...``), or read
-from the folder that the user names as data root (``mnist``, ``fashion_mnist``).
+from the folder that the user names as data root. `download` puts the published files there for
+those who ask for it; nothing is fetched unasked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..errors import unknown_name
-from . import digits, fashion_mnist, mnist, synthetic
+from . import cifar10, cifar100, digits, fashion_mnist, mitbih, mnist, synthetic
 from .base import Dataset, DatasetInfo, check_dataset
 from .batching import batches, check_fits
 from .roots import DATA_ROOT_VARIABLE
 
 LOADERS: dict[str, tuple[DatasetInfo, Callable[[Path | None], Dataset]]] = {
-    module.INFO.name: (module.INFO, module.load) for module in (digits, fashion_mnist, mnist)
+    **{
+        module.INFO.name: (module.INFO, module.load)
+        for module in (cifar10, cifar100, digits, fashion_mnist, mnist)
+    },
+    **{info.name: (info, partial(mitbih.load, info.name)) for info in mitbih.INFOS},
 }
 """Name to what is known before loading, and the function that loads it."""
 
@@ -36,8 +42,9 @@ def load_dataset(name: str, data_root: Path | None = None) -> Dataset:
 
     Args:
         name: One of `dataset_names`, with numbers in place of the capitals.
-        data_root: The folder that holds ``MNIST/raw`` and its like, laid out as torchvision does.
-            None takes the environment variable ``TRAINFIT_DATA_ROOT``, where it is set.
+        data_root: The folder that holds ``MNIST/raw`` and its like, laid out as torchvision does,
+            and ``mitdb``. None takes the environment variable ``TRAINFIT_DATA_ROOT``, where it is
+            set.
 
     Raises:
         ConfigurationError: No such data set, or its files are missing or damaged.

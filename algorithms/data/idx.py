@@ -11,20 +11,19 @@ from __future__ import annotations
 import gzip
 import math
 import os
-import stat
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, NoReturn, cast
+from typing import IO, cast
 
 import torch
 
 from ..errors import ConfigurationError
+from .files import AGAIN, check_file, fail, unreadable
 
 _UNSIGNED_BYTES = 0x08
 _CHUNK = 1 << 20
 _GZIP_START = b"\x1f\x8b"
-_AGAIN = "fetch it again"
 
 
 def find_idx(dataset: str, folder: Path, name: str) -> Path:
@@ -59,12 +58,8 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
         ConfigurationError: The file cannot be read, is damaged, or holds something else.
     """
     data = bytearray()
+    size = check_file(path)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            _fail(path, "is not a regular file")
-        if status.st_size == 0:
-            _fail(path, f"is empty (0 bytes); {_AGAIN}")
         packed = path.suffix == ".gz"
         with cast("IO[bytes]", gzip.open(path) if packed else path.open("rb")) as file:
             count, header_bytes = _read_header(path, file, shape)
@@ -77,23 +72,21 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
                     break
                 data += chunk
     except EOFError:
-        _fail(path, f"ends within its gzip stream: the file is truncated; {_AGAIN}")
+        fail(path, f"ends within its gzip stream: the file is truncated; {AGAIN}")
     except (gzip.BadGzipFile, zlib.error) as error:
-        _fail(path, f"is not intact gzip ({error}); {_AGAIN}")
-    except PermissionError:
-        _fail(path, "cannot be read: permission denied; make it readable")
+        fail(path, f"is not intact gzip ({error}); {AGAIN}")
     except OSError as error:
-        _fail(path, f"cannot be read: {error.strerror or error}")
+        unreadable(path, error)
     if len(data) != promised:
         long = len(data) > promised
-        held = status.st_size if not packed else header_bytes + len(data)
-        _fail(
+        held = size if not packed else header_bytes + len(data)
+        fail(
             path,
             f"holds {'at least ' if packed and long else ''}{held:,} bytes"
             f"{' once decompressed' if packed else ''}, "
             f"its header promises {header_bytes + promised:,}: "
             f"{'bytes trail behind the last element' if long else 'the file is truncated'}; "
-            f"{_AGAIN}",
+            f"{AGAIN}",
         )
     if not data:  # torch.frombuffer takes no empty buffer
         return torch.empty((0, *shape), dtype=torch.uint8)
@@ -106,31 +99,27 @@ def _read_header(path: Path, file: IO[bytes], shape: tuple[int, ...]) -> tuple[i
     size = 4 + 4 * dimensions
     header = file.read(size)
     if not header:
-        _fail(path, f"is empty (0 bytes once decompressed); {_AGAIN}")
+        fail(path, f"is empty (0 bytes once decompressed); {AGAIN}")
     expected = struct.pack(">HBB", 0, _UNSIGNED_BYTES, dimensions)
     if not expected.startswith(header[:4]):
-        hint = "it is gzip: add .gz to its name" if header.startswith(_GZIP_START) else _AGAIN
-        _fail(
+        hint = "it is gzip: add .gz to its name" if header.startswith(_GZIP_START) else AGAIN
+        fail(
             path,
             f"starts with 0x{header[:4].hex()}, but the magic number of unsigned bytes in "
             f"{dimensions} dimension{'s' * (dimensions > 1)} is 0x{expected.hex()}: "
             f"it is another file; {hint}",
         )
     if len(header) < size:
-        _fail(
+        fail(
             path,
             f"holds {len(header)} bytes, its header alone takes {size}: the file is truncated; "
-            f"{_AGAIN}",
+            f"{AGAIN}",
         )
     count, *found = struct.unpack(f">{dimensions}I", header[4:])
     if tuple(found) != shape:
-        _fail(
+        fail(
             path,
             f"holds elements of {'x'.join(map(str, found))}, "
             f"expected {'x'.join(map(str, shape))}: it belongs to another data set",
         )
     return int(count), size
-
-
-def _fail(path: Path, problem: str) -> NoReturn:
-    raise ConfigurationError(f"{path} {problem}")

@@ -22,8 +22,10 @@ def data_folder(dataset: str, data_root: Path | None, inside: str) -> Path:
     Raises:
         ConfigurationError: Nothing was named, or one of the folders cannot be listed.
     """
+    fetched = dataset.split("-", 1)[0]  # the forms of one data set come from the same files
     advice = (
-        f"pass --data-root DIR or set {DATA_ROOT_VARIABLE} to the folder that holds {inside}/..."
+        f"pass --data-root DIR or set {DATA_ROOT_VARIABLE} to the folder that holds {inside}/...; "
+        f"'trainfit download {fetched} --data-root DIR' fetches it"
     )
     if data_root is None:
         named = os.environ.get(DATA_ROOT_VARIABLE)

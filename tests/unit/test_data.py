@@ -94,7 +94,18 @@ def same_bits(a: Dataset, b: Dataset) -> bool:
 
 
 def test_names_and_descriptions_agree() -> None:
-    assert dataset_names() == ["digits", "fashion_mnist", "mnist", "synthetic-FEATURES-CLASSES"]
+    assert dataset_names() == [
+        "cifar10",
+        "cifar100",
+        "digits",
+        "fashion_mnist",
+        "mitbih",
+        "mitbih-13x13",
+        "mitbih-intra",
+        "mitbih-intra-13x13",
+        "mnist",
+        "synthetic-FEATURES-CLASSES",
+    ]
     assert [info.name for info in describe_datasets()] == dataset_names()
     assert all(info.summary and info.source and info.licence for info in describe_datasets())
 
@@ -108,7 +119,7 @@ def test_descriptions_agree_with_what_loads() -> None:
 
 def test_unknown_name_suggests_near_ones() -> None:
     assert refusal("digit") == "unknown dataset 'digit'; did you mean digits?"
-    assert "known: digits, fashion_mnist, mnist, synthetic-FEATURES-CLASSES" in refusal("?")
+    assert f"known: {', '.join(dataset_names())}" in refusal("?")
 
 
 # --- digits -----------------------------------------------------------------------------------
@@ -186,7 +197,10 @@ def test_real_mnist() -> None:
     assert mnist.train_x.max() == 1
 
 
-ADVICE = "pass --data-root DIR or set TRAINFIT_DATA_ROOT to the folder that holds MNIST/raw/..."
+ADVICE = (
+    "pass --data-root DIR or set TRAINFIT_DATA_ROOT to the folder that holds MNIST/raw/...; "
+    "'trainfit download mnist --data-root DIR' fetches it"
+)
 
 
 def test_no_data_root() -> None:
@@ -489,10 +503,24 @@ def small() -> Dataset:
     )
 
 
-@pytest.mark.parametrize("name", ["digits", "synthetic-5-3"])
-def test_loaded_tensors_are_as_promised(name: str) -> None:
-    loaded = load_dataset(name, None)
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("digits", (1, 8, 8)),
+        ("mnist", (1, 28, 28)),
+        ("fashion_mnist", (1, 28, 28)),
+        ("synthetic-5-3", (1, 1, 5)),
+    ],
+)
+def test_loaded_tensors_are_as_promised(
+    name: str, shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    for inside in FOLDERS.values():
+        write_idx(tmp_path / inside)
+    loaded = load_dataset(name, tmp_path)
     check_dataset(loaded)
+    assert loaded.shape == shape
+    assert loaded.note == ""
     for x in (loaded.train_x, loaded.test_x):
         assert x.dtype == torch.float32
         assert x.is_contiguous()
@@ -559,6 +587,14 @@ def test_check_names_labels_outside(small: Dataset, label: int) -> None:
             torch.zeros(2, 1, dtype=torch.int64),
             "expected torch.int64 of shape (samples,)",
         ),
+        (
+            "shape",
+            (1, 2, 2),
+            "shape (1, 2, 2) does not flatten to its 2 features; expected (channels, height, "
+            "width), for instance (1, 1, 2)",
+        ),
+        ("shape", (-1, -1, 2), "shape (-1, -1, 2) does not flatten to its 2 features"),
+        ("shape", (1, 2), "shape (1, 2) does not flatten to its 2 features"),
     ],
 )
 def test_check_refuses(small: Dataset, part: str, value: object, message: str) -> None:

@@ -1,0 +1,76 @@
+"""Data files on disk: found, and read whole, with one clear sentence where that does not work."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ..errors import ConfigurationError
+
+AGAIN = "fetch it again"
+
+
+def require_files(dataset: str, folder: Path, names: Sequence[str]) -> list[Path]:
+    """The paths of files that have to be in a folder, in the order they are asked for.
+
+    Raises:
+        ConfigurationError: One is missing; the message says which ones are needed.
+    """
+    present = set(os.listdir(folder))  # one that is there but unreadable says so when it is read
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise ConfigurationError(
+            f"dataset {dataset!r}: {folder} holds no {missing[0]}; it needs {', '.join(names)}"
+        )
+    return [folder / name for name in names]
+
+
+def check_file(path: Path, most_bytes: int | None = None) -> int:
+    """The size of a file in bytes, once it is known to be one and to be of a sensible size.
+
+    Args:
+        path: The file.
+        most_bytes: Most that it may hold; None where it is not read as a whole.
+
+    Raises:
+        ConfigurationError: It is missing, something else than a file, empty or too large.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        unreadable(path, error)
+    if not stat.S_ISREG(status.st_mode):
+        fail(path, "is not a regular file")
+    if status.st_size == 0:
+        fail(path, f"is empty (0 bytes); {AGAIN}")
+    if most_bytes is not None and status.st_size > most_bytes:
+        fail(path, f"holds {status.st_size:,} bytes, more than the {most_bytes:,} that it may hold")
+    return status.st_size
+
+
+def read_whole(path: Path, most_bytes: int) -> bytes:
+    """Everything in a file.
+
+    Raises:
+        ConfigurationError: See `check_file`, or it cannot be read.
+    """
+    check_file(path, most_bytes)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        unreadable(path, error)
+
+
+def unreadable(path: Path, error: OSError) -> NoReturn:
+    """Say that the operating system does not let a file be read."""
+    if isinstance(error, PermissionError):
+        fail(path, "cannot be read: permission denied; make it readable")
+    fail(path, f"cannot be read: {error.strerror or error}")
+
+
+def fail(path: Path, problem: str) -> NoReturn:
+    """Raise what is wrong with a file, its name first."""
+    raise ConfigurationError(f"{path} {problem}")

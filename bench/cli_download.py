@@ -1,0 +1,104 @@
+"""The command that fetches the files of data sets, or lists which of them can be fetched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .cli_lists import print_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(download)
+
+
+def download(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="The data set; without one, list what there is.", show_default=False),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="TRAINFIT_DATA_ROOT", help="The folder that data sets are read from."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Fetch from here instead; the checksums stay the same."),
+    ] = None,
+) -> None:
+    """Fetch the published files of a data set and verify them; without a name, list what there is.
+
+    Files that are there and intact are not fetched again. No other command uses a network.
+    """
+    from algorithms.data.download import download as fetch  # noqa: PLC0415  (imports torch)
+    from algorithms.data.sources import find_source  # noqa: PLC0415
+    from algorithms.errors import ConfigurationError  # noqa: PLC0415
+
+    if name is None:
+        _list()
+        return
+    source = find_source(name)
+    if data_root is None:
+        raise ConfigurationError(
+            f"dataset {name!r}: where to? pass --data-root DIR or set TRAINFIT_DATA_ROOT"
+        )
+    with _Bar() as bar:
+        done = fetch(name, data_root, base_url=base_url, progress=bar.show)
+    print(
+        f"{name}: {len(done.fetched)} files fetched, {len(done.kept)} were there; "
+        f"all have the published checksum"
+    )
+    print(f"folder: {done.folder}")
+    print(f"source: {source.info.source}; licence: {source.info.licence}")
+
+
+def _list() -> None:
+    from algorithms.data.sources import SOURCES  # noqa: PLC0415
+
+    rows = []
+    for name, source in SOURCES.items():
+        size = f"{source.size_bytes / 1e6:,.0f} MB"
+        host = urlsplit(source.base_url).hostname or ""
+        rows.append((name, size, f"{source.folder}/", host, source.info.licence))
+    print_table(("data set", "to fetch", "below the data root", "from", "licence"), rows)
+
+
+class _Bar:
+    """The file that arrives, on stderr; nothing outside a terminal."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal or os.environ.get("TERM") == "dumb",
+        )
+        self._task = self._progress.add_task("connecting", total=None)
+
+    def show(self, name: str, done: int, total: int | None) -> None:
+        """A piece of a file has arrived."""
+        self._progress.update(self._task, description=name, completed=done, total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
