@@ -1,13 +1,16 @@
 """The closed form of a Forward-Forward step on a fully connected net.
 
-Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
+Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, C classes.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 from .base import hold_inputs
+from .forward_forward_head import FeatureHead
+from .forward_forward_layer import Objective, plan_normalise
+from .labels import plan_hard_wrong_labels, plan_labelled, plan_random_wrong_labels
 from .models import Mlp
 from .numerics.optimisers import Optimiser
 from .operations import Kind
@@ -15,7 +18,19 @@ from .phases import Category
 from .plan import Item, MemoryPlan
 
 
-def _plan_with_static(model: Mlp, optimiser: Optimiser, batch_size: int) -> MemoryPlan:
+@dataclass(frozen=True)
+class Parts:
+    """What a step consists of; see the options of ``forward_forward``."""
+
+    objective: Objective
+    joint: bool
+    peer: bool
+    head: FeatureHead | None
+    hard: bool
+
+
+def plan_with_static(model: Mlp, optimiser: Optimiser, batch_size: int) -> MemoryPlan:
+    """A plan that holds the batch, the hidden layers' parameters and the optimiser's state."""
     plan = MemoryPlan()
     hold_inputs(plan, model, batch_size)
     for number, (inputs, outputs) in enumerate(model.layers[:-1], start=1):
@@ -25,221 +40,180 @@ def _plan_with_static(model: Mlp, optimiser: Optimiser, batch_size: int) -> Memo
     return plan
 
 
-def plan_closed_form(
-    model: Mlp, optimiser: Optimiser, batch_size: int, *, mean: bool
-) -> MemoryPlan:
-    """Positive pass through all layers, then the negative one, in place.
-
-    ``mean`` or sum of squares makes no difference to memory here.
-    """
-    plan = _plan_with_static(model, optimiser, batch_size)
-    _plan_pass(plan, model, optimiser, batch_size, "positive")
-    with plan.phase("forward.negative"):
-        wrong = _plan_wrong_labels(plan, batch_size)
-    _plan_pass(plan, model, optimiser, batch_size, "negative")
-    plan.free(wrong)
+def plan_closed_form(model: Mlp, optimiser: Optimiser, batch_size: int, parts: Parts) -> MemoryPlan:
+    """The passes of a step, one after the other or both at once, in place."""
+    plan = plan_with_static(model, optimiser, batch_size)
+    for number, outputs in enumerate(model.hidden, start=1):
+        if parts.peer:
+            plan.hold(f"mean activity {number}", (outputs,), Category.BUFFERS)
+    if parts.head:
+        parts.head.plan_static(plan)
+    _Step(plan, model, optimiser, batch_size, parts).run()
     return plan
 
 
-def _plan_wrong_labels(plan: MemoryPlan, batch_size: int) -> Item:
-    wrong = plan.alloc("wrong labels", (batch_size,), Category.INPUTS, bits=64)
-    plan.workspace("number of classes", (), bits=64)
-    return wrong
+def plan_length(plan: MemoryPlan, rows: int) -> Item:
+    """Row lengths turned into the factors that normalise; the caller frees what it returns."""
+    length = plan.alloc("row lengths", (rows,), Category.ACTIVATIONS)
+    plan_normalise(plan)
+    return length
 
 
-def _plan_pass(
-    plan: MemoryPlan, model: Mlp, optimiser: Optimiser, batch_size: int, suffix: str
-) -> None:
-    rows = (batch_size,)
-    with plan.phase(f"forward.{suffix}"):
-        saved = plan.alloc(
-            "pixels under the label",
-            (batch_size, model.classes),
-            Category.INPUTS,
-            essential=False,  # a board would keep these pixels free
-        )
-    below: Item | None = None
-    for number, (inputs, outputs) in enumerate(model.layers[:-1], start=1):
-        with plan.phase(f"forward.{suffix}"):
-            z = plan.alloc(f"z{number}", (batch_size, outputs), Category.ACTIVATIONS)
-            length = plan.alloc(f"length{number}", rows, Category.ACTIVATIONS)
-            _count_forward(plan, batch_size, inputs, outputs)
-        with plan.phase(f"gradient.{suffix}"):
-            factor = plan.alloc(f"factor{number}", rows, Category.GRADIENTS)
-            for _ in range(3):
-                plan.scalar()
-            plan.each(Kind.MULTIPLY, 3 * batch_size)
-            plan.each(Kind.ADD, batch_size)
-            plan.each(Kind.TRANSCENDENTAL, batch_size)
-            plan.each(Kind.MULTIPLY, batch_size * (inputs if below else outputs))
-            scaled = (
-                plan.alloc("dz1", (batch_size, outputs), Category.GRADIENTS)
-                if below is None
-                else None
-            )
-        with plan.phase(f"update.{suffix}"):
-            optimiser.plan_apply_product(plan, f"b{number}", (outputs,), batch_size)
-            optimiser.plan_apply_product(plan, f"w{number}", (outputs, inputs), batch_size)
-            plan.free(*([scaled] if scaled else []), factor)
-        with plan.phase(f"forward.{suffix}"):
-            plan.scalar()
-            plan.scalar()
-            _count_normalise(plan, batch_size, outputs)
-            plan.free(*([below] if below else []), length)
-            below = z
-    plan.free(saved, *([below] if below else []))
-
-
-def _count_forward(plan: MemoryPlan, batch: int, inputs: int, outputs: int) -> None:
-    """Product, bias, rectifier and goodness of one layer in one pass."""
-    plan.product(batch, inputs, outputs)
-    plan.each(Kind.ADD, 2 * batch * outputs)
-    plan.each(Kind.COMPARE, batch * outputs)
-    plan.each(Kind.MULTIPLY, batch * outputs)
-    plan.each(Kind.DIVIDE, batch)
-
-
-def _count_normalise(plan: MemoryPlan, batch: int, outputs: int) -> None:
-    """Rows scaled to a mean square of 1."""
-    plan.each(Kind.ADD, batch)
-    plan.each(Kind.DIVIDE, batch)
-    plan.each(Kind.MULTIPLY, batch + batch * outputs)
-
-
-def plan_autograd(model: Mlp, optimiser: Optimiser, batch_size: int, *, mean: bool) -> MemoryPlan:
-    """Both passes in one loss per layer, differentiated by autograd.
-
-    Autograd keeps both passes' activations, makes every intermediate of the loss's derivative a
-    tensor of its own, and holds a weight gradient per pass until it has added them up.
-    """
-    plan = _plan_with_static(model, optimiser, batch_size)
-    with plan.phase("forward"):
-        wrong = _plan_wrong_labels(plan, batch_size)
-        shape = (batch_size, model.inputs)
-        inputs = [
-            plan.alloc(f"labelled inputs, {sign}", shape, Category.INPUTS, essential=False)
-            for sign in ("positive", "negative")
-        ]
-    for number in range(1, len(model.hidden) + 1):
-        inputs = _Joint(plan, model, batch_size, number, mean=mean).layer(optimiser, inputs)
-    plan.free(wrong, *inputs)
-    return plan
-
-
-class _Joint:
-    """One layer of the joint form."""
+class _Step:
+    """The tensors of one step."""
 
     def __init__(
-        self, plan: MemoryPlan, model: Mlp, batch_size: int, number: int, *, mean: bool
+        self, plan: MemoryPlan, model: Mlp, optimiser: Optimiser, batch: int, parts: Parts
     ) -> None:
         self._plan = plan
-        self._number = number
-        self._wide = (batch_size, model.sizes[number])
-        self._rows = (batch_size,)
-        self._weights = (model.sizes[number], model.sizes[number - 1])
-        self._mean = mean
+        self._model = model
+        self._optimiser = optimiser
+        self._batch = batch
+        self._parts = parts
 
-    def _forward(self, name: str, shape: tuple[int, ...], *, essential: bool = False) -> Item:
-        return self._plan.alloc(name, shape, Category.ACTIVATIONS, essential=essential)
+    def run(self) -> None:
+        """Neutral pass if there is a classifier, then the positive and the negative one."""
+        plan, batch = self._plan, self._batch
+        wrong = self._neutral_pass() if self._parts.head else None
+        if self._parts.joint:
+            with plan.phase("forward"):
+                wrong = wrong or plan_random_wrong_labels(plan, batch)
+                shape = (2 * batch, self._model.inputs)
+                pair = plan.alloc("inputs of both passes", shape, Category.INPUTS)
+                plan.free(plan_length(plan, shape[0]))
+                count_normalise(plan, *shape)
+            self._layers("", owned=pair, scale=None, peer=self._parts.peer)
+        else:
+            self._pass(".positive", peer=self._parts.peer)
+            if wrong is None:
+                with plan.phase("forward.negative"):
+                    wrong = plan_random_wrong_labels(plan, batch)
+            self._pass(".negative", peer=False)
+        plan.free(wrong)
 
-    def _gradient(self, name: str, shape: tuple[int, ...], *, essential: bool = False) -> Item:
-        return self._plan.alloc(name, shape, Category.GRADIENTS, essential=essential)
+    def _pass(self, suffix: str, *, peer: bool) -> None:
+        plan, batch = self._plan, self._batch
+        name = f"forward{suffix}"
+        saved = plan_labelled(plan, batch, self._model.classes, name)
+        with plan.phase(name):
+            scale = plan_length(plan, batch)
+            count_normalise(plan, batch, self._model.inputs)
+        self._layers(suffix, owned=None, scale=scale, peer=peer)
+        plan.free(saved)
 
-    def layer(self, optimiser: Optimiser, inputs: list[Item]) -> list[Item]:
-        """Loss, its gradient, the update, and the inputs of the next layer."""
-        plan, number = self._plan, self._number
-        with plan.phase("forward"):
-            outputs = []
-            for essential in (True, False):  # the passes could run one after the other
-                product = self._forward("w h + b", self._wide)
-                outputs.append(self._forward(f"z{number}", self._wide, essential=essential))
-                plan.free(product)
-                _count_forward(plan, *self._wide[:1], self._weights[1], self._weights[0])
-            loss, shifted = self._loss()
-        with plan.phase("gradient"):
-            gradients = self._backward(shifted)
-            plan.free(loss)
-        with plan.phase("update"):
-            for item in gradients:
-                optimiser.plan_apply(plan, item.elements)
-                plan.free(item)
-        with plan.phase("forward"):
-            following = []
-            for old in inputs:
-                length = self._forward("length", self._rows)
-                clamped = self._forward("clamped length", self._rows)
-                plan.free(length)
-                following.append(self._forward(f"h{number}", self._wide))
-                plan.free(clamped, old)
-                plan.scalar()
-                _count_normalise(plan, *self._wide)
-            plan.hand_over(outputs[0], following[0])  # could be done in place
-            plan.free(outputs[1])
-        return following
-
-    def _loss(self) -> tuple[Item, list[Item]]:
-        """mean(softplus(theta - G_pos) + softplus(G_neg - theta)); what backward will need."""
+    def _layers(self, suffix: str, *, owned: Item | None, scale: Item | None, peer: bool) -> None:
+        """Every layer's output, gradient and update; at most two layers' outputs live."""
         plan = self._plan
-        squares = [self._forward("z^2", self._wide) for _ in range(2)]
-        goodness = []
-        for _ in range(2):
-            goodness.append(self._forward("goodness", self._rows))
-            if self._mean:
-                plan.scalar()
-        shifted, softened = [], []
-        for _ in range(2):
-            with plan.number():
-                shifted.append(self._forward("goodness - theta", self._rows))
-            softened.append(self._forward("softplus", self._rows))
-        total = self._forward("loss per row", self._rows)
-        plan.free(*softened)
-        loss = plan.alloc("loss", (), Category.WORKSPACE, essential=False)
-        plan.scalar()
-        plan.free(total, *squares, *goodness)
-        return loss, shifted
+        rows = self._batch if owned is None else 2 * self._batch
+        below = owned
+        for number, (inputs, outputs) in enumerate(self._model.layers[:-1], start=1):
+            with plan.phase(f"forward{suffix}"):
+                z = plan.alloc(f"z{number}", (rows, outputs), Category.ACTIVATIONS)
+                length = plan.alloc(f"length{number}", (rows,), Category.ACTIVATIONS)
+                count_forward(plan, rows, inputs, outputs)
+            with plan.phase(f"gradient{suffix}"):
+                factor = plan.alloc(f"factor{number}", (rows,), Category.GRADIENTS)
+                plan.each(Kind.MULTIPLY, rows)
+                self._parts.objective.plan_factors(plan, self._batch, joint=owned is not None)
+            if peer:
+                self._update_with_peers(number, rows, suffix, scaled=below is None)
+            else:
+                self._update(number, rows, suffix, scaled=below is None)
+            plan.free(factor, *([scale] if scale else []))
+            scale = None
+            with plan.phase(f"forward{suffix}"):
+                plan_normalise(plan)
+                count_normalise(plan, rows, outputs)
+                plan.free(*([below] if below else []), length)
+                below = z
+        plan.free(*([below] if below else []))
 
-    def _backward(self, shifted: list[Item]) -> list[Item]:
-        """From the loss to the gradients of weight and bias, in that order."""
+    def _update(self, number: int, rows: int, suffix: str, *, scaled: bool) -> None:
         plan = self._plan
-        seed = plan.alloc("gradient of the loss", (), Category.WORKSPACE, essential=False)
-        with plan.number():
-            d_total = self._gradient("d loss per row", self._rows)
-        d_negative = self._gradient("d goodness, negative", self._rows)
-        plan.free(shifted[1])
-        d_shifted = self._gradient("d (theta - goodness)", self._rows)
-        plan.free(shifted[0], d_total)
-        d_positive = self._gradient("d goodness, positive", self._rows)
-        plan.free(d_shifted)
-        d_squares = [d_positive, d_negative]
-        if self._mean:
-            spread = []
-            for d_goodness in d_squares:
-                with plan.number():
-                    spread.append(self._gradient("d z^2", self._wide))
-                plan.free(d_goodness)
-            d_squares = spread
-        d_outputs = []
-        for d_square in d_squares:
-            power = self._gradient("z^1", self._wide)
-            with plan.number():
-                twice = self._gradient("2 z", self._wide)
-            d_outputs.append(self._gradient("d z", self._wide))
-            plan.free(power, twice, d_square)
-        made: list[list[Item]] = []
-        for d_output in d_outputs:
-            essential = self._number == 1 and not made
-            d_product = self._gradient("d (w h + b)", self._wide, essential=essential)
-            plan.free(d_output)
-            made.append([self._gradient("dw, one pass", self._weights)])
-            made[-1].append(self._gradient("db, one pass", self._weights[:1]))
-            plan.product(self._weights[0], self._wide[0], self._weights[1])
-            plan.each(Kind.ADD, math.prod(self._wide))
-            plan.each(Kind.MULTIPLY, 2 * math.prod(self._wide))  # 2 z dL/dG
-            plan.each(Kind.TRANSCENDENTAL, self._wide[0])
-            plan.free(d_product)
-        bias = self._gradient("db", self._weights[:1])
-        plan.free(made[0][1], made[1][1])
-        plan.each(Kind.ADD, math.prod(self._weights) + self._weights[0])
-        weight = self._gradient("dw", self._weights)
-        plan.free(made[0][0], made[1][0], seed)
-        return [weight, bias]
+        inputs, outputs = self._model.layers[number - 1]
+        with plan.phase(f"gradient{suffix}"):
+            plan.each(Kind.MULTIPLY, rows * (outputs + 1 if scaled else inputs))
+            if scaled:
+                row = plan.alloc("factor and scale", (rows,), Category.GRADIENTS, essential=False)
+                left = plan.alloc("dz1", (rows, outputs), Category.GRADIENTS)
+                plan.free(row)
+        with plan.phase(f"update{suffix}"):
+            self._optimiser.plan_apply_product(plan, f"b{number}", (outputs,), rows)
+            self._optimiser.plan_apply_product(plan, f"w{number}", (outputs, inputs), rows)
+            if scaled:
+                plan.free(left)
+
+    def _update_with_peers(self, number: int, rows: int, suffix: str, *, scaled: bool) -> None:
+        plan, batch = self._plan, self._batch
+        inputs, outputs = self._model.layers[number - 1]
+        with plan.phase(f"gradient{suffix}"):
+            mean = plan.alloc("mean activity now", (outputs,), Category.GRADIENTS)
+            plan.scalar()
+            plan.free(mean)
+            middle = plan.alloc("their mean", (), Category.WORKSPACE, essential=False)
+            plan.scalar()
+            pull = plan.alloc("pull", (outputs,), Category.GRADIENTS)
+            plan.free(middle)
+            plan.scalar()
+            dz = plan.alloc(f"dz{number}", (rows, outputs), Category.GRADIENTS)
+            plan.free(pull)
+            db = plan.alloc(f"db{number}", (outputs,), Category.GRADIENTS)
+            plan.each(Kind.ADD, batch * outputs + 4 * outputs + 2 * rows * outputs)
+            plan.each(Kind.MULTIPLY, 2 * outputs + (3 if scaled else 2) * rows * outputs)
+            plan.each(Kind.COMPARE, rows * outputs)
+        with plan.phase(f"update{suffix}"):
+            self._optimiser.plan_apply(plan, outputs)
+            plan.free(db)
+            self._optimiser.plan_apply_product(plan, f"w{number}", (outputs, inputs), rows)
+            plan.free(dz)
+
+    def _neutral_pass(self) -> Item | None:
+        """Forward with the neutral label, then one step of the classifier."""
+        plan, batch, head = self._plan, self._batch, self._parts.head
+        assert head is not None
+        name = "forward.neutral"
+        wrong = None
+        saved = plan_labelled(plan, batch, self._model.classes, name)
+        activities: dict[int, Item] = {}
+        with plan.phase(name):
+            scale: Item | None = plan_length(plan, batch)
+            count_normalise(plan, batch, self._model.inputs)
+            below: Item | None = None
+            for number, (inputs, outputs) in enumerate(self._model.layers[:-1], start=1):
+                h = plan.alloc(f"h{number}", (batch, outputs), Category.ACTIVATIONS)
+                count_forward(plan, batch, inputs, outputs)
+                plan.free(*([scale] if scale else []))
+                scale = None
+                length = plan_length(plan, batch)
+                count_normalise(plan, batch, outputs)
+                plan.free(*([below] if below else []), length)
+                below = None if number in head else h
+                if number in head:
+                    activities[number] = h
+        plan.free(saved, *([below] if below else []))
+        with plan.phase(name):
+            error = head.plan_probabilities(plan, batch)
+            if self._parts.hard:
+                wrong = plan_hard_wrong_labels(plan, batch, self._model.classes)
+        with plan.phase("gradient.neutral"):
+            head.plan_error(plan, batch)
+        with plan.phase("update.neutral"):
+            head.plan_learn(plan, batch, activities)
+        plan.free(error)
+        return wrong
+
+
+def count_forward(plan: MemoryPlan, rows: int, inputs: int, outputs: int) -> None:
+    """The arithmetic of product, bias, rectifier and goodness of one layer."""
+    plan.product(rows, inputs, outputs)
+    plan.each(Kind.ADD, 2 * rows * outputs)
+    plan.each(Kind.COMPARE, rows * outputs)
+    plan.each(Kind.MULTIPLY, rows * outputs)
+    plan.each(Kind.DIVIDE, rows)
+
+
+def count_normalise(plan: MemoryPlan, rows: int, width: int) -> None:
+    """The arithmetic of rows scaled to a mean square of 1."""
+    plan.each(Kind.ADD, rows)
+    plan.each(Kind.DIVIDE, rows)
+    plan.each(Kind.MULTIPLY, rows + rows * width)
