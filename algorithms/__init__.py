@@ -10,18 +10,28 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from .base import Algorithm, AlgorithmOptions, StaticTensor, parse_options
+from .base import Algorithm, AlgorithmOptions, StaticTensor, check_model, parse_options
 from .errors import ConfigurationError, unknown_name
-from .models import Mlp, get_model
+from .models import LocallyConnected, Mlp, Model, complete_name, get_model
 from .phases import Category, phase, tag
 from .plan import MemoryPlan
 
 BUILTIN = {
     "backprop": "algorithms.backprop:Backprop",
+    "backprop_dai8": "algorithms.backprop_int8:BackpropDai8",
+    "backprop_int8": "algorithms.backprop_int8:BackpropInt8",
+    "backprop_ui8": "algorithms.backprop_int8:BackpropUi8",
     "dfa": "algorithms.direct_feedback:Dfa",
     "drtp": "algorithms.direct_feedback:Drtp",
     "forward_forward": "algorithms.forward_forward:ForwardForward",
+    "local_head": "algorithms.local_head:LocalHead",
+    "mem_pepita": "algorithms.mem_pepita:MemPepita",
+    "pepita": "algorithms.pepita:Pepita",
+    "ptq_int8": "algorithms.ptq_int8:PtqInt8",
+    "qat_int8": "algorithms.qat_int8:QatInt8",
+    "sparse_update": "algorithms.sparse_update:SparseUpdate",
     "tinyfoa": "algorithms.tinyfoa:TinyFoA",
+    "zeroth_order": "algorithms.zeroth_order:ZerothOrder",
 }
 """Registered name to ``module:class``; imported only when asked for."""
 
@@ -80,7 +90,7 @@ def build_algorithm(
 
     Args:
         name: A registered name or ``package.module:Class``.
-        model: A model name such as ``mlp-64-128-128-10``.
+        model: A full model name such as ``mlp-64-128-128-10``.
         options: The algorithm's options by name; see ``trainfit algorithms``.
         seed: Seed of weights, fixed heads and negative samples.
 
@@ -88,7 +98,9 @@ def build_algorithm(
         ConfigurationError: Unknown names or options, or sizes that do not fit together.
     """
     cls = get_algorithm(name)
-    return cls(get_model(model), parse_options(cls, options or {}), seed=seed)
+    description = get_model(model)
+    check_model(cls, description)
+    return cls(description, parse_options(cls, options or {}), seed=seed)
 
 
 __all__ = [
@@ -96,11 +108,14 @@ __all__ = [
     "AlgorithmOptions",
     "Category",
     "ConfigurationError",
+    "LocallyConnected",
     "MemoryPlan",
     "Mlp",
+    "Model",
     "StaticTensor",
     "algorithm_names",
     "build_algorithm",
+    "complete_name",
     "get_algorithm",
     "get_model",
     "load_algorithm",

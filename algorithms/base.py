@@ -17,7 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import ConfigurationError, unknown_name
-from .models import Mlp
+from .models import Mlp, Model
 from .phases import Category
 from .plan import MemoryPlan
 
@@ -57,6 +57,7 @@ class Algorithm(ABC, Generic[OptionsT]):
         paper: Where the rule comes from.
         options_type: The pydantic model of its options.
         phases: The phases a step may enter; ``forward``, ``gradient``, ``update`` or refinements.
+        models: The architectures the rule is written for; other models are refused by name.
     """
 
     name: ClassVar[str]
@@ -64,8 +65,10 @@ class Algorithm(ABC, Generic[OptionsT]):
     paper: ClassVar[str]
     options_type: ClassVar[type[AlgorithmOptions]]
     phases: ClassVar[tuple[str, ...]] = ("forward", "gradient", "update")
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp,)
+    model: Model
 
-    def __init__(self, model: Mlp, options: OptionsT, *, seed: int = 0) -> None:
+    def __init__(self, model: Model, options: OptionsT, *, seed: int = 0) -> None:
         self.model = model
         self.options = options
         self.generator = torch.Generator().manual_seed(seed)
@@ -88,6 +91,13 @@ class Algorithm(ABC, Generic[OptionsT]):
         """Move schedules on before pass ``epoch`` (from 0) of ``passes(epochs)``."""
         if len(self.stages) > 1 and epoch % epochs == 0:
             self.enter_stage(epoch // epochs)
+
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse a batch that the rule cannot be trained on, where the size alone says so.
+
+        Raises:
+            ConfigurationError: Saying why, and which size would do.
+        """
 
     @abstractmethod
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
@@ -129,7 +139,18 @@ def parse_options(cls: type[Algorithm[Any]], options: dict[str, Any]) -> Algorit
         raise ConfigurationError(f"{at}: {first['msg']}, got {first['input']!r}") from None
 
 
-def hold_inputs(plan: MemoryPlan, model: Mlp, batch_size: int) -> None:
+def check_model(cls: type[Algorithm[Any]], model: Model) -> None:
+    """Make sure that an algorithm is written for a model's architecture.
+
+    Raises:
+        ConfigurationError: It is not; the message names the architectures that are.
+    """
+    if not isinstance(model, cls.models):
+        accepted = " or ".join(f"{each.kind} nets ({each.family}-...)" for each in cls.models)
+        raise ConfigurationError(f"{cls.name} trains {accepted}, {model.name!r} is {model.kind}")
+
+
+def hold_inputs(plan: MemoryPlan, model: Model, batch_size: int) -> None:
     """The batch that is handed to a step: static, since it is there before and after."""
     plan.hold("x", (batch_size, model.inputs), Category.INPUTS)
     plan.hold("y", (batch_size,), Category.INPUTS, bits=64)

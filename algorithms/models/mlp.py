@@ -14,6 +14,7 @@ from typing import ClassVar, Self
 import torch
 
 from ..errors import ConfigurationError
+from .model import Shape
 
 _PART = re.compile(r"([1-9][0-9]{0,6})(?:x([1-9][0-9]{0,2}))?")
 
@@ -29,6 +30,9 @@ class Mlp:
 
     name: str
     sizes: tuple[int, ...]
+    shape: ClassVar[None] = None
+    family: ClassVar[str] = "mlp"
+    kind: ClassVar[str] = "fully connected"
     form: ClassVar[str] = "mlp-INPUTS-HIDDEN[xREPEATS]-...-CLASSES, for instance mlp-784-2000x4-10"
 
     @classmethod
@@ -51,6 +55,11 @@ class Mlp:
         if sizes[-1] < 2:
             raise ConfigurationError(f"model {name!r} needs at least 2 classes, has {sizes[-1]}")
         return cls(name, tuple(sizes))
+
+    @classmethod
+    def complete(cls, name: str, shape: Shape, classes: int) -> str:
+        """Names of this family are always full."""
+        return name
 
     @property
     def inputs(self) -> int:

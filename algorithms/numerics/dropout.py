@@ -1,0 +1,78 @@
+"""Dropout whose mask takes no memory: whether a unit stays is a hash of a seed and its place.
+
+A rule that needs the same mask twice, as PEPITA does, can keep it or make it again. Kept, it is a
+bit per unit from the first pass to the second; made again, it is the seed. So it is made again:
+the hash is SplitMix64 (Steele, Lea & Flood, OOPSLA 2014), compiled, applied to the activations in
+place. What stays is divided by the probability of staying, so that prediction needs no factor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+from ..operations import Kind
+from ..plan import MemoryPlan
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    "void(float32[::1], uint64, uint64, float32)", nogil=True, cache=True
+)
+def _drop(values: Any, seed: Any, limit: Any, scale: Any) -> None:  # pragma: no cover  (compiled)
+    state = seed
+    for place in range(values.size):
+        state += np.uint64(0x9E3779B97F4A7C15)
+        word = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        word ^= word >> np.uint64(31)
+        values[place] = values[place] * scale if word < limit else np.float32(0.0)
+
+
+class Dropout:
+    """Drops units of a step's activations; the same units of the same tensor every time.
+
+    Args:
+        keep: Probability that a unit stays; at 1 nothing is drawn and nothing done.
+        generator: Where a step's seed is drawn from.
+    """
+
+    def __init__(self, keep: float, generator: torch.Generator) -> None:
+        self.keep = keep
+        self._generator = generator
+        self._seed = 0
+
+    def begin_step(self) -> None:
+        """Draw the masks of a step; call once before its first ``apply_``."""
+        if self.keep < 1.0:
+            drawn = torch.empty((), dtype=torch.int64).random_(generator=self._generator)
+            self._seed = int(drawn)
+
+    def apply_(self, values: torch.Tensor, number: int) -> torch.Tensor:
+        """Drop units of tensor ``number`` of the step, in place.
+
+        Args:
+            values: float32, contiguous, any shape.
+            number: Which tensor of the step it is; each has a mask of its own.
+        """
+        if self.keep < 1.0:
+            # No small multiple of this is a small multiple of the kernel's increment: the counters
+            # of one tensor do not run into those of another.
+            seed = (self._seed + number * 0xD1342543DE82EF95) % 2**64
+            _drop(values.view(-1).numpy(), seed, int(self.keep * 2**64), 1.0 / self.keep)
+        return values
+
+    def plan_begin_step(self, plan: MemoryPlan) -> None:
+        """The closed form of ``begin_step``."""
+        if self.keep < 1.0:
+            plan.workspace("seed of the masks", (), bits=64)
+            plan.each(Kind.RANDOM, 1)
+
+    def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
+        """The closed form of ``apply_``: no memory."""
+        if self.keep < 1.0:
+            plan.each(Kind.RANDOM, elements)
+            plan.each(Kind.COMPARE, elements)
+            plan.each(Kind.MULTIPLY, elements)
