@@ -11,15 +11,20 @@ from .schema import Accuracy, Latency, Memory, Record
 if TYPE_CHECKING:
     import pandas as pd
 
-WHOLE = ("_bytes", "batch_size", "seed", "epochs", "passes", "steps", "threads")
+WHOLE = ("_bytes", "batch_size", "seed", "epochs", "passes", "steps", "threads", "train_samples")
 """Columns that end so hold whole numbers, as pandas' nullable ``Int64``."""
+
+MACS = ".macs."
+"""What stands between a phase and a number format in the columns of multiply-accumulates."""
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row per record, in the order given.
 
     Columns: ``algorithm``, ``options`` (compact JSON), ``model``, ``dataset``, ``batch_size``,
-    ``seed``, ``epochs``, ``label``, ``status``, the bytes of :class:`~bench.schema.Memory`,
+    ``seed``, ``epochs``, ``train_samples``, ``standardise``, ``shuffle``, ``label``, ``status``,
+    ``phase.<phase>.macs.<format>`` of the stage that is worst for memory, the bytes of
+    :class:`~bench.schema.Memory`,
     ``phase.<phase>.peak_bytes`` and ``.closed_form_bytes``, ``peak.<category>_bytes``,
     ``step_seconds_median`` and ``_iqr``, ``phase.<phase>.seconds_median``, ``test_accuracy``,
     ``train_seconds``, ``verdict.<device>.<budget>``, ``margin.<device>.<budget>_bytes``, ``error``
@@ -29,7 +34,7 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
 
     frame = pd.DataFrame([flatten(record) for record in records])
     for column in frame.columns:
-        if column.endswith(WHOLE):
+        if column.endswith(WHOLE) or MACS in column:
             frame[column] = frame[column].astype("Int64")
     return frame
 
@@ -45,9 +50,13 @@ def flatten(record: Record) -> dict[str, Any]:
         "batch_size": workload.batch_size,
         "seed": workload.seed,
         "epochs": workload.epochs,
+        "train_samples": workload.train_samples,
+        "standardise": workload.standardise,
+        "shuffle": workload.shuffle,
         "label": workload.label,
         "status": record.status.value,
         **_memory(record.memory),
+        **_operations(record),
         **_latency(record.latency),
         **_accuracy(record.accuracy),
     }
@@ -84,6 +93,17 @@ def _memory(memory: Memory | None) -> dict[str, Any]:
         categories = memory.phases[memory.peak_phase].categories
         row |= {f"peak.{category}_bytes": size for category, size in categories.items()}
     return row
+
+
+def _operations(record: Record) -> dict[str, Any]:
+    worst = record.memory.worst_stage if record.memory else None
+    return {
+        f"phase.{name}{MACS}{number_format}": count
+        for stage in record.operations
+        if stage.stage == worst
+        for name, phase in stage.phases.items()
+        for number_format, count in phase.macs.items()
+    }
 
 
 def _latency(latency: Latency | None) -> dict[str, Any]:

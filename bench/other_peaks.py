@@ -22,7 +22,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from algorithms import build_algorithm, get_model, phase
+from algorithms import Mlp, build_algorithm, get_model, phase
 
 from .profiler.preflight import pinned, quiet_collector
 from .profiler.step import profile_step
@@ -74,7 +74,7 @@ def torch_step(model: str, rows: int, optimizer: str) -> Prepared:
     """
     torch.manual_seed(0)
     parts: list[torch.nn.Module] = []
-    for inputs, outputs in get_model(model).layers:
+    for inputs, outputs in Mlp.parse(model).layers:
         parts += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
     net = torch.nn.Sequential(*parts[:-1])
     update: torch.optim.Optimizer = (

@@ -93,6 +93,8 @@ class Workload(_Block):
         data = self.dataset
         if self.train_samples is not None:
             data += f"[:{self.train_samples}]"
+        if self.standardise:
+            data += " standardised"
         return f"{self.algorithm}{chosen} {self.model} {data} b{self.batch_size}"
 
 
@@ -271,6 +273,8 @@ class Accuracy(_Block):
     """Test accuracy after some passes over the training data."""
     curve_passes: list[int] = Field(default_factory=list)
     """After how many passes each point of the curve was measured."""
+    data_note: str = ""
+    """What there is to know about the data, such as which part of it was at hand."""
 
 
 class VerdictRecord(_Block):

@@ -123,6 +123,7 @@ def train(workload: Workload, data: Dataset, send: Send, state: Path | None = No
         train_seconds=progress.seconds,
         curve=progress.curve,
         curve_passes=progress.curve_passes,
+        data_note=data.note,
     )
 
 

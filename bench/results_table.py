@@ -1,0 +1,130 @@
+"""The kept results as a Markdown table: ``python -m bench.results_table results``.
+
+A folder of results holds ``suites/NAME.toml`` and, for those that have been run, ``runs/NAME``.
+Workloads that differ by their seed only are one row. The table is written between two marks in the
+folder's ``README.md``; ``--check`` says whether what stands there is what the records say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .errors import BenchError
+from .records import read_records
+from .schema import Accuracy, Record
+from .suite import load_suite
+
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+
+HEADER = (
+    "| workload | passes | seeds | test accuracy % | best % | static B | peak dynamic B |",
+    "|---|--:|--:|--:|--:|--:|--:|",
+)
+
+
+def table(folder: Path) -> str:
+    """Markdown: one heading, command and table per suite that has a run.
+
+    Args:
+        folder: Holds ``suites`` and ``runs``.
+
+    Raises:
+        BenchError: A suite or a run cannot be read.
+    """
+    parts = []
+    for path in sorted((folder / "suites").glob("*.toml")):
+        run = folder / "runs" / path.stem
+        if not run.exists():
+            continue
+        suite = load_suite(str(path))
+        command = f"trainfit run {path} --data-root DATA --out {run}"
+        lines = [
+            f"### {path.stem}",
+            "",
+            suite.description,
+            "",
+            "```sh",
+            command,
+            "```",
+            "",
+            *HEADER,
+        ]
+        parts.append("\n".join([*lines, *_rows(read_records(run))]))
+    return "\n\n".join(parts)
+
+
+def _rows(records: Sequence[Record]) -> Iterator[str]:
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.workload.model_dump_json(exclude={"seed"}), []).append(record)
+    for group in groups.values():
+        yield _row(group)
+
+
+def _row(group: Sequence[Record]) -> str:
+    first = group[0]
+    trained = [record.accuracy for record in group if record.accuracy]
+    memory = first.memory
+    cells = [
+        first.workload.label,
+        str(trained[0].epochs) if trained else "-",
+        ", ".join(str(record.workload.seed) for record in group),
+        _final(first, trained),
+        _spread([max(each.curve) for each in trained]),
+        f"{memory.static_bytes:,}" if memory else "-",
+        f"{memory.peak_dynamic_bytes:,}" if memory else "-",
+    ]
+    failed = [record for record in group if record.error]
+    if failed:
+        cells[3] += f" ({len(failed)} of {len(group)} {failed[0].status})"
+    return "| " + " | ".join(cells) + " |"
+
+
+def _final(record: Record, trained: Sequence[Accuracy]) -> str:
+    """Accuracy after the last pass; where stages follow each other, after each of them."""
+    stages = len(record.operations)
+    if stages < 2 or not trained:
+        return _spread([each.test_accuracy for each in trained])
+    ends = [trained[0].epochs * (stage + 1) // stages for stage in range(stages)]
+    curves = [dict(zip(each.curve_passes, each.curve, strict=True)) for each in trained]
+    return " / ".join(_spread([curve[end] for curve in curves if end in curve]) for end in ends)
+
+
+def _spread(values: Sequence[float]) -> str:
+    """The mean, and the sample's deviation where there are several."""
+    if not values:
+        return "-"
+    mean = f"{100 * statistics.mean(values):.2f}"
+    return f"{mean} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or check the table; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.results_table", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if outdated")
+    options = parser.parse_args(arguments)
+    readme = options.folder / "README.md"
+    try:
+        text = readme.read_text("utf-8")
+        before, rest = text.split(BEGIN, 1)
+        after = rest.split(END, 1)[1]
+        new = f"{before}{BEGIN}\n\n{table(options.folder)}\n\n{END}{after}"
+    except (OSError, ValueError, IndexError):
+        sys.stderr.write(f"{readme}: needs the lines {BEGIN} and {END}\n")
+        return 2
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    if options.check:
+        return int(new != text)
+    readme.write_text(new, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
