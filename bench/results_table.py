@@ -114,11 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         before, rest = text.split(BEGIN, 1)
         after = rest.split(END, 1)[1]
         new = f"{before}{BEGIN}\n\n{table(options.folder)}\n\n{END}{after}"
-    except (OSError, ValueError, IndexError):
-        sys.stderr.write(f"{readme}: needs the lines {BEGIN} and {END}\n")
-        return 2
     except BenchError as error:
         sys.stderr.write(f"{error}\n")
+        return 2
+    except (OSError, ValueError, IndexError):
+        sys.stderr.write(f"{readme}: needs the lines {BEGIN} and {END}\n")
         return 2
     if options.check:
         return int(new != text)

@@ -128,7 +128,7 @@ def test_a_suite_that_is_right_passes_and_tells_the_environment() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"algorithm": "backprob"}, "unknown algorithm 'backprob'; did you mean backprop?"),
+        ({"algorithm": "backprob"}, "unknown algorithm 'backprob'; did you mean backprop"),
         ({"algorithm": "nowhere:Rule"}, "cannot load algorithm 'nowhere:Rule'"),
         ({"algorithm": "plain:Nothing"}, "cannot load algorithm 'plain:Nothing'"),
         ({"algorithm": "broken:not_a_class"}, "not a subclass"),
