@@ -16,6 +16,7 @@ import torch
 from ..operations import Kind
 from ..phases import Category, tag
 from ..plan import MemoryPlan
+from .adam_kernel import adam_step
 
 _TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
 _TILE_LEAST = 64
@@ -51,6 +52,12 @@ class Optimiser(ABC):
     @abstractmethod
     def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
         """Update a parameter, contiguous and of the gradient's shape, in place."""
+
+    @abstractmethod
+    def apply_rows(
+        self, name: str, parameter: torch.Tensor, gradient: torch.Tensor, rows: slice
+    ) -> None:
+        """The update of some rows of a matrix; ``gradient`` holds those rows only."""
 
     def apply_product(
         self, name: str, parameter: torch.Tensor, left: torch.Tensor, right: torch.Tensor
@@ -105,6 +112,16 @@ class Sgd(Optimiser):
             torch.add(gradient, direction, alpha=self.momentum, out=direction)
         parameter.add_(direction, alpha=-self.lr)
 
+    def apply_rows(
+        self, name: str, parameter: torch.Tensor, gradient: torch.Tensor, rows: slice
+    ) -> None:
+        """The update of some rows of a matrix, without any temporary."""
+        direction = gradient
+        if self.momentum:
+            direction = self._states[name]["momentum"][rows]
+            torch.add(gradient, direction, alpha=self.momentum, out=direction)
+        parameter[rows].add_(direction, alpha=-self.lr)
+
     def apply_product(
         self, name: str, parameter: torch.Tensor, left: torch.Tensor, right: torch.Tensor
     ) -> None:
@@ -139,10 +156,16 @@ class Sgd(Optimiser):
 
 
 class Adam(Optimiser):
-    """Adam (Kingma & Ba 2015, algorithm 1), a tile at a time."""
+    """Adam (Kingma & Ba 2015, algorithm 1): a tile at a time, or compiled, with no workspace.
 
-    def __init__(self, lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+    Both give the same bits where torch's operators use fused multiply-adds (AVX2 or later).
+    """
+
+    def __init__(
+        self, lr: float, betas: tuple[float, float] = (0.9, 0.999), *, compiled: bool = False
+    ) -> None:
         super().__init__(lr)
+        self.compiled = compiled
         self.betas = betas
         self.epsilon = 1e-8
         self.steps = 0
@@ -192,6 +215,18 @@ class Adam(Optimiser):
         first, second = self.betas
         root = (1.0 - second**self.steps) ** 0.5
         rate = self.lr * root / (1.0 - first**self.steps)
+        if self.compiled:
+            adam_step(
+                parameter,
+                gradient,
+                mean,
+                square,
+                first=1.0 - first,
+                second=1.0 - second,
+                epsilon=self.epsilon * root,
+                rate=-rate,
+            )
+            return
         size = adam_tile(parameter.numel())
         scratch = parameter.new_empty(size)
         for start in range(0, parameter.numel(), size):
@@ -201,7 +236,8 @@ class Adam(Optimiser):
             m.lerp_(g, 1.0 - first)
             torch.mul(g, g, out=tile)
             v.lerp_(tile, 1.0 - second)
-            torch.sqrt(v, out=tile)
+            torch.rsqrt(v, out=tile)  # rounded as the processor's root is; torch.sqrt is not
+            tile.reciprocal_()
             tile.add_(self.epsilon * root)
             parameter[part].addcdiv_(m, tile, value=-rate)
 
@@ -211,10 +247,12 @@ class Adam(Optimiser):
         plan.hold(f"{name}.square", shape, Category.OPTIMIZER_STATE)
 
     def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
-        """One tile, and the scalar that is added to it."""
-        tile = plan.alloc("adam tile", (adam_tile(elements),), Category.WORKSPACE, essential=False)
-        plan.scalar()
-        plan.free(tile)
+        """One tile, and the scalar that is added to it; nothing if compiled."""
+        if not self.compiled:
+            size = adam_tile(elements)
+            tile = plan.alloc("adam tile", (size,), Category.WORKSPACE, essential=False)
+            plan.scalar()
+            plan.free(tile)
         # two moving averages, g^2, root, epsilon, quotient, step
         plan.each(Kind.MULTIPLY, 4 * elements)
         plan.each(Kind.ADD, 6 * elements)

@@ -145,3 +145,35 @@ def test_tiles_are_within_their_matrix(batch, slices, widths, fused):
         assert tiles.gradient_rows == height or fused
         for columns in (tiles.columns, tiles.gradient_columns):
             assert columns == width or (columns % 8 == 0 and 0 < columns < width)
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="torch fuses no multiply-adds here"
+)
+@pytest.mark.parametrize("elements", [1, 7, 8, 33, 1000, 4097, 65539])
+def test_compiled_adam_has_the_bits_of_the_tiled_one(elements):
+    generator = torch.Generator().manual_seed(elements)
+    start = torch.randn(elements, generator=generator)
+    results = []
+    gradients = [torch.randn(elements, generator=generator) * 10.0**-k for k in range(5)]
+    gradients[2][::3] = 0.0
+    for compiled in (False, True):
+        parameter = start.clone()
+        adam = Adam(1e-3, compiled=compiled)
+        adam.add("p", parameter)
+        for gradient in gradients:
+            adam.begin_step()
+            adam.apply("p", parameter, gradient)
+        results.append([parameter, *(state for _, state in adam.states())])
+    for tiled, compiled in zip(*results, strict=True):
+        assert torch.equal(tiled, compiled)
+    assert not torch.equal(results[0][0], start)
+
+
+def test_compiled_adam_leaves_a_parameter_without_gradient_where_it_is():
+    parameter = torch.ones(5)
+    adam = Adam(1e-3, compiled=True)
+    adam.add("p", parameter)
+    adam.begin_step()
+    adam.apply("p", parameter, torch.zeros(5))
+    assert torch.equal(parameter, torch.ones(5))

@@ -1,0 +1,86 @@
+"""Adam in one pass over the parameter, compiled: the tiled form's bits without its workspace.
+
+torch's operators on the tile round where this kernel rounds: the moving averages take one fused
+multiply-add after a difference, the root is the reciprocal of a reciprocal root (torch's own root
+is not rounded to the nearest), the quotient takes its factor before it is divided. Fused
+multiply-adds are asked for by name, so that no compiler decides.
+
+Shape suffix: N elements.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:  # pragma: no cover  (runs in the compiler)
+    """``a b + c`` with one rounding."""
+    single = ir.FloatType()
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(single, [single] * 3), "llvm.fma.f32"
+        )
+        return builder.call(function, arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1])",
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+)
+def _adam(
+    p_N: Any, g_N: Any, m_N: Any, v_N: Any, numbers: Any
+) -> None:  # pragma: no cover  (compiled)
+    first, second, epsilon, rate = numbers[0], numbers[1], numbers[2], numbers[3]
+    for i in range(p_N.shape[0]):
+        g = g_N[i]
+        m = _fma(first, g - m_N[i], m_N[i])
+        v = _fma(second, g * g - v_N[i], v_N[i])
+        m_N[i] = m
+        v_N[i] = v
+        root = np.float32(1.0) / (np.float32(1.0) / np.sqrt(v))
+        p_N[i] = p_N[i] + rate * m / (root + epsilon)
+
+
+def adam_step(
+    parameter_N: torch.Tensor,
+    gradient_N: torch.Tensor,
+    mean_N: torch.Tensor,
+    square_N: torch.Tensor,
+    *,
+    first: float,
+    second: float,
+    epsilon: float,
+    rate: float,
+) -> None:
+    """``m += first (g - m)``, ``v += second (g^2 - v)``, ``p += rate m / (sqrt(v) + epsilon)``.
+
+    Args:
+        parameter_N: float32 on the CPU, flat, contiguous, as the others are.
+        gradient_N: Its gradient.
+        mean_N: Moving average m.
+        square_N: Moving average v.
+        first: One minus beta 1.
+        second: One minus beta 2.
+        epsilon: What keeps the quotient finite.
+        rate: Minus the learning rate, corrected for the averages' bias.
+    """
+    _adam(
+        parameter_N.numpy(),
+        gradient_N.numpy(),
+        mean_N.numpy(),
+        square_N.numpy(),
+        np.array([first, second, epsilon, rate], dtype=np.float32),
+    )
