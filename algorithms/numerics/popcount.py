@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _count64(context: Any, bits: Any) -> Any:  # pragma: no cover  (runs in the compiler)
+def count64(context: Any, bits: Any) -> Any:  # pragma: no cover  (runs in the compiler)
     """Number of set bits of a 64-bit word."""
     word = ir.IntType(64)
 
@@ -34,7 +34,7 @@ def _count64(context: Any, bits: Any) -> Any:  # pragma: no cover  (runs in the 
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _load64(context: Any, rows: Any, offset: Any) -> Any:  # pragma: no cover  (as above)
+def load64(context: Any, rows: Any, offset: Any) -> Any:  # pragma: no cover  (as above)
     """Eight bytes of a C-contiguous byte matrix as one word; rows need not be aligned."""
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -56,16 +56,16 @@ def _add_product(h_Bb: Any, w_Ob: Any, z_BO: Any) -> None:  # pragma: no cover  
     for b in range(batch):
         own = np.uint64(0)
         for k in range(words):
-            own += _count64(_load64(h_Bb, b * width + 8 * k))
+            own += count64(load64(h_Bb, b * width + 8 * k))
         for k in range(8 * words, width):
-            own += _count64(np.uint64(h_Bb[b, k]))
+            own += count64(np.uint64(h_Bb[b, k]))
         for o in range(w_Ob.shape[0]):
             both = np.uint64(0)
             for k in range(words):
-                h = _load64(h_Bb, b * width + 8 * k)
-                both += _count64(h & _load64(w_Ob, o * width + 8 * k))
+                h = load64(h_Bb, b * width + 8 * k)
+                both += count64(h & load64(w_Ob, o * width + 8 * k))
             for k in range(8 * words, width):
-                both += _count64(np.uint64(h_Bb[b, k]) & np.uint64(w_Ob[o, k]))
+                both += count64(np.uint64(h_Bb[b, k]) & np.uint64(w_Ob[o, k]))
             z_BO[b, o] += np.float32(2.0) * np.float32(both) - np.float32(own)
 
 
