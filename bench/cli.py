@@ -143,7 +143,8 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             traceback.print_exc()
     if code == INTERRUPTED:  # typer, too, turns the exception into this number
-        _say("interrupted; what was measured is kept, --resume --out DIR goes on with it")
+        kept = "; what was measured is kept, --resume --out DIR goes on with it"
+        _say("interrupted" + (kept if "run" in given else ""))
     sys.exit(code if isinstance(code, int) else 0)
 
 
