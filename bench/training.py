@@ -179,6 +179,7 @@ def _classes(algorithm: Algorithm[Any]) -> list[Any]:
     modules = [m for n, m in list(sys.modules.items()) if n.split(".", 1)[0] in packages]
     return [
         torch.Generator,
+        *(frozenset, set, slice, range),  # plain data that torch's own list leaves out
         *{
             each
             for module in modules
