@@ -99,12 +99,27 @@ class Algorithm(ABC, Generic[OptionsT]):
             ConfigurationError: Saying why, and which size would do.
         """
 
+    def stage_data(self, x: torch.Tensor) -> torch.Tensor:
+        """What steps of the current stage take in place of the samples ``x``; here ``x`` itself.
+
+        A rule may keep something made of the training set in storage while a stage lasts. This is
+        called after a stage is entered and before its steps, with all training samples; the
+        batches of the stage are rows of what it returns. Prediction always takes samples.
+
+        Args:
+            x: Inputs, float32, shape (samples, features). Left as found.
+
+        Returns:
+            ``x``, or a contiguous tensor with a row per sample.
+        """
+        return x
+
     @abstractmethod
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """Train on one batch.
 
         Args:
-            x: Inputs, float32, shape (batch, features). Left as found.
+            x: Inputs, float32, shape (batch, features), or rows of ``stage_data``. Left as found.
             y: Labels, int64, shape (batch,).
         """
 

@@ -15,8 +15,15 @@ Two variants, because the paper's figure and its authors' released code differ:
 * ``variant=released`` (:mod:`algorithms.tinyfoa_released`): what the code does. Dense latent
   weights, dense gradient, dense Adam; each epoch all but one diagonal block is updated.
 
-Training starts with layer 1; ``epochs`` counts passes per layer. The model's last width is the
-number of classes of the fixed heads.
+On locally connected nets (``lc-...``) batch normalisation and rectifier come before activations are
+binarised, and the heads have biases: :mod:`algorithms.tinyfoa_lc_described` and
+:mod:`algorithms.tinyfoa_lc_released`.
+
+``features=cached`` keeps what the layers below the active one make of the training set in storage
+(:mod:`algorithms.tinyfoa_features`), where the released code runs them again for every batch.
+
+Training starts with layer 1; ``epochs`` counts passes per layer. The heads are fixed, so the
+classifier that a model's name ends with is only their number of classes.
 """
 
 from __future__ import annotations
@@ -30,11 +37,15 @@ from pydantic import Field
 
 from .base import Algorithm, AlgorithmOptions, StaticTensor
 from .errors import ConfigurationError
-from .models import Mlp
+from .models import LocallyConnected, Mlp
 from .plan import MemoryPlan
-from .tinyfoa_described import Described, Kernel
+from .tinyfoa_described import Described
+from .tinyfoa_features import FeatureSource
+from .tinyfoa_lc_described import LcDescribed
+from .tinyfoa_lc_forward import FrozenStatistics
+from .tinyfoa_lc_released import LcReleased
 from .tinyfoa_released import Released
-from .tinyfoa_rule import Rule
+from .tinyfoa_rule import Kernel, Rule
 
 
 class Variant(StrEnum):
@@ -56,12 +67,16 @@ class TinyFoAOptions(AlgorithmOptions):
 
     variant: Variant = Variant.DESCRIBED
     slices: int = Field(default=2, ge=1)
-    """M: a layer's weight is cut into M x M slices."""
+    """M: a layer's weight is cut into M x M slices, the first one of ``lc-...`` into M."""
     lr: float = Field(default=1e-3, gt=0)
     update: SliceUpdate = SliceUpdate.WHOLE
     """Only for ``variant=described``."""
     kernel: Kernel = Kernel.POPCOUNT
     """Only for ``variant=described``: population count, or tiles unpacked for a float product."""
+    frozen_statistics: FrozenStatistics = FrozenStatistics.RUNNING
+    """Only for ``variant=described`` on ``lc-...``: what normalises layers below the active one."""
+    features: FeatureSource = FeatureSource.RECOMPUTED
+    """Only for ``variant=described``: layers below are run for each batch, or once per stage."""
 
 
 class TinyFoA(Algorithm[TinyFoAOptions]):
@@ -72,37 +87,85 @@ class TinyFoA(Algorithm[TinyFoAOptions]):
     paper: ClassVar[str] = "Huang & Aminifar, AAAI 39(16), 2025"
     options_type: ClassVar[type[AlgorithmOptions]] = TinyFoAOptions
 
-    def __init__(self, model: Mlp, options: TinyFoAOptions, *, seed: int = 0) -> None:
+    models = (Mlp, LocallyConnected)
+    model: Mlp | LocallyConnected
+
+    def __init__(
+        self, model: Mlp | LocallyConnected, options: TinyFoAOptions, *, seed: int = 0
+    ) -> None:
         super().__init__(model, options, seed=seed)
         if not model.hidden:
             raise ConfigurationError(
                 f"tinyfoa trains hidden layers, {model.name!r} has none;"
                 f" use for instance mlp-{model.inputs}-128-{model.classes}"
             )
-        for width in model.sizes[:-1]:
-            if width % options.slices:
-                raise ConfigurationError(
-                    f"tinyfoa: slices={options.slices} does not divide width {width} of"
-                    f" {model.name!r}; choose a divisor of all widths but the last"
-                )
-        if options.variant is Variant.RELEASED and options.update is SliceUpdate.FUSED:
+        self._refuse_options_without_effect()
+        self._rule = self._make_rule()
+        self._rule.enter_layer(0)
+
+    def _refuse_options_without_effect(self) -> None:
+        options = self.options
+        released = options.variant is Variant.RELEASED
+        if released and options.update is SliceUpdate.FUSED:
             raise ConfigurationError(
                 "tinyfoa: update=fused needs variant=described; the released code applies its"
                 " dense gradient whole"
             )
-        self._rule: Rule = (
-            Released(model, options.slices, options.lr, self.generator)
-            if options.variant is Variant.RELEASED
-            else Described(
-                model,
-                options.slices,
-                options.lr,
-                self.generator,
-                fused=options.update is SliceUpdate.FUSED,
-                kernel=options.kernel,
+        if options.frozen_statistics is FrozenStatistics.BATCH and (
+            released or isinstance(self.model, Mlp)
+        ):
+            raise ConfigurationError(
+                "tinyfoa: frozen_statistics=batch needs variant=described and a net with batch"
+                " normalisation (lc-...); the released code always has the batch's"
             )
+
+        if options.features is FeatureSource.CACHED and (
+            released or options.frozen_statistics is FrozenStatistics.BATCH
+        ):
+            raise ConfigurationError(
+                "tinyfoa: features=cached needs variant=described and frozen_statistics=running;"
+                " what depends on the rest of a batch cannot be kept"
+            )
+
+    def _make_rule(self) -> Rule:
+        """The variant for the model's architecture."""
+        model, options, generator = self.model, self.options, self.generator
+        slices, lr = options.slices, options.lr
+        fused = options.update is SliceUpdate.FUSED
+        if isinstance(model, LocallyConnected):
+            if options.variant is Variant.RELEASED:
+                return LcReleased(model, slices, lr, generator)
+            return LcDescribed(
+                model,
+                slices,
+                lr,
+                generator,
+                fused=fused,
+                kernel=options.kernel,
+                frozen_statistics=options.frozen_statistics,
+                features=options.features,
+            )
+        for width in model.sizes[:-1]:
+            if width % slices:
+                raise ConfigurationError(
+                    f"tinyfoa: slices={slices} does not divide width {width} of"
+                    f" {model.name!r}; choose a divisor of all widths but the last"
+                )
+        if options.variant is Variant.RELEASED:
+            return Released(model, slices, lr, generator)
+        return Described(
+            model,
+            slices,
+            lr,
+            generator,
+            fused=fused,
+            kernel=options.kernel,
+            features=options.features,
         )
-        self._rule.enter_layer(0)
+
+    def check_batch(self, batch_size: int) -> None:
+        """Batch normalisation needs more than one value per channel."""
+        self._rule.check_batch(batch_size)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -118,6 +181,10 @@ class TinyFoA(Algorithm[TinyFoAOptions]):
         """Next layer after ``epochs`` passes, next slice after every pass."""
         super().begin_epoch(epoch, epochs)
         self._rule.enter_slice(epoch % epochs)
+
+    def stage_data(self, x: torch.Tensor) -> torch.Tensor:
+        """Samples, or with ``features=cached`` the packed output of the layer below for each."""
+        return self._rule.stage_data(x)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of the active layer (``described``: of its active slice)."""

@@ -15,8 +15,6 @@ C classes, M slices per side, b bytes of packed bits.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import torch
 
 from .models import Mlp
@@ -24,16 +22,11 @@ from .numerics.binary import pack_open_unit, pack_positive, pack_signs, packed_w
 from .numerics.popcount import add_binary_product
 from .phases import Category, phase, tag
 from .plan import MemoryPlan
-from .tinyfoa_described_memory import plan_step
+from .tinyfoa_described_memory import StepPlan
+from .tinyfoa_features import Features, FeatureSource
+from .tinyfoa_rule import Kernel
 from .tinyfoa_slices import Layer, SlicedRule
 from .tinyfoa_tiles import Tiles, choose_tiles
-
-
-class Kernel(StrEnum):
-    """How packed activations meet packed weights; both give the same bits."""
-
-    POPCOUNT = "popcount"
-    TILES = "tiles"
 
 
 class Described(SlicedRule):
@@ -48,8 +41,9 @@ class Described(SlicedRule):
         *,
         fused: bool,
         kernel: Kernel,
+        features: FeatureSource,
     ) -> None:
-        super().__init__(model, slices, lr, generator)
+        super().__init__(model, slices, lr, generator, features=features)
         self._fused = fused
         self._kernel = kernel
 
@@ -58,11 +52,13 @@ class Described(SlicedRule):
         layer = self._layers[self._active]
         outputs = len(layer.latent_OI)
         tiles = self._tiles(len(x), self._active)
-        rows_J = self._rows()
+        rows_J, w_JK = self._rows(), self._slice
         self._adam.begin_step()
         with torch.no_grad():
             with phase("forward"):
-                h, scale_h = self._features(x, self._active)
+                features = self._step_input(x)
+                h, scale_h = features.values, features.scale
+                del features
                 z_BO = self._preactivation(self._active, h, scale_h)
                 scale_z = _mean_abs(z_BO)
                 inside_Bb = torch.empty(
@@ -90,37 +86,30 @@ class Described(SlicedRule):
                 self._adam.apply("b", layer.bias_O[rows_J], db_J)
                 layer.bias_O[rows_J].clamp_(-1, 1)
                 del db_J
-            for start in range(0, len(self._w_JK), tiles.gradient_rows):
-                rows = slice(start, min(start + tiles.gradient_rows, len(self._w_JK)))
+            for start in range(0, len(w_JK), tiles.gradient_rows):
+                rows = slice(start, min(start + tiles.gradient_rows, len(w_JK)))
                 with phase("gradient"):
                     dw_JK = self._weight_gradient(dz_BJ[:, rows], h, tiles)
                 with phase("update"):
-                    self._adam.apply_rows("w", self._w_JK, dw_JK, rows)
+                    self._adam.apply_rows("w", w_JK, dw_JK, rows)
                     del dw_JK
             with phase("update"):
                 del dz_BJ, h, scale_h
-                self._w_JK.clamp_(-1, 1)
+                w_JK.clamp_(-1, 1)
                 packed_Jb = layer.packed_MOb[self._place[1], rows_J]
-                pack_signs(self._w_JK, packed_Jb, tiles.sign_rows)
-                layer.scale.copy_(
-                    torch.linalg.vector_norm(self._w_JK, ord=1)
-                    .add_(self._others)
-                    .mul_(1.0 / layer.latent_OI.numel())
-                )
+                pack_signs(w_JK, packed_Jb, tiles.sign_rows)
+                self._rescale(layer.scale)
 
-    def _features(self, x: torch.Tensor, depth: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Input of layer ``depth``: the batch itself, or packed bits ``h_MBb`` and their scale."""
-        h, scale = x, None
-        for index in range(depth):
-            z_BO = self._preactivation(index, h, scale)
-            scale = _mean_abs(z_BO)
-            rows = self._tiles(len(x), index).pack_rows
-            width = z_BO.shape[1] // self._slices
-            h = torch.empty(self._slices, len(x), packed_width(width), dtype=torch.uint8)
-            for m in range(self._slices):
-                pack_positive(z_BO[:, m * width : (m + 1) * width], h[m], rows)
-            del z_BO
-        return h, scale
+    def _advance(self, index: int, features: Features, *, training: bool) -> None:
+        del training  # nothing here differs between training and prediction
+        z_BO = self._preactivation(index, features.values, features.scale)
+        batch, outputs = z_BO.shape
+        features.scale = _mean_abs(z_BO)
+        rows = self._tiles(batch, index).pack_rows
+        width = outputs // self._slices
+        features.values = torch.empty(self._slices, batch, packed_width(width), dtype=torch.uint8)
+        for m in range(self._slices):
+            pack_positive(z_BO[:, m * width : (m + 1) * width], features.values[m], rows)
 
     def _tiles(self, batch: int, index: int) -> Tiles:
         return choose_tiles(
@@ -181,7 +170,7 @@ class Described(SlicedRule):
 
     def _weight_gradient(self, dz_BJ: torch.Tensor, h: torch.Tensor, tiles: Tiles) -> torch.Tensor:
         """dz^T h for some rows of the slice, some unpacked columns of h at a time."""
-        width = self._w_JK.shape[1]
+        width = self._slice.shape[1]
         m = self._place[1]
         dw_JK = torch.empty(dz_BJ.shape[1], width)
         for start in range(0, width, tiles.gradient_columns):
@@ -197,23 +186,31 @@ class Described(SlicedRule):
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Scores of the active layer's head."""
-        h, scale_h = self._features(x, self._active)
-        z_BO = self._preactivation(self._active, h, scale_h)
+        features = self._features(x, training=False)
+        z_BO = self._preactivation(self._active, features.values, features.scale)
         scale_z = _mean_abs(z_BO)
         z_BO.sign_().clamp_(min=0)
         return (z_BO @ self._layers[self._active].head_CO.T).mul_(scale_z)
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """See :mod:`algorithms.tinyfoa_described_memory`."""
-        return plan_step(
+        plan = MemoryPlan()
+        packed = (self._slices, self._model.layers[self._active][0] // self._slices)
+        self._plan_batch(plan, batch_size, packed)
+        self._plan_static(plan)
+        step = StepPlan(
+            plan,
             self._model,
             self._active,
             self._slices,
             self._adam,
-            batch_size,
+            batch=batch_size,
             fused=self._fused,
             popcount=self._kernel is Kernel.POPCOUNT,
+            cached=self._cached,
         )
+        step.run()
+        return plan
 
 
 def _mean_abs(z_BO: torch.Tensor) -> torch.Tensor:

@@ -6,64 +6,14 @@ C classes, M slices per side.
 
 from __future__ import annotations
 
-from .base import hold_inputs
 from .models import Mlp
 from .numerics.binary import plan_pack, plan_unpack
 from .numerics.optimisers import Adam
 from .operations import Kind, NumberFormat
 from .phases import Category
 from .plan import Item, MemoryPlan
+from .tinyfoa_features import plan_read
 from .tinyfoa_tiles import Tiles, choose_tiles
-
-
-def plan_step(
-    model: Mlp,
-    active: int,
-    slices: int,
-    adam: Adam,
-    batch_size: int,
-    *,
-    fused: bool,
-    popcount: bool,
-) -> MemoryPlan:
-    """The closed form of one step of layer ``active`` (from 0).
-
-    Args:
-        model: The net.
-        active: The layer that is trained.
-        slices: M.
-        adam: Its update rule.
-        batch_size: Rows of the batch.
-        fused: Whether the slice's gradient is applied some rows at a time.
-        popcount: Whether packed operands are multiplied as they are.
-    """
-    plan = MemoryPlan()
-    hold_inputs(plan, model, batch_size)
-    _hold(plan, model, active, slices, adam)
-    step = _Step(
-        plan, model, slices, adam, batch_size, active=active, fused=fused, popcount=popcount
-    )
-    step.run()
-    return plan
-
-
-def _hold(plan: MemoryPlan, model: Mlp, active: int, slices: int, adam: Adam) -> None:
-    """Static tensors, in RAM and in storage."""
-    for index, (inputs, outputs) in enumerate(model.layers[:-1]):
-        number, above = index + 1, index > active
-        parameters = Category.PARAMETERS
-        plan.hold(f"latent{number}", (outputs, inputs), parameters, storage=True)
-        packed = (slices, outputs, inputs // slices)
-        plan.hold(f"packed{number}", packed, parameters, bits=1, storage=above)
-        plan.hold(f"b{number}", (outputs,), parameters, storage=above)
-        plan.hold(f"scale{number}", (), parameters, storage=above)
-        head = (model.classes, outputs)
-        plan.hold(f"head{number}", head, Category.BUFFERS, storage=index != active)
-    inputs, outputs = model.layers[active]
-    height, width = outputs // slices, inputs // slices
-    plan.hold("slice", (height, width), Category.PARAMETERS)
-    adam.plan_static(plan, "w", (height, width))
-    adam.plan_static(plan, "b", (height,))
 
 
 def count_head_error(plan: MemoryPlan, batch: int, classes: int) -> None:
@@ -75,20 +25,33 @@ def count_head_error(plan: MemoryPlan, batch: int, classes: int) -> None:
     plan.each(Kind.MULTIPLY, batch * classes)
 
 
-class _Step:
-    """The tensors of one step."""
+class StepPlan:
+    """The tensors of one step, and its arithmetic.
+
+    Args:
+        plan: Where they go; the batch and what is static is there already.
+        model: The net.
+        active: The layer that is trained (from 0).
+        slices: M.
+        adam: Its update rule.
+        batch: Rows of the batch.
+        fused: Whether the slice's gradient is applied some rows at a time.
+        popcount: Whether packed operands are multiplied as they are.
+        cached: Whether the active layer's input is read from storage.
+    """
 
     def __init__(
         self,
         plan: MemoryPlan,
         model: Mlp,
+        active: int,
         slices: int,
         adam: Adam,
-        batch: int,
         *,
-        active: int,
+        batch: int,
         fused: bool,
         popcount: bool,
+        cached: bool,
     ) -> None:
         self._plan = plan
         self._model = model
@@ -98,6 +61,7 @@ class _Step:
         self._batch = batch
         self._fused = fused
         self._popcount = popcount
+        self._cached = cached
 
     def _tiles(self, index: int) -> Tiles:
         return choose_tiles(
@@ -112,10 +76,8 @@ class _Step:
         tiles = self._tiles(active)
         output = (batch, classes)
         with plan.phase("forward"):
-            below: list[Item] = []  # bits and scale of the layer below; none for the batch itself
-            for index in range(active):
-                below = self._frozen_layer(index, below)
-            z = self._preactivation(active, hidden=bool(below))
+            below = self._input()
+            z = self._preactivation(active, hidden=active > 0)
             scale = self._mean_abs()
             inside = self._activation("0 < z < 1 of the slice", (batch, height), bits=1)
             plan_pack(plan, batch, height, tiles.pack_rows, comparisons=2)
@@ -139,7 +101,7 @@ class _Step:
             plan.free(inside)
             d_b = plan.alloc("db of the slice", (height,), Category.GRADIENTS)
             plan.each(Kind.ADD, batch * height)
-            plan.each(Kind.MULTIPLY, batch * height if below else 0)
+            plan.each(Kind.MULTIPLY, batch * height if active else 0)
         with plan.phase("update"):
             self._adam.plan_apply(plan, height)
             plan.each(Kind.COMPARE, 2 * height)
@@ -150,9 +112,9 @@ class _Step:
                 d_w = plan.alloc(
                     "dw of the slice", (rows, width), Category.GRADIENTS, essential=not self._fused
                 )
-                binary = NumberFormat.FP32_BINARY if below else NumberFormat.FP32
+                binary = NumberFormat.FP32_BINARY if active else NumberFormat.FP32
                 plan.product(rows, batch, width, binary)
-                for first in range(0, width, tiles.gradient_columns) if below else ():
+                for first in range(0, width, tiles.gradient_columns) if active else ():
                     columns = min(tiles.gradient_columns, width - first)
                     plan.free(plan_unpack(plan, batch, columns))
             with plan.phase("update"):
@@ -161,6 +123,16 @@ class _Step:
         with plan.phase("update"):
             plan.free(d_z, *below)
             self._write_signs(height, width, tiles)
+
+    def _input(self) -> list[Item]:
+        """What the active layer's input takes: bits and scale, nothing for the batch itself."""
+        if self._cached and self._active:
+            width = self._model.layers[self._active][0] // self._slices
+            return plan_read(self._plan, self._batch, self._slices, width)
+        below: list[Item] = []
+        for index in range(self._active):
+            below = self._frozen_layer(index, below)
+        return below
 
     def _write_signs(self, height: int, width: int, tiles: Tiles) -> None:
         """Clip the slice, pack its signs, find the layer's scale."""

@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from enum import StrEnum
 
 import torch
 
 from .base import StaticTensor
 from .plan import MemoryPlan
+
+
+class Kernel(StrEnum):
+    """How packed activations meet packed weights; both give the same bits."""
+
+    POPCOUNT = "popcount"
+    TILES = "tiles"
 
 
 class Rule(ABC):
@@ -22,6 +30,13 @@ class Rule(ABC):
     @abstractmethod
     def enter_slice(self, epoch: int) -> None:
         """Choose the slice for pass ``epoch`` (from 0) of the active layer."""
+
+    def check_batch(self, batch_size: int) -> None:  # noqa: B027  (most rules take any)
+        """Refuse a batch that the net cannot be trained on."""
+
+    def stage_data(self, x_SI: torch.Tensor) -> torch.Tensor:
+        """What steps of the active layer take in place of samples."""
+        return x_SI
 
     @abstractmethod
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:

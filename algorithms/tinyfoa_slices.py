@@ -1,10 +1,9 @@
-"""What TinyFoA (described) keeps between steps, and how slices take turns.
+"""What TinyFoA (described) keeps of a fully connected net between steps.
 
 RAM holds the packed signs of the layers up to the active one, biases, one scale per layer, the
-active layer's fixed head, and for slice (i, j) of its weight (input columns i, output rows j) the
-latent values and Adam's moments. Latent weights of all layers are in storage; a slice is fetched
-when its turn comes and written back after it, its moments start at zero. Slices take turns pass
-by pass, row by row of the M x M grid.
+active layer's fixed head, and for slice (i, j) of its weight (output rows i, input columns j) the
+latent values and Adam's moments. Latent weights of all layers are in storage. How the M x M slices
+of a layer take turns is in :mod:`algorithms.tinyfoa_turns`.
 
 Shape suffixes: I inputs and O outputs of a layer, J outputs and K inputs of a slice, C classes,
 M slices per side, b bytes of packed bits.
@@ -21,9 +20,10 @@ from .base import StaticTensor
 from .models import Mlp
 from .models.mlp import linear_init
 from .numerics.binary import pack_signs, packed_width
-from .numerics.optimisers import Adam
 from .phases import Category
-from .tinyfoa_rule import Rule, fixed_head
+from .plan import MemoryPlan
+from .tinyfoa_features import FeatureRule, FeatureSource
+from .tinyfoa_rule import fixed_head
 
 
 @dataclass
@@ -37,16 +37,23 @@ class Layer:
     head_CO: torch.Tensor
 
 
-class SlicedRule(Rule):
+class SlicedRule(FeatureRule):
     """A rule that has one slice of one layer in RAM; ``step`` is left to its heir."""
 
-    def __init__(self, model: Mlp, slices: int, lr: float, generator: torch.Generator) -> None:
+    _reads_in_place = False
+
+    def __init__(
+        self,
+        model: Mlp,
+        slices: int,
+        lr: float,
+        generator: torch.Generator,
+        *,
+        features: FeatureSource,
+    ) -> None:
+        super().__init__(lr, slices, len(model.hidden), features)
         self._model = model
-        self._slices = slices
-        self._lr = lr
         self._layers = [self._new_layer(i, o, generator) for i, o in model.layers[:-1]]
-        self._active = -1
-        self._place = (0, 0)
 
     def _new_layer(self, inputs: int, outputs: int, generator: torch.Generator) -> Layer:
         latent_OI, bias_O = linear_init(inputs, outputs, generator)
@@ -57,21 +64,17 @@ class SlicedRule(Rule):
         head_CO = fixed_head(outputs, self._model.classes, generator)
         return Layer(latent_OI, packed_MOb, bias_O, latent_OI.abs().mean(), head_CO)
 
-    def enter_layer(self, index: int) -> None:
-        """Put the active slice back, fetch the first one of another layer."""
-        self._put_back()
-        self._active = index
-        self._fetch(0, 0)
-
-    def enter_slice(self, epoch: int) -> None:
-        """Slices take turns, row by row of the grid."""
-        self._put_back()
-        self._fetch(*divmod(epoch % self._slices**2, self._slices))
+    def _grid_size(self) -> tuple[int, int]:
+        return self._slices, self._slices
 
     def _latent(self) -> torch.Tensor:
-        """View of the active slice in storage."""
-        rows, columns = self._rows(), self._columns()
-        return self._layers[self._active].latent_OI[rows, columns]
+        return self._layers[self._active].latent_OI
+
+    def _stored_slice(self) -> torch.Tensor:
+        return self._latent()[self._rows(), self._columns()]
+
+    def _companions(self) -> dict[str, torch.Tensor]:
+        return {"b": self._layers[self._active].bias_O[self._rows()]}
 
     def _rows(self) -> slice:
         height = len(self._layers[self._active].latent_OI) // self._slices
@@ -81,35 +84,39 @@ class SlicedRule(Rule):
         width = self._layers[self._active].latent_OI.shape[1] // self._slices
         return slice(self._place[1] * width, (self._place[1] + 1) * width)
 
-    def _put_back(self) -> None:
-        if self._active >= 0:
-            self._latent().copy_(self._w_JK)
-
-    def _fetch(self, row: int, column: int) -> None:
-        self._place = (row, column)
-        layer = self._layers[self._active]
-        self._w_JK = self._latent().clone()
-        bias_J = layer.bias_O[self._rows()]
-        # What the other slices contribute to the layer's scale, while they do not change.
-        others = layer.latent_OI.abs().sum(dtype=torch.float64) - self._w_JK.abs().sum(
-            dtype=torch.float64
-        )
-        self._others = float(others)
-        self._adam = Adam(self._lr)
-        self._adam.add("w", self._w_JK)
-        self._adam.add("b", bias_J)
+    def _inputs(self) -> int:
+        return self._model.inputs
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """Packed layers up to the active one, its head, and the slice; the rest is storage."""
+        """The layers that a step reads, the active one's head, and the slice; else storage."""
         for index, layer in enumerate(self._layers):
-            number, above = index + 1, index > self._active
+            number, unused = index + 1, self._above_or_cached(index)
             parameters, buffers = Category.PARAMETERS, Category.BUFFERS
             yield StaticTensor(f"latent{number}", layer.latent_OI, parameters, storage=True)
-            yield StaticTensor(f"packed{number}", layer.packed_MOb, parameters, storage=above)
-            yield StaticTensor(f"b{number}", layer.bias_O, parameters, storage=above)
-            yield StaticTensor(f"scale{number}", layer.scale, parameters, storage=above)
+            yield StaticTensor(f"packed{number}", layer.packed_MOb, parameters, storage=unused)
+            yield StaticTensor(f"b{number}", layer.bias_O, parameters, storage=unused)
+            yield StaticTensor(f"scale{number}", layer.scale, parameters, storage=unused)
             idle = index != self._active
             yield StaticTensor(f"head{number}", layer.head_CO, buffers, storage=idle)
-        yield StaticTensor("slice", self._w_JK, Category.PARAMETERS)
+        yield from self._scale_tensors()
+        yield StaticTensor("slice", self._slice, Category.PARAMETERS)
         for name, state in self._adam.states():
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
+
+    def _plan_static(self, plan: MemoryPlan) -> None:
+        """The same from the shapes of the net."""
+        model, slices, active = self._model, self._slices, self._active
+        parameters, buffers = Category.PARAMETERS, Category.BUFFERS
+        for index, (inputs, outputs) in enumerate(model.layers[:-1]):
+            number, unused = index + 1, self._above_or_cached(index)
+            packed, head = (slices, outputs, inputs // slices), (model.classes, outputs)
+            plan.hold(f"latent{number}", (outputs, inputs), parameters, storage=True)
+            plan.hold(f"packed{number}", packed, parameters, bits=1, storage=unused)
+            plan.hold(f"b{number}", (outputs,), parameters, storage=unused)
+            plan.hold(f"scale{number}", (), parameters, storage=unused)
+            plan.hold(f"head{number}", head, buffers, storage=index != active)
+        inputs, outputs = model.layers[active]
+        height, width = outputs // slices, inputs // slices
+        plan.hold("slice", (height, width), parameters)
+        self._adam.plan_static(plan, "w", (height, width))
+        self._adam.plan_static(plan, "b", (height,))

@@ -3,7 +3,7 @@
 A third party's algorithm is checked on its first steps, so that a broken one gives a clear record
 in place of wrong figures. The full contract is in ``tests/contract``.
 
-Shape suffixes: B batch, I inputs, C classes.
+Shape suffixes: B batch, I inputs, F what a stage takes in their place, C classes.
 """
 
 from __future__ import annotations
@@ -63,12 +63,13 @@ def check_contract(algorithm: Algorithm[Any], x_BI: torch.Tensor, y_B: torch.Ten
     """
     step = type(algorithm).step
     who = f"{type(algorithm).__name__}.step"
-    x_before, y_before = x_BI.clone(), y_B.clone()
     for index, stage in enumerate(algorithm.stages):
         algorithm.enter_stage(index)
+        x_BF = algorithm.stage_data(x_BI)
+        x_before, y_before = x_BF.clone(), y_B.clone()
         phases = _Phases()
         with observing(phases):
-            result: object = algorithm.step(x_BI, y_B)
+            result: object = algorithm.step(x_BF, y_B)
         if result is not None:
             raise ContractError(
                 f"{who} returned a {type(result).__name__}; a step trains at once and returns None",
@@ -82,7 +83,7 @@ def check_contract(algorithm: Algorithm[Any], x_BI: torch.Tensor, y_B: torch.Ten
                 f"declared are {_names(declared)}",
                 step,
             )
-        if not (torch.equal(x_BI, x_before) and torch.equal(y_B, y_before)):
+        if not (torch.equal(x_BF, x_before) and torch.equal(y_B, y_before)):
             raise ContractError(f"{who} changed its batch; x and y have to be left as found", step)
         check_finite(algorithm, f"after one step of stage {stage!r}")
     predict_scores(algorithm, x_BI)

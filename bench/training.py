@@ -100,12 +100,15 @@ def train(workload: Workload, data: Dataset, send: Send, state: Path | None = No
     passes = algorithm.passes(workload.epochs)
     progress = (state and _restore(state, workload, algorithm)) or Progress()
     saved = time.monotonic()
+    staged: Dataset | None = None
     for number in range(progress.passes, passes):
         send({"doing": f"accuracy {number + 1}/{passes}"})
         started = time.perf_counter()
         algorithm.begin_epoch(number, workload.epochs)
-        for x_BI, y_B in epoch(workload, data, number):
-            algorithm.step(x_BI, y_B)
+        if staged is None or number % workload.epochs == 0:  # a stage begins, or goes on
+            staged = replace(data, train_x=algorithm.stage_data(data.train_x))
+        for x_BF, y_B in epoch(workload, staged, number):
+            algorithm.step(x_BF, y_B)
         progress.seconds += time.perf_counter() - started
         progress.passes = number + 1
         check_finite(algorithm, f"after training pass {number + 1} of {passes}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from algorithms import Algorithm, get_algorithm, get_model
+from algorithms import Algorithm, complete_name, get_algorithm, get_model
 from algorithms.base import parse_options
 from algorithms.data import Dataset, check_fits
 from algorithms.errors import ConfigurationError
@@ -45,6 +45,7 @@ def measure(job: Message, send: Send) -> None:
     wanted = job["measure"]
     send({"doing": "data"})
     data = load(workload, job["data_root"])
+    workload = _in_full(workload, data)
     x_BI, y_B = next(epoch(workload, data, 0))
 
     send({"doing": "contract"})
@@ -54,20 +55,27 @@ def measure(job: Message, send: Send) -> None:
     worst = None
     if Measurement.MEMORY in wanted:
         send({"doing": "memory"})
-        memory = measure_memory(build(workload), x_BI, y_B)
+        memory = measure_memory(build(workload), x_BI, y_B, samples=len(data.train_x))
         send({"memory": memory.model_dump(mode="json")})
         worst = memory.worst_stage
     if Measurement.LATENCY in wanted:
         send({"doing": "latency"})
         algorithm = build(workload)
         algorithm.enter_stage(algorithm.stages.index(worst) if worst else 0)
-        latency = measure_latency(algorithm, x_BI, y_B, threads=job["threads"])
+        taken = algorithm.stage_data(x_BI)
+        latency = measure_latency(algorithm, taken, y_B, threads=job["threads"])
         send({"latency": latency.model_dump(mode="json")})
     if workload.epochs and Measurement.ACCURACY in wanted:
         torch.set_num_threads(job["threads"])
         state = Path(job["state"]) if job["state"] else None
         accuracy = train(workload, data, send, state)
         send({"accuracy": accuracy.model_dump(mode="json")})
+
+
+def _in_full(workload: Workload, data: Dataset) -> Workload:
+    """The workload with what a short model name leaves to the data."""
+    name = complete_name(workload.model, data.shape, data.classes)
+    return workload.model_copy(update={"model": name})
 
 
 def _operations(algorithm: Algorithm[Any], rows: int) -> list[dict[str, Any]]:
@@ -97,7 +105,7 @@ def preflight(job: Message, send: Send) -> None:
         with _blame(number, workload):
             cls = get_algorithm(workload.algorithm)
             parse_options(cls, workload.options)
-            get_model(workload.model)
+            get_model(complete_name(workload.model, (1, 1, 1), 2))  # any data: is it a name?
     data: dict[tuple[str, int | None], Dataset] = {}
     for number, workload in enumerate(workloads, start=1):
         with _blame(number, workload):
@@ -105,20 +113,22 @@ def preflight(job: Message, send: Send) -> None:
             if key not in data:  # standardising cannot change whether it fits
                 plain = workload.model_copy(update={"standardise": False})
                 data[key] = load(plain, job["data_root"])
-            model = get_model(workload.model)
+            full = workloads[number - 1] = _in_full(workload, data[key])
+            model = get_model(full.model)
             check_fits(
                 data[key],
                 model.inputs,
                 model.classes,
                 workload.batch_size,
-                workload.model,
+                full.model,
+                model_shape=model.shape,
             )
     data.clear()
     for number, workload in enumerate(workloads, start=1):
         send({"doing": "building"})  # from here on only what is wrong with the options counts
         # Anything but a wrong configuration its own process will meet again, and record.
         with _blame(number, workload), _ignoring_all_but(ConfigurationError):
-            build(workload)
+            build(workload).check_batch(workload.batch_size)
 
 
 @contextmanager

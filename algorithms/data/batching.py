@@ -60,25 +60,35 @@ def _gather(
 
 
 def check_fits(
-    dataset: Dataset, model_inputs: int, model_classes: int, batch_size: int, model_name: str
+    dataset: Dataset,
+    model_inputs: int,
+    model_classes: int,
+    batch_size: int,
+    model_name: str,
+    *,
+    model_shape: tuple[int, int, int] | None = None,
 ) -> None:
     """Make sure that a model can be trained on a data set in batches of this size.
+
+    A model that sees channels, height and width (``model_shape``) fits data of the same, and a
+    series of as many values, which it takes row by row.
 
     Raises:
         ConfigurationError: Sizes differ; the message says both and names a model that would fit.
     """
     problems = []
-    if model_inputs != dataset.features:
-        problems.append(
-            f"takes {model_inputs} inputs but dataset {dataset.name!r} has "
-            f"{dataset.features} features"
-        )
+    own = str(model_inputs) if model_shape is None else _times(model_shape)
+    fits = model_shape in (None, dataset.shape) or dataset.shape[:2] == (1, 1)
+    if model_inputs != dataset.features or not fits:
+        has = f"{dataset.features} features" if model_shape is None else _times(dataset.shape)
+        problems.append(f"takes {own} inputs but dataset {dataset.name!r} has {has}")
     if model_classes != dataset.classes:
         problems.append(
             f"has {model_classes} classes but dataset {dataset.name!r} has {dataset.classes}"
         )
     if problems:
-        fitting = _fitting_model(dataset, model_inputs, model_classes, model_name)
+        theirs = str(dataset.features) if model_shape is None else _times(dataset.shape)
+        fitting = _fitting_model(dataset, own, theirs, model_classes, model_name)
         raise ConfigurationError(
             f"model {model_name!r} {' and '.join(problems)}; use for instance {fitting}"
         )
@@ -90,9 +100,13 @@ def check_fits(
         )
 
 
-def _fitting_model(dataset: Dataset, inputs: int, classes: int, name: str) -> str:
+def _times(shape: tuple[int, int, int]) -> str:
+    return "x".join(str(extent) for extent in shape)
+
+
+def _fitting_model(dataset: Dataset, own: str, theirs: str, classes: int, name: str) -> str:
     """The same model with its ends exchanged; a plain one where its name does not show them."""
     first, *middle = name.split("-")
-    if len(middle) >= 2 and middle[0] == str(inputs) and middle[-1] == str(classes):
-        return "-".join([first, str(dataset.features), *middle[1:-1], str(dataset.classes)])
+    if len(middle) >= 2 and middle[0] == own and middle[-1] == str(classes):
+        return "-".join([first, theirs, *middle[1:-1], str(dataset.classes)])
     return f"mlp-{dataset.features}-128-{dataset.classes}"

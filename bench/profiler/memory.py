@@ -26,7 +26,9 @@ from .step import StepProfile, profile_step
 _MOST_TENSORS = 40  # listed per stage; the rest of the peak is small change
 
 
-def measure_memory(algorithm: Algorithm[Any], x: torch.Tensor, y: torch.Tensor) -> Memory:
+def measure_memory(
+    algorithm: Algorithm[Any], x: torch.Tensor, y: torch.Tensor, *, samples: int | None = None
+) -> Memory:
     """Measure a step of every stage, to the byte, and compare with the closed form.
 
     The worst stage is left entered, so that a latency pass that follows times the same step.
@@ -35,21 +37,20 @@ def measure_memory(algorithm: Algorithm[Any], x: torch.Tensor, y: torch.Tensor) 
         algorithm: Freshly built.
         x: One batch of inputs, float32, shape (batch, features).
         y: Its labels, int64, shape (batch,).
+        samples: Size of the training set, of which a rule may keep something in storage while a
+            stage lasts (``stage_data``); None for the size of the batch.
 
     Raises:
         SessionError: The step cannot be seen (foreign threads, another profiler).
         Exception: Whatever the step raises.
     """
-
-    def step() -> None:
-        algorithm.step(x, y)
-
     stages = []
     for index, name in enumerate(algorithm.stages):
         algorithm.enter_stage(index)
-        stages.append(_stage(algorithm, name, step, x, y))
+        stages.append(_stage(algorithm, name, x, y, samples or len(x)))
     worst = max(range(len(stages)), key=lambda index: stages[index].ram_bytes)
     algorithm.enter_stage(worst)
+    taken = algorithm.stage_data(x)
     figures = stages[worst]
     return Memory(
         evidence=Evidence.ALLOCATOR,
@@ -64,16 +65,19 @@ def measure_memory(algorithm: Algorithm[Any], x: torch.Tensor, y: torch.Tensor) 
         residual=figures.residual,
         worst_stage=figures.stage,
         stages=stages,
-        as_deployed=_as_deployed(step),
+        as_deployed=_as_deployed(lambda: algorithm.step(taken, y)),
     )
 
 
 def _stage(
-    algorithm: Algorithm[Any], name: str, step: Callable[[], None], x: torch.Tensor, y: torch.Tensor
+    algorithm: Algorithm[Any], name: str, x: torch.Tensor, y: torch.Tensor, samples: int
 ) -> StageMemory:
-    profile = profile_step(step)
+    taken = algorithm.stage_data(x)
+    profile = profile_step(lambda: algorithm.step(taken, y))
     plan = algorithm.memory_model(len(x))
-    ram, storage = static_bytes(algorithm, x, y)
+    ram, storage = static_bytes(algorithm, taken, y)
+    if taken is not x:
+        storage += samples * (taken.nbytes // len(x))
     return StageMemory(
         stage=name,
         static_bytes=sum(ram.values()),

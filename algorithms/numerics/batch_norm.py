@@ -1,0 +1,138 @@
+"""Batch normalisation (Ioffe & Szegedy, ICML 2015) in place, forward and backward.
+
+    n = (z - mean) / sqrt(variance + eps)        u = gain n + shift
+
+with one mean, variance, gain and shift per channel. In training mean and variance are those of
+the batch (algorithm 1), and running averages of them are kept for prediction (algorithm 2), with
+the constants of ``torch.nn.BatchNorm2d``. The gradient with respect to z, for R rows::
+
+    dz = gain / sqrt(variance + eps) (du - sum(du) / R - n sum(du n) / R)
+
+takes the place of n. Sums are over rows: samples and positions.
+
+Shape suffixes: R rows, J channels.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import ConfigurationError
+from ..operations import Kind
+from ..phases import Category
+from ..plan import Item, MemoryPlan
+
+MOMENTUM = 0.1
+EPSILON = 1e-5
+
+
+def check_rows(batch_size: int, positions: int) -> None:
+    """Refuse what has no variance.
+
+    Raises:
+        ConfigurationError: There is one value per channel only.
+    """
+    if batch_size * positions < 2:
+        raise ConfigurationError(
+            f"batch size {batch_size} with {positions} position per map gives batch normalisation"
+            " one value per channel, which has no variance; use a batch size of at least 2"
+        )
+
+
+def normalise_by_batch_(
+    z_RJ: torch.Tensor, mean_J: torch.Tensor, variance_J: torch.Tensor
+) -> torch.Tensor:
+    """Normalise by the statistics of the batch, and move the running ones towards them.
+
+    Args:
+        z_RJ: Values; become n.
+        mean_J: Running mean.
+        variance_J: Running variance, unbiased as in torch.
+
+    Returns:
+        ``1 / sqrt(variance + eps)`` of the batch, shape (J,).
+    """
+    center_J, spread_J = torch.batch_norm_update_stats(z_RJ, mean_J, variance_J, MOMENTUM)
+    z_RJ.sub_(center_J)
+    z_RJ.mul_(spread_J.add_(EPSILON).rsqrt_())
+    return spread_J
+
+
+def plan_normalise_by_batch(plan: MemoryPlan, rows: int, channels: int) -> Item:
+    """The closed form of ``normalise_by_batch_``; the caller frees what it returns."""
+    spread = plan.alloc("1 / deviation", (channels,), Category.ACTIVATIONS)
+    center = plan.alloc("mean", (channels,), Category.ACTIVATIONS, essential=False)
+    sums = [
+        plan.alloc("sums of the operator", (channels,), Category.WORKSPACE, essential=False)
+        for _ in range(3)
+    ]
+    plan.free(*sums)
+    plan.scalar()
+    plan.free(center)
+    plan.each(Kind.ADD, 4 * rows * channels)  # mean, differences twice, variance
+    plan.each(Kind.MULTIPLY, 2 * rows * channels)
+    plan.each(Kind.ADD, 5 * channels)  # running averages, eps
+    plan.each(Kind.MULTIPLY, 4 * channels)
+    plan.each(Kind.DIVIDE, 4 * channels)
+    return spread
+
+
+def normalise_by_running_(
+    z_RJ: torch.Tensor, mean_J: torch.Tensor, variance_J: torch.Tensor
+) -> torch.Tensor:
+    """Normalise by running statistics, which stay as they are; returns as above."""
+    z_RJ.sub_(mean_J)
+    spread_J = variance_J + EPSILON
+    z_RJ.mul_(spread_J.rsqrt_())
+    return spread_J
+
+
+def plan_normalise_by_running(plan: MemoryPlan, rows: int, channels: int) -> Item:
+    """The closed form of ``normalise_by_running_``; the caller frees what it returns."""
+    with plan.number():
+        spread = plan.alloc("1 / deviation", (channels,), Category.ACTIVATIONS)
+    plan.each(Kind.ADD, rows * channels + channels)
+    plan.each(Kind.MULTIPLY, rows * channels)
+    plan.each(Kind.DIVIDE, 2 * channels)
+    return spread
+
+
+def mean_gradients(
+    dshift_J: torch.Tensor, dgain_J: torch.Tensor, rows: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``sum(du) / R`` and ``-sum(du n) / R`` from the gradients of shift and gain."""
+    return dshift_J / rows, dgain_J / -rows
+
+
+def plan_mean_gradients(plan: MemoryPlan, channels: int) -> list[Item]:
+    """The closed form of ``mean_gradients``; the caller frees what it returns."""
+    made = []
+    for name in ("mean of du", "mean of du n"):
+        with plan.number():
+            made.append(plan.alloc(name, (channels,), Category.GRADIENTS, essential=False))
+        plan.each(Kind.DIVIDE, channels)
+    return made
+
+
+def backward_(
+    n_RJ: torch.Tensor,
+    du_RJ: torch.Tensor,
+    means: tuple[torch.Tensor, torch.Tensor],
+    factor_J: torch.Tensor,
+) -> None:
+    """``n`` becomes ``dz``, for some or all of the rows.
+
+    Args:
+        n_RJ: Normalised values.
+        du_RJ: Gradient with respect to u.
+        means: What ``mean_gradients`` gives.
+        factor_J: ``gain / sqrt(variance + eps)``.
+    """
+    mean_J, slope_J = means
+    n_RJ.mul_(slope_J).add_(du_RJ).sub_(mean_J).mul_(factor_J)
+
+
+def count_backward(plan: MemoryPlan, elements: int) -> None:
+    """The arithmetic of ``backward_``, which allocates nothing."""
+    plan.each(Kind.MULTIPLY, 2 * elements)
+    plan.each(Kind.ADD, 2 * elements)

@@ -1,0 +1,115 @@
+"""Products of locally connected layers, some positions of the map at a time.
+
+The output of position p is a product of its own: ``z[b, p, j] = sum_sk w[p, j, s, k] h[b, q, k]``
+with q the s-th of the nine positions around p, and nothing beyond the border. So a batch of small
+matrix products does for some positions what one product does for a linear layer, and nothing
+larger than the patches of those positions is ever laid out.
+
+Packed weights have a row of bits per segment of an input: the nine neighbours are segments of
+their own where activations are packed too, one segment is everything where the input is real.
+
+Shape suffixes: B batch, H height and W width of the map, P positions (H times W, row by row) or
+some of them, J outputs, S segments, K inputs of a segment or of all, b bytes of packed bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from ..models.locally_connected import WINDOW
+from ..phases import Category, tag
+from ..plan import Item, MemoryPlan
+from .binary import packed_width, plan_unpack, unpack
+from .locally_connected_kernels import copy_patches
+
+
+def tiles(positions: int, size: int) -> Iterator[slice]:
+    """Ranges of at most ``size`` positions, at least one, that cover a map in order."""
+    for start in range(0, positions, size):
+        yield slice(start, min(start + size, positions))
+
+
+def extent(tile: slice) -> int:
+    """How many positions a tile has."""
+    return int(tile.stop - tile.start)
+
+
+def patches(maps_BHWK: torch.Tensor, tile: slice) -> torch.Tensor:
+    """The nine neighbours of every position of a tile, shape (P, B, 9, K), zeros outside."""
+    batch, _, _, inner = maps_BHWK.shape
+    out_PBSK = maps_BHWK.new_empty(extent(tile), batch, WINDOW, inner)
+    tag(out_PBSK, Category.WORKSPACE, "patches")
+    copy_patches(maps_BHWK, out_PBSK, tile.start)
+    return out_PBSK
+
+
+def real_patches(
+    x_BI: torch.Tensor, shape: tuple[int, int, int]
+) -> Callable[[slice], torch.Tensor]:
+    """What gives the patches of a tile from real-valued inputs, shape (P, B, 9 channels)."""
+    maps_BHWC = x_BI.view(len(x_BI), *shape).permute(0, 2, 3, 1)
+    return lambda tile: patches(maps_BHWC, tile).flatten(2)
+
+
+def plan_real_patches(plan: MemoryPlan, positions: int, batch: int, channels: int) -> Item:
+    """The closed form of ``real_patches`` for one tile; the caller frees what it returns."""
+    shape = (positions, batch, WINDOW, channels)
+    return plan.alloc("patches", shape, Category.WORKSPACE, essential=False)
+
+
+def bit_patches(h_BPb: torch.Tensor, height: int, inner: int) -> Callable[[slice], torch.Tensor]:
+    """What gives the patches of a tile from packed bits, as zeros and ones, (P, B, 9 inner)."""
+    batch, positions, row = h_BPb.shape
+    maps_BHWb = h_BPb.view(batch, height, positions // height, row)
+
+    def of(tile: slice) -> torch.Tensor:
+        packed_PBSb = patches(maps_BHWb, tile)
+        return unpack(packed_PBSb.view(-1, row), inner).view(extent(tile), batch, -1)
+
+    return of
+
+
+def plan_bit_patches(plan: MemoryPlan, positions: int, batch: int, inner: int) -> Item:
+    """The closed form of ``bit_patches`` for one tile; the caller frees what it returns."""
+    rows = positions * batch * WINDOW
+    shape = (rows, packed_width(inner))
+    packed = plan.alloc("patches", shape, Category.WORKSPACE, bits=8, essential=False)
+    unpacked = plan_unpack(plan, rows, inner)
+    plan.free(packed)
+    return unpacked
+
+
+def add_signed_product(
+    patches_PBK: torch.Tensor, w_PJSb: torch.Tensor, z_PBJ: torch.Tensor
+) -> None:
+    """``z += patches sign(w)^T`` at every position, with the signs of ``w`` unpacked.
+
+    Args:
+        patches_PBK: Inputs.
+        w_PJSb: Packed signs, whose S segments make up the K inputs.
+        z_PBJ: float32, may be strided.
+    """
+    positions, outputs, segments, row = w_PJSb.shape
+    inner = patches_PBK.shape[2] // segments
+    signs_PJK = unpack(w_PJSb.reshape(-1, row), inner).view(positions, outputs, -1)
+    signs_PJK.mul_(2.0).sub_(1.0)
+    z_PBJ.baddbmm_(patches_PBK, signs_PJK.transpose(1, 2))
+
+
+def plan_signed_product(
+    plan: MemoryPlan, positions: int, outputs: int, segments: int, inner: int
+) -> None:
+    """The closed form of ``add_signed_product`` for ``segments`` of ``inner`` inputs."""
+    signs = plan_unpack(plan, positions * outputs * segments, inner)
+    plan.scalar()
+    plan.scalar()
+    plan.free(signs)
+
+
+def weight_gradient(
+    dz_BPJ: torch.Tensor, patches_PBK: torch.Tensor, tile: slice, out_PJK: torch.Tensor
+) -> None:
+    """``out = dz^T patches`` at every position of a tile; ``dz`` is that of the whole map."""
+    torch.bmm(dz_BPJ[:, tile].permute(1, 2, 0), patches_PBK, out=out_PJK)
