@@ -23,6 +23,7 @@ BUILTIN = {
     "backprop_ui8": "algorithms.backprop_int8:BackpropUi8",
     "dfa": "algorithms.direct_feedback:Dfa",
     "drtp": "algorithms.direct_feedback:Drtp",
+    "ff_int8": "algorithms.ff_int8:FfInt8",
     "forward_forward": "algorithms.forward_forward:ForwardForward",
     "local_head": "algorithms.local_head:LocalHead",
     "mem_pepita": "algorithms.mem_pepita:MemPepita",

@@ -1,8 +1,8 @@
-"""The parts of a layer-local INT8 step, compiled: no INT32 or float32 matrix is ever whole.
+"""A layer's INT8 activations and gradients, compiled: no INT32 or float32 matrix is ever whole.
 
 What a product sums up in INT32 stands in a few rows of scratch, handed in by the caller, until it
-is rounded to INT8 or added to the weights. The same in plain torch is
-:mod:`algorithms.numerics.int8_layer_torch`; both give the same bits.
+is rounded to INT8. The same in plain torch is :mod:`algorithms.numerics.int8_layer_torch`; both
+give the same bits.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, G rows of a group,
 R rows of a block, P pairs.
@@ -15,17 +15,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from .int8_kernels import clipped, dot_rows, pair_columns, pair_rows, spread_rows, uniform
+from .int8_kernels import clipped, dot_rows, pair_rows, spread_rows, uniform
 from .int8_vectors import SPREAD_ROWS
 
 _U32 = np.uint32
 _F32 = np.float32
 _SMALLEST = _F32(2.0**-126)
 _LEVELS = _F32(127.0)
-_HALF = _F32(63.0)
-
-DOUBLINGS = 4
-"""How often the scale of a row of weights can double in one step; beyond, weights are clipped."""
 
 
 @numba.njit  # type: ignore[untyped-decorator]
@@ -129,110 +125,49 @@ def rescale(  # noqa: PLR0917
                 d_O[o] = clipped(np.rint(_F32(g_O[o]) * ratio))
 
 
-@numba.njit  # type: ignore[untyped-decorator]
-def _move_row(  # noqa: PLR0917
-    w_I: Any, g_I: Any, rate: Any, factor: Any, start: Any, low: Any, high: Any, moved_I: Any
-) -> Any:  # pragma: no cover  (compiled)
-    """``moved = round(factor (w + rate g))``; returns the largest magnitude without factor."""
-    highest = np.int32(0)
-    index = _U32(start)
-    for i in range(len(w_I)):
-        t = _F32(w_I[i]) + _F32(g_I[i]) * rate
-        highest = max(highest, np.float32(abs(t)).view(np.int32))
-        moved_I[i] = clipped(np.floor(t * factor + uniform(index, low, high)))
-        index = _U32(index + _U32(1))
-    return as_float(highest)
-
-
 @numba.njit(  # type: ignore[untyped-decorator]
-    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], int8[::1], int8[:,::1],"
-    " float32[::1], float32, uint32, uint32)",
+    "void(float32[:,::1], int64[::1], intp, float32, float32, boolean, uint32, uint32,"
+    " int8[:,::1], float32[::1])",
     nogil=True,
     cache=True,
 )
-def update_int8(  # noqa: PLR0917
-    d_BO: Any,
-    h_BI: Any,
-    pairs_RP: Any,
-    g_RI: Any,
-    moved_I: Any,
-    w_OI: Any,
-    ws_O: Any,
-    step: Any,
+def labelled(  # noqa: PLR0917
+    x_BI: Any,
+    class_B: Any,
+    classes: Any,
+    height: Any,
+    least: Any,
+    stochastic: Any,
     low: Any,
     high: Any,
+    q_BI: Any,
+    squares_B: Any,
 ) -> None:  # pragma: no cover  (compiled)
-    """``ws w += step d^T h``, rounded at random; ws doubles or halves where its row asks for it."""
-    outputs, inputs = w_OI.shape
-    count = min(SPREAD_ROWS, outputs)
-    for block in range(0, outputs, SPREAD_ROWS):
-        first = min(block, outputs - count)
-        pair_columns(d_BO, first, count, pairs_RP)
-        spread_rows(pairs_RP, h_BI, g_RI, 0, count)
-        for r in range(block - first, count):
-            o = first + r
-            w_I, g_I = w_OI[o], g_RI[r]
-            rate = step / ws_O[o]
-            most = _move_row(w_I, g_I, rate, _F32(1.0), o * inputs, low, high, moved_I)
-            factor = _F32(1.0)
-            for _ in range(DOUBLINGS):
-                if most * factor > _LEVELS:
-                    factor = factor * _F32(0.5)
-            if _F32(0.0) < most <= _HALF:
-                factor = _F32(2.0)
-            if factor != _F32(1.0):
-                _move_row(w_I, g_I, rate, factor, o * inputs, low, high, moved_I)
+    """Rows in INT8 with a label of ``height`` over the first inputs, and the sum of q squared.
+
+    No row's scale is below ``least``, that of the label.
+    """
+    batch, inputs = x_BI.shape
+    for b in range(batch):
+        x_I, q_I = x_BI[b], q_BI[b]
+        highest = np.int32(0)
+        for i in range(inputs):
+            highest = max(highest, np.float32(abs(x_I[i])).view(np.int32))
+        inverse = _F32(1.0) / max(as_float(highest) / _LEVELS, least)
+        index = _U32(b * inputs)
+        if stochastic:
             for i in range(inputs):
-                w_I[i] = moved_I[i]
-            ws_O[o] = ws_O[o] / factor
-
-
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], float32[:,::1], float32[:,::1],"
-    " float32, float32, float32)",
-    nogil=True,
-    cache=True,
-)
-def update_fp32(  # noqa: PLR0917
-    d_BO: Any,
-    h_BI: Any,
-    pairs_RP: Any,
-    g_RI: Any,
-    w_OI: Any,
-    m_OI: Any,
-    scale: Any,
-    momentum: Any,
-    rate: Any,
-) -> None:  # pragma: no cover  (compiled)
-    """``m = momentum m + scale d^T h; w -= rate m``; without rows in m, it is not kept."""
-    outputs, inputs = w_OI.shape
-    count = min(SPREAD_ROWS, outputs)
-    for block in range(0, outputs, SPREAD_ROWS):
-        first = min(block, outputs - count)
-        pair_columns(d_BO, first, count, pairs_RP)
-        spread_rows(pairs_RP, h_BI, g_RI, 0, count)
-        for r in range(block - first, count):
-            w_I, g_I = w_OI[first + r], g_RI[r]
-            if len(m_OI):
-                m_I = m_OI[first + r]
-                for i in range(inputs):
-                    moved = m_I[i] * momentum + _F32(g_I[i]) * scale
-                    m_I[i] = moved
-                    w_I[i] = w_I[i] - moved * rate
-            else:
-                for i in range(inputs):
-                    w_I[i] = w_I[i] - _F32(g_I[i]) * scale * rate
-
-
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(int8[:,::1], float32[::1])", nogil=True, cache=True
-)
-def sum_squares(q_BI: Any, squares_B: Any) -> None:  # pragma: no cover  (compiled)
-    """``sum over i of q^2``."""
-    for b in range(len(q_BI)):
+                q_I[i] = clipped(np.floor(x_I[i] * inverse + uniform(index, low, high)))
+                index = _U32(index + _U32(1))
+        else:
+            for i in range(inputs):
+                q_I[i] = clipped(np.rint(x_I[i] * inverse))
+        for c in range(classes):
+            q_I[c] = np.int8(0)
+        q_I[class_B[b]] = clipped(np.rint(inverse * height))
         total = np.int32(0)
-        for i in range(q_BI.shape[1]):
-            total = np.int32(total + np.int32(q_BI[b, i]) * np.int32(q_BI[b, i]))
+        for i in range(inputs):
+            total = np.int32(total + np.int32(q_I[i]) * np.int32(q_I[i]))
         squares_B[b] = _F32(total)
 
 

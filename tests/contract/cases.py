@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from algorithms import algorithm_names, build_algorithm
+from algorithms import LocallyConnected, algorithm_names, build_algorithm, get_algorithm
 
 OPTIONS = {
     "backprop": [
@@ -17,16 +17,95 @@ OPTIONS = {
         {"update": "fused", "optimizer": "adam"},
         {"checkpoint": 2, "update": "fused"},
         {"checkpoint": 3, "micro_batch": 4, "optimizer": "adam"},
+        {"weights": "binary"},
+        {"activations": "binary"},
+        {"weights": "binary", "activations": "binary"},
+        {"weights": "binary", "activations": "binary", "optimizer": "adam"},
+        {"weights": "binary", "activations": "binary", "update": "fused"},
+        {"weights": "binary", "update": "fused", "slices": 2, "momentum": 0.0},
+        {"slices": 2, "optimizer": "adam"},
+        {"activations": "binary", "slices": 2},
+        {"weights": "binary", "activations": "binary", "slices": 2, "optimizer": "adam"},
+        {"weights": "binary", "activations": "binary", "slices": 4},
+        {"weights": "binary", "activations": "binary", "slices": 2, "slice_rule": "released"},
+    ],
+    "backprop_dai8": [{}, {"optimizer": "adam"}, {"rounding": "stochastic"}, {"kernel": "torch"}],
+    "backprop_int8": [
+        {},
+        {"weight_gradient": "whole", "rounding": "stochastic"},
+        {"kernel": "torch"},
+        {"master": "fp32"},
+        {"master": "fp32", "momentum": 0.9},
+        {"master": "fp32", "optimizer": "adam"},
+        {"master": "fp32", "rounding": "stochastic", "weight_gradient": "whole"},
+    ],
+    "backprop_ui8": [
+        {},
+        {"momentum": 0.0},
+        {"optimizer": "adam"},
+        {"rounding": "nearest"},
+        {"period": 4, "candidates": 12},
+        {"kernel": "torch", "candidates": 2},
     ],
     "dfa": [{}, {"signal": "sign", "activation": "relu"}, {"optimizer": "adam"}],
     "drtp": [{}, {"momentum": 0.0}, {"optimizer": "adam"}],
+    "ff_int8": [
+        {},
+        {"master": "fp32"},
+        {"master": "fp32", "momentum": 0.9, "rounding": "nearest"},
+        {"lookahead": "detached"},
+        {"lookahead": "true"},
+        {"lookahead": "true", "master": "fp32", "goodness": "mean"},
+        {"kernel": "torch"},
+        {"kernel": "torch", "lookahead": "true", "master": "fp32", "momentum": 0.9},
+    ],
     "forward_forward": [
         {},
         {"momentum": 0.0},
         {"optimizer": "adam"},
-        {"goodness": "sum"},
+        {"goodness": "mean"},
+        {"goodness": "mean", "negatives": "hard"},
+        {"passes": "joint", "score": "head", "peer": 0.03},
+        {"passes": "joint", "loss": "symba"},
+        {"peer": 0.03, "negatives": "hard", "optimizer": "adam"},
         {"implementation": "autograd"},
-        {"implementation": "autograd", "goodness": "sum", "optimizer": "adam"},
+        {"implementation": "autograd", "goodness": "mean", "optimizer": "adam"},
+    ],
+    "local_head": [
+        {},
+        {"momentum": 0.0},
+        {"optimizer": "adam"},
+        {"head": "fixed"},
+        {"head": "fixed", "optimizer": "adam"},
+        {"keep": 0.9, "predict": "sum"},
+        {"parts": 3},
+        {"parts": 8, "optimizer": "adam"},
+    ],
+    "mem_pepita": [
+        {},
+        {"momentum": 0.0},
+        {"optimizer": "adam"},
+        {"keep": 1.0},
+        {"output_error": "standard"},
+    ],
+    "pepita": [
+        {},
+        {"momentum": 0.0},
+        {"optimizer": "adam"},
+        {"keep": 1.0},
+        {"output_error": "standard"},
+    ],
+    "ptq_int8": [{}, {"update": "fused"}, {"kernel": "torch"}],
+    "qat_int8": [{}, {"momentum": 0.0}, {"optimizer": "adam"}, {"kernel": "torch"}],
+    "sparse_update": [
+        {},
+        {"layers": "all", "biases": "all", "momentum": 0.0},
+        {"layers": "last:1", "biases": "all"},
+        {"layers": "last:1", "frozen": "flash", "optimizer": "adam"},
+        {"layers": "1", "biases": "none"},
+        {"layers": "2", "biases": "all", "ratio": 0.5},
+        {"ratio": 0.5, "part": "outputs", "frozen": "flash"},
+        {"layers": "all", "ratio": 0.5, "frozen": "flash", "optimizer": "adam"},
     ],
     "tinyfoa": [
         {},
@@ -35,9 +114,12 @@ OPTIONS = {
         {"update": "fused"},
         {"kernel": "tiles"},
         {"kernel": "tiles", "update": "fused"},
+        {"features": "cached"},
+        {"features": "cached", "kernel": "tiles", "update": "fused"},
         {"variant": "released"},
         {"variant": "released", "slices": 4},
     ],
+    "zeroth_order": [{}, {"distribution": "rademacher"}],
 }
 """Options per algorithm; an algorithm that is not named here is tried with its defaults."""
 
@@ -48,13 +130,57 @@ IDS = [
     for name, options in CASES
 ]
 
+LC_OPTIONS = {
+    "tinyfoa": [
+        {},
+        {"slices": 1},
+        {"slices": 4},
+        {"update": "fused"},
+        {"kernel": "tiles"},
+        {"kernel": "tiles", "update": "fused"},
+        {"frozen_statistics": "batch"},
+        {"features": "cached"},
+        {"features": "cached", "kernel": "tiles", "update": "fused"},
+        {"variant": "released"},
+        {"variant": "released", "slices": 4},
+    ],
+}
+"""The same for the algorithms that train locally connected nets."""
 
-def batch_for(algorithm, rows, seed=0):
-    """A batch of random inputs and labels that fits the algorithm's model."""
+LC_CASES = [
+    (name, options)
+    for name in algorithm_names()
+    if LocallyConnected in get_algorithm(name).models
+    for options in LC_OPTIONS.get(name, [{}])
+]
+
+ON_NETS = [(*case, "mlp-24-16-32-8-4") for case in CASES] + [
+    (*case, "lc-1x6x6-4-8-4") for case in LC_CASES
+]
+"""Every case on a small net of every family that the algorithm trains."""
+
+
+def id_of(name, options, *rest):
+    """What pytest calls a case."""
+    chosen = "[" + ",".join(f"{k}={v}" for k, v in options.items()) + "]" if options else ""
+    return "-".join([name + chosen, *(str(each) for each in rest)])
+
+
+ON_NETS_IDS = [id_of(name, options, model.split("-")[0]) for name, options, model in ON_NETS]
+
+
+def samples_for(algorithm, rows, seed=0):
+    """Random inputs and labels that fit the algorithm's model."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.rand(rows, algorithm.model.inputs, generator=generator)
     y = torch.randint(0, algorithm.model.classes, (rows,), generator=generator)
     return x, y
+
+
+def batch_for(algorithm, rows, seed=0):
+    """The same as the steps of the algorithm's stage take them."""
+    x, y = samples_for(algorithm, rows, seed)
+    return algorithm.stage_data(x), y
 
 
 def at_every_stage(name, model, options, seed=0):

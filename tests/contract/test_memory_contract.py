@@ -9,7 +9,7 @@ from algorithms import Category
 from bench.profiler import profile_step
 from bench.profiler.memory import measure_memory, static_bytes
 
-from .cases import CASES, IDS, at_every_stage, batch_for
+from .cases import CASES, LC_CASES, ON_NETS, ON_NETS_IDS, at_every_stage, batch_for, id_of
 
 NETS = [
     ("mlp-24-16-32-8-4", 12),
@@ -19,9 +19,26 @@ NETS = [
 ]
 """Narrow, wide, deep with a batch of one, shallow with more rows than units."""
 
+LC_NETS = [
+    ("lc-1x6x6-4-8-3", 12),
+    ("lc-3x5x5-4x2-2", 7),
+    ("lc-2x4x7-8x3-4", 1),
+    ("lc-1x8x8-16-32-10", 5),
+    ("lc-1x1x1-4x2-2", 9),
+]
+"""One channel, three channels, deep and oblong with a batch of one, wide, maps of one position."""
 
-@pytest.mark.parametrize(("model", "rows"), NETS)
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+EVERY = [
+    (*case, *net)
+    for cases, nets in ((CASES, NETS), (LC_CASES, LC_NETS))
+    for case in cases
+    for net in nets
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "model", "rows"), EVERY, ids=[id_of(*each) for each in EVERY]
+)
 def test_closed_form_is_what_is_measured(name, options, model, rows):
     for stage, algorithm in at_every_stage(name, model, options):
         x, y = batch_for(algorithm, rows)
@@ -44,9 +61,9 @@ def test_closed_form_is_what_is_measured(name, options, model, rows):
         assert set(profile.phases) <= set(algorithm.phases)
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_static_and_storage_are_what_the_closed_form_says(name, options):
-    for _, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options):
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_static_and_storage_are_what_the_closed_form_says(name, options, model):
+    for _, algorithm in at_every_stage(name, model, options):
         x, y = batch_for(algorithm, 12)
         algorithm.step(x, y)
         plan = algorithm.memory_model(12)
@@ -60,9 +77,9 @@ def test_static_and_storage_are_what_the_closed_form_says(name, options):
         assert ram == by_category
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_every_tensor_that_is_kept_is_declared(name, options):
-    for _, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options):
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_every_tensor_that_is_kept_is_declared(name, options, model):
+    for _, algorithm in at_every_stage(name, model, options):
         algorithm.step(*batch_for(algorithm, 12))
         declared = {held.tensor.untyped_storage().data_ptr() for held in algorithm.static_tensors()}
         names = [held.name for held in algorithm.static_tensors()]
@@ -94,9 +111,9 @@ def reachable(root):
     return found
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_the_record_names_the_worst_stage_and_has_no_residual(name, options):
-    algorithm = next(iter(at_every_stage(name, "mlp-24-16-32-8-4", options)))[1]
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_the_record_names_the_worst_stage_and_has_no_residual(name, options, model):
+    algorithm = next(iter(at_every_stage(name, model, options)))[1]
     memory = measure_memory(algorithm, *batch_for(algorithm, 12))
     worst = max(memory.stages, key=lambda stage: stage.ram_bytes)
     assert memory.worst_stage == worst.stage

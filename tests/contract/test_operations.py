@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from algorithms.operations import NumberFormat
 
-from .cases import CASES, IDS, at_every_stage, batch_for
+from .cases import ON_NETS, ON_NETS_IDS, at_every_stage, batch_for
 
 COMPILED = {NumberFormat.INT8, NumberFormat.BINARY}
 """Formats whose products run in kernels of our own, which torch's counter does not see."""
@@ -18,18 +18,27 @@ def _accumulated(own, left, right, *, out_shape=None, **_):
     return 2 * left[0] * left[1] * right[1]
 
 
-IN_PLACE = {torch.ops.aten.addmm_: _accumulated}
+def _accumulated_batch(own, left, right, *, out_shape=None, **_):
+    return 2 * left[0] * left[1] * left[2] * right[2]
+
+
+IN_PLACE = {
+    torch.ops.aten.addmm_: _accumulated,
+    torch.ops.aten.baddbmm_: _accumulated_batch,
+}
 """torch's counter has a formula for the product that makes a tensor, none for the one in place."""
 
 
 def in_torch(name, options):
     """Whether even packed or INT8 operands meet in torch's float products."""
-    return (name == "tinyfoa" and "tiles" in options.values()) or "released" in options.values()
+    if options.get("kernel") == "torch":
+        return True
+    return name == "tinyfoa" and bool({"tiles", "released"} & set(options.values()))
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_products_are_those_that_torch_counts(name, options):
-    for stage, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options):
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_products_are_those_that_torch_counts(name, options, model):
+    for stage, algorithm in at_every_stage(name, model, options):
         x, y = batch_for(algorithm, 12)
         algorithm.step(x, y)
         with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
@@ -40,9 +49,9 @@ def test_products_are_those_that_torch_counts(name, options):
         assert counter.get_total_flops() == 2 * seen, (stage, macs)
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_every_phase_states_its_arithmetic(name, options):
-    for _, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options):
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_every_phase_states_its_arithmetic(name, options, model):
+    for _, algorithm in at_every_stage(name, model, options):
         plan = algorithm.memory_model(12)
         operations = plan.operations.phases
         assert set(operations) == set(plan.phases) - {"outside"}

@@ -8,12 +8,12 @@ import torch
 from algorithms import build_algorithm
 from algorithms.data import batches, load_dataset
 
-from .cases import CASES, IDS, at_every_stage, batch_for, reachable_bits
+from .cases import ON_NETS, ON_NETS_IDS, at_every_stage, batch_for, reachable_bits, samples_for
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_the_batch_is_left_as_found(name, options):
-    for _, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options):
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_the_batch_is_left_as_found(name, options, model):
+    for _, algorithm in at_every_stage(name, model, options):
         x, y = batch_for(algorithm, 12)
         before = x.clone(), y.clone()
         algorithm.step(x, y)
@@ -21,27 +21,27 @@ def test_the_batch_is_left_as_found(name, options):
         assert torch.equal(y, before[1])
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_a_step_changes_weights_and_predicting_changes_nothing(name, options):
-    for _, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options):
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_a_step_changes_weights_and_predicting_changes_nothing(name, options, model):
+    for _, algorithm in at_every_stage(name, model, options):
         x, y = batch_for(algorithm, 12)
         first = reachable_bits(algorithm)
         algorithm.step(x, y)
         second = reachable_bits(algorithm)
         assert first != second
-        scores = algorithm.predict(x)
+        scores = algorithm.predict(samples_for(algorithm, 12)[0])
         assert scores.shape == (12, 4)
         assert torch.isfinite(scores).all()
         assert reachable_bits(algorithm) == second
         assert {n for n in first if "head" in n and first[n] != second[n]} == set()
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_the_same_seed_gives_the_same_bits(name, options):
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_the_same_seed_gives_the_same_bits(name, options, model):
     runs = []
     for seed in (0, 0, 1):
         bits = []
-        for _, algorithm in at_every_stage(name, "mlp-24-16-32-8-4", options, seed=seed):
+        for _, algorithm in at_every_stage(name, model, options, seed=seed):
             for number in range(3):
                 algorithm.step(*batch_for(algorithm, 12, seed=number))
             bits.append(reachable_bits(algorithm))
@@ -50,11 +50,11 @@ def test_the_same_seed_gives_the_same_bits(name, options):
     assert runs[0] != runs[2]
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_no_leak_over_a_hundred_steps(name, options):
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_no_leak_over_a_hundred_steps(name, options, model):
     import gc
 
-    _, algorithm = list(at_every_stage(name, "mlp-24-16-8-4", options))[-1]
+    _, algorithm = list(at_every_stage(name, model, options))[-1]
     x, y = batch_for(algorithm, 12)
 
     def live_bytes():
@@ -75,11 +75,23 @@ def test_no_leak_over_a_hundred_steps(name, options):
 
 RATES = {
     ("backprop", "adam"): {"lr": 0.002},
-    ("forward_forward", 0.0): {"lr": 10.0},
-    ("forward_forward", "adam"): {"lr": 0.02},
-    ("forward_forward", "sum"): {"lr": 0.03, "threshold": 32.0},
-    ("forward_forward", "adam", "sum"): {"lr": 0.005, "threshold": 32.0},
+    ("backprop", "adam", "binary"): {"lr": 0.01},
+    ("backprop", "adam", "binary", 2): {"lr": 0.02},
+    ("backprop", "binary", 2): {"lr": 0.2},
+    ("backprop_dai8", "adam"): {"lr": 0.002},
+    ("backprop_int8", "adam"): {"lr": 0.002},
+    ("backprop_ui8", "adam"): {"lr": 0.002},
+    ("ff_int8", "mean"): {"lr": 30.0},
+    ("forward_forward",): {"lr": 0.005},
+    ("forward_forward", "mean"): {"lr": 0.1},
+    ("forward_forward", "mean", "adam"): {"lr": 0.01},
+    ("forward_forward", 0.0): {"lr": 0.01},
+    ("forward_forward", "adam"): {"lr": 0.005},
+    ("forward_forward", "symba"): {"lr": 0.01},
+    ("qat_int8", "adam"): {"lr": 0.002},
+    ("sparse_update", "adam"): {"lr": 0.002},
     ("tinyfoa",): {"lr": 0.02},
+    ("zeroth_order",): {"lr": 0.04, "samples": 16},
 }
 """Rates at which 64 units learn; looked up by algorithm and the option values that matter."""
 
@@ -90,17 +102,22 @@ def settings_for(name, options):
     return RATES[max(fitting, key=len)] if fitting else {}
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_it_learns_the_digits(name, options):
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_it_learns_the_digits(name, options, model):
     """Well above chance (10 %) after a few passes; how well is a matter of the suites."""
     data = load_dataset("digits", None)
     narrow = options.get("slices") == 4 and options.get("variant") != "released"
-    model, epochs = ("mlp-64-64-10", 32) if narrow else ("mlp-64-64-64-10", 12)
+    model, epochs = {
+        "mlp": ("mlp-64-64-10", 32) if narrow else ("mlp-64-64-64-10", 12),
+        "lc": ("lc-1x8x8-16-10", 8) if narrow else ("lc-1x8x8-8-16-10", 6),
+    }[model.split("-")[0]]
     algorithm = build_algorithm(name, model, {**settings_for(name, options), **options})
     generator = torch.Generator().manual_seed(0)
     for epoch in range(algorithm.passes(epochs)):
         algorithm.begin_epoch(epoch, epochs)
-        for x, y in batches(data.train_x, data.train_y, 64, generator):
+        if epoch % epochs == 0:
+            taken = algorithm.stage_data(data.train_x)
+        for x, y in batches(taken, data.train_y, 64, generator):
             algorithm.step(x, y)
     right = algorithm.predict(data.test_x).argmax(1) == data.test_y
     assert right.float().mean() > 0.5
