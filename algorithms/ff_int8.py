@@ -18,12 +18,15 @@ Decisions where the paper is silent:
   before it is rounded.
 * Rows of the input and of every output are scaled to a mean square of 1, which only changes their
   scale; weights start as those of ``forward_forward``, with a bias in float32.
-* ``threshold``: the paper has 2.0. Sums of squares near 2 keep every wrong label, however clear,
-  at a gradient of at least 1/(1 + e^2); the default is that of a mean square of 1, whatever the
-  width, as in ``forward_forward``.
-* ``master=int8``: the integers are all there is of a weight; updates are rounded stochastically
-  (:func:`algorithms.numerics.int8_layer.update_int8`). ``master=fp32``: float32 weights, of which
+* ``threshold``: the paper has 2.0. With it the logistic factor of a wrong label, however clear, is
+  at least 1/(1 + e^2), so easy negatives never fall silent; the default is that of a mean square
+  of 1, whatever the width, as in ``forward_forward``.
+* ``master=int8``: the integers are all there is of a weight; updates are rounded stochastically and
+  a row's scale follows its largest weight by powers of two
+  (:func:`algorithms.numerics.int8_update.update_int8`). ``master=fp32``: float32 weights, of which
   integers are made layer by layer; only these can have ``momentum``.
+* Plain descent; the rate is divided by a layer's inputs, see ``Layer``. ``goodness=mean`` divides
+  the gradient by a layer's width and wants a rate that much larger.
 * An image's class is the label with which all hidden layers together have most goodness.
 
 ``lookahead`` is described in :mod:`algorithms.ff_int8_lookahead`.

@@ -43,6 +43,7 @@ class LabelledInput:
 
         Pixels are rounded alike in all of them: what differs is the label only.
         """
+        x_BI = x_BI.contiguous()
         batch = len(x_BI)
         q_RI = torch.empty(len(labels) * batch, self._inputs, dtype=torch.int8)
         squares_R = torch.empty(len(q_RI))
@@ -98,9 +99,9 @@ class LabelledInput:
             int8_layer_torch.plan_sum_squares(plan, rows, self._inputs)
         else:
             elements = batch * self._inputs
-            plan.each(Kind.COMPARE, elements)
+            plan.each(Kind.COMPARE, 2 * elements)
+            plan.each(Kind.DIVIDE, 2 * batch)
             count_rounding(plan, elements, way.rounding)
-        plan.each(Kind.DIVIDE, 2 * batch)
         plan.each(Kind.MULTIPLY, batch)
         count_squares(plan, rows * self._inputs)
         plan.scalar()

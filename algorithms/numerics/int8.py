@@ -3,7 +3,7 @@
 With a clipping value m, ``s = m / 127`` and ``q = clip(round(t / s), -127, 127)``, so that
 ``t = s q`` up to rounding; m is the largest magnitude of what shares the scale unless it is given.
 Rounding is to the nearest (halves to even), or stochastic: ``floor(t / s + u)`` with u drawn evenly
-from (0, 1), which is right on average (Gupta et al. 2015, section 3).
+from (0, 1), which is right on average (Gupta et al. 2015).
 
 Nothing here makes a float copy of a matrix. The random number of an element is a hash of the seed
 and of the element's place in its tensor (rows times columns, counted from 0): the same seed gives

@@ -5,6 +5,9 @@ vectors of LLVM, a block of products becomes multiplications of 16-bit integers 
 added in pairs into 32 bits (``vpmaddwd`` on x86, at twice the rate of float32), and the sums of
 several rows and columns stay in registers. It is the same code on every processor.
 
+numba compiles a cached function again when the file of that function changes, whatever it calls:
+after a change here, touch :mod:`.int8_kernels` and the modules that are compiled with it.
+
 Shape suffixes: B batch, K the dimension that is summed over, N columns, P pairs of summed rows.
 """
 

@@ -85,7 +85,7 @@ def prepared(options):
 @pytest.mark.parametrize("master", ["fp32", "int8"])
 @pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
 def test_gradients_are_those_of_the_local_losses(monkeypatch, rounding, master, goodness):
-    """w follows dL/dw of L_pos + L_neg (paper, section 3), up to rounding to eight bits."""
+    """w follows dL/dw of L_pos + L_neg, up to rounding to eight bits."""
     theta = 20.0 if goodness == "sum" else 0.5
     algorithm, batch, (h, weights, biases) = prepared(
         {"rounding": rounding, "master": master, "goodness": goodness, "threshold": theta}

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+
+import numba
 import pytest
 import torch
+from llvmlite.binding import get_host_cpu_features
 
+from algorithms.numerics import int8_kernels
 from algorithms.numerics.int8 import (
     Int8Kernel,
     Rounding,
@@ -222,3 +227,15 @@ def test_products_need_what_is_planned(batch, inputs, outputs, kernel):
             plan_int8_product(plan, *shape, pairs=name != "forward", kernel=kernel)
             plan.free(result)
     as_planned(step, plan)
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or not get_host_cpu_features().get("avx2"),
+    reason="what a product of INT8 should become is known for AVX2 only",
+)
+@pytest.mark.parametrize("name", ["linear", "through", "outer"])
+def test_products_are_compiled_to_products_of_16_bit_integers(name):
+    cached = getattr(int8_kernels, name)
+    (signature,) = cached.nopython_signatures
+    assembly = numba.njit(signature)(cached.py_func).inspect_asm(signature.args)
+    assert assembly.count("vpmaddwd") >= 8
