@@ -300,7 +300,7 @@ def test_an_interrupt_says_how_to_go_on(main: Any, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("bench.suite.suite_names", interrupt)
 
-    code, _, err = main("suites")
+    code, _, err = main("run")
 
     assert code == 130
     one_line(err)
