@@ -17,8 +17,8 @@ Choices that are in use, each with bytes or accuracy of its own:
   negative one. ``joint``: both as one batch of twice the rows, one update; SymBa's loss needs it.
 * ``negatives=random``: any wrong label. ``hard``: what a classifier on the activities takes it for.
 * ``score=head``: that classifier, which needs one pass, says what an image shows.
-* ``peer``: pulls a unit's mean activity towards the layer's (Hinton's code; peer/2 times the sum of
-  squared differences, through a running mean), against units that never or always speak.
+* ``peer``: pulls a unit's mean activity towards the layer's (peer/2 times the sum of squared
+  differences, through a running mean), against units that never or always speak.
 * ``implementation=autograd``: the form usually written, for comparison.
 
 Decisions where the paper is silent: weights are drawn from N(0, 1/I) without bias, so that the

@@ -6,7 +6,7 @@ one, if there is one). It is trained by its own cross-entropy, which changes no 
 
 * says from one pass what the image shows, where goodness needs a pass per class, and
 * draws the negative labels: a wrong label is hard in proportion to the probability it is given
-  (Hinton 2022, section 3.3).
+  (Hinton 2022).
 
 Activities are kept until the error is known.
 

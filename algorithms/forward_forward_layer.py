@@ -3,7 +3,7 @@
 With goodness G = sum_o z_o^2 (or the mean) and theta the threshold::
 
     logistic   L = softplus(theta - G_pos) + softplus(G_neg - theta)
-    SymBa      L = softplus(-alpha (G_pos - G_neg))                  (Lee & Song, arXiv 2303.08418)
+    SymBa      L = softplus(-alpha (G_pos - G_neg))                  (arXiv 2303.08418)
     dL/dz = 2 z dL/dG
 
 so that the gradient of z is z itself with every row scaled: no tensor of its shape is needed.
