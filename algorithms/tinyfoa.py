@@ -72,7 +72,8 @@ class TinyFoAOptions(AlgorithmOptions):
     update: SliceUpdate = SliceUpdate.WHOLE
     """Only for ``variant=described``."""
     kernel: Kernel = Kernel.POPCOUNT
-    """Only for ``variant=described``: population count, or tiles unpacked for a float product."""
+    """Only for ``variant=described``: population counts and a compiled Adam, or torch operators on
+    tiles, unpacked for a float product."""
     frozen_statistics: FrozenStatistics = FrozenStatistics.RUNNING
     """Only for ``variant=described`` on ``lc-...``: what normalises layers below the active one."""
     features: FeatureSource = FeatureSource.RECOMPUTED

@@ -18,7 +18,9 @@ from __future__ import annotations
 import torch
 
 from .models import Mlp
+from .numerics.binarised import mean_abs
 from .numerics.binary import pack_open_unit, pack_positive, pack_signs, packed_width, unpack
+from .numerics.losses import cross_entropy_error_
 from .numerics.popcount import add_binary_product
 from .phases import Category, phase, tag
 from .plan import MemoryPlan
@@ -43,9 +45,8 @@ class Described(SlicedRule):
         kernel: Kernel,
         features: FeatureSource,
     ) -> None:
-        super().__init__(model, slices, lr, generator, features=features)
+        super().__init__(model, slices, lr, generator, kernel=kernel, features=features)
         self._fused = fused
-        self._kernel = kernel
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One Adam step of the active slice."""
@@ -60,7 +61,7 @@ class Described(SlicedRule):
                 h, scale_h = features.values, features.scale
                 del features
                 z_BO = self._preactivation(self._active, h, scale_h)
-                scale_z = _mean_abs(z_BO)
+                scale_z = mean_abs(z_BO)
                 inside_Bb = torch.empty(
                     len(x), packed_width(outputs // self._slices), dtype=torch.uint8
                 )
@@ -69,12 +70,10 @@ class Described(SlicedRule):
                 logits_BC = (z_BO @ layer.head_CO.T).mul_(scale_z)
                 del z_BO, scale_z
             with phase("gradient"):
-                d_BC = torch.softmax(logits_BC, dim=1)
+                error_BC = cross_entropy_error_(logits_BC, y)
                 del logits_BC
-                d_BC.scatter_(1, y[:, None], -1.0, reduce="add")
-                d_BC.mul_(1.0 / len(x))
-                dz_BJ = d_BC @ layer.head_CO[:, rows_J]
-                del d_BC
+                dz_BJ = error_BC @ layer.head_CO[:, rows_J]
+                del error_BC
                 for start in range(0, len(x), tiles.mask_rows):
                     part = slice(start, start + tiles.mask_rows)
                     dz_BJ[part] *= unpack(inside_Bb[part], dz_BJ.shape[1])
@@ -104,7 +103,7 @@ class Described(SlicedRule):
         del training  # nothing here differs between training and prediction
         z_BO = self._preactivation(index, features.values, features.scale)
         batch, outputs = z_BO.shape
-        features.scale = _mean_abs(z_BO)
+        features.scale = mean_abs(z_BO)
         rows = self._tiles(batch, index).pack_rows
         width = outputs // self._slices
         features.values = torch.empty(self._slices, batch, packed_width(width), dtype=torch.uint8)
@@ -188,7 +187,7 @@ class Described(SlicedRule):
         """Scores of the active layer's head."""
         features = self._features(x, training=False)
         z_BO = self._preactivation(self._active, features.values, features.scale)
-        scale_z = _mean_abs(z_BO)
+        scale_z = mean_abs(z_BO)
         z_BO.sign_().clamp_(min=0)
         return (z_BO @ self._layers[self._active].head_CO.T).mul_(scale_z)
 
@@ -211,9 +210,3 @@ class Described(SlicedRule):
         )
         step.run()
         return plan
-
-
-def _mean_abs(z_BO: torch.Tensor) -> torch.Tensor:
-    """Mean of abs(z) over the batch, a scalar, without a copy of z."""
-    total: torch.Tensor = torch.linalg.vector_norm(z_BO, ord=1)
-    return total.mul_(1.0 / z_BO.numel())

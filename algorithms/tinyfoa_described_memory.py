@@ -7,22 +7,15 @@ C classes, M slices per side.
 from __future__ import annotations
 
 from .models import Mlp
+from .numerics.binarised import plan_mean_abs
 from .numerics.binary import plan_pack, plan_unpack
+from .numerics.losses import plan_cross_entropy_error
 from .numerics.optimisers import Adam
 from .operations import Kind, NumberFormat
 from .phases import Category
 from .plan import Item, MemoryPlan
 from .tinyfoa_features import plan_read
 from .tinyfoa_tiles import Tiles, choose_tiles
-
-
-def count_head_error(plan: MemoryPlan, batch: int, classes: int) -> None:
-    """The arithmetic of softmax and its error."""
-    plan.each(Kind.COMPARE, batch * classes)
-    plan.each(Kind.ADD, 2 * batch * classes + batch)
-    plan.each(Kind.TRANSCENDENTAL, batch * classes)
-    plan.each(Kind.DIVIDE, batch * classes)
-    plan.each(Kind.MULTIPLY, batch * classes)
 
 
 class StepPlan:
@@ -74,27 +67,23 @@ class StepPlan:
         inputs, outputs = self._model.layers[active]
         height, width = outputs // self._slices, inputs // self._slices
         tiles = self._tiles(active)
-        output = (batch, classes)
         with plan.phase("forward"):
             below = self._input()
             z = self._preactivation(active, hidden=active > 0)
-            scale = self._mean_abs()
+            scale = plan_mean_abs(plan, batch * outputs)
             inside = self._activation("0 < z < 1 of the slice", (batch, height), bits=1)
             plan_pack(plan, batch, height, tiles.pack_rows, comparisons=2)
             plan.each(Kind.COMPARE, batch * (2 * height + outputs))
             plan.product(batch, outputs, classes, NumberFormat.FP32_BINARY)
             plan.each(Kind.MULTIPLY, batch * classes)
-            logits = self._activation("logits", output)
+            error = self._activation("logits, then error", (batch, classes))
             plan.free(z, scale)
         with plan.phase("gradient"):
-            d_logits = plan.alloc("d logits", output, Category.GRADIENTS, essential=False)
-            plan.hand_over(logits, d_logits)
-            plan.scalar()
-            count_head_error(plan, batch, classes)
+            plan_cross_entropy_error(plan, batch, classes)
             plan.product(batch, classes, height)
             plan.each(Kind.MULTIPLY, batch * height)
             d_z = plan.alloc("dz of the slice", (batch, height), Category.GRADIENTS)
-            plan.free(d_logits)
+            plan.free(error)
             for start in range(0, batch, tiles.mask_rows):
                 rows = min(tiles.mask_rows, batch - start)
                 plan.free(plan_unpack(plan, rows, height))
@@ -138,17 +127,11 @@ class StepPlan:
         """Clip the slice, pack its signs, find the layer's scale."""
         plan = self._plan
         plan_pack(plan, height, width, tiles.sign_rows, comparisons=1)
-        plan.free(self._mean_abs())
+        plan.free(plan_mean_abs(plan, height * width))
         plan.each(Kind.COMPARE, 3 * height * width)
-        plan.each(Kind.ADD, height * width)
 
     def _activation(self, name: str, shape: tuple[int, ...], *, bits: int = 32) -> Item:
         return self._plan.alloc(name, shape, Category.ACTIVATIONS, bits=bits)
-
-    def _mean_abs(self) -> Item:
-        mean = self._plan.alloc("mean(abs)", (), Category.WORKSPACE, essential=False)
-        self._plan.scalar()
-        return mean
 
     def _frozen_layer(self, index: int, below: list[Item]) -> list[Item]:
         """A layer below the active one; returns its packed output and the scale of it."""
@@ -157,7 +140,7 @@ class StepPlan:
         tiles = self._tiles(index)
         width = outputs // self._slices
         z = self._preactivation(index, hidden=bool(below))
-        scale = self._mean_abs()
+        scale = plan_mean_abs(plan, batch * outputs)
         plan.free(*below[1:])
         bits = self._activation(f"h{index + 1}", (self._slices, batch, width), bits=1)
         plan.free(*below[:1])
@@ -176,7 +159,7 @@ class StepPlan:
         binary = NumberFormat.BINARY if hidden else NumberFormat.FP32_BINARY
         plan.product(batch, inputs, outputs, binary)
         plan.each(Kind.MULTIPLY, batch * outputs)
-        plan.each(Kind.ADD, 2 * batch * outputs)  # the bias, and the sum of abs for the scale
+        plan.each(Kind.ADD, batch * outputs)
         if not hidden:
             plan.free(plan.alloc("row sums", (batch,), Category.ACTIVATIONS, essential=False))
             for _ in range(self._slices):

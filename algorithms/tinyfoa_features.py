@@ -24,6 +24,7 @@ import torch
 from .base import StaticTensor
 from .phases import Category
 from .plan import Item, MemoryPlan
+from .tinyfoa_rule import Kernel
 from .tinyfoa_turns import TurnTaking
 
 _ROWS = 500  # samples whose features are made at a time; between steps, so of no matter for a peak
@@ -55,8 +56,10 @@ class FeatureRule(TurnTaking):
     _reads_in_place: ClassVar[bool]
     """Whether products take groups of inputs as they lie in a batch, sample by sample."""
 
-    def __init__(self, lr: float, slices: int, layers: int, source: FeatureSource) -> None:
-        super().__init__(lr)
+    def __init__(
+        self, lr: float, kernel: Kernel, slices: int, layers: int, source: FeatureSource
+    ) -> None:
+        super().__init__(lr, kernel)
         self._slices = slices
         self._cached = source is FeatureSource.CACHED
         self._output_scales = [torch.ones(()) for _ in range(layers)] if self._cached else []

@@ -48,9 +48,8 @@ class LcForward(LcSlicedRule):
         frozen_statistics: FrozenStatistics,
         features: FeatureSource,
     ) -> None:
-        super().__init__(model, slices, lr, generator, features=features)
+        super().__init__(model, slices, lr, generator, kernel=kernel, features=features)
         self._fused = fused
-        self._kernel = kernel
         self._frozen_by_batch = frozen_statistics is FrozenStatistics.BATCH
 
     def check_batch(self, batch_size: int) -> None:

@@ -29,6 +29,7 @@ from .phases import Category
 from .plan import MemoryPlan
 from .tinyfoa_features import FeatureRule, FeatureSource
 from .tinyfoa_lc_grid import Grid, make_grids
+from .tinyfoa_rule import Kernel
 
 
 @dataclass
@@ -62,9 +63,10 @@ class LcSlicedRule(FeatureRule):
         lr: float,
         generator: torch.Generator,
         *,
+        kernel: Kernel,
         features: FeatureSource,
     ) -> None:
-        super().__init__(lr, slices, len(model.hidden), features)
+        super().__init__(lr, kernel, slices, len(model.hidden), features)
         self._model = model
         self._grids = make_grids(model, slices)
         self._layers = [_new_layer(grid, model.classes, generator) for grid in self._grids]

@@ -9,7 +9,15 @@ from __future__ import annotations
 from .operations import Kind, NumberFormat
 from .phases import Category
 from .plan import Item, MemoryPlan
-from .tinyfoa_described_memory import count_head_error
+
+
+def count_head_error(plan: MemoryPlan, batch: int, classes: int) -> None:
+    """The arithmetic of softmax and its error."""
+    plan.each(Kind.COMPARE, batch * classes)
+    plan.each(Kind.ADD, 2 * batch * classes + batch)
+    plan.each(Kind.TRANSCENDENTAL, batch * classes)
+    plan.each(Kind.DIVIDE, batch * classes)
+    plan.each(Kind.MULTIPLY, batch * classes)
 
 
 class ReleasedPlan:

@@ -14,7 +14,7 @@ from .plan import MemoryPlan
 
 
 class Kernel(StrEnum):
-    """How packed activations meet packed weights; both give the same bits."""
+    """Whether products of bits and Adam are compiled; the same bits either way."""
 
     POPCOUNT = "popcount"
     TILES = "tiles"

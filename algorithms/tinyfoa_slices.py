@@ -23,7 +23,7 @@ from .numerics.binary import pack_signs, packed_width
 from .phases import Category
 from .plan import MemoryPlan
 from .tinyfoa_features import FeatureRule, FeatureSource
-from .tinyfoa_rule import fixed_head
+from .tinyfoa_rule import Kernel, fixed_head
 
 
 @dataclass
@@ -49,9 +49,10 @@ class SlicedRule(FeatureRule):
         lr: float,
         generator: torch.Generator,
         *,
+        kernel: Kernel,
         features: FeatureSource,
     ) -> None:
-        super().__init__(lr, slices, len(model.hidden), features)
+        super().__init__(lr, kernel, slices, len(model.hidden), features)
         self._model = model
         self._layers = [self._new_layer(i, o, generator) for i, o in model.layers[:-1]]
 

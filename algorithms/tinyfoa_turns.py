@@ -12,7 +12,7 @@ from abc import abstractmethod
 import torch
 
 from .numerics.optimisers import Adam
-from .tinyfoa_rule import Rule
+from .tinyfoa_rule import Kernel, Rule
 
 
 class TurnTaking(Rule):
@@ -22,8 +22,9 @@ class TurnTaking(Rule):
     ``self._active`` is in storage, and which small parameters are trained together with it.
     """
 
-    def __init__(self, lr: float) -> None:
+    def __init__(self, lr: float, kernel: Kernel) -> None:
         self._lr = lr
+        self._kernel = kernel
         self._active = -1
         self._place = (0, 0)
 
@@ -67,7 +68,7 @@ class TurnTaking(Rule):
             dtype=torch.float64
         )
         self._others = float(others)
-        self._adam = Adam(self._lr)
+        self._adam = Adam(self._lr, compiled=self._kernel is Kernel.POPCOUNT)
         self._adam.add("w", self._slice)
         for name, parameter in self._companions().items():
             self._adam.add(name, parameter)
