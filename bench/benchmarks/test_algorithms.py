@@ -139,3 +139,50 @@ def test_peak_beside_lower_bound(
     )
     assert measured == plan.closed_form_bytes
     assert plan.lower_bound_bytes <= measured
+
+
+INT8_NET, INT8_ROWS = "mlp-784-1000-1000-10", 32
+STATIC_AND_DYNAMIC_TARGET, STEP_TARGET = 0.613, 1.0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"lookahead": "detached"}, {"lookahead": "true"}, {"master": "fp32"}],
+    ids=["off", "detached", "true", "fp32-master"],
+)
+def test_ff_int8_beside_backprop(
+    benchmark: Any, request: pytest.FixtureRequest, options: dict[str, Any]
+) -> None:
+    """INT8 Forward-Forward against FP32 backpropagation, with momentum and without.
+
+    The target for bytes, static ones included, is the average that the paper claims (-38.7 %).
+    """
+    choices: dict[str, tuple[str, dict[str, Any]]] = {
+        "ff_int8": ("ff_int8", options),
+        "backprop": ("backprop", {}),
+        "plain_backprop": ("backprop", {"momentum": 0.0}),
+    }
+    bytes_ = {}
+    for key, (name, chosen) in choices.items():
+        plan = build_algorithm(name, INT8_NET, chosen).memory_model(INT8_ROWS)
+        bytes_[key] = plan.static_bytes + plan.closed_form_bytes
+    steps = {
+        key: algorithm_step(name, INT8_NET, INT8_ROWS, chosen).run
+        for key, (name, chosen) in choices.items()
+    }
+
+    with threads(1):
+        watch = interleave(benchmark, steps, rounds=100)
+
+    ours = watch.median("ff_int8")
+    conclude(
+        request,
+        benchmark,
+        static_and_dynamic_bytes=bytes_["ff_int8"],
+        over_backprop_bytes=bytes_["ff_int8"] / bytes_["backprop"],
+        over_backprop_bytes_target=STATIC_AND_DYNAMIC_TARGET,
+        over_backprop_time=ours / watch.median("backprop"),
+        over_plain_backprop_time=ours / watch.median("plain_backprop"),
+        over_backprop_time_target=STEP_TARGET,
+    )
+    assert bytes_["ff_int8"] <= STATIC_AND_DYNAMIC_TARGET * bytes_["backprop"]

@@ -28,12 +28,19 @@ LC_NETS = [
 ]
 """One channel, three channels, deep and oblong with a batch of one, wide, maps of one position."""
 
+
+def _some_of(nets, number, options):
+    """All nets for an algorithm's defaults, two of them for a choice of options, in turn."""
+    return [nets[(number + k * len(nets) // 2) % len(nets)] for k in range(2)] if options else nets
+
+
 EVERY = [
     (*case, *net)
     for cases, nets in ((CASES, NETS), (LC_CASES, LC_NETS))
-    for case in cases
-    for net in nets
+    for number, case in enumerate(cases)
+    for net in _some_of(nets, number, case[1])
 ]
+"""The defaults on every net; every choice of options on two, narrow and deep or wide and shallow."""
 
 
 @pytest.mark.parametrize(
