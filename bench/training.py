@@ -61,7 +61,19 @@ def load(workload: Workload, data_root: str | None) -> Dataset:
                 f" {len(data.train_x):,} training samples"
             )
         data = replace(data, train_x=data.train_x[:samples], train_y=data.train_y[:samples])
+        _require_all_classes(data, samples)
     return standardise(data) if workload.standardise else data
+
+
+def _require_all_classes(data: Dataset, samples: int) -> None:
+    """A net cannot learn what it is never shown; rules with wrong labels would even unlearn it."""
+    counts_C = torch.bincount(data.train_y, minlength=data.classes)
+    absent = [str(label) for label in torch.nonzero(counts_C == 0).flatten().tolist()]
+    if absent:
+        raise ConfigurationError(
+            f"the first {samples:,} training samples of dataset {data.name!r} have none of class"
+            f" {', '.join(absent)}; raise train_samples"
+        )
 
 
 def epoch(

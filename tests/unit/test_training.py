@@ -139,6 +139,8 @@ def test_data_is_cut_then_standardised() -> None:
 
 
 def test_more_samples_than_there_are_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match=r"first 5 training samples .* none of class 0"):
+        load(learn(train_samples=5), None)
     with pytest.raises(ConfigurationError, match=r"train_samples is 9,999, but dataset 'digits'"):
         load(learn(train_samples=9999), None)
 
