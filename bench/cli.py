@@ -110,9 +110,9 @@ def run(
         sys.path.append(str(Path.cwd()))
     out = out or Path("runs") / f"{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}"
 
-    from .cli_progress import ProgressLine  # noqa: PLC0415
+    from .cli_progress import RunProgress  # noqa: PLC0415
 
-    with ProgressLine() as progress:
+    with RunProgress() as progress:
         done = run_suite(chosen, devices, out, progress, data_root=data_root, resume=resume)
 
     console = cli_lists.stdout()

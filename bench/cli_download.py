@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 
 from .cli_lists import print_table
+from .progress_line import ProgressLine
 
 
 def register(app: typer.Typer) -> None:
@@ -71,34 +69,18 @@ def _list() -> None:
     print_table(("data set", "to fetch", "below the data root", "from", "licence"), rows)
 
 
-class _Bar:
-    """The file that arrives, on stderr; nothing outside a terminal."""
+class _Bar(ProgressLine):
+    """The file that arrives."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
+        super().__init__(
+            "connecting",
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             DownloadColumn(),
             TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal or os.environ.get("TERM") == "dumb",
         )
-        self._task = self._progress.add_task("connecting", total=None)
 
     def show(self, name: str, done: int, total: int | None) -> None:
         """A piece of a file has arrived."""
         self._progress.update(self._task, description=name, completed=done, total=total)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()

@@ -1,36 +1,27 @@
-"""How a run goes, for a person who waits: one line on stderr, none where nobody looks."""
+"""How a run goes, for a person who waits."""
 
 from __future__ import annotations
 
-import os
-from types import TracebackType
-from typing import Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
+from .progress_line import ProgressLine
 from .report import STATUS_WORDS
 from .schema import Record, RecordStatus, Workload
 
 
-class ProgressLine:
-    """A listener that shows a bar while it is entered, and nothing outside a terminal."""
+class RunProgress(ProgressLine):
+    """A listener to a run."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        shown = console.is_terminal and os.environ.get("TERM") != "dumb"
-        self._progress = Progress(
+        super().__init__(
+            "starting",
             SpinnerColumn(),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             Elapsed(),
             TextColumn("{task.description}", markup=False),
-            console=console,
-            transient=True,
-            disable=not shown,
         )
-        self._task = self._progress.add_task("starting", total=None)
         self._name = ""
 
     def checking(self) -> None:
@@ -52,15 +43,3 @@ class ProgressLine:
         if record.status is not RecordStatus.OK and not self._progress.disable:
             line = f"#{number} {record.workload.label}: {STATUS_WORDS[record.status]}"
             self._progress.console.print(line, markup=False, highlight=False, style="red")
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 from run_builders import failed, record, workload
 
-from bench import cli_progress
-from bench.cli_progress import ProgressLine
+from bench import progress_line
+from bench.cli_progress import RunProgress
 
 
 @pytest.fixture
@@ -18,12 +18,12 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     def console(**_: Any) -> Console:
         return Console(file=made, force_terminal=made.name == "tty", width=120)
 
-    monkeypatch.setattr(cli_progress, "Console", console)
+    monkeypatch.setattr(progress_line, "Console", console)
     monkeypatch.setenv("TERM", "xterm")
     return made
 
 
-def go_through(progress: ProgressLine) -> None:
+def go_through(progress: RunProgress) -> None:
     with progress:
         progress.checking()
         progress.started(1, 2, workload())
@@ -35,7 +35,7 @@ def go_through(progress: ProgressLine) -> None:
 def test_a_terminal_sees_what_is_going_on(stream: Any) -> None:
     stream.name = "tty"
 
-    go_through(ProgressLine())
+    go_through(RunProgress())
 
     shown = stream.getvalue()
     assert "backprop mlp-64-10 digits b32" in shown
@@ -45,7 +45,7 @@ def test_a_terminal_sees_what_is_going_on(stream: Any) -> None:
 def test_a_file_sees_nothing(stream: Any) -> None:
     stream.name = "file"
 
-    go_through(ProgressLine())
+    go_through(RunProgress())
 
     assert not stream.getvalue()
 
@@ -56,6 +56,6 @@ def test_a_terminal_that_cannot_move_its_cursor_sees_nothing(
     stream.name = "tty"
     monkeypatch.setenv("TERM", "dumb")
 
-    go_through(ProgressLine())
+    go_through(RunProgress())
 
     assert "backprop" not in stream.getvalue()

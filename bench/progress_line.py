@@ -1,0 +1,36 @@
+"""One line on stderr that says how long work goes; none where nobody looks."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
+
+
+class ProgressLine:
+    """Columns that are shown while it is entered, and nothing outside a terminal."""
+
+    def __init__(self, description: str, *columns: ProgressColumn) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal or os.environ.get("TERM") == "dumb",
+        )
+        self._task = self._progress.add_task(description, total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
