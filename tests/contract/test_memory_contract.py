@@ -40,7 +40,7 @@ EVERY = [
     for number, case in enumerate(cases)
     for net in _some_of(nets, number, case[1])
 ]
-"""The defaults on every net; every choice of options on two, narrow and deep or wide and shallow."""
+"""The defaults on every net; a choice of options on two: narrow and deep, or wide and shallow."""
 
 
 @pytest.mark.parametrize(
