@@ -37,9 +37,9 @@ from enum import StrEnum
 
 import torch
 
-from .backprop_binary_layers import Layer
 from .backprop_binary_memory import plan_step
 from .base import StaticTensor
+from .binary_layers import Layer
 from .models import Mlp
 from .models.mlp import linear_init
 from .numerics.binarised import Hidden, Precision, binarise, cut_, through_, weight_gradient

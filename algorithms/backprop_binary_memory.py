@@ -5,8 +5,8 @@ Shape suffixes: B batch, O outputs and I inputs of a layer, J outputs and K inpu
 
 from __future__ import annotations
 
-from .backprop_binary_layers import Layer
 from .base import hold_inputs
+from .binary_layers import Layer
 from .models import Mlp
 from .numerics.binarised import plan_binarise, plan_through, plan_weight_gradient
 from .numerics.binarised_weights import plan_input_gradient, plan_linear

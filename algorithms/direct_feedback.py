@@ -19,133 +19,53 @@ batch. Hidden units are ``tanh`` as in that code; DFA may have rectifiers instea
 its target is the same in every step, and only saturation keeps it from shutting a rectifier for
 good (on digits it leaves a net at chance).
 
+Binary weights and activations are in :mod:`algorithms.feedback_net`.
+
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import ClassVar
 
 import torch
 
-from .base import AlgorithmOptions, StaticTensor
-from .fully_connected import FullyConnected, TrainingOptions, TrainingOptionsT
+from .base import AlgorithmOptions
+from .binarised_net import BinarisedOptions
+from .feedback_net import Activation, FeedbackNet
 from .models import Mlp
-from .numerics.losses import cross_entropy_error_, plan_cross_entropy_error
+from .numerics.binarised import Hidden
 from .operations import Kind
 from .phases import Category, phase
 from .plan import Item, MemoryPlan
 
 
-class Activation(StrEnum):
-    """What follows a hidden layer's product."""
-
-    TANH = "tanh"
-    RELU = "relu"
-
-
-class _DirectFeedback(FullyConnected[TrainingOptionsT]):
-    """Fixed random matrices and the derivative of the hidden units."""
-
-    _activation = Activation.TANH
-
-    def __init__(self, model: Mlp, options: TrainingOptionsT, *, seed: int = 0) -> None:
-        super().__init__(model, options, seed=seed)
-        self._need_hidden_layers()
-        bound = math.sqrt(6.0 / model.classes)
-        self._feedback_CO = [
-            torch.empty(model.classes, outputs).uniform_(-bound, bound, generator=self.generator)
-            for outputs in model.hidden
-        ]
-
-    def _hidden(self, h_BI: torch.Tensor, number: int) -> torch.Tensor:
-        z_BO = self._linear(h_BI, number)
-        return z_BO.tanh_() if self._activation is Activation.TANH else z_BO.relu_()
-
-    def _plan_hidden(self, plan: MemoryPlan, batch: int, number: int) -> Item:
-        h = self._plan_linear(plan, batch, number, f"h{number}")
-        tanh = self._activation is Activation.TANH
-        plan.each(Kind.TRANSCENDENTAL if tanh else Kind.COMPARE, h.elements)
-        return h
-
-    def _through(self, dh_BO: torch.Tensor, h_BO: torch.Tensor) -> torch.Tensor:
-        """``dh . f'(z)`` in place, from f(z): 1 - tanh^2, or 1 where the rectifier is open."""
-        if self._activation is Activation.TANH:
-            torch.ops.aten.tanh_backward.grad_input(dh_BO, h_BO, grad_input=dh_BO)
-        else:
-            torch.ops.aten.threshold_backward.grad_input(dh_BO, h_BO, 0, grad_input=dh_BO)
-        return dh_BO
-
-    def _plan_through(self, plan: MemoryPlan, elements: int) -> None:
-        if self._activation is Activation.TANH:
-            plan.each(Kind.MULTIPLY, 2 * elements)
-            plan.each(Kind.ADD, elements)
-        else:
-            plan.each(Kind.COMPARE, elements)
-
-    def _classify(self, h_BI: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
-        """Forward through the classifier and its error, shape (B, C)."""
-        with phase("forward"):
-            logits_BC = self._linear(h_BI, len(self.model.layers))
-        with phase("gradient"):
-            return cross_entropy_error_(logits_BC, y_B)
-
-    def _plan_classify(self, plan: MemoryPlan, batch: int) -> Item:
-        with plan.phase("forward"):
-            error = self._plan_linear(plan, batch, len(self.model.layers), "logits, then error")
-        with plan.phase("gradient"):
-            plan_cross_entropy_error(plan, batch, self.model.classes)
-        return error
-
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits."""
-        with torch.no_grad():
-            h_BI = x
-            for number in range(1, len(self.model.layers)):
-                h_BI = self._hidden(h_BI, number)
-            return self._linear(h_BI, len(self.model.layers))
-
-    def static_tensors(self) -> Iterator[StaticTensor]:
-        """Parameters, optimiser state and the fixed matrices."""
-        yield from super().static_tensors()
-        for number, feedback_CO in enumerate(self._feedback_CO, start=1):
-            yield StaticTensor(f"feedback{number}", feedback_CO, Category.BUFFERS)
-
-    def _plan_static(self, batch_size: int) -> MemoryPlan:
-        plan = super()._plan_static(batch_size)
-        for number, outputs in enumerate(self.model.hidden, start=1):
-            plan.hold(f"feedback{number}", (self.model.classes, outputs), Category.BUFFERS)
-        return plan
-
-
-class Drtp(_DirectFeedback[TrainingOptions]):
+class Drtp(FeedbackNet[BinarisedOptions]):
     """Each layer updated on the way forward, from the label alone."""
 
     name: ClassVar[str] = "drtp"
     summary: ClassVar[str] = "direct random target projection: labels teach, on the way forward"
     paper: ClassVar[str] = "Frenkel, Lefebvre & Bol, Front. Neurosci. 15:629892, 2021"
-    options_type: ClassVar[type[AlgorithmOptions]] = TrainingOptions
+    options_type: ClassVar[type[AlgorithmOptions]] = BinarisedOptions
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of every layer."""
         self._optimiser.begin_step()
         with torch.no_grad():
-            h_BI = x
+            below: Hidden = x
             for number, feedback_CO in enumerate(self._feedback_CO, start=1):
                 with phase("forward"):
-                    h_BO = self._hidden(h_BI, number)
+                    h = self._hidden(below, number)
                 with phase("gradient"):
                     dz_BO = feedback_CO.index_select(0, y).mul_(-1.0 / len(x))
-                    self._through(dz_BO, h_BO)
-                self._apply(number, dz_BO, h_BI)
+                    self._through(dz_BO, h)
+                self._apply(number, dz_BO, below)
                 del dz_BO
-                h_BI = h_BO
-                del h_BO
-            error_BC = self._classify(h_BI, y)
-            self._apply(len(self.model.layers), error_BC, h_BI)
+                below = h
+                del h
+            error_BC = self._classify(below, y)
+            self._apply(len(self.model.layers), error_BC, below)
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """Two layers' activations and one gradient."""
@@ -158,10 +78,10 @@ class Drtp(_DirectFeedback[TrainingOptions]):
                 dz = plan.alloc(f"dz{number}", (batch_size, outputs), Category.GRADIENTS)
                 plan.scalar()
                 plan.each(Kind.MULTIPLY, dz.elements)
-                self._plan_through(plan, dz.elements)
+                self._plan_through(plan, batch_size, outputs)
             self._plan_apply(plan, batch_size, number)
             plan.free(dz, *below)
-            below = [h]
+            below = h
         error = self._plan_classify(plan, batch_size)
         self._plan_apply(plan, batch_size, len(self.model.layers))
         plan.free(error, *below)
@@ -175,14 +95,14 @@ class ErrorSignal(StrEnum):
     SIGN = "sign"  # sDFA
 
 
-class DfaOptions(TrainingOptions):
+class DfaOptions(BinarisedOptions):
     """Options of ``dfa``."""
 
     signal: ErrorSignal = ErrorSignal.ERROR
     activation: Activation = Activation.TANH
 
 
-class Dfa(_DirectFeedback[DfaOptions]):
+class Dfa(FeedbackNet[DfaOptions]):
     """All layers updated after the forward pass, each from the error at the output."""
 
     name: ClassVar[str] = "dfa"
@@ -198,20 +118,23 @@ class Dfa(_DirectFeedback[DfaOptions]):
         """One update of every layer; the last ones first, so that their inputs can go."""
         self._optimiser.begin_step()
         with torch.no_grad():
-            kept = [x]
+            kept: list[Hidden] = [x]
             with phase("forward"):
                 for number in range(1, len(self.model.layers)):
                     kept.append(self._hidden(kept[-1], number))
             error_BC = self._classify(kept[-1], y)
-            self._apply(len(self.model.layers), error_BC, kept[-1])
+            with phase("gradient"):
+                own_BC = error_BC.clone() if self._bits else error_BC  # bits' scale goes into it
+            self._apply(len(self.model.layers), own_BC, kept[-1])
+            del own_BC
             with phase("gradient"):
                 if self.options.signal is ErrorSignal.SIGN:
                     error_BC.sign_().mul_(1.0 / len(x))
             for number in range(len(self.model.hidden), 0, -1):
-                h_BO = kept.pop()
+                h = kept.pop()
                 with phase("gradient"):
-                    dz_BO = self._through(error_BC @ self._feedback_CO[number - 1], h_BO)
-                del h_BO
+                    dz_BO = self._through(error_BC @ self._feedback_CO[number - 1], h)
+                del h
                 self._apply(number, dz_BO, kept[-1])
                 del dz_BO
 
@@ -225,7 +148,13 @@ class Dfa(_DirectFeedback[DfaOptions]):
                 for number in range(1, len(self.model.layers))
             ]
         error = self._plan_classify(plan, batch_size)
+        own: list[Item] = []
+        with plan.phase("gradient"):
+            if self._bits:
+                shape = (batch_size, classes)
+                own = [plan.alloc("error, scaled", shape, Category.GRADIENTS, essential=False)]
         self._plan_apply(plan, batch_size, len(self.model.layers))
+        plan.free(*own)
         with plan.phase("gradient"):
             if self.options.signal is ErrorSignal.SIGN:
                 plan.scalar()
@@ -236,8 +165,8 @@ class Dfa(_DirectFeedback[DfaOptions]):
             with plan.phase("gradient"):
                 dz = plan.alloc(f"dz{number}", (batch_size, outputs), Category.GRADIENTS)
                 plan.product(batch_size, classes, outputs)
-                self._plan_through(plan, dz.elements)
-                plan.free(kept.pop())
+                self._plan_through(plan, batch_size, outputs)
+                plan.free(*kept.pop())
             self._plan_apply(plan, batch_size, number)
             plan.free(dz)
         plan.free(error)

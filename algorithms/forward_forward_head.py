@@ -16,16 +16,21 @@ Shape suffixes: B batch, O units of a layer, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 
 from .base import StaticTensor
 from .models import Mlp
+from .numerics.binarised import Hidden
 from .numerics.losses import plan_softmax, softmax_
 from .numerics.optimisers import Sgd
 from .operations import Kind
 from .phases import Category
 from .plan import Item, MemoryPlan
+
+Activities = dict[int, Hidden]
+"""Normalised output of the judging layers, by number."""
 
 
 def judging_layers(model: Mlp) -> range:
@@ -51,15 +56,16 @@ class FeatureHead:
         """Whether layer ``number`` is judged by."""
         return number in self._weights
 
-    def logits(self, activities: dict[int, torch.Tensor]) -> torch.Tensor:
+    def logits(self, activities: Activities) -> torch.Tensor:
         """Class scores of shape (B, C) from the layers' normalised activities."""
-        first, *others = activities
-        logits_BC = activities[first] @ self._weights[first].T
+        floats = cast("dict[int, torch.Tensor]", activities)
+        first, *others = floats
+        logits_BC = floats[first] @ self._weights[first].T
         for number in others:
-            logits_BC.addmm_(activities[number], self._weights[number].T)
+            logits_BC.addmm_(floats[number], self._weights[number].T)
         return logits_BC
 
-    def probabilities(self, activities: dict[int, torch.Tensor]) -> torch.Tensor:
+    def probabilities(self, activities: Activities) -> torch.Tensor:
         """Softmax of ``logits``."""
         return softmax_(self.logits(activities))
 
@@ -67,10 +73,11 @@ class FeatureHead:
         """``(p - onehot(y)) / B`` in place."""
         return p_BC.scatter_(1, y_B[:, None], -1.0, reduce="add").mul_(1.0 / len(y_B))
 
-    def learn(self, error_BC: torch.Tensor, activities: dict[int, torch.Tensor]) -> None:
+    def learn(self, error_BC: torch.Tensor, activities: Activities) -> None:
         """One step of every layer's part; activities are used up."""
         for number in list(activities):
             h_BO = activities.pop(number)
+            assert isinstance(h_BO, torch.Tensor)
             self.optimiser.apply_product(
                 f"classifier{number}", self._weights[number], error_BC.T, h_BO
             )
@@ -94,10 +101,14 @@ class FeatureHead:
 
     def plan_probabilities(self, plan: MemoryPlan, batch: int) -> Item:
         """The closed form of ``probabilities``."""
+        logits = self._plan_logits(plan, batch)
+        plan_softmax(plan, batch, self._classes)
+        return logits
+
+    def _plan_logits(self, plan: MemoryPlan, batch: int) -> Item:
         logits = plan.alloc("p of the head", (batch, self._classes), Category.ACTIVATIONS)
         for classifier_CO in self._weights.values():
             plan.product(batch, classifier_CO.shape[1], self._classes)
-        plan_softmax(plan, batch, self._classes)
         return logits
 
     def plan_error(self, plan: MemoryPlan, batch: int) -> None:
@@ -106,9 +117,9 @@ class FeatureHead:
         plan.each(Kind.ADD, batch)
         plan.each(Kind.MULTIPLY, batch * self._classes)
 
-    def plan_learn(self, plan: MemoryPlan, batch: int, activities: dict[int, Item]) -> None:
+    def plan_learn(self, plan: MemoryPlan, batch: int, activities: dict[int, list[Item]]) -> None:
         """The closed form of ``learn``."""
-        for number, item in activities.items():
+        for number, items in activities.items():
             shape = tuple(self._weights[number].shape)
             self.optimiser.plan_apply_product(plan, f"classifier{number}", shape, batch)
-            plan.free(item)
+            plan.free(*items)

@@ -19,10 +19,14 @@ from enum import StrEnum
 import torch
 
 from .operations import Kind
-from .plan import MemoryPlan
+from .phases import Category
+from .plan import Item, MemoryPlan
 
 EPSILON = 1e-8
 """Keeps the length of a silent layer's output from dividing by zero."""
+
+PEER_MEMORY = 0.9
+"""How much of a unit's running mean activity stays from step to step."""
 
 
 class Goodness(StrEnum):
@@ -116,7 +120,32 @@ def normalise_(z_RO: torch.Tensor, length_R: torch.Tensor) -> torch.Tensor:
     return z_RO.mul_(inverse_length_(length_R, z_RO.shape[1])[:, None])
 
 
+def input_scale(x_RI: torch.Tensor) -> torch.Tensor:
+    """Row factors that give the input a mean square of 1."""
+    return inverse_length_(torch.linalg.vector_norm(x_RI, dim=1), x_RI.shape[1])
+
+
 def plan_normalise(plan: MemoryPlan) -> None:
     """The closed form of ``inverse_length_``, and so of ``normalise_``."""
     plan.scalar()
     plan.scalar()
+
+
+def peer_pull(running_O: torch.Tensor, strength: float) -> torch.Tensor:
+    """What peers add to the gradient of every active unit: the distance from the mean unit."""
+    return (running_O - running_O.mean()).mul_(strength)
+
+
+def plan_peer_pull(plan: MemoryPlan, mean: Item) -> Item:
+    """The closed form of a running mean moved towards ``mean``, which dies, and ``peer_pull``.
+
+    The caller frees what it returns.
+    """
+    plan.scalar()
+    plan.free(mean)
+    middle = plan.alloc("their mean", (), Category.WORKSPACE, essential=False)
+    plan.scalar()
+    pull = plan.alloc("pull", mean.shape, Category.GRADIENTS)
+    plan.free(middle)
+    plan.scalar()
+    return pull

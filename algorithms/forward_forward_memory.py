@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .base import hold_inputs
 from .forward_forward_head import FeatureHead
-from .forward_forward_layer import Objective, plan_normalise
+from .forward_forward_layer import Objective, plan_normalise, plan_peer_pull
 from .labels import plan_hard_wrong_labels, plan_labelled, plan_random_wrong_labels
 from .models import Mlp
 from .numerics.optimisers import Optimiser
@@ -43,13 +43,18 @@ def plan_with_static(model: Mlp, optimiser: Optimiser, batch_size: int) -> Memor
 def plan_closed_form(model: Mlp, optimiser: Optimiser, batch_size: int, parts: Parts) -> MemoryPlan:
     """The passes of a step, one after the other or both at once, in place."""
     plan = plan_with_static(model, optimiser, batch_size)
+    hold_parts(plan, model, parts)
+    Step(plan, model, optimiser, batch_size, parts).run()
+    return plan
+
+
+def hold_parts(plan: MemoryPlan, model: Mlp, parts: Parts) -> None:
+    """What is kept between steps beside the layers and their optimiser state."""
     for number, outputs in enumerate(model.hidden, start=1):
         if parts.peer:
             plan.hold(f"mean activity {number}", (outputs,), Category.BUFFERS)
     if parts.head:
         parts.head.plan_static(plan)
-    _Step(plan, model, optimiser, batch_size, parts).run()
-    return plan
 
 
 def plan_length(plan: MemoryPlan, rows: int) -> Item:
@@ -59,7 +64,7 @@ def plan_length(plan: MemoryPlan, rows: int) -> Item:
     return length
 
 
-class _Step:
+class Step:
     """The tensors of one step."""
 
     def __init__(
@@ -82,7 +87,7 @@ class _Step:
                 pair = plan.alloc("inputs of both passes", shape, Category.INPUTS)
                 plan.free(plan_length(plan, shape[0]))
                 count_normalise(plan, *shape)
-            self._layers("", owned=pair, scale=None, peer=self._parts.peer)
+            self._train_layers("", owned=pair, scale=None, peer=self._parts.peer)
         else:
             self._pass(".positive", peer=self._parts.peer)
             if wrong is None:
@@ -98,10 +103,12 @@ class _Step:
         with plan.phase(name):
             scale = plan_length(plan, batch)
             count_normalise(plan, batch, self._model.inputs)
-        self._layers(suffix, owned=None, scale=scale, peer=peer)
+        self._train_layers(suffix, owned=None, scale=scale, peer=peer)
         plan.free(saved)
 
-    def _layers(self, suffix: str, *, owned: Item | None, scale: Item | None, peer: bool) -> None:
+    def _train_layers(
+        self, suffix: str, *, owned: Item | None, scale: Item | None, peer: bool
+    ) -> None:
         """Every layer's output, gradient and update; at most two layers' outputs live."""
         plan = self._plan
         rows = self._batch if owned is None else 2 * self._batch
@@ -148,13 +155,7 @@ class _Step:
         inputs, outputs = self._model.layers[number - 1]
         with plan.phase(f"gradient{suffix}"):
             mean = plan.alloc("mean activity now", (outputs,), Category.GRADIENTS)
-            plan.scalar()
-            plan.free(mean)
-            middle = plan.alloc("their mean", (), Category.WORKSPACE, essential=False)
-            plan.scalar()
-            pull = plan.alloc("pull", (outputs,), Category.GRADIENTS)
-            plan.free(middle)
-            plan.scalar()
+            pull = plan_peer_pull(plan, mean)
             dz = plan.alloc(f"dz{number}", (rows, outputs), Category.GRADIENTS)
             plan.free(pull)
             db = plan.alloc(f"db{number}", (outputs,), Category.GRADIENTS)
@@ -174,23 +175,9 @@ class _Step:
         name = "forward.neutral"
         wrong = None
         saved = plan_labelled(plan, batch, self._model.classes, name)
-        activities: dict[int, Item] = {}
         with plan.phase(name):
-            scale: Item | None = plan_length(plan, batch)
-            count_normalise(plan, batch, self._model.inputs)
-            below: Item | None = None
-            for number, (inputs, outputs) in enumerate(self._model.layers[:-1], start=1):
-                h = plan.alloc(f"h{number}", (batch, outputs), Category.ACTIVATIONS)
-                count_forward(plan, batch, inputs, outputs)
-                plan.free(*([scale] if scale else []))
-                scale = None
-                length = plan_length(plan, batch)
-                count_normalise(plan, batch, outputs)
-                plan.free(*([below] if below else []), length)
-                below = None if number in head else h
-                if number in head:
-                    activities[number] = h
-        plan.free(saved, *([below] if below else []))
+            activities = self._activities()
+        plan.free(saved)
         with plan.phase(name):
             error = head.plan_probabilities(plan, batch)
             if self._parts.hard:
@@ -201,6 +188,27 @@ class _Step:
             head.plan_learn(plan, batch, activities)
         plan.free(error)
         return wrong
+
+    def _activities(self) -> dict[int, list[Item]]:
+        """Normalised outputs of the judging layers, of which the last layer is one."""
+        plan, batch, head = self._plan, self._batch, self._parts.head
+        assert head is not None
+        activities: dict[int, list[Item]] = {}
+        scale: Item | None = plan_length(plan, batch)
+        count_normalise(plan, batch, self._model.inputs)
+        below: Item | None = None
+        for number, (inputs, outputs) in enumerate(self._model.layers[:-1], start=1):
+            h = plan.alloc(f"h{number}", (batch, outputs), Category.ACTIVATIONS)
+            count_forward(plan, batch, inputs, outputs)
+            plan.free(*([scale] if scale else []))
+            scale = None
+            length = plan_length(plan, batch)
+            count_normalise(plan, batch, outputs)
+            plan.free(*([below] if below else []), length)
+            below = None if number in head else h
+            if number in head:
+                activities[number] = [h]
+        return activities
 
 
 def count_forward(plan: MemoryPlan, rows: int, inputs: int, outputs: int) -> None:

@@ -74,30 +74,35 @@ class Bits:
 
     Attributes:
         bits_MBb: Packed ``z > 0``, columns in groups as the next layer's weights have them.
-        scale: ``s``, a scalar.
+        scale: ``s``, a scalar; or a factor per row, shape (B, 1).
         inside_Bb: Packed ``0 < z < 1``, where the gradient passes; empty if nobody will ask.
+        signed: Whether a bit of 0 stands for -1 instead (:mod:`algorithms.numerics.xnor`).
     """
 
     bits_MBb: torch.Tensor
     scale: torch.Tensor
     inside_Bb: torch.Tensor
+    signed: bool = False
 
 
 Hidden = torch.Tensor | Bits
 """What a layer reads: float32 of shape (B, I), or bits."""
 
 
-def binarise(z_BO: torch.Tensor, groups: int = 1, *, mask: bool = True) -> Bits:
+def binarise(
+    z_BO: torch.Tensor, groups: int = 1, *, mask: bool = True, scale: torch.Tensor | None = None
+) -> Bits:
     """Pack the activations of a layer, and where its gradient passes.
 
     Args:
         z_BO: Pre-activation; left as it is, to be let go by the caller.
         groups: M of the next layer's weights; divides O.
         mask: Whether a gradient will come this way.
+        scale: ``s``, if z is no longer what s was taken of.
     """
     batch, outputs = z_BO.shape
     width, rows = outputs // groups, tile_extent(batch, 2 * outputs)
-    scale = mean_abs(z_BO)
+    scale = mean_abs(z_BO) if scale is None else scale
     bits_MBb = torch.empty(groups, batch, packed_width(width), dtype=torch.uint8)
     for group in range(groups):
         pack_positive(z_BO[:, group * width : (group + 1) * width], bits_MBb[group], rows)
@@ -108,17 +113,27 @@ def binarise(z_BO: torch.Tensor, groups: int = 1, *, mask: bool = True) -> Bits:
 
 
 def plan_binarise(
-    plan: MemoryPlan, name: str, batch: int, outputs: int, groups: int = 1
+    plan: MemoryPlan,
+    name: str,
+    batch: int,
+    outputs: int,
+    groups: int = 1,
+    *,
+    mask: bool = True,
+    scale: Item | None = None,
 ) -> list[Item]:
-    """The closed form of ``binarise`` with the mask; the caller frees what it returns."""
+    """The closed form of ``binarise``; the caller frees what it returns."""
     width, rows = outputs // groups, tile_extent(batch, 2 * outputs)
-    scale = plan_mean_abs(plan, batch * outputs)
+    scale = plan_mean_abs(plan, batch * outputs) if scale is None else scale
     bits = plan.alloc(name, (groups, batch, width), Category.ACTIVATIONS, bits=1)
     for _ in range(groups):
         plan_pack(plan, batch, width, rows, comparisons=1)
+    plan.each(Kind.COMPARE, batch * outputs)
+    if not mask:
+        return [scale, bits]
     inside = plan.alloc(f"{name}: 0 < z < 1", (batch, outputs), Category.ACTIVATIONS, bits=1)
     plan_pack(plan, batch, outputs, rows, comparisons=2)
-    plan.each(Kind.COMPARE, 3 * batch * outputs)
+    plan.each(Kind.COMPARE, 2 * batch * outputs)
     return [scale, bits, inside]
 
 
@@ -129,8 +144,9 @@ def bit_tiles(columns: int, batch: int) -> list[tuple[int, int]]:
 
 
 def unpack_tile(h: Bits, group: int, start: int, stop: int) -> torch.Tensor:
-    """Zeros and ones of one of the ``bit_tiles`` of a group."""
-    return unpack(h.bits_MBb[group, :, start // 8 : packed_width(stop)], stop - start)
+    """Zeros and ones, or signs, of one of the ``bit_tiles`` of a group."""
+    tile = unpack(h.bits_MBb[group, :, start // 8 : packed_width(stop)], stop - start)
+    return torch.threshold_(tile, 0.5, -1.0) if h.signed else tile
 
 
 def plan_unpack_tiles(plan: MemoryPlan, columns: int, batch: int) -> None:

@@ -114,15 +114,15 @@ class FloatWeights(Weights):
 
 
 def linear(
-    h: Hidden, weights: Weights, bias_O: torch.Tensor, scale: torch.Tensor | None
+    h: Hidden, weights: Weights, bias_O: torch.Tensor | None, scale: torch.Tensor | None
 ) -> torch.Tensor:
     """Pre-activation ``z = alpha s (h sign(W)^T) + b`` of shape (B, O), scales where there are any.
 
     Args:
-        h: What the layer reads; bits carry s.
+        h: What the layer reads; bits carry s, or a factor per row.
         weights: W.
-        bias_O: b.
-        scale: What ``weights.scale()`` gave.
+        bias_O: b, if there is one.
+        scale: What ``weights.scale()`` gave; it may carry a factor per row, too, shape (B, 1).
     """
     batch = len(h) if isinstance(h, torch.Tensor) else h.bits_MBb.shape[1]
     z_BO = torch.zeros(batch, weights.outputs)
@@ -131,18 +131,32 @@ def linear(
         z_BO *= h.scale if scale is None else scale * h.scale
     elif scale is not None:
         z_BO *= scale
-    z_BO += bias_O
+    if bias_O is not None:
+        z_BO += bias_O
     return z_BO
 
 
-def plan_linear(plan: MemoryPlan, name: str, weights: Weights, batch: int, *, bits: bool) -> Item:
-    """The closed form of ``linear``; the caller frees what it returns."""
+def plan_linear(
+    plan: MemoryPlan,
+    name: str,
+    weights: Weights,
+    batch: int,
+    *,
+    bits: bool,
+    bias: bool = True,
+    scale_shape: tuple[int, ...] = (),
+) -> Item:
+    """The closed form of ``linear``; the caller frees what it returns.
+
+    ``scale_shape`` is that of the factors that bits carry.
+    """
     z = plan.alloc(name, (batch, weights.outputs), Category.ACTIVATIONS)
     weights.plan_product(plan, batch, bits=bits)
     if weights.binary and bits:
-        plan.workspace("product of scales", ())
+        scales = plan.alloc("scales", scale_shape, Category.ACTIVATIONS, essential=False)
+        plan.free(scales)
     plan.each(Kind.MULTIPLY, z.elements if weights.binary or bits else 0)
-    plan.each(Kind.ADD, z.elements)
+    plan.each(Kind.ADD, z.elements if bias else 0)
     return z
 
 

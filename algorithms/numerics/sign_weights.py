@@ -20,6 +20,7 @@ from .binarised import UNPACKED, Bits, Hidden, mean_abs, plan_mean_abs, tile_ext
 from .binarised_weights import Weights
 from .binary import pack_signs, packed_width, plan_pack, plan_unpack, unpack
 from .popcount import add_binary_product
+from .xnor import add_sign_product
 
 
 class _SignWeights(Weights):
@@ -52,7 +53,10 @@ class _SignWeights(Weights):
         """Population counts for bits; for floats ``sum sign(w) h = 2 sum bit h - sum h``."""
         if isinstance(h, Bits):
             for group in range(self.groups):
-                add_binary_product(h.bits_MBb[group], self._packed(group), z_BO)
+                if h.signed:
+                    add_sign_product(h.bits_MBb[group], self._packed(group), z_BO, self.width)
+                else:
+                    add_binary_product(h.bits_MBb[group], self._packed(group), z_BO)
             return
         z_BO -= _row_sums(h)
         for group in range(self.groups):

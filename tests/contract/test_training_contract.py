@@ -81,6 +81,8 @@ RATES = {
     ("backprop_dai8", "adam"): {"lr": 0.002},
     ("backprop_int8", "adam"): {"lr": 0.002},
     ("backprop_ui8", "adam"): {"lr": 0.002},
+    ("drtp", "binary"): {"lr": 0.02},
+    ("drtp", "adam", "binary"): {"lr": 0.003},
     ("ff_int8", "mean"): {"lr": 30.0},
     ("forward_forward",): {"lr": 0.005},
     ("forward_forward", "mean"): {"lr": 0.1},
@@ -88,6 +90,9 @@ RATES = {
     ("forward_forward", 0.0): {"lr": 0.01},
     ("forward_forward", "adam"): {"lr": 0.005},
     ("forward_forward", "symba"): {"lr": 0.01},
+    ("forward_forward", "bits"): {"lr": 0.001, "threshold": 128.0},
+    ("mem_pepita", "binary"): {"lr": 0.03},
+    ("pepita", "binary"): {"lr": 0.03},
     ("qat_int8", "adam"): {"lr": 0.002},
     ("sparse_update", "adam"): {"lr": 0.002},
     ("tinyfoa",): {"lr": 0.02},
@@ -98,6 +103,8 @@ RATES = {
 
 def settings_for(name, options):
     values = set(options.values())
+    if options.get("activations") == "binary":
+        values.add("bits")
     fitting = [key for key in RATES if key[0] == name and set(key[1:]) <= values]
     return RATES[max(fitting, key=len)] if fitting else {}
 
@@ -107,10 +114,15 @@ def test_it_learns_the_digits(name, options, model):
     """Well above chance (10 %) after a few passes; how well is a matter of the suites."""
     data = load_dataset("digits", None)
     narrow = options.get("slices") == 4 and options.get("variant") != "released"
+    narrow |= name.endswith("pepita") and options.get("activations") == "binary"
     model, epochs = {
         "mlp": ("mlp-64-64-10", 32) if narrow else ("mlp-64-64-64-10", 12),
         "lc": ("lc-1x8x8-16-10", 8) if narrow else ("lc-1x8x8-8-16-10", 6),
     }[model.split("-")[0]]
+    least = 0.5
+    if name == "forward_forward" and options.get("activations") == "binary":
+        # One wide layer for many passes: what binarised Forward-Forward needs, and loses still.
+        model, epochs, least = "mlp-64-512-10", 32, 0.35
     algorithm = build_algorithm(name, model, {**settings_for(name, options), **options})
     generator = torch.Generator().manual_seed(0)
     for epoch in range(algorithm.passes(epochs)):
@@ -120,4 +132,4 @@ def test_it_learns_the_digits(name, options, model):
         for x, y in batches(taken, data.train_y, 64, generator):
             algorithm.step(x, y)
     right = algorithm.predict(data.test_x).argmax(1) == data.test_y
-    assert right.float().mean() > 0.5
+    assert right.float().mean() > least

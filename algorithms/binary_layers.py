@@ -1,4 +1,4 @@
-"""A layer of binarised backpropagation: what its products read, and which part of it is trained.
+"""A layer with binary weights: what its products read, and which part of it is trained.
 
 A hidden layer's weights lie in M groups of columns, so that slice (i, j) of the M x M grid (outputs
 i, inputs j) is contiguous; without slices M = 1 and the slice is all of it. With M > 1 and binary
