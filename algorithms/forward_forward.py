@@ -4,7 +4,8 @@ Every hidden layer learns alone: its goodness, the sum of squares of its output,
 threshold for an image with its true label written into the first pixels, and stay below it with a
 wrong label; see :mod:`algorithms.forward_forward_layer` for loss and gradient. Inputs and outputs
 have their rows scaled to a mean square of 1, so that a layer cannot read the goodness of the one
-below. What an image shows is the label with which all layers but the first have most goodness.
+below. What an image shows is the label with which all layers but the first have most goodness; in
+the binarised form (:mod:`algorithms.forward_forward_binary`) all layers have a say.
 
 The form that trains in place is in :mod:`algorithms.forward_forward_net`; which choices there are,
 in :mod:`algorithms.forward_forward_options`.

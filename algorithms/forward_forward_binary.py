@@ -54,7 +54,7 @@ class BinaryLayers:
         objective: What a layer is trained for.
         peers: Running mean activities, if there are peers.
         options: Of the rule.
-        judging: Numbers of the layers that say what an image shows.
+        judging: Numbers of the layers that the classifier reads, if there is one.
 
     Attributes:
         layers: All hidden layers.
@@ -160,7 +160,7 @@ class BinaryLayers:
     # ---- what an image shows ----------------------------------------------------------------
 
     def activities(self, x_BI: torch.Tensor) -> Activities:
-        """Normalised output of every judging layer."""
+        """Normalised output of every layer that the classifier reads."""
         activities: Activities = {}
         h: Hidden = x_BI
         row_B: torch.Tensor | None = input_scale(x_BI)
@@ -172,7 +172,7 @@ class BinaryLayers:
         return activities
 
     def goodness(self, x_BI: torch.Tensor) -> torch.Tensor:
-        """Sum over the judging layers, shape (B,)."""
+        """Sum over all layers, shape (B,)."""
         total_B = torch.zeros(len(x_BI))
         h: Hidden = x_BI
         row_B: torch.Tensor | None = input_scale(x_BI)
