@@ -6,39 +6,30 @@ never 0. Unknown keys are an error, so that a reader never silently drops what a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-SCHEMA = "trainfit.record/1"
+from .schema_base import Block, Evidence
+from .schema_costs import (
+    Bounds,
+    DeviceModel,
+    Energy,
+    Latency,
+    Modelled,
+    PhaseEnergy,
+    PhaseLatency,
+    Stop,
+)
+from .schema_memory import AsDeployed, Memory, PhaseMemory, Residual, StageMemory, TensorBytes
+from .schema_operations import PhaseOperations, StageOperations
+
+SCHEMA = "trainfit.record/2"
 """Name and version of the record format; a change that breaks readers raises the number."""
 
-
-class Tally(Protocol):
-    """What :class:`algorithms.operations.PhaseOperations` looks like from here."""
-
-    @property
-    def macs(self) -> Mapping[Any, int]:
-        """Multiply-accumulates by number format."""
-
-    @property
-    def elementwise(self) -> Mapping[Any, int]:
-        """Element operations by (number format, kind)."""
-
-
-class Evidence(StrEnum):
-    """How a number was obtained."""
-
-    ANALYTIC = "analytic"
-    ALLOCATOR = "allocator"
-    MODELLED = "modelled"
-    SENSOR = "sensor"
-    EMULATED = "emulated"
-    DEVICE = "device"
-    CLOCK = "clock"
-    UNAVAILABLE = "unavailable"
+READABLE = ("trainfit.record/1", SCHEMA)
+"""The versions that this one reads. Version 1 had no energy, no interval, and no device models."""
 
 
 class RecordStatus(StrEnum):
@@ -55,14 +46,11 @@ class Measurement(StrEnum):
 
     MEMORY = "memory"
     LATENCY = "latency"
+    ENERGY = "energy"
     ACCURACY = "accuracy"
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Workload(_Block):
+class Workload(Block):
     """One thing to measure.
 
     ``options`` holds only what the suite set; the algorithm's defaults fill the rest.
@@ -102,168 +90,7 @@ def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class TensorBytes(_Block):
-    """One tensor alive at the peak, as measured or as the closed form lists it."""
-
-    name: str
-    bytes: int
-    category: str
-    shape: tuple[int, ...] | None = None
-    bits: int | None = None
-    essential: bool | None = None
-
-
-class PhaseMemory(_Block):
-    """Dynamic bytes of one phase.
-
-    ``entry_bytes`` is the level when the phase is first entered, ``exit_bytes`` when it is last
-    left; ``categories`` splits ``peak_bytes`` and sums to it exactly.
-    """
-
-    peak_bytes: int
-    entry_bytes: int
-    exit_bytes: int
-    categories: dict[str, int]
-    closed_form_bytes: int | None = None
-
-
-class Residual(_Block):
-    """What closed form and measurement do not agree on, and what a step leaves behind.
-
-    ``unexplained_bytes`` is measured peak minus closed form; ``items`` names its parts.
-    ``left_after_step_bytes`` is the level after the step minus the level before it.
-    """
-
-    unexplained_bytes: int
-    left_after_step_bytes: int
-    items: list[TensorBytes] = Field(default_factory=list)
-
-
-class StageMemory(_Block):
-    """Memory of one stage (one layer of a layer-wise algorithm, or the whole net)."""
-
-    stage: str
-    static_bytes: int
-    static_categories: dict[str, int]
-    storage_bytes: int
-    peak_dynamic_bytes: int
-    peak_phase: str
-    closed_form_bytes: int
-    closed_form_static_bytes: int
-    lower_bound_bytes: int
-    deterministic: bool
-    phases: dict[str, PhaseMemory]
-    peak_tensors: list[TensorBytes]
-    residual: Residual
-
-    @property
-    def ram_bytes(self) -> int:
-        """Static plus peak dynamic bytes: what a device must hold."""
-        return self.static_bytes + self.peak_dynamic_bytes
-
-
-class AsDeployed(_Block):
-    """The peak with threads and oneDNN as the user would run it; never gated."""
-
-    peak_dynamic_bytes: int | None
-    threads: int
-    onednn: bool
-    deterministic: bool
-    reason: str | None = None
-
-
-class Memory(_Block):
-    """Memory of a workload: the figures of its worst stage, then every stage.
-
-    The worst stage is the one with the largest static plus peak dynamic bytes.
-    ``storage_bytes`` is the largest over all stages.
-    """
-
-    evidence: Evidence
-    static_bytes: int
-    storage_bytes: int
-    peak_dynamic_bytes: int
-    peak_phase: str
-    closed_form_bytes: int
-    lower_bound_bytes: int
-    deterministic: bool
-    phases: dict[str, PhaseMemory]
-    residual: Residual
-    worst_stage: str
-    stages: list[StageMemory]
-    as_deployed: AsDeployed | None = None
-
-
-class PhaseOperations(_Block):
-    """Arithmetic of one phase of a step.
-
-    ``macs`` are multiply-accumulates of matrix products by number format; ``elementwise`` are
-    element operations by number format and kind. See :mod:`algorithms.operations`.
-    """
-
-    macs: dict[str, int]
-    elementwise: dict[str, dict[str, int]]
-
-
-class StageOperations(_Block):
-    """Arithmetic of a step of one stage, in closed form; refined phases count in those around."""
-
-    evidence: Evidence = Evidence.ANALYTIC
-    stage: str
-    phases: dict[str, PhaseOperations]
-
-    @property
-    def macs(self) -> dict[str, int]:
-        """Multiply-accumulates of the whole step by number format."""
-        total: dict[str, int] = {}
-        for name, phase in self.phases.items():
-            for number_format, count in phase.macs.items() if "." not in name else ():
-                total[number_format] = total.get(number_format, 0) + count
-        return total
-
-    @classmethod
-    def of(cls, stage: str, phases: Mapping[str, Tally]) -> Self:
-        """From the tallies of a memory model."""
-        return cls(
-            stage=stage,
-            phases={
-                name: PhaseOperations(
-                    macs={str(key): count for key, count in tally.macs.items()},
-                    elementwise=_nested(tally.elementwise),
-                )
-                for name, tally in phases.items()
-            },
-        )
-
-
-def _nested(tally: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
-    nested: dict[str, dict[str, int]] = {}
-    for (number_format, kind), count in tally.items():
-        nested.setdefault(str(number_format), {})[str(kind)] = count
-    return nested
-
-
-class PhaseLatency(_Block):
-    """Seconds spent in one phase per step."""
-
-    seconds_median: float
-    seconds_iqr: float
-
-
-class Latency(_Block):
-    """Time of a step, measured without tracing, at the worst stage for memory."""
-
-    evidence: Evidence
-    step_seconds_median: float | None
-    step_seconds_iqr: float | None
-    steps: int
-    threads: int
-    onednn: bool
-    phases: dict[str, PhaseLatency]
-    reason: str | None = None
-
-
-class Accuracy(_Block):
+class Accuracy(Block):
     """Accuracy on the test split after training on the training split."""
 
     test_accuracy: float
@@ -277,17 +104,23 @@ class Accuracy(_Block):
     """What there is to know about the data, such as which part of it was at hand."""
 
 
-class VerdictRecord(_Block):
-    """One device budget held against the workload; ``margin`` in bytes."""
+class VerdictRecord(Block):
+    """One device budget held against the workload.
+
+    ``margin`` is what is left, in ``unit``: whole bytes (``B``), seconds (``s``) or joules (``J``);
+    for an interval, at its worse end.
+    """
 
     device: str
     budget: str
     status: str
-    margin: int | None
+    margin: int | float | None
+    unit: Literal["B", "s", "J"] = "B"
+    evidence: Evidence = Evidence.ALLOCATOR
     reason: str
 
 
-class ErrorRecord(_Block):
+class ErrorRecord(Block):
     """Why a workload did not end well."""
 
     type: str
@@ -295,15 +128,17 @@ class ErrorRecord(_Block):
     where: str | None = None
 
 
-class Record(_Block):
+class Record(Block):
     """Everything measured about one workload."""
 
-    schema_: str = Field(default=SCHEMA, alias="schema")
+    schema_: Literal[READABLE] = Field(default=SCHEMA, alias="schema")  # type: ignore[valid-type]
     workload: Workload
     status: RecordStatus
     operations: list[StageOperations] = Field(default_factory=list)
     memory: Memory | None = None
     latency: Latency | None = None
+    energy: Energy | None = None
+    devices: list[DeviceModel] = Field(default_factory=list)
     accuracy: Accuracy | None = None
     verdicts: list[VerdictRecord] = Field(default_factory=list)
     error: ErrorRecord | None = None
@@ -311,3 +146,33 @@ class Record(_Block):
     """Wall time this workload took to measure, everything included."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+__all__ = [
+    "READABLE",
+    "SCHEMA",
+    "Accuracy",
+    "AsDeployed",
+    "Bounds",
+    "DeviceModel",
+    "Energy",
+    "ErrorRecord",
+    "Evidence",
+    "Latency",
+    "Measurement",
+    "Memory",
+    "Modelled",
+    "PhaseEnergy",
+    "PhaseLatency",
+    "PhaseMemory",
+    "PhaseOperations",
+    "Record",
+    "RecordStatus",
+    "Residual",
+    "StageMemory",
+    "StageOperations",
+    "Stop",
+    "TensorBytes",
+    "VerdictRecord",
+    "Workload",
+]
