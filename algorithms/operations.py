@@ -10,7 +10,7 @@ only this implementation does, such as unpacking a tile of bits.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 
@@ -34,6 +34,13 @@ class Kind(StrEnum):
     RANDOM = "random"  # one pseudo-random number
 
 
+class Call(StrEnum):
+    """What is called once per tensor."""
+
+    PRODUCT = "product"
+    ELEMENTWISE = "elementwise"
+
+
 @dataclass(frozen=True)
 class PhaseOperations:
     """The arithmetic of one phase.
@@ -41,10 +48,22 @@ class PhaseOperations:
     Attributes:
         macs: Multiply-accumulates of matrix products by number format.
         elementwise: Element operations by number format and kind.
+        operands: Elements that matrix products read, every operand once per product, by number
+            format of the product. Of two formats (``fp32_binary``) this counts both operands.
+        results: Elements that matrix products write, every result once.
+        calls: How many products and element operations there are, each over a whole tensor.
     """
 
     macs: Counter[NumberFormat] = field(default_factory=Counter)
     elementwise: Counter[tuple[NumberFormat, Kind]] = field(default_factory=Counter)
+    operands: Counter[NumberFormat] = field(default_factory=Counter)
+    results: Counter[NumberFormat] = field(default_factory=Counter)
+    calls: Counter[Call] = field(default_factory=Counter)
+
+    def add(self, other: PhaseOperations) -> None:
+        """Count what another tally counts, too."""
+        for tally in fields(self):
+            getattr(self, tally.name).update(getattr(other, tally.name))
 
 
 class Operations:
@@ -58,17 +77,30 @@ class Operations:
         for name in phases:
             self._phases.setdefault(name, PhaseOperations())
 
-    def product(self, phases: list[str], macs: int, number_format: NumberFormat) -> None:
-        """Count a matrix product in all of ``phases``."""
+    def product(
+        self,
+        phases: list[str],
+        rows: int,
+        inner: int,
+        columns: int,
+        number_format: NumberFormat,
+    ) -> None:
+        """Count a (rows, inner) times (inner, columns) product in all of ``phases``."""
         for name in phases:
-            self._phases[name].macs[number_format] += macs
+            phase = self._phases[name]
+            phase.macs[number_format] += rows * inner * columns
+            phase.operands[number_format] += (rows + columns) * inner
+            phase.results[number_format] += rows * columns
+            phase.calls[Call.PRODUCT] += 1
 
     def each(
         self, phases: list[str], kind: Kind, elements: int, number_format: NumberFormat
     ) -> None:
         """Count an operation on every one of ``elements`` in all of ``phases``."""
         for name in phases:
-            self._phases[name].elementwise[number_format, kind] += elements
+            phase = self._phases[name]
+            phase.elementwise[number_format, kind] += elements
+            phase.calls[Call.ELEMENTWISE] += 1
 
     @property
     def phases(self) -> dict[str, PhaseOperations]:
@@ -80,6 +112,5 @@ class Operations:
         total = PhaseOperations()
         for name, phase in self._phases.items():
             if "." not in name:
-                total.macs.update(phase.macs)
-                total.elementwise.update(phase.elementwise)
+                total.add(phase)
         return total

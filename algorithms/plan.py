@@ -225,7 +225,7 @@ class MemoryPlan:
         number_format: NumberFormat = NumberFormat.FP32,
     ) -> None:
         """A (rows, inner) times (inner, columns) product is computed in the open phase."""
-        self.operations.product(self._open(), rows * inner * columns, number_format)
+        self.operations.product(self._open(), rows, inner, columns, number_format)
 
     def each(
         self, kind: Kind, elements: int, number_format: NumberFormat = NumberFormat.FP32

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
+from pydantic import Field
+
 from .schema_base import Block, Evidence
 
 
@@ -19,16 +21,33 @@ class Tally(Protocol):
     def elementwise(self) -> Mapping[Any, int]:
         """Element operations by (number format, kind)."""
 
+    @property
+    def operands(self) -> Mapping[Any, int]:
+        """Elements read by products, by number format."""
+
+    @property
+    def results(self) -> Mapping[Any, int]:
+        """Elements written by products, by number format."""
+
+    @property
+    def calls(self) -> Mapping[Any, int]:
+        """Products and element operations, each over a whole tensor."""
+
 
 class PhaseOperations(Block):
     """Arithmetic of one phase of a step.
 
     ``macs`` are multiply-accumulates of matrix products by number format; ``elementwise`` are
-    element operations by number format and kind. See :mod:`algorithms.operations`.
+    element operations by number format and kind; ``operands`` and ``results`` are the elements
+    that products read and write; ``calls`` counts both. See :mod:`algorithms.operations`.
     """
 
     macs: dict[str, int]
     elementwise: dict[str, dict[str, int]]
+    operands: dict[str, int] = Field(default_factory=dict)
+    results: dict[str, int] = Field(default_factory=dict)
+    calls: dict[str, int] = Field(default_factory=dict)
+    """Empty in records of version 1, as are ``operands`` and ``results``."""
 
 
 class StageOperations(Block):
@@ -54,12 +73,19 @@ class StageOperations(Block):
             stage=stage,
             phases={
                 name: PhaseOperations(
-                    macs={str(key): count for key, count in tally.macs.items()},
+                    macs=_named(tally.macs),
                     elementwise=_nested(tally.elementwise),
+                    operands=_named(tally.operands),
+                    results=_named(tally.results),
+                    calls=_named(tally.calls),
                 )
                 for name, tally in phases.items()
             },
         )
+
+
+def _named(tally: Mapping[str, int]) -> dict[str, int]:
+    return {str(key): count for key, count in tally.items()}
 
 
 def _nested(tally: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
