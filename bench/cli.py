@@ -6,6 +6,7 @@ trainfit itself, 130 interrupted. Nothing heavy is imported before it is needed.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import traceback
 from datetime import datetime
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from . import cli_download, cli_lists
 from .errors import BenchError, SuiteError
+from .output import Output, configure, output
+
+FLAGS = ("--debug", "--json", "--quiet")
+"""Options without a value that every command knows."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -38,8 +42,22 @@ def _common(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of a fault in trainfit itself.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of tables.")
+    ] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write every table into this folder, too, as CSV."),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print nothing but what is wrong.")
+    ] = False,
 ) -> None:
-    """Which training algorithm fits on this device, and how do we know?"""
+    """Which training algorithm fits on this device, and how do we know?
+
+    --json, --csv, --quiet and --debug may stand before or behind a command.
+    """
+    configure(Output(quiet=quiet, as_json=as_json, csv_folder=csv))
 
 
 @app.command()
@@ -89,8 +107,7 @@ def run(
     becomes a record that says so, and the rest goes on; the exit code is then 1.
     """
     from .manifest import from_manifest, load_devices  # noqa: PLC0415
-    from .records import LOGS, SUITE, read_suite  # noqa: PLC0415
-    from .report import figures, verdicts  # noqa: PLC0415
+    from .records import SUITE, read_suite  # noqa: PLC0415
     from .runner import run_suite  # noqa: PLC0415
     from .suite import load_suite, with_algorithms  # noqa: PLC0415
 
@@ -110,32 +127,23 @@ def run(
         sys.path.append(str(Path.cwd()))
     out = out or Path("runs") / f"{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}"
 
-    from .cli_progress import RunProgress  # noqa: PLC0415
+    from .cli_progress import RunProgress, show_run  # noqa: PLC0415
 
     with RunProgress() as progress:
         done = run_suite(chosen, devices, out, progress, data_root=data_root, resume=resume)
 
-    console = cli_lists.stdout()
-    matrix = verdicts(done.records, devices, console.width)
-    for part in [*figures(done.records, console.width), "", *matrix]:
-        console.print(part, soft_wrap=isinstance(part, Text))  # a line stays one for grep
-    failed = sum(record.error is not None for record in done.records)
-    summary = f"{len(done.records) - failed} of {len(done.records)} workloads measured"
-    kept = len(done.records) - done.measured
-    if kept:
-        summary += f", {kept} of them before" if not failed else f", {kept} records kept"
-    console.print(f"\n{summary}; run written to {done.path}", markup=False, soft_wrap=True)
-    if failed:
-        console.print(f"what they wrote: {done.path / LOGS}", markup=False, soft_wrap=True)
+    show_run(done, devices)
+    if any(record.error for record in done.records):
         raise typer.Exit(1)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in given  # also behind the command, where one thinks of it
+    debug = "--debug" in given
     try:
-        code = app([each for each in given if each != "--debug"], standalone_mode=False)
+        code = app(_common_first(given), standalone_mode=False)
+        output().finish()
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:  # the last line of defence: never a traceback unasked
@@ -146,6 +154,23 @@ def main(arguments: list[str] | None = None) -> None:
         kept = "; what was measured is kept, --resume --out DIR goes on with it"
         _say("interrupted" + (kept if "run" in given else ""))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _common_first(given: list[str]) -> list[str]:
+    """Options of every command, wherever they stand, before the command."""
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(given)
+    for word in words:
+        if word == "--":  # what follows is no option, whatever it looks like
+            rest += [word, *words]
+        elif word in FLAGS or word.startswith("--csv="):
+            first.append(word)
+        elif word == "--csv":
+            first += [word, *itertools.islice(words, 1)]
+        else:
+            rest.append(word)
+    return first + rest
 
 
 def _explain(error: Exception) -> int:

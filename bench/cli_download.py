@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 
 from .cli_lists import print_table
+from .output import output
 from .progress_line import ProgressLine
 
 
@@ -50,12 +51,16 @@ def download(
         )
     with _Bar() as bar:
         done = fetch(name, data_root, base_url=base_url, progress=bar.show)
-    print(
+    out = output()
+    out.show(
         f"{name}: {len(done.fetched)} files fetched, {len(done.kept)} were there; "
-        f"all have the published checksum"
+        f"all have the published checksum",
+        f"folder: {done.folder}",
+        f"source: {source.info.source}; licence: {source.info.licence}",
     )
-    print(f"folder: {done.folder}")
-    print(f"source: {source.info.source}; licence: {source.info.licence}")
+    out.fact("fetched", [str(each) for each in done.fetched])
+    out.fact("kept", [str(each) for each in done.kept])
+    out.fact("folder", str(done.folder))
 
 
 def _list() -> None:
@@ -66,7 +71,8 @@ def _list() -> None:
         size = f"{source.size_bytes / 1e6:,.0f} MB"
         host = urlsplit(source.base_url).hostname or ""
         rows.append((name, size, f"{source.folder}/", host, source.info.licence))
-    print_table(("data set", "to fetch", "below the data root", "from", "licence"), rows)
+    columns = ("dataset", "to fetch", "below the data root", "from", "licence")
+    print_table("downloads", columns, rows)
 
 
 class _Bar(ProgressLine):

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from hardware_profiles import device_names, load_device
 
-WIDTH = 100
-"""Columns of what is printed where there is no terminal."""
+from .output import Column, Row, drawn, output
 
 devices_app = typer.Typer(help="List devices, or show one.", invoke_without_command=True)
 
 
-def stdout() -> Console:
-    """Where results go: a terminal in its own width, anything else as plain text."""
-    console = Console(highlight=False)
-    if console.is_terminal:
-        return console
-    return Console(highlight=False, width=WIDTH, color_system=None)
+OPTION_COLUMNS = (
+    Column("algorithm"),
+    Column("option", "    option", lambda name: f"    {name}"),
+    Column("default", "default"),
+    Column("allowed", "allowed"),
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -37,26 +33,32 @@ def algorithms() -> None:
     """List algorithms with their options, defaults and papers."""
     from algorithms import algorithm_names, get_algorithm  # noqa: PLC0415  (imports torch)
 
+    found: list[Row] = []
+    out = output()
     for name in algorithm_names():
         cls = get_algorithm(name)
-        print(f"{name}: {cls.summary}")
-        print(f"    paper: {cls.paper}")
-        rows = []
-        for option, field in cls.options_type.model_fields.items():
-            schema = cls.options_type.model_json_schema()
-            shape = schema["properties"][option]
-            rows.append((option, _plain(field.default), _allowed(shape, schema)))
-        print_table(
-            ("    option", "default", "allowed"), [(f"    {row[0]}", *row[1:]) for row in rows]
-        )
-        print()
+        schema = cls.options_type.model_json_schema()
+        rows: list[Row] = [
+            {
+                "algorithm": name,
+                "option": option,
+                "default": _plain(field.default),
+                "allowed": _allowed(schema["properties"][option], schema),
+            }
+            for option, field in cls.options_type.model_fields.items()
+        ]
+        found += rows
+        out.show(f"{name}: {cls.summary}", f"    paper: {cls.paper}")
+        out.show(drawn(OPTION_COLUMNS, rows), "")
+    out.table("options", OPTION_COLUMNS, found, printed=())
 
 
 def models() -> None:
     """List model families and how their names are formed."""
     from algorithms.models import FAMILIES  # noqa: PLC0415
 
-    print_table(("family", "name"), [(name, family.form) for name, family in FAMILIES.items()])
+    rows = [(name, family.form) for name, family in FAMILIES.items()]
+    print_table("models", ("family", "name"), rows)
 
 
 def datasets() -> None:
@@ -73,7 +75,14 @@ def datasets() -> None:
             features = f"{info.features:,} / {info.classes}"
         root = "--data-root" if info.needs_data_root else "built in"
         rows.append((info.name, features, size, root, info.summary))
-    print_table(("data set", "features / classes", "train + test", "from", "what it is"), rows)
+    columns = (
+        ("dataset", "data set"),
+        ("shape", "features / classes"),
+        ("samples", "train + test"),
+        ("where", "from"),
+        ("summary", "what it is"),
+    )
+    print_table("datasets", columns, rows)
 
 
 def suites() -> None:
@@ -81,8 +90,9 @@ def suites() -> None:
     from .suite import load_suite, suite_names  # noqa: PLC0415
 
     found = [load_suite(name) for name in suite_names()]
-    rows = [(suite.name, str(len(suite.workloads)), suite.description) for suite in found]
-    print_table(("suite", "workloads", "what it measures"), rows)
+    rows = [(suite.name, len(suite.workloads), suite.description) for suite in found]
+    columns = ("suite", "workloads", ("description", "what it measures"))
+    print_table("suites", columns, rows)
 
 
 @devices_app.callback()
@@ -94,10 +104,9 @@ def devices(context: typer.Context) -> None:
     found.sort(key=lambda device: (device.usable_ram_bytes is None, device.usable_ram_bytes or 0))
     rows = []
     for device in found:
-        ram = device.usable_ram_bytes
-        size = "unknown" if ram is None else f"{ram:,}"
-        rows.append((device.name, device.kind, size, device.title))
-    print_table(("device", "kind", "usable RAM bytes", "title"), rows)
+        rows.append((device.name, device.kind, device.usable_ram_bytes, device.title))
+    columns = ("device", "kind", ("usable_ram_bytes", "usable RAM bytes"), "title")
+    print_table("devices", columns, rows)
 
 
 @devices_app.command("show")
@@ -106,8 +115,8 @@ def show_device(
 ) -> None:
     """Show every figure of a device and where it comes from."""
     found = load_device(device)
-    print(f"{found.name}: {found.title}")
-    print_table(("figure", "value", "source"), found.describe())
+    output().show(f"{found.name}: {found.title}")
+    print_table("figures", ("figure", "value", "source"), found.describe())
 
 
 def _allowed(shape: dict[str, object], schema: dict[str, dict[str, dict[str, object]]]) -> str:
@@ -132,12 +141,16 @@ def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under their titles; only the first column is never broken over lines."""
-    console = stdout()
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for index, title in enumerate(head):
-        table.add_column(title, overflow="fold", no_wrap=index == 0)
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    console.print(table)
+def print_table(
+    name: str, columns: Sequence[str | tuple[str, str]], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Hand a table over whose rows are tuples.
+
+    Args:
+        name: Its name for machines.
+        columns: Title per column, or (name for machines, title).
+        rows: One value per column.
+    """
+    made = [Column(each, each) if isinstance(each, str) else Column(*each) for each in columns]
+    keys = [column.key for column in made]
+    output().table(name, made, [dict(zip(keys, row, strict=True)) for row in rows])

@@ -9,6 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
+from .output import output
+
 
 class ProgressLine:
     """Columns that are shown while it is entered, and nothing outside a terminal."""
@@ -19,7 +21,7 @@ class ProgressLine:
             *columns,
             console=console,
             transient=True,
-            disable=not console.is_terminal or os.environ.get("TERM") == "dumb",
+            disable=output().quiet or not console.is_terminal or os.environ.get("TERM") == "dumb",
         )
         self._task = self._progress.add_task(description, total=None)
 
