@@ -45,11 +45,10 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Figure(Table):
-    """A number with unit and source, or ``unknown`` with a reason; never both.
+class Sourced(Table):
+    """What a document says, with its unit and source, or ``unknown`` with a reason; never both.
 
     Attributes:
-        value: The number, in the unit of the class.
         unit: The unit, written out in the file so that the file can be read alone.
         source: The document that says so: number and section, page title, file in a repository.
         unknown: Why there is no number.
@@ -58,8 +57,8 @@ class Figure(Table):
     quantity: ClassVar[str] = "figure"
     advice: ClassVar[str] = ""
     example: ClassVar[str] = '{ value = 1, unit = "...", source = "document, section" }'
+    numbers: ClassVar[tuple[str, ...]] = ()
 
-    value: float | None = None
     unit: str | None = None
     source: str | None = None
     unknown: str | None = None
@@ -83,15 +82,17 @@ class Figure(Table):
         return unknown
 
     @model_validator(mode="after")
-    def _value_or_unknown(self) -> Self:
+    def _number_or_unknown(self) -> Self:
+        absent = [key for key in self.numbers if getattr(self, key) is None]
         if self.unknown is not None:
-            extra = [k for k in ("value", "unit", "source") if getattr(self, k) is not None]
+            keys = (*self.numbers, "unit", "source")
+            extra = [key for key in keys if getattr(self, key) is not None]
             if extra:
                 raise ValueError(
                     f"has unknown and {' and '.join(extra)}; keep unknown alone, or drop it"
                 )
-        elif self.value is None:
-            raise ValueError(f'has no value; write {self.example} or {{ unknown = "why" }}')
+        elif absent:
+            raise ValueError(f'has no {absent[0]}; write {self.example} or {{ unknown = "why" }}')
         elif self.unit is None:
             raise ValueError(f"has no unit; {self.advice}")
         elif self.source is None:
@@ -101,14 +102,26 @@ class Figure(Table):
         return self
 
     @property
-    def text(self) -> str:
-        """The figure for people."""
-        return "unknown" if self.value is None else format_si(self.value, self.unit or "")
-
-    @property
     def origin(self) -> str:
         """The source, or the reason why there is none."""
         return self.source or f"unknown: {self.unknown}"
+
+
+class Figure(Sourced):
+    """One number.
+
+    Attributes:
+        value: The number, in the unit of the class.
+    """
+
+    numbers: ClassVar[tuple[str, ...]] = ("value",)
+
+    value: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The figure for people."""
+        return "unknown" if self.value is None else format_si(self.value, self.unit or "")
 
 
 class Size(Figure):
@@ -172,7 +185,7 @@ class CurrentPerMegahertz(Figure):
 
 
 class Power(Figure):
-    """The budget of a power mode."""
+    """The budget of a power mode, or what a board takes."""
 
     quantity: ClassVar[str] = "power"
     advice: ClassVar[str] = "write watts as unit 'W'"
@@ -207,3 +220,19 @@ class Throughput(Figure):
     def text(self) -> str:
         """The figure for people."""
         return "unknown" if self.value is None else f"{self.value:g} TOPS"
+
+
+class FloatThroughput(Figure):
+    """Peak floating-point operations, in 10^12 per second; a multiply-add counts two."""
+
+    quantity: ClassVar[str] = "floating-point throughput"
+    advice: ClassVar[str] = "write 10^12 floating-point operations per second as unit 'TFLOPS'"
+    example: ClassVar[str] = '{ value = 0.64, unit = "TFLOPS", source = "document, section" }'
+
+    value: PositiveFloat | None = None
+    unit: Literal["TFLOPS"] | None = None
+
+    @property
+    def text(self) -> str:
+        """The figure for people."""
+        return "unknown" if self.value is None else f"{self.value:g} TFLOPS"

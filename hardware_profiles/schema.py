@@ -10,15 +10,17 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
+from .budgets import Budgets
+from .core_table import CoreTable, core_names, load_core
 from .figures import (
     Bandwidth,
     CurrentPerMegahertz,
     Figure,
+    FloatThroughput,
     Frequency,
     NaturalInt,
-    PositiveFloat,
     Power,
     Reserve,
     Size,
@@ -28,6 +30,8 @@ from .figures import (
     Voltage,
 )
 from .memory import Arena, Region, contiguous, overlaps
+from .parsing import nearest
+from .quantities import format_size
 from .sheet import Row, sheet
 
 
@@ -48,13 +52,6 @@ class PowerMode(Table):
     gpu_clock: Frequency | None = None
 
 
-class Budgets(Table):
-    """Limits a user sets for one training step; judged once latency and energy are measured."""
-
-    step_latency_seconds: PositiveFloat | None = None
-    energy_per_step_joules: PositiveFloat | None = None
-
-
 class Device(Table):
     """A hardware profile.
 
@@ -64,19 +61,22 @@ class Device(Table):
         short: At most 7 characters, for the head of a column.
         kind: Microcontroller or single-board computer.
         core: The processor.
+        cycles: The cycle table of a microcontroller's core, see ``core_table``.
         fpu: It computes floating point in hardware.
         note: What the figures below assume (variant, board).
         clock: Highest CPU clock.
         supply: The voltage at which ``current_per_mhz`` is drawn.
         current_per_mhz: What the core draws while it runs.
         power_modes: The modes of a single-board computer.
-        gpu_clock, memory_bandwidth, int8_dense, int8_sparse: Peaks of a single-board computer.
+        gpu_clock, memory_bandwidth, int8_dense, int8_sparse, fp32_peak: Peaks of a single-board
+            computer.
+        idle_power: What a single-board computer takes while it waits.
         regions: Its memory.
         reserved: RAM that stack and runtime (or operating system) take from the largest arena.
         flash: Its storage.
         flash_reserved: Storage that the program takes.
         tight_margin: A margin under this fraction of what is usable is ``tight``.
-        budgets: Limits for one training step.
+        budgets: Limits for one training step, none above what the device has.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -84,6 +84,7 @@ class Device(Table):
     short: Annotated[str, Field(min_length=1, max_length=7)]
     kind: Literal["mcu", "sbc"]
     core: Text
+    cycles: str | None = None
     fpu: StrictBool
     note: str = ""
     clock: Frequency
@@ -94,12 +95,22 @@ class Device(Table):
     memory_bandwidth: Bandwidth | None = None
     int8_dense: Throughput | None = None
     int8_sparse: Throughput | None = None
+    fp32_peak: FloatThroughput | None = None
+    idle_power: Power | None = None
     regions: Annotated[tuple[Region, ...], Field(min_length=1)]
     reserved: Reserve
     flash: Size
     flash_reserved: Reserve
     tight_margin: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.10
     budgets: Budgets = Budgets()
+
+    @field_validator("cycles")
+    @classmethod
+    def _core_has_a_table(cls, cycles: str | None) -> str | None:
+        names = core_names()
+        if cycles is not None and cycles not in names:
+            raise ValueError(f"unknown core {cycles!r}; {nearest(cycles, names)}")
+        return cycles
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -110,11 +121,14 @@ class Device(Table):
             *overlaps(self.regions),
             *self._missing_for_kind(),
             *self._nothing_left(),
+            *self._more_than_there_is(),
         ):
             raise ValueError(problem)
         return self
 
     def _missing_for_kind(self) -> Iterable[str]:
+        if self.kind == "sbc" and self.cycles is not None:
+            yield "cycles: cycle tables are for microcontrollers; leave it out for kind = 'sbc'"
         if self.kind == "mcu":
             for key, figure, example in (
                 ("supply", self.supply, Voltage.example),
@@ -144,6 +158,36 @@ class Device(Table):
                     f"{key}.value: {reserve.value} bytes leave nothing of {place} with its"
                     f" {held} bytes; write less than {held}"
                 )
+
+    def _more_than_there_is(self) -> Iterable[str]:
+        for key, budget, usable, place in (
+            ("ram", self.budgets.ram_bytes, self.usable_ram_bytes, "RAM in one piece"),
+            ("flash", self.budgets.flash_bytes, self.usable_flash_bytes, "flash"),
+        ):
+            if budget is not None and usable is not None and budget > usable:
+                yield (
+                    f"budgets.{key}: {format_size(budget)} is more than the {format_size(usable)}"
+                    f" of {place} that the device has to spare; write at most that"
+                )
+
+    @property
+    def core_table(self) -> CoreTable | None:
+        """Cycles per operation, None where the profile names no core (see ``cycles_unknown``)."""
+        return None if self.cycles is None else load_core(self.cycles)
+
+    @property
+    def cycles_unknown(self) -> str:
+        """Why ``core_table`` is None; empty where it is not."""
+        if self.cycles is not None:
+            return ""
+        if self.kind == "sbc":
+            return "cycle tables are for microcontrollers"
+        return f"the profile names no cycle table; add cycles = one of {', '.join(core_names())}"
+
+    @property
+    def clock_unknown(self) -> str:
+        """Why the CPU clock has no value; empty where it has one."""
+        return _first_unknown([("clock", self.clock)])
 
     @property
     def arenas(self) -> tuple[Arena, ...]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from .figures import format_bytes
+from .quantities import format_joules, format_seconds, format_size
 
 if TYPE_CHECKING:
+    from .budgets import Budgets
+    from .core_table import CoreTable
     from .schema import Device
+
+_SET = "set in this profile"
 
 
 class Row(NamedTuple):
@@ -29,9 +34,12 @@ def sheet(device: Device) -> list[Row]:
         ("memory bandwidth", device.memory_bandwidth),
         ("INT8 dense", device.int8_dense),
         ("INT8 sparse", device.int8_sparse),
+        ("FP32 peak", device.fp32_peak),
+        ("idle power", device.idle_power),
     ):
         if figure is not None:
             rows.append(Row(label, figure.text, figure.origin))
+    rows += _cycles(device)
     for mode in device.power_modes:
         label = f"mode {mode.name}"
         if mode.nvpmodel is not None:
@@ -50,12 +58,7 @@ def sheet(device: Device) -> list[Row]:
         Row("flash", device.flash.text, device.flash.origin),
         Row("flash reserved", device.flash_reserved.text, device.flash_reserved.origin),
     ]
-    for label, limit, unit in (
-        ("budget: step latency", device.budgets.step_latency_seconds, "s"),
-        ("budget: energy per step", device.budgets.energy_per_step_joules, "J"),
-    ):
-        if limit is not None:
-            rows.append(Row(label, f"{limit:g} {unit}", "set in this profile"))
+    rows += _budgets(device.budgets)
     for arena in device.arenas:
         size = "unknown" if arena.size_bytes is None else format_bytes(arena.size_bytes)
         rows.append(Row(f"arena {arena.name}", size, "adjoining regions above"))
@@ -67,4 +70,52 @@ def sheet(device: Device) -> list[Row]:
             device.ram_unknown or "largest arena less RAM reserved",
         )
     )
+    return rows
+
+
+def _cycles(device: Device) -> list[Row]:
+    """The cycle table of a microcontroller's core, or why there is none."""
+    core = device.core_table
+    if core is None:
+        return [Row("cycles", "unknown", device.cycles_unknown)] if device.kind == "mcu" else []
+    rows = [Row("cycles", core.name, f"cores/{core.name}.toml: {core.title}. {core.note}".strip())]
+    for label, figure in (("load", core.load), ("store", core.store), ("loop", core.loop)):
+        rows.append(Row(f"cycles: {label}", figure.text, figure.origin))
+    for number_format, figure in core.mac.items():
+        value = figure.text
+        if "unknown" not in (value, core.load.text, core.loop.text):
+            low, high = core.mac_cycles(number_format)
+            value = f"{value}; {low:.3g} to {high:.3g} with loads and loop"
+        rows.append(Row(f"cycles: {number_format} multiply-accumulate", value, figure.origin))
+    return rows + _operations(core)
+
+
+def _operations(core: CoreTable) -> list[Row]:
+    return [
+        Row(f"cycles: {number_format} {kind}", figure.text, figure.origin)
+        for number_format, kinds in core.operations.items()
+        for kind, figure in kinds.items()
+    ]
+
+
+def _budgets(budgets: Budgets) -> list[Row]:
+    rows: list[Row] = []
+    for label, count in (("RAM", budgets.ram_bytes), ("flash", budgets.flash_bytes)):
+        if count is not None:
+            rows.append(Row(f"budget: {label}", format_size(count), _SET))
+    if budgets.step_latency_seconds is not None:
+        rows.append(Row("budget: step latency", format_seconds(budgets.step_latency_seconds), _SET))
+    if budgets.energy_per_step_joules is not None:
+        text = format_joules(budgets.energy_per_step_joules)
+        rows.append(Row("budget: energy per step", text, _SET))
+    share = budgets.energy_per_sample_joules
+    if share is not None:
+        assert budgets.battery_joules is not None
+        battery = (
+            f"{format_joules(budgets.battery_joules)} for {budgets.training_samples:,} samples"
+        )
+        rows.append(Row("budget: battery", battery, _SET))
+        rows.append(
+            Row("budget: energy per sample", format_joules(share), "battery over training samples")
+        )
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -142,16 +143,50 @@ def test_sheet_values_are_for_people() -> None:
     assert jetson["memory bandwidth"] == "25.6 GB/s"
     assert jetson["INT8 dense"] == "unknown"
     assert jetson["flash"] == "unknown"
+    assert jetson["FP32 peak"] == "0.23593 TFLOPS"
+    assert jetson["idle power"] == "1.25 W"
+    assert "cycles" not in jetson
+
+
+def test_peaks_of_boards_with_a_gpu_follow_from_their_cores_and_clock() -> None:
+    for name in device_names():
+        device = load_device(name)
+        if device.kind == "mcu":
+            assert device.fp32_peak is None
+            assert device.idle_power is None
+            continue
+        assert device.fp32_peak is not None
+        assert device.fp32_peak.value is not None
+        assert device.gpu_clock is not None
+        assert device.gpu_clock.value is not None
+        cores = re.search(r"(\d+) CUDA cores", device.core)
+        assert cores is not None
+        derived = int(cores[1]) * 2 * device.gpu_clock.value
+        assert device.fp32_peak.value * 1e12 == pytest.approx(derived, rel=1e-3)
+        assert device.fp32_peak.origin.startswith(f"derived: {cores[1]} CUDA cores x 2 x ")
+        clocks = [mode.gpu_clock.value for mode in device.power_modes if mode.gpu_clock]
+        if clocks:
+            assert device.fp32_peak.value * 1e12 == int(cores[1]) * 2 * max(filter(None, clocks))
+
+
+def test_idle_power_is_below_every_mode() -> None:
+    for name in device_names():
+        device = load_device(name)
+        if device.kind == "sbc":
+            assert device.idle_power is not None
+            assert device.idle_power.value is not None
+            modes = [mode.power.value for mode in device.power_modes if mode.power.value]
+            assert device.idle_power.value < min(modes) / 2
 
 
 def test_loads_where_there_are_no_files_on_disk(tmp_path: Path) -> None:
     archive = tmp_path / "installed.zip"
     with zipfile.ZipFile(archive, "w") as packed:
-        for file in [*FOLDER.glob("*.py"), *FOLDER.glob("*.toml")]:
-            packed.write(file, f"hardware_profiles/{file.name}")
+        for file in [*FOLDER.rglob("*.py"), *FOLDER.rglob("*.toml")]:
+            packed.write(file, Path("hardware_profiles") / file.relative_to(FOLDER))
     code = (
         "import hardware_profiles as h; print(h.__file__, len(h.device_names()),"
-        " h.load_device('rp2350').usable_ram_bytes)"
+        " h.load_device('rp2350').usable_ram_bytes, h.load_device('rp2350').core_table.name)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -161,10 +196,11 @@ def test_loads_where_there_are_no_files_on_disk(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    origin, count, usable = done.stdout.split()
+    origin, count, usable, core = done.stdout.split()
     assert "installed.zip" in origin
     assert int(count) == len(device_names())
     assert int(usable) == 520 * 1024 - 16384
+    assert core == "cortex-m33f"
 
 
 # --- the arena rule
@@ -269,6 +305,30 @@ def test_unknown_reserve_and_flash() -> None:
     assert device.flash_unknown == "flash is unknown: external"
 
 
+def test_unknown_cycles_and_clock() -> None:
+    device = board(
+        ('{ value = 100000000, unit = "Hz", source = "sheet, 1" }', '{ unknown = "a secret" }')
+    )
+    assert device.clock_unknown == "clock is unknown: a secret"
+    assert device.cycles is None
+    assert device.core_table is None
+    assert device.cycles_unknown == (
+        "the profile names no cycle table; add cycles = one of cortex-m0, cortex-m0plus,"
+        " cortex-m33f, cortex-m4f, cortex-m7"
+    )
+    rows = {row.figure: row for row in device.describe()}
+    assert rows["cycles"].value == "unknown"
+    assert rows["cycles"].source == device.cycles_unknown
+
+
+def test_known_cycles_and_clock() -> None:
+    device = board(("fpu = true", 'fpu = true\ncycles = "cortex-m4f"'))
+    assert device.clock_unknown == ""
+    assert device.cycles_unknown == ""
+    assert device.core_table is not None
+    assert device.core_table.name == "cortex-m4f"
+
+
 def test_known_flash() -> None:
     device = board()
     assert device.usable_flash_bytes == 65536
@@ -280,15 +340,11 @@ def test_known_flash() -> None:
 
 def test_load_from_a_path(tmp_path: Path) -> None:
     file = tmp_path / "board.toml"
-    budgets = "\n[budgets]\nstep_latency_seconds = 0.5\nenergy_per_step_joules = 2\n"
-    file.write_text(BOARD + budgets)
+    file.write_text(f'{BOARD}\n[budgets]\nstep_latency = "500 ms"\n')
     device = load_device(str(file))
     assert device.usable_ram_bytes == 12288 - 1024
     assert device.tight_margin == 0.10
     assert device.budgets.step_latency_seconds == 0.5
-    values = {row.figure: row.value for row in device.describe()}
-    assert values["budget: step latency"] == "0.5 s"
-    assert values["budget: energy per step"] == "2 J"
 
 
 def test_a_device_cannot_be_changed() -> None:
@@ -448,6 +504,18 @@ MESSAGES = {
         ("fpu = true", 'fpu = "yes"'),
         "fpu: 'yes' is wrong: input should be a valid boolean",
     ),
+    "unknown core": (
+        ("fpu = true", 'fpu = true\ncycles = "cortex-m5f"'),
+        "cycles: unknown core 'cortex-m5f'; did you mean cortex-m4f or cortex-m33f or cortex-m7?",
+    ),
+    "wrong unit of floating-point throughput": (
+        (
+            "fpu = true",
+            'fpu = true\nfp32_peak = { value = 640, unit = "GFLOPS", source = "sheet" }',
+        ),
+        "fp32_peak.unit: 'GFLOPS' is not a unit of floating-point throughput; write 10^12"
+        " floating-point operations per second as unit 'TFLOPS'",
+    ),
     "not TOML": (
         ("value = 4096", "value = "),
         "line 23, column 18: not valid TOML: Invalid value; correct that line (text goes in"
@@ -461,6 +529,16 @@ def test_bad_file_gets_one_line(change: tuple[str, str], message: str) -> None:
     with pytest.raises(ProfileError) as caught:
         board(change)
     assert str(caught.value) == f"board.toml: {message}"
+
+
+def test_cycle_table_of_a_board_with_a_gpu() -> None:
+    mode = '\n[[power_modes]]\nname = "m"\npower = { value = 5, unit = "W", source = "s" }\n'
+    text = BOARD.replace('kind = "mcu"', 'kind = "sbc"\ncycles = "cortex-m7"') + mode
+    with pytest.raises(ProfileError) as caught:
+        parse_device(text.encode(), "board.toml", stem="board")
+    assert str(caught.value) == (
+        "board.toml: cycles: cycle tables are for microcontrollers; leave it out for kind = 'sbc'"
+    )
 
 
 def test_same_address_with_unknown_size() -> None:

@@ -1,0 +1,1 @@
+"""One TOML file per processor core: how many cycles its operations take, and who says so."""
