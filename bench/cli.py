@@ -11,11 +11,11 @@ import sys
 import traceback
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from . import cli_download, cli_lists
+from . import cli_download, cli_fit, cli_lists, cli_recommend, cli_sensors
 from .errors import BenchError, SuiteError
 from .output import Output, configure, output
 
@@ -35,6 +35,9 @@ app = typer.Typer(
 )
 cli_lists.register(app)
 cli_download.register(app)
+cli_fit.register(app)
+cli_recommend.register(app)
+cli_sensors.register(app)
 
 
 @app.callback()
@@ -92,6 +95,20 @@ def run(
             help="Measure this algorithm too, on the suite's defaults; repeatable.",
         ),
     ] = None,
+    budget: cli_fit.BudgetOption = None,
+    sensor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Measure the energy with this one (see trainfit sensors)."
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="This machine is that device: judge its time and energy by what is measured.",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -121,7 +138,20 @@ def run(
         chosen = with_algorithms(load_suite(suite or "quick"), algorithm or [])
     if device:
         chosen = chosen.model_copy(update={"devices": device})
+    if sensor:
+        _require_sensor(sensor)
+        chosen = chosen.model_copy(update={"sensor": sensor})
+    if host:
+        chosen = chosen.model_copy(update={"host": host})
     devices = load_devices(chosen)
+    if budget:
+        asked = cli_fit.asked_budgets(budget)
+        for each in devices:
+            cli_fit.refuse_contradictions(each, asked)
+        texts: dict[str, Any] = dict(cli_fit.budget_texts(budget))
+        if asked.training_samples is not None:
+            texts["training_samples"] = asked.training_samples
+        chosen = chosen.model_copy(update={"budgets": chosen.budgets | texts})
     # A user's own algorithm lies beside them more often than it is installed.
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
@@ -135,6 +165,22 @@ def run(
     show_run(done, devices)
     if any(record.error for record in done.records):
         raise typer.Exit(1)
+
+
+def _require_sensor(name: str) -> None:
+    """Refuse a sensor that was asked for by name and does not read.
+
+    Raises:
+        SensorError: It does not exist, or why it cannot be read.
+    """
+    from .sensors import SensorError, Unavailable, open_sensor  # noqa: PLC0415
+
+    found = open_sensor(name)
+    if isinstance(found, Unavailable):
+        if name != "none":
+            raise SensorError(f"--sensor {name}: {found.reason} (trainfit sensors lists them)")
+    else:
+        found.close()
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .schema import Accuracy, Latency, Memory, Record
+from .schema import Accuracy, Bounds, DeviceModel, Energy, Latency, Memory, Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WHOLE = ("_bytes", "batch_size", "seed", "epochs", "passes", "steps", "threads", "train_samples")
 """Columns that end so hold whole numbers, as pandas' nullable ``Int64``."""
+
+UNITS = {"B": "bytes", "s": "seconds", "J": "joules"}
+"""What a margin's column ends with."""
 
 MACS = ".macs."
 """What stands between a phase and a number format in the columns of multiply-accumulates."""
@@ -26,9 +29,12 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     ``phase.<phase>.macs.<format>`` of the stage that is worst for memory, the bytes of
     :class:`~bench.schema.Memory`,
     ``phase.<phase>.peak_bytes`` and ``.closed_form_bytes``, ``peak.<category>_bytes``,
-    ``step_seconds_median`` and ``_iqr``, ``phase.<phase>.seconds_median``, ``test_accuracy``,
-    ``train_seconds``, ``verdict.<device>.<budget>``, ``margin.<device>.<budget>_bytes``, ``error``
-    and ``error_where``. Bytes are nullable integers; what was not measured is missing.
+    ``step_seconds_median``, ``_iqr``, ``_low`` and ``_high``, ``phase.<phase>.seconds_median`` and
+    ends, ``joules_per_step``, its ends and ``phase.<phase>.joules``, ``energy_evidence``,
+    ``modelled.<device>.seconds_low`` and ``_high``, ``modelled.<device>.joules_low`` and ``_high``,
+    ``test_accuracy``, ``train_seconds``, ``verdict.<device>.<budget>``,
+    ``evidence.<device>.<budget>``, ``margin.<device>.<budget>_bytes`` (``_seconds``, ``_joules``),
+    ``error`` and ``error_where``. Bytes are nullable integers; what was not measured is missing.
     """
     import pandas as pd  # noqa: PLC0415  (half a second that the command line does not need)
 
@@ -58,11 +64,14 @@ def flatten(record: Record) -> dict[str, Any]:
         **_memory(record.memory),
         **_operations(record),
         **_latency(record.latency),
+        **_energy(record.energy),
+        **_modelled(record.devices),
         **_accuracy(record.accuracy),
     }
     for verdict in record.verdicts:
         row[f"verdict.{verdict.device}.{verdict.budget}"] = verdict.status
-        row[f"margin.{verdict.device}.{verdict.budget}_bytes"] = verdict.margin
+        row[f"evidence.{verdict.device}.{verdict.budget}"] = verdict.evidence.value
+        row[f"margin.{verdict.device}.{verdict.budget}_{UNITS[verdict.unit]}"] = verdict.margin
     row["seconds"] = record.seconds
     row["error"] = f"{error.type}: {error.message}" if error else None
     row["error_where"] = error.where if error else None
@@ -109,9 +118,39 @@ def _operations(record: Record) -> dict[str, Any]:
 def _latency(latency: Latency | None) -> dict[str, Any]:
     names = ("step_seconds_median", "step_seconds_iqr", "steps", "threads")
     row: dict[str, Any] = {name: getattr(latency, name, None) for name in names}
+    row |= _ends("step_seconds", latency.step_interval if latency else None)
     for name, phase in latency.phases.items() if latency else ():
         row[f"phase.{name}.seconds_median"] = phase.seconds_median
+        row |= _ends(f"phase.{name}.seconds", phase.interval)
     return row
+
+
+def _energy(energy: Energy | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "energy_evidence": energy.evidence.value if energy else None,
+        "energy_sensor": energy.sensor if energy else None,
+        "joules_per_step": energy.joules_per_step if energy else None,
+        **_ends("joules_per_step", energy.joules_per_step_interval if energy else None),
+        "idle_watts": energy.idle_watts if energy else None,
+    }
+    for name, phase in energy.phases.items() if energy else ():
+        row[f"phase.{name}.joules"] = phase.joules
+    return row
+
+
+def _modelled(devices: Iterable[DeviceModel]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for model in devices:
+        row |= _ends(f"modelled.{model.device}.seconds", model.latency.step)
+        row |= _ends(f"modelled.{model.device}.joules", model.energy.step)
+    return row
+
+
+def _ends(name: str, interval: Bounds | None) -> dict[str, float | None]:
+    return {
+        f"{name}_low": interval.low if interval else None,
+        f"{name}_high": interval.high if interval else None,
+    }
 
 
 def _accuracy(accuracy: Accuracy | None) -> dict[str, Any]:

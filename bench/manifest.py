@@ -22,6 +22,10 @@ def load_devices(suite: Suite) -> list[Device]:
     """
     names = device_names() if suite.devices is None else suite.devices
     devices = [load_device(name) for name in names]
+    if suite.host is not None and suite.host not in [device.name for device in devices]:
+        raise SuiteError(
+            f"suite {suite.name}: host {suite.host!r} is none of its devices; add it to devices"
+        )
     for index, device in enumerate(devices):
         if device.name in [other.name for other in devices[:index]]:
             raise SuiteError(f"suite {suite.name}: device {device.name!r} is named twice")

@@ -14,14 +14,15 @@ from typing import Any, Protocol
 
 from hardware_profiles import Device
 
-from .budget import judge
 from .child import Ending, Message, Outcome
+from .device_model import model_device
 from .errors import PreflightError
 from .isolation import call
+from .judging import Needs, judge_all
 from .manifest import to_manifest
 from .records import LOGS, STATE, read_records, read_suite, workload_key
 from .run_folder import RunFolder, refuse_existing
-from .schema import ErrorRecord, Memory, Record, RecordStatus, VerdictRecord, Workload
+from .schema import DeviceModel, ErrorRecord, Record, RecordStatus, VerdictRecord, Workload
 from .suite import Suite
 
 PREFLIGHT_SECONDS = 300.0
@@ -34,6 +35,10 @@ STATUS = {
     Ending.TIMED_OUT: RecordStatus.TIMED_OUT,
     Ending.OUT_OF_MEMORY: RecordStatus.OUT_OF_MEMORY,
 }
+
+
+PARTS = ("operations", "memory", "latency", "energy", "accuracy")
+"""What a worker sends, and a record has, under the same names."""
 
 
 class Listener(Protocol):
@@ -178,6 +183,8 @@ def _measure(
             "data_root": str(data_root) if data_root else None,
             "threads": suite.threads,
             "measure": suite.measure,
+            "sensor": suite.sensor,
+            "subtract_idle": suite.subtract_idle,
             "state": str(state.absolute()),
         },
         log=log,
@@ -192,30 +199,68 @@ def _measure(
             log.parent.rmdir()
     with suppress(OSError):
         state.parent.rmdir()
-    memory = Memory.model_validate(parts["memory"]) if "memory" in parts else None
-    return Record.model_validate(
-        {
-            "workload": workload,
-            "status": STATUS[outcome.ending],
-            "operations": parts.get("operations", []),
-            "memory": memory,
-            "latency": parts.get("latency"),
-            "accuracy": parts.get("accuracy"),
-            "verdicts": [each for device in devices for each in _verdicts(memory, device)],
-            "error": _error(outcome, parts.get("doing", "start")),
-            "seconds": time.perf_counter() - started,
-        }
+    return _record(
+        suite,
+        workload,
+        devices,
+        parts,
+        outcome=outcome,
+        seconds=time.perf_counter() - started,
     )
 
 
-def _verdicts(memory: Memory | None, device: Device) -> list[VerdictRecord]:
+def _record(
+    suite: Suite,
+    workload: Workload,
+    devices: list[Device],
+    parts: Message,
+    *,
+    outcome: Outcome,
+    seconds: float,
+) -> Record:
+    """What came of a workload, judged against every device."""
+    measured = Record.model_validate(
+        {
+            "workload": workload,
+            "status": STATUS[outcome.ending],
+            **{key: parts[key] for key in PARTS if key in parts},
+            "error": _error(outcome, parts.get("doing", "start")),
+            "seconds": seconds,
+        }
+    )
+    models = [
+        model_device(measured.operations, device, workload.batch_size)
+        for device in devices
+        if measured.operations
+    ]
+    verdicts = [
+        verdict
+        for device, model in zip(devices, models, strict=False)
+        for verdict in _verdicts(measured, model, device, suite)
+    ]
+    return measured.model_copy(update={"devices": models, "verdicts": verdicts})
+
+
+def _verdicts(
+    measured: Record, model: DeviceModel, device: Device, suite: Suite
+) -> list[VerdictRecord]:
+    memory = measured.memory
     if memory is None:
         return []
+    needs = Needs(
+        static_bytes=memory.static_bytes,
+        peak_dynamic_bytes=memory.peak_dynamic_bytes,
+        storage_bytes=memory.storage_bytes,
+        evidence=memory.evidence,
+        batch_size=measured.workload.batch_size,
+        stages=len(memory.stages),
+        modelled=model,
+        latency=measured.latency,
+        energy=measured.energy,
+    )
     return [
         VerdictRecord.model_validate(verdict.model_dump(mode="json"))
-        for verdict in judge(
-            memory.static_bytes, memory.peak_dynamic_bytes, memory.storage_bytes, device
-        )
+        for verdict in judge_all(needs, device, suite.limits, here=device.name == suite.host)
     ]
 
 

@@ -55,6 +55,8 @@ class StageOperations(Block):
 
     evidence: Evidence = Evidence.ANALYTIC
     stage: str
+    static_bytes: int | None = None
+    """Closed-form static bytes; None in records of version 1."""
     phases: dict[str, PhaseOperations]
 
     @property
@@ -67,10 +69,13 @@ class StageOperations(Block):
         return total
 
     @classmethod
-    def of(cls, stage: str, phases: Mapping[str, Tally]) -> Self:
+    def of(
+        cls, stage: str, phases: Mapping[str, Tally], static_bytes: int | None = None
+    ) -> Self:
         """From the tallies of a memory model."""
         return cls(
             stage=stage,
+            static_bytes=static_bytes,
             phases={
                 name: PhaseOperations(
                     macs=_named(tally.macs),

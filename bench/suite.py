@@ -10,6 +10,12 @@ for ``algorithm``, ``model``, ``batch_size`` or ``seed`` stands for one workload
     memory_limit_mib = 2048                       # per workload, beyond an idle process
     threads = 1                                   # for latency and accuracy
     measure = ["memory", "accuracy"]              # what is not named is not measured; all if absent
+    sensor = "auto"                               # for the energy; see ``trainfit sensors``
+    subtract_idle = false                         # from the energy, what the machine takes idle
+    host = "jetson-nano"                          # this machine is that device
+
+    [budgets]                                     # tighter than the devices' own
+    step_latency = "50 ms"
 
     [defaults]
     model = "mlp-64-128-128-10"
@@ -31,6 +37,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from hardware_profiles import Budgets
 
 from .errors import SuiteError, nearest
 from .schema import Measurement, Workload
@@ -112,6 +120,10 @@ class _File(_Strict):
     memory_limit_mib: Annotated[int, Field(ge=1, le=2**40)] | None = None
     threads: int = Field(default=1, ge=1, le=1024)
     measure: Annotated[list[_Measurement], Field(min_length=1)] = list(Measurement)
+    sensor: _Text = "auto"
+    subtract_idle: bool = False
+    host: _Text | None = None
+    budgets: dict[str, Any] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     workload: list[_Entry] = Field(min_length=1)
 
@@ -131,8 +143,18 @@ class Suite(BaseModel):
     memory_limit_mib: int | None
     threads: int
     measure: list[Measurement]
+    sensor: str = "auto"
+    subtract_idle: bool = False
+    host: str | None = None
+    budgets: dict[str, Any] = Field(default_factory=dict)
+    """As written; :attr:`limits` has them as figures."""
     defaults: Defaults
     workloads: list[Workload]
+
+    @property
+    def limits(self) -> Budgets:
+        """The budgets that every device is held to beside its own."""
+        return Budgets.model_validate(self.budgets)
 
 
 def suite_names() -> list[str]:
@@ -182,6 +204,7 @@ def parse_suite(text: str, *, source: str, folder: Path) -> Suite:
         written = _File.model_validate(raw)
     except ValidationError as error:
         raise SuiteError(f"{source}: {explain(error, raw, _File)}") from error
+    _check_budgets(written.budgets, source)
     workloads: list[Workload] = []
     for number, entry in enumerate(written.workload, start=1):
         workloads += _expand(entry, written.defaults, f"{source}: workload[{number}]")
@@ -229,6 +252,13 @@ def _expand(entry: _Entry, defaults: Defaults, where: str) -> list[Workload]:
         Workload(**values, **dict(zip(SWEPT, combination, strict=True)), options=entry.options)
         for combination in itertools.product(*swept)
     ]
+
+
+def _check_budgets(budgets: dict[str, Any], source: str) -> None:
+    try:
+        Budgets.model_validate(budgets)
+    except ValidationError as error:
+        raise SuiteError(f"{source}: {explain(error, budgets, Budgets, at='budgets')}") from error
 
 
 def _refuse_duplicates(workloads: list[Workload], source: str) -> None:

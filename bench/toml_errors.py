@@ -30,18 +30,22 @@ _SAYS = {
 }
 
 
-def explain(error: ValidationError, raw: dict[str, Any], schema: type[BaseModel]) -> str:
+def explain(
+    error: ValidationError, raw: dict[str, Any], schema: type[BaseModel], *, at: str = ""
+) -> str:
     """The first problem of a validation as ``place: what is wrong``.
 
     Args:
         error: What pydantic found.
-        raw: The parsed file.
+        raw: The parsed file, or a table of it.
         schema: The model it was held against; names the right keys.
+        at: Where in the file that table is.
     """
     found = error.errors()
     # a misspelt key is the cause of the key that is missing
     first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     place, known = _place(first["loc"], raw, schema)
+    place = ".".join(filter(None, [at, place]))
     if first["type"] == "extra_forbidden":
         outer, _, key = place.rpartition(".")
         return f"{outer + ': ' if outer else ''}unknown key {key!r}; {nearest(key, known)}"
@@ -67,7 +71,7 @@ def _place(loc: tuple[int | str, ...], raw: Any, schema: type[BaseModel]) -> tup
             at = at.get(step) if isinstance(at, dict) else None
             field = model.model_fields.get(step)
             model = _inner(field.annotation) or model if field else model
-    return place, list(model.model_fields)
+    return place, [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _inner(annotation: Any) -> type[BaseModel] | None:

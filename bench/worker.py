@@ -2,8 +2,8 @@
 
 :mod:`bench.isolation` calls these functions with a job made of JSON and a way to send messages
 back. ``{"doing": ...}`` says what is going on; ``{"operations": ...}``, ``{"memory": ...}``,
-``{"latency": ...}`` and ``{"accuracy": ...}`` are finished parts of the record, sent at once so
-that a later failure does not lose them.
+``{"latency": ...}``, ``{"energy": ...}`` and ``{"accuracy": ...}`` are finished parts of the
+record, sent at once so that a later failure does not lose them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from algorithms.errors import ConfigurationError
 from .child import Message, Send
 from .contract import ContractError, check_contract
 from .environment import describe_environment
-from .profiler import measure_latency, measure_memory
-from .schema import Measurement, StageOperations, Workload
+from .profiler import measure_energy, measure_latency, measure_memory
+from .schema import Energy, Evidence, Measurement, StageOperations, Workload
+from .sensors import Unavailable, open_sensor
 from .training import build, epoch, load, train
 
 
@@ -33,8 +34,9 @@ def measure(job: Message, send: Send) -> None:
 
     Args:
         job: ``workload`` (a dumped :class:`~bench.schema.Workload`), ``data_root``, ``threads``,
-            ``measure`` (names of :class:`~bench.schema.Measurement`) and ``state``, the file in
-            which a long training is kept.
+            ``measure`` (names of :class:`~bench.schema.Measurement`), ``sensor`` and
+            ``subtract_idle`` for the energy, and ``state``, the file in which a long training is
+            kept.
         send: Takes progress and finished parts.
 
     Raises:
@@ -60,16 +62,48 @@ def measure(job: Message, send: Send) -> None:
         worst = memory.worst_stage
     if Measurement.LATENCY in wanted:
         send({"doing": "latency"})
-        algorithm = build(workload)
-        algorithm.enter_stage(algorithm.stages.index(worst) if worst else 0)
-        taken = algorithm.stage_data(x_BI)
+        algorithm, taken = _at_stage(workload, worst, x_BI)
         latency = measure_latency(algorithm, taken, y_B, threads=job["threads"])
         send({"latency": latency.model_dump(mode="json")})
+    if Measurement.ENERGY in wanted:
+        send({"doing": "energy"})
+        energy = _energy(workload, x_BI, y_B, worst, job)
+        send({"energy": energy.model_dump(mode="json")})
     if workload.epochs and Measurement.ACCURACY in wanted:
         torch.set_num_threads(job["threads"])
         state = Path(job["state"]) if job["state"] else None
         accuracy = train(workload, data, send, state)
         send({"accuracy": accuracy.model_dump(mode="json")})
+
+
+def _at_stage(
+    workload: Workload, stage: str | None, x_BI: torch.Tensor
+) -> tuple[Algorithm[Any], torch.Tensor]:
+    """A fresh algorithm at a stage (the first one for None), and what its steps take."""
+    algorithm = build(workload)
+    algorithm.enter_stage(algorithm.stages.index(stage) if stage else 0)
+    return algorithm, algorithm.stage_data(x_BI)
+
+
+def _energy(
+    workload: Workload, x_BI: torch.Tensor, y_B: torch.Tensor, stage: str | None, job: Message
+) -> Energy:
+    """By the sensor that the suite names; a sensor that is not there is a reason, not an error."""
+    sensor = open_sensor(job["sensor"])
+    if isinstance(sensor, Unavailable):
+        return Energy(evidence=Evidence.UNAVAILABLE, reason=sensor.reason)
+    try:
+        algorithm, taken = _at_stage(workload, stage, x_BI)
+        return measure_energy(
+            algorithm,
+            taken,
+            y_B,
+            threads=job["threads"],
+            sensor=sensor,
+            subtract_idle=job["subtract_idle"],
+        )
+    finally:
+        sensor.close()
 
 
 def _in_full(workload: Workload, data: Dataset) -> Workload:
@@ -83,9 +117,28 @@ def _operations(algorithm: Algorithm[Any], rows: int) -> list[dict[str, Any]]:
     stages = []
     for index, stage in enumerate(algorithm.stages):
         algorithm.enter_stage(index)
-        phases = algorithm.memory_model(rows).operations.phases
-        stages.append(StageOperations.of(stage, phases).model_dump(mode="json"))
+        plan = algorithm.memory_model(rows)
+        made = StageOperations.of(stage, plan.operations.phases, plan.static_bytes)
+        stages.append(made.model_dump(mode="json"))
     return stages
+
+
+def confirm(job: Message, send: Send) -> None:
+    """Measure the memory of a workload on random samples; what they hold does not matter to bytes.
+
+    Args:
+        job: ``workload`` with the full name of its model; its data set is not read.
+        send: Gets ``{"memory": ...}``.
+    """
+    workload = Workload.model_validate(job["workload"])
+    torch.set_num_threads(1)
+    algorithm = build(workload)
+    draws = torch.Generator().manual_seed(workload.seed)
+    x_BI = torch.rand(workload.batch_size, algorithm.model.inputs, generator=draws)
+    y_B = torch.randint(
+        algorithm.model.classes, (workload.batch_size,), generator=draws, dtype=torch.int64
+    )
+    send({"memory": measure_memory(algorithm, x_BI, y_B).model_dump(mode="json")})
 
 
 def preflight(job: Message, send: Send) -> None:

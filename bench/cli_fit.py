@@ -1,0 +1,263 @@
+"""The command that answers for one device, algorithm and model; and the inverse question."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from hardware_profiles import Budgets, Device, ProfileError, load_device, parse_budgets, tighten
+
+from .errors import BenchError
+from .output import output
+
+if TYPE_CHECKING:
+    from .budget import Verdict
+    from .closed_form import ClosedForm
+    from .schema import Memory, Workload
+
+MEASURE_SECONDS = 300.0
+"""A measurement that confirms the answer may take this long."""
+
+MEMORY_SHARE = 0.5
+"""Of this machine's free memory, which a confirming measurement may need."""
+
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="NAME|FILE", help="The device it has to fit.")
+]
+BudgetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        metavar="NAME=VALUE",
+        help="A tighter limit than the device's own: ram=96KiB, flash=512KiB, step_latency=50ms,"
+        " energy_per_step=2mJ, battery=1000mWh with training_samples=60000; repeatable.",
+    ),
+]
+
+
+class FitError(BenchError):
+    """The question cannot be answered as it was asked."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(fit)
+
+
+def fit(
+    device: DeviceOption,
+    algorithm: Annotated[
+        str, typer.Option(metavar="NAME|MODULE:CLASS", help="The training algorithm.")
+    ],
+    model: Annotated[str, typer.Option(help="The full name of the model, mlp-64-128-128-10.")],
+    *,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples per step.")] = 32,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", metavar="NAME=VALUE", help="Of the algorithm; repeatable."),
+    ] = None,
+    budget: BudgetOption = None,
+    largest: Annotated[
+        str | None,
+        typer.Option("--max", metavar="batch|width|depth", help="Find the largest that fits."),
+    ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option(help="Confirm the answer by measuring a step, in a process of its own."),
+    ] = True,
+) -> None:
+    """Does this algorithm fit on this device, with this model? What owns the peak, what would help?
+
+    The answer comes from the closed form and is then confirmed by measurement. Time and energy are
+    modelled for the device, as intervals, and judged where a budget limits them. With --max, the
+    largest batch, width or depth that fits.
+    """
+    from .budget import worst  # noqa: PLC0415  (imports torch)
+    from .closed_form import closed_form  # noqa: PLC0415
+    from .schema import Workload  # noqa: PLC0415
+    from .workload_text import parse_options  # noqa: PLC0415
+
+    found = load_device(device)
+    asked = asked_budgets(budget)
+    refuse_contradictions(found, asked)
+    workload = Workload(
+        algorithm=algorithm,
+        options=parse_options(option or []),
+        model=model,
+        dataset="none",
+        batch_size=batch_size,
+    )
+    if largest is not None:
+        _largest(workload, found, asked, largest, measure=measure)
+        return
+    form = closed_form(workload)
+    verdicts = _answer(form, found, asked)
+    if measure:
+        _confirm(form)
+    if worst(verdicts).status.value in {"exceeds", "unknown"}:
+        _remedies(workload, found, asked)
+
+
+def asked_budgets(texts: list[str] | None) -> Budgets:
+    """Budgets as a person types them.
+
+    Raises:
+        ProfileError: One is not of the form NAME=VALUE, or its value or unit is wrong.
+    """
+    return parse_budgets(budget_texts(texts), "--budget")
+
+
+def budget_texts(texts: list[str] | None) -> dict[str, str]:
+    """Budgets by name, each still as text.
+
+    Raises:
+        ProfileError: One is not of the form NAME=VALUE, or is given twice.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            raise ProfileError(f"--budget {text}: write NAME=VALUE, for instance ram=96KiB")
+        if name in pairs:
+            raise ProfileError(f"--budget {name}: is given twice; give it once")
+        pairs[name] = value
+    return pairs
+
+
+def refuse_contradictions(device: Device, asked: Budgets) -> None:
+    """A question that cannot be judged is refused before anything is computed.
+
+    Raises:
+        ProfileError: A budget contradicts the profile, or limits what cannot be modelled.
+    """
+    _, conflicts = tighten(device.budgets, asked)
+    for reason in conflicts.values():
+        raise ProfileError(f"{device.name}: {reason}")
+    timed = asked.step_latency_seconds is not None
+    if device.kind == "mcu" and timed and device.clock.value is None:
+        raise ProfileError(
+            f"{device.name}: step_latency cannot be modelled because the clock is unknown:"
+            f" {device.clock.unknown}; give the profile a clock, or leave that budget out"
+        )
+
+
+def _answer(form: ClosedForm, device: Device, asked: Budgets) -> list[Verdict]:
+    from . import fit_report as report  # noqa: PLC0415
+    from .budget import worst  # noqa: PLC0415
+    from .judging import amounts, judge_all  # noqa: PLC0415
+
+    needs = form.needs(device)
+    verdicts = judge_all(needs, device, asked)
+    rows = report.budget_rows(verdicts, *amounts(needs, device, asked))
+    overall = worst(verdicts)
+    out = output()
+    head = Text(f"{_named(form.workload)} on {device.name} ({device.title}): ")
+    head.append(str(overall.status), style="bold")
+    lines: list[RenderableType] = [head, "", report.budgets_drawn(rows)]
+    for verdict in verdicts:
+        if verdict.status in {"exceeds", "unknown"}:
+            lines.append(f"{report.NAMES[verdict.budget]} {verdict.reason}")
+    judged = {verdict.budget for verdict in verdicts}
+    lines += ["", *report.unlimited(needs.modelled, judged), "", *report.owners_drawn(form)]
+    out.fact("workload", form.workload.model_dump(mode="json"))
+    out.fact("device", device.name)
+    out.fact("status", str(overall.status))
+    out.table("budgets", report.BUDGET_COLUMNS, rows, printed=lines)
+    out.table("tensors", report.OWNER_COLUMNS, report.owners(form), printed=())
+    out.fact("modelled", needs.modelled.model_dump(mode="json"))
+    return verdicts
+
+
+def _named(workload: Workload) -> str:
+    return workload.label.replace(f" {workload.dataset} ", " ")
+
+
+def _confirm(form: ClosedForm) -> None:
+    from .fit_report import confirmation  # noqa: PLC0415
+
+    out = output()
+    result = _measured(form)
+    if isinstance(result, str):
+        out.show(f"not measured: {result}")
+        out.fact("measured", None)
+        out.fact("not_measured_because", result)
+    else:
+        out.show(confirmation(form, result))
+        out.fact("measured", result.model_dump(mode="json"))
+
+
+def _measured(form: ClosedForm) -> Memory | str:
+    """A measurement of the same step, or why there is none."""
+    from .child import Ending, Message  # noqa: PLC0415
+    from .isolation import call  # noqa: PLC0415
+    from .schema import Memory  # noqa: PLC0415
+
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # a real algorithm holds what is in storage on a device, too
+    needed = form.ram_bytes + (form.storage_bytes or 0)
+    if needed > MEMORY_SHARE * free:
+        return f"the step needs {needed:,} B, and this machine has {free:,} B free"
+    parts: Message = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        outcome = call(
+            "bench.worker:confirm",
+            {"workload": form.workload.model_dump(mode="json")},
+            log=Path(scratch) / "log",
+            timeout_seconds=MEASURE_SECONDS,
+            on_message=parts.update,
+        )
+    if outcome.ending is not Ending.RETURNED:
+        return f"{outcome.type}: {outcome.message}"
+    return Memory.model_validate(parts["memory"])
+
+
+def _remedies(workload: Workload, device: Device, asked: Budgets) -> None:
+    from . import fit_report as report  # noqa: PLC0415
+    from .remedies import remedies  # noqa: PLC0415
+
+    out = output()
+    rows = report.remedy_rows(remedies(workload, device, asked))
+    out.table("remedies", report.REMEDY_COLUMNS, rows, printed=())
+    if not rows:
+        out.show("", "Nothing that was tried makes it fit: batches, options, other algorithms.")
+        return
+    from .output import drawn  # noqa: PLC0415
+
+    out.show("", "What would make it fit (by closed form; accuracy and time change too):")
+    out.show(drawn(report.REMEDY_COLUMNS, rows[: report.MOST_REMEDIES]))
+    more = len(rows) - report.MOST_REMEDIES
+    if more > 0:
+        out.show(f"and {more} more (--json or --csv lists all)")
+
+
+def _largest(
+    workload: Workload, device: Device, asked: Budgets, what: str, *, measure: bool
+) -> None:
+    from . import fit_report as report  # noqa: PLC0415
+    from .closed_form import closed_form  # noqa: PLC0415
+    from .largest import Dimension, largest  # noqa: PLC0415
+
+    if what not in list(Dimension):
+        raise FitError(f"--max {what}: write batch, width or depth")
+    found = largest(workload, device, Dimension(what), asked)
+    out = output()
+    out.show(*report.largest_lines(found, device))
+    facts: dict[str, Any] = {
+        "dimension": str(found.dimension),
+        "size": found.size,
+        "monotone": found.monotone,
+        "exceptions": list(found.exceptions),
+        "probes": found.probes,
+        "ram_bytes": found.probe.ram_bytes,
+        "verdict": found.probe.verdict.model_dump(mode="json"),
+        "workload": found.workload.model_dump(mode="json"),
+    }
+    out.fact("largest", facts)
+    if found.size is not None and measure:
+        _confirm(closed_form(found.workload))

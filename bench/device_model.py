@@ -1,0 +1,38 @@
+"""What a step would take on a device that is not here, from the operations of its closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hardware_profiles import Device
+
+from . import cost_cycles, cost_roofline
+from .cost_bounds import bounds, scaled, summed
+from .schema import Bounds, DeviceModel, StageOperations
+
+
+def model_device(stages: Sequence[StageOperations], device: Device, batch_size: int) -> DeviceModel:
+    """Seconds and joules of a step, as intervals; unavailable with a reason where a figure lacks.
+
+    Args:
+        stages: The operations of a step of every stage.
+        device: Microcontrollers are modelled by cycles, boards with a GPU by a roofline.
+        batch_size: Samples per step.
+    """
+    model = cost_cycles if device.kind == "mcu" else cost_roofline
+    return DeviceModel(
+        device=device.name,
+        latency=model.model_latency(stages, device),
+        energy=model.model_energy(stages, device),
+        energy_per_sample=_per_sample(
+            [model.model_energy([stage], device).step for stage in stages], batch_size
+        ),
+    )
+
+
+def _per_sample(steps: Sequence[Bounds | None], batch_size: int) -> Bounds | None:
+    """Every sample is shown to every stage, since passes over the data are counted per stage."""
+    known = [(step.low, step.high) for step in steps if step is not None]
+    if not known or len(known) < len(steps):
+        return None
+    return bounds(scaled(summed(known), 1 / batch_size))

@@ -1,0 +1,248 @@
+"""One screen: how a workload stands against the budgets of a device, and what would make it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hardware_profiles import Device, format_bytes
+
+from .budget import Status, Verdict
+from .budget_intervals import format_quantity, spread
+from .closed_form import ClosedForm
+from .largest import Largest
+from .output import Column
+from .remedies import Remedy
+from .report import CELLS
+from .schema import Bounds, DeviceModel, Memory, Modelled
+
+BAR = 28
+"""Columns of a bar; the limit is drawn at two thirds of them."""
+
+LIMIT_AT = 19
+
+NAMES = {
+    "ram": "RAM",
+    "flash": "flash",
+    "step_latency": "step latency",
+    "energy_per_step": "energy per step",
+    "training_energy": "energy of training",
+}
+"""How people call a budget."""
+
+MOST_OWNERS = 5
+"""Tensors at the peak that are named; the rest is summed."""
+
+MOST_REMEDIES = 8
+
+BUDGET_COLUMNS = (
+    Column("budget"),
+    Column("status"),
+    Column("low"),
+    Column("high"),
+    Column("limit"),
+    Column("margin"),
+    Column("unit"),
+    Column("evidence"),
+    Column("reason"),
+)
+REMEDY_COLUMNS = (
+    Column("change", "change"),
+    Column("what", "what it does"),
+    Column("ram_bytes", "RAM needed", format_bytes, right=True),
+    Column("status", "verdict"),
+    Column("margin"),
+    Column("algorithm"),
+    Column("options"),
+    Column("batch_size"),
+)
+OWNER_COLUMNS = (
+    Column("name"),
+    Column("category"),
+    Column("kind"),
+    Column("bytes"),
+)
+
+
+def budget_rows(
+    verdicts: Sequence[Verdict], needs: dict[str, Bounds | None], limits: dict[str, float | None]
+) -> list[dict[str, Any]]:
+    """One row per budget that was judged."""
+    rows = []
+    for verdict in verdicts:
+        need = needs.get(verdict.budget)
+        rows.append(
+            {
+                **verdict.model_dump(mode="json"),
+                "low": _whole(need.low, verdict.unit) if need else None,
+                "high": _whole(need.high, verdict.unit) if need else None,
+                "limit": limits.get(verdict.budget),
+            }
+        )
+    return rows
+
+
+def _whole(value: float, unit: str) -> float | int:
+    return int(value) if unit == "B" else value
+
+
+def budgets_drawn(rows: Iterable[dict[str, Any]]) -> Table:
+    """Every budget as a bar: what is needed, the limit as a stroke, an interval in two shades."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for title in ("budget", "", "verdict", "needs", "limit", "evidence"):
+        table.add_column(title, no_wrap=title != "needs")
+    for row in rows:
+        word, _, colour = CELLS[Status(row["status"])]
+        need = Bounds(low=row["low"], high=row["high"]) if row["high"] is not None else None
+        table.add_row(
+            NAMES[row["budget"]],
+            bar(need, row["limit"], colour),
+            Text(word, style=colour),
+            _amount(need, row["unit"]),
+            "unknown" if row["limit"] is None else _figure(row["limit"], row["unit"]),
+            row["evidence"],
+        )
+    return table
+
+
+def bar(need: Bounds | None, limit: float | None, colour: str) -> Text:
+    """Full blocks up to what is needed for certain, shaded ones up to what may be."""
+    if need is None or limit is None:
+        return Text("?".ljust(BAR), style="magenta")
+    certain = min(BAR, max(1, round(need.low / limit * LIMIT_AT)))
+    possible = min(BAR, max(certain, round(need.high / limit * LIMIT_AT)))
+    cells = list("█" * certain + "▒" * (possible - certain) + " " * (BAR - possible))
+    if need.high / limit * LIMIT_AT > BAR:
+        cells[-1] = "▶"  # it goes on
+    text = Text("".join(cells[:LIMIT_AT]), style=colour)
+    text.append("│", style="bold")
+    return text.append("".join(cells[LIMIT_AT:-1]) if BAR > LIMIT_AT else "", style=colour)
+
+
+def _amount(need: Bounds | None, unit: str) -> str:
+    if need is None:
+        return "unknown"
+    return format_bytes(int(need.high)) if unit == "B" else spread(need, unit)
+
+
+def _figure(value: float, unit: str) -> str:
+    return format_bytes(int(value)) if unit == "B" else format_quantity(value, unit)
+
+
+def unlimited(model: DeviceModel, judged: Iterable[str]) -> list[str]:
+    """Time and energy that no budget limits, as far as they can be modelled."""
+    lines = []
+    for budget, figure, unit in (
+        ("step_latency", model.latency, "s"),
+        ("energy_per_step", model.energy, "J"),
+    ):
+        if budget not in judged:
+            lines.append(f"{NAMES[budget]}: {_modelled(figure, unit)}; no budget is set")
+    return lines
+
+
+def _modelled(figure: Modelled, unit: str) -> str:
+    if figure.step is None:
+        return f"unknown ({figure.reason})"
+    return f"{spread(figure.step, unit)} (modelled: {figure.model})"
+
+
+def owners(form: ClosedForm) -> list[dict[str, Any]]:
+    """Every tensor alive at the peak and every static one, largest first within its kind."""
+    plan = form.plan
+    kinds = (("dynamic", plan.peak_items()), ("static", plan.static), ("storage", plan.storage))
+    return [
+        {
+            "name": item.name,
+            "category": str(item.category),
+            "kind": kind,
+            "bytes": item.stored_bytes,
+        }
+        for kind, items in kinds
+        for item in sorted(items, key=lambda item: -item.stored_bytes)
+    ]
+
+
+def owners_drawn(form: ClosedForm) -> list[RenderableType]:
+    """Which tensors make the peak, in some lines."""
+    plan = form.plan
+    at = f"stage {form.stages[form.worst]}, " if len(form.stages) > 1 else ""
+    head = (
+        f"The peak is in {at}{plan.peak_phase}: {format_bytes(plan.closed_form_bytes)} come and go"
+        f" beside {format_bytes(plan.static_bytes)} that stay"
+    )
+    if form.storage_bytes:
+        head += f", {format_bytes(form.storage_bytes)} in storage"
+    lines: list[RenderableType] = [Text(head)]
+    for kind, title in (("dynamic", "come and go"), ("static", "stay")):
+        items = [row for row in owners(form) if row["kind"] == kind and row["bytes"]]
+        parts = [f"{row['name']} {format_bytes(row['bytes'])}" for row in items[:MOST_OWNERS]]
+        rest = sum(row["bytes"] for row in items[MOST_OWNERS:])
+        if rest:
+            parts.append(f"others {format_bytes(rest)}")
+        lines.append(Text(f"  {title}: {', '.join(parts) or 'nothing'}"))
+    return lines
+
+
+def remedy_rows(found: Sequence[Remedy]) -> list[dict[str, Any]]:
+    """One row per remedy."""
+    return [
+        {
+            "change": remedy.change,
+            "what": remedy.what,
+            "ram_bytes": remedy.ram_bytes,
+            "status": str(remedy.verdict.status),
+            "margin": remedy.verdict.margin,
+            "algorithm": remedy.workload.algorithm,
+            "options": remedy.workload.options,
+            "batch_size": remedy.workload.batch_size,
+        }
+        for remedy in found
+    ]
+
+
+def largest_lines(found: Largest, device: Device) -> list[str]:
+    """The answer to the inverse question, in sentences."""
+    name = found.dimension
+    if found.size is None:
+        return [
+            f"no {name} fits {device.name}: {name} {found.probe.size} needs"
+            f" {format_bytes(found.probe.ram_bytes)}; {NAMES[found.probe.verdict.budget]}"
+            f" {found.probe.verdict.reason}"
+        ]
+    lines = [
+        f"largest {name} that fits {device.name}: {found.size:,}"
+        f" ({found.workload.model}, batch {found.workload.batch_size:,})",
+        f"  {name} {found.size:,} needs {format_bytes(found.probe.ram_bytes)} of RAM,"
+        f" {found.probe.verdict.status} ({NAMES[found.probe.verdict.budget]})",
+    ]
+    if found.next_probe is None:
+        lines.append(f"  the search ended there; {name} beyond {found.size:,} was not looked at")
+    else:
+        verdict = found.next_probe.verdict
+        lines.append(
+            f"  {name} {found.next_probe.size:,} needs {format_bytes(found.next_probe.ram_bytes)}:"
+            f" {verdict.status} ({NAMES[verdict.budget]})"
+        )
+    checked = f"  {found.probes} sizes probed"
+    if found.monotone:
+        lines.append(f"{checked}: more {name} always needed more")
+    else:
+        lines.append(f"{checked}: a larger {name} does not always need more here")
+    if found.exceptions:
+        some = ", ".join(f"{size:,}" for size in found.exceptions[:5])
+        lines.append(f"  although {found.size:,} fits, these smaller ones do not: {some}")
+    return lines
+
+
+def confirmation(form: ClosedForm, memory: Memory) -> str:
+    """What the measurement says about the closed form."""
+    measured = memory.static_bytes + memory.peak_dynamic_bytes
+    says = f"measured: {measured:,} B of RAM, peak in {memory.peak_phase}"
+    if measured == form.ram_bytes:
+        return f"{says}; equal to the closed form"
+    return f"{says}; {measured - form.ram_bytes:+,} B from the closed form"
