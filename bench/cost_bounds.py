@@ -28,8 +28,8 @@ def summed(intervals: Iterable[Interval]) -> Interval:
 
 
 def bounds(interval: Interval) -> Bounds:
-    """As a record has it."""
-    return Bounds(low=interval[0], high=interval[1])
+    """As a record has it: to six digits, since no model is better than that."""
+    return Bounds(low=float(f"{interval[0]:.6g}"), high=float(f"{interval[1]:.6g}"))
 
 
 def largest(
@@ -38,6 +38,15 @@ def largest(
     """The stage with the highest upper bound: its name, its phases, its terms."""
     index = max(range(len(found)), key=lambda i: summed(found[i][1].values())[1])
     return stages[index].stage, *found[index]
+
+
+def not_countable(stages: Sequence[StageOperations]) -> str:
+    """Why nothing can be modelled from these operations; empty where it can."""
+    if not stages:
+        return "the operations of the step are not known"
+    if any(stage.static_bytes is None for stage in stages):
+        return "the record is of version 1, which lacks what products read and write"
+    return ""
 
 
 def unavailable(model: str, reason: str) -> Modelled:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from hardware_profiles import CoreTable, Device, ProfileError
 
-from .cost_bounds import Interval, bounds, largest, scaled, summed, unavailable
+from .cost_bounds import Interval, bounds, largest, not_countable, scaled, summed, unavailable
 from .schema import Evidence, Modelled, PhaseOperations, StageOperations
 
 CYCLES = "cycles"
@@ -23,7 +23,7 @@ def cycles(phase: PhaseOperations, core: CoreTable) -> dict[str, Interval]:
     """Cycles of one phase by what is done: ``fp32 mac``, ``fp32 add``, ``int8 mac``, ...
 
     Raises:
-        ProfileError: The table does not know an operation of this phase.
+        ProfileError: The table does not know an operation of this phase, or what a store takes.
     """
     terms: dict[str, Interval] = {}
     for number_format, count in phase.macs.items():
@@ -33,8 +33,10 @@ def cycles(phase: PhaseOperations, core: CoreTable) -> dict[str, Interval]:
             each = core.operation_cycles(number_format, kind)
             terms[f"{number_format} {kind}"] = scaled(each, count)
     # At best a result stays in a register until it is used; at worst every one is written.
-    written = core.store.high if core.store.high is not None else 0.0
-    terms["stored results"] = (0.0, written * sum(phase.results.values()))
+    results = sum(phase.results.values())
+    if core.store.high is None and results:
+        raise ProfileError(f"cycle table {core.name}: store is unknown: {core.store.unknown}")
+    terms["stored results"] = (0.0, (core.store.high or 0.0) * results)
     return terms
 
 
@@ -45,10 +47,11 @@ def model_latency(stages: Sequence[StageOperations], device: Device) -> Modelled
         return unavailable(CYCLES, device.cycles_unknown)
     if clock.value is None:
         return unavailable(CYCLES, f"clock is unknown: {clock.unknown}")
-    if not stages:
-        return unavailable(CYCLES, "the operations of the step are not known")
+    missing = not_countable(stages)
+    if missing:
+        return unavailable(CYCLES, missing)
     return _modelled(
-        stages, core, 1 / clock.value, CYCLES, f"{core.name} at {clock.text} ({clock.origin})"
+        stages, core, 1 / clock.value, CYCLES, f"cycle table {core.name}, clock {clock.text}"
     )
 
 
@@ -60,12 +63,13 @@ def model_energy(stages: Sequence[StageOperations], device: Device) -> Modelled:
     per_cycle = joules_per_cycle(device)
     if isinstance(per_cycle, str):
         return unavailable(CYCLES_ENERGY, per_cycle)
-    if not stages:
-        return unavailable(CYCLES_ENERGY, "the operations of the step are not known")
+    missing = not_countable(stages)
+    if missing:
+        return unavailable(CYCLES_ENERGY, missing)
     supply, current = device.supply, device.current_per_mhz
     assert supply is not None  # joules_per_cycle has seen both
     assert current is not None
-    source = f"{core.name}; {supply.text} ({supply.origin}); {current.text} ({current.origin})"
+    source = f"cycle table {core.name}, {supply.text}, {current.text}"
     return _modelled(stages, core, per_cycle, CYCLES_ENERGY, source)
 
 

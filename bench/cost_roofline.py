@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from hardware_profiles import Device, Figure
 
-from .cost_bounds import Interval, bounds, summed, unavailable
+from .cost_bounds import Interval, bounds, not_countable, summed, unavailable
 from .schema import Bounds, Evidence, Modelled, PhaseOperations, StageOperations
 
 ROOFLINE = "roofline"
@@ -34,9 +34,8 @@ LAUNCH_SECONDS = 100e-6
 """Of one kernel from an interpreted framework on a small CPU, in the upper bound."""
 
 ASSUMPTIONS = (
-    f"upper bound: {PEAK_SHARE:.0%} of peak arithmetic, {BANDWIDTH_SHARE:.0%} of peak bandwidth,"
-    f" {KERNELS_PER_CALL} kernels of {LAUNCH_SECONDS * 1e6:g} us per operation"
-    " (assumptions of this project)"
+    f"down to {PEAK_SHARE:.0%} of the rates and {BANDWIDTH_SHARE:.0%} of the bandwidth, up to"
+    f" {KERNELS_PER_CALL} launches of {LAUNCH_SECONDS * 1e6:g} us per operation (assumed)"
 )
 
 OPERAND_BYTES = {"fp32": 4.0, "int8": 1.0, "fp32_binary": 4.0, "binary": 0.125}
@@ -54,13 +53,9 @@ BINARY_PER_WORD = 32
 
 def model_latency(stages: Sequence[StageOperations], device: Device) -> Modelled:
     """Seconds of one step of the stage that takes longest."""
-    missing = _missing(device)
+    missing = _missing(device) or not_countable(stages)
     if missing:
         return unavailable(ROOFLINE, missing)
-    if not stages:
-        return unavailable(ROOFLINE, "the operations of the step are not known")
-    if any(stage.static_bytes is None for stage in stages):
-        return unavailable(ROOFLINE, "the record is of version 1 and lacks the memory traffic")
     found = [_latency(stage, device) for stage in stages]
     return max(found, key=lambda each: each.step.high if each.step else 0.0)
 
@@ -87,13 +82,12 @@ def model_energy(stages: Sequence[StageOperations], device: Device) -> Modelled:
         assert idle is not None
         assert idle.value is not None
         assert top.power.value is not None
-        return Bounds(low=idle.value * seconds.low, high=top.power.value * seconds.high)
+        return bounds((idle.value * seconds.low, top.power.value * seconds.high))
 
     return Modelled(
         evidence=Evidence.MODELLED,
         model=POWER_MODES,
-        source=f"idle {idle.text} ({idle.origin}); mode {top.name} {top.power.text}"
-        f" ({top.power.origin}); {latency.source}",
+        source=f"idle {idle.text}, mode {top.name} {top.power.text}; {latency.source}",
         stage=latency.stage,
         step=joules(latency.step),
         phases={name: joules(seconds) for name, seconds in latency.phases.items()},
@@ -131,10 +125,10 @@ def _latency(stage: StageOperations, device: Device) -> Modelled:
     return Modelled(
         evidence=Evidence.MODELLED,
         model=ROOFLINE,
-        source=f"{_origin(device.fp32_peak)}; {_int8(device)[1]};"
-        f" {_origin(device.memory_bandwidth)}; {ASSUMPTIONS}",
+        source=f"{_text(device.fp32_peak)}, {_int8(device)[1]}, {_text(device.memory_bandwidth)};"
+        f" {ASSUMPTIONS}",
         stage=stage.stage,
-        step=Bounds(low=low, high=high),
+        step=bounds((low, high)),
         phases={name: _phase(phase, device, bandwidth) for name, phase in stage.phases.items()},
         terms={name: bounds(interval) for name, interval in terms.items()},
     )
@@ -143,7 +137,7 @@ def _latency(stage: StageOperations, device: Device) -> Modelled:
 def _phase(phase: PhaseOperations, device: Device, bandwidth: float) -> Bounds:
     low, high = _arithmetic(phase, device)
     high += _streamed(phase) / (bandwidth * BANDWIDTH_SHARE) + _launches(phase)
-    return Bounds(low=low, high=high)
+    return bounds((low, high))
 
 
 def _arithmetic(phase: PhaseOperations, device: Device) -> Interval:
@@ -172,17 +166,20 @@ def _launches(phase: PhaseOperations) -> float:
 
 
 def _int8(device: Device) -> tuple[float, str]:
-    """The fastest INT8 rate that any figure of the profile allows, in operations per second."""
+    """Operations per second in INT8: the dense figure, or the sparse one where there is no other.
+
+    Products here are dense; a sparse figure is larger, so that a bound from it is still one.
+    """
     figures = (device.int8_dense, device.int8_sparse)
     known = [figure for figure in figures if figure is not None and figure.value is not None]
     if not known:
         return 0.0, "INT8 at the float32 rate, since no INT8 figure is known"
-    return _value(known[0]) * 1e12, _origin(known[0])
+    return _value(known[0]) * 1e12, f"INT8 {known[0].text}"
 
 
-def _origin(figure: Figure | None) -> str:
+def _text(figure: Figure | None) -> str:
     assert figure is not None
-    return f"{figure.text} ({figure.origin})"
+    return figure.text
 
 
 def _value(figure: Figure | None) -> float:

@@ -15,7 +15,7 @@ from rich.text import Text
 from hardware_profiles import Device, format_bytes
 
 from .budget import Status
-from .schema import ErrorRecord, Memory, Record, RecordStatus, VerdictRecord
+from .schema import Energy, ErrorRecord, Memory, Record, RecordStatus, VerdictRecord
 
 MISSING = "-"
 CELLS = {
@@ -62,6 +62,9 @@ def figures(records: Sequence[Record], width: int) -> list[RenderableType]:
     table.add_column("closed\nform", justify="right", no_wrap=True)
     table.add_column("lower\nbound", justify="right", no_wrap=True)
     table.add_column("step\nms", justify="right", no_wrap=True)
+    energy = any(record.energy and record.energy.joules_per_step for record in records)
+    if energy:
+        table.add_column("step\nmJ", justify="right", no_wrap=True)
     shared = _shared(records)
     notes: list[RenderableType] = []
     if any(record.memory and not record.memory.deterministic for record in records):
@@ -71,7 +74,11 @@ def figures(records: Sequence[Record], width: int) -> list[RenderableType]:
         if record.error:
             label.append(f" ({STATUS_WORDS[record.status]})", style="red")
             notes.append(_failure(number, record.status, record.error))
-        table.add_row(str(number), label, *_cells(record, narrow=width < COMFORTABLE_WIDTH))
+        cells = _cells(record, narrow=width < COMFORTABLE_WIDTH)
+        if energy:
+            cells.append(_millijoules(record))
+        table.add_row(str(number), label, *cells)
+    notes += _energy_notes(records)
     title = Text(", ".join(shared.values()), style="bold")
     return [title, table, *notes] if shared else [table, *notes]
 
@@ -117,6 +124,26 @@ def _cells(record: Record, *, narrow: bool) -> list[str | Text]:
     return cells
 
 
+def _millijoules(record: Record) -> str:
+    joules = record.energy.joules_per_step if record.energy else None
+    return MISSING if joules is None else f"{joules * 1e3:.3g}"
+
+
+def _energy_notes(records: Sequence[Record]) -> list[Text]:
+    """Where energy comes from, or why there is none; each said once."""
+    found = [record.energy for record in records if record.energy is not None]
+    said = dict.fromkeys(_energy_note(energy) for energy in found)
+    return [Text(line) for line in said]
+
+
+def _energy_note(energy: Energy) -> str:
+    if energy.joules_per_step is not None:
+        return f"energy by {energy.sensor}: {energy.coverage}"
+    if energy.sensor is None:
+        return "no energy: no sensor could be read (trainfit sensors says why)"
+    return f"no energy by {energy.sensor}: {energy.reason}"
+
+
 def _closed_form(memory: Memory) -> Text:
     """``= peak`` where it is, otherwise what was measured beyond it."""
     residual = memory.peak_dynamic_bytes - memory.closed_form_bytes
@@ -152,11 +179,22 @@ def verdicts(
         _block(records, ordered, range(start, min(start + per_block, len(records))), words)
         for start in range(0, len(records), per_block)
     ]
-    legend = Text("RAM for static + peak dynamic bytes, flash for storage: ")
+    legend = Text(f"RAM for static + peak dynamic bytes, flash for storage{_others(records)}: ")
     for (word, letter, colour), meaning in zip(CELLS.values(), MEANINGS, strict=True):
         legend.append(word if words else letter, style=colour).append(f" = {meaning} | ")
     legend.right_crop(3)
     return [*blocks, legend, *_reasons(records, ordered)]
+
+
+def _others(records: Sequence[Record]) -> str:
+    """The budgets beyond bytes that were judged, and by which evidence."""
+    found = {
+        f"{verdict.budget.replace('_', ' ')} ({verdict.evidence})"
+        for record in records
+        for verdict in record.verdicts
+        if verdict.unit != "B"
+    }
+    return "".join(f", {each}" for each in sorted(found))
 
 
 def _block(

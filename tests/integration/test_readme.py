@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def write_files(folder: Path) -> None:
 def commands() -> list[list[str]]:
     """Every ``trainfit`` command of the README, without its first word."""
     lines = [
-        line.removeprefix("$ ").split()
+        shlex.split(line.removeprefix("$ "))
         for block in blocks(README)
         if block.language == "console"
         for line in block.text.splitlines()
@@ -72,12 +73,14 @@ def test_the_examples_do_what_they_say(tmp_path: Path) -> None:
     write_files(tmp_path)
     measured = 0
     previous = ""
-    for block in blocks(README):
+    found = blocks(README)
+    for block, following in zip(found, [*found[1:], None], strict=True):
         if block.language == "console":
-            for words in [line.split()[2:] for line in block.text.splitlines()]:
-                if words[0] == "run":  # the others are tested in this process, below
+            shown = following is not None and following.language == "text"
+            for words in [shlex.split(line)[2:] for line in block.text.splitlines()]:
+                if words[0] == "run" or shown:  # the others are tested in this process, below
                     previous = python("-m", "bench.cli", *words, cwd=tmp_path)
-                    measured += 1
+                    measured += words[0] == "run"
         elif block.language == "python":
             previous = python("-c", block.text, cwd=tmp_path)
         elif block.language == "text":
