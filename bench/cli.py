@@ -6,7 +6,6 @@ trainfit itself, 130 interrupted. Nothing heavy is imported before it is needed.
 
 from __future__ import annotations
 
-import itertools
 import sys
 import traceback
 from datetime import datetime
@@ -15,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import cli_download, cli_fit, cli_lists, cli_recommend, cli_sensors
+from . import cli_compare, cli_download, cli_fit, cli_lists, cli_recommend, cli_sensors
 from .errors import BenchError, SuiteError
 from .output import Output, configure, output
 
@@ -34,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 cli_lists.register(app)
+cli_compare.register(app)
 cli_download.register(app)
 cli_fit.register(app)
 cli_recommend.register(app)
@@ -213,7 +213,10 @@ def _common_first(given: list[str]) -> list[str]:
         elif word in FLAGS or word.startswith("--csv="):
             first.append(word)
         elif word == "--csv":
-            first += [word, *itertools.islice(words, 1)]
+            folder = next(words, None)
+            if folder is None or folder.startswith("-"):
+                return [word]  # without its value, which the command line then asks for
+            first += [word, folder]
         else:
             rest.append(word)
     return first + rest

@@ -38,6 +38,7 @@ def describe_environment() -> dict[str, Any]:
             "cpu": _cpu_model(),
             "cores": os.cpu_count(),
             "usable_cores": _usable_cores(),
+            "cpu_governor": cpu_governor(),
             "threads": torch.get_num_threads(),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "onednn_available": torch.backends.mkldnn.is_available(),
@@ -80,6 +81,21 @@ def _cpu_model() -> str | None:
         return platform.processor() or None
     names = [line.partition(":")[2] for line in text.splitlines() if line.startswith("model name")]
     return names[0].strip() if names else platform.processor() or None
+
+
+def cpu_governor(system: Path = Path("/sys/devices/system/cpu")) -> str | None:
+    """How the first usable core's clock is chosen, such as ``performance`` (Linux).
+
+    None where the system does not say, as virtual machines and containers mostly do not.
+    """
+    if sys.platform != "linux":
+        return None
+    core = min(os.sched_getaffinity(0))
+    try:
+        text = (system / f"cpu{core}" / "cpufreq" / "scaling_governor").read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text.strip() or None
 
 
 def _usable_cores() -> int | None:

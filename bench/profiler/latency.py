@@ -1,93 +1,189 @@
-"""Time of a step and of its phases: no tracing, enough steps for the median to settle."""
+"""Time of a step and of its phases: no tracing, steps until the median is known well enough.
+
+How well is asked for: the bootstrap interval of the median is to be at most a fraction ``width`` of
+the median wide. It is looked at now and then, after a timed step and before the next one. A cap on
+steps and one on seconds end the measurement where the machine is too restless for that; the record
+says which of the three it was.
+
+The interval says how far the median of *this* process's steps can be trusted, if its steps are
+independent draws. It knows nothing of what differs from one process or machine to another, and
+neighbours that come and go make it too narrow: compare workloads with :mod:`bench.pairing`.
+"""
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
-from algorithms import Algorithm, Category
+from algorithms import Algorithm
 from algorithms.phases import observing
 
-from ..schema import Evidence, Latency, PhaseLatency
+from ..environment import cpu_governor
+from ..schema import Bounds, Evidence, Latency, PhaseLatency, Stop
+from ..statistics import median_and_iqr, median_interval
+from .clocks import Clock, StepTimer, clock_for
+from .preflight import quiet_collector
 
-_WARMUP_STEPS = 3
-_LEAST_STEPS = 20
-_MOST_STEPS = 500
-_ENOUGH_SECONDS = 0.5
+WIDTH = 0.02
+CONFIDENCE = 0.95
 
+LEAST_STEPS = 20
+"""Fewer steps give no interval that means what it says."""
 
-class _Clock:
-    """Adds up the time spent in each phase of a step; inner phases count in outer ones."""
+MOST_STEPS = 2000
+MOST_SECONDS = 5.0
 
-    def __init__(self) -> None:
-        self.spent: defaultdict[str, float] = defaultdict(float)
-        self._open: list[tuple[str, float]] = []
+_FEWEST_STEPS = 5
+"""Taken however long they last."""
 
-    def enter(self, name: str) -> None:
-        """A phase begins."""
-        self._open.append((name, time.perf_counter()))
+_LEAST_WARMUP_STEPS, _MOST_WARMUP_STEPS = 3, 50
+_FASTER = 0.95
+"""A step that takes less than this of the best before it shows that warming up goes on."""
 
-    def leave(self, name: str) -> None:
-        """A phase ends."""
-        now = time.perf_counter()
-        _, since = self._open.pop()
-        self.spent[name] += now - since
-
-    def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
-        """Not a matter of time."""
+_CHECK_AGAIN, _CHECK_AT_LATEST = 1.25, 100
+"""From one look at the interval to the next: so many times the steps, but so many at most."""
 
 
 def measure_latency(
-    algorithm: Algorithm[Any], x: torch.Tensor, y: torch.Tensor, *, threads: int
+    algorithm: Algorithm[Any],
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    threads: int,
+    width: float = WIDTH,
+    confidence: float = CONFIDENCE,
+    most_steps: int = MOST_STEPS,
+    most_seconds: float = MOST_SECONDS,
+    clock: Clock | None = None,
 ) -> Latency:
     """Time steps of the stage that is entered, with ``threads`` threads and oneDNN as it is.
 
     Args:
         algorithm: Built, and at the stage to time.
-        x: One batch of inputs, float32, shape (batch, features).
+        x: One batch of inputs, float32, shape (batch, features); on the device to time.
         y: Its labels, int64, shape (batch,).
         threads: Threads for operators; put back afterwards.
+        width: Stop when the interval of the median step is at most this fraction of it wide.
+        confidence: Of that interval.
+        most_steps: Stop after so many timed steps, at least 5.
+        most_seconds: Stop when timed steps have taken so long, after 5 steps at the earliest.
+        clock: None takes that of the device that ``x`` lies on.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        for _ in range(_WARMUP_STEPS):
-            algorithm.step(x, y)
-        steps: list[float] = []
-        phases: defaultdict[str, list[float]] = defaultdict(list)
-        began = time.perf_counter()
-        while len(steps) < _MOST_STEPS and (
-            len(steps) < _LEAST_STEPS or time.perf_counter() - began < _ENOUGH_SECONDS
-        ):
-            clock = _Clock()
-            with observing(clock):
-                start = time.perf_counter()
-                algorithm.step(x, y)
-                steps.append(time.perf_counter() - start)
-            for name, seconds in clock.spent.items():
-                phases[name].append(seconds)
-    finally:
-        torch.set_num_threads(before)
-    median, iqr = _spread(steps)
+    clock = clock or clock_for(x)
+    times = _Times()
+    with _threads(threads), quiet_collector():
+        timer = StepTimer(clock)
+
+        def time_step() -> tuple[float, dict[str, float]]:
+            return timer.time(lambda: algorithm.step(x, y))
+
+        with observing(timer):
+            warmup = warm_up(lambda: time_step()[0], most_seconds)
+            stopped = None
+            while stopped is None:
+                times.add(*time_step())
+                stopped = times.stop(width, confidence, most_steps, most_seconds)
+    median, iqr = median_and_iqr(times.steps)
     return Latency(
         evidence=Evidence.CLOCK,
         step_seconds_median=median,
         step_seconds_iqr=iqr,
-        steps=len(steps),
+        step_interval=_bounds(times.steps, confidence),
+        confidence=confidence,
+        asked_width=width,
+        stopped=stopped,
+        steps=len(times.steps),
+        warmup_steps=len(warmup),
         threads=threads,
         onednn=bool(torch._C._get_mkldnn_enabled()),
-        phases={
-            name: PhaseLatency(seconds_median=m, seconds_iqr=i)
-            for name, (m, i) in ((n, _spread(s)) for n, s in phases.items())
-        },
+        clock=clock.name,
+        cpu_governor=cpu_governor(),
+        phases={name: _phase(seconds, confidence) for name, seconds in times.phases.items()},
     )
 
 
-def _spread(values: list[float]) -> tuple[float, float]:
-    """Median and interquartile range."""
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    return float(middle), float(high - low)
+def warm_up(time_step: Callable[[], float], most_seconds: float = MOST_SECONDS) -> list[float]:
+    """Take steps until they no longer become faster, and at least three.
+
+    That is when three steps in a row have not been faster than the best before them by more than
+    a twentieth. A single slow step, which any machine has, does not prolong it.
+
+    Args:
+        time_step: Takes a step and returns its seconds.
+        most_seconds: Steps that together took longer are not followed by another.
+
+    Returns:
+        Seconds of the steps taken.
+    """
+    steps = [time_step()]
+    best, since = steps[0], 0
+    while len(steps) < _LEAST_WARMUP_STEPS or (
+        since < _LEAST_WARMUP_STEPS
+        and len(steps) < _MOST_WARMUP_STEPS
+        and sum(steps) < most_seconds
+    ):
+        steps.append(time_step())
+        since = 0 if steps[-1] < _FASTER * best else since + 1
+        best = min(best, steps[-1])
+    return steps
+
+
+@dataclass
+class _Times:
+    """Seconds of the steps so far, and of their phases."""
+
+    steps: list[float] = field(default_factory=list)
+    phases: dict[str, list[float]] = field(default_factory=dict)
+    _sum: float = 0.0
+    _next_check: int = LEAST_STEPS
+
+    def add(self, seconds: float, phases: dict[str, float]) -> None:
+        """A step was timed."""
+        self.steps.append(seconds)
+        self._sum += seconds
+        for name, spent in phases.items():
+            self.phases.setdefault(name, []).append(spent)
+
+    def stop(
+        self, width: float, confidence: float, most_steps: int, most_seconds: float
+    ) -> Stop | None:
+        """Why no more steps are needed; None if some are."""
+        count = len(self.steps)
+        if count >= self._next_check:
+            self._next_check = min(int(count * _CHECK_AGAIN) + 1, count + _CHECK_AT_LATEST)
+            gc.collect(0)  # held during steps; what many of them leave must not pile up
+            low, high = median_interval(self.steps, confidence)
+            if high - low <= width * median_and_iqr(self.steps)[0]:
+                return Stop.SETTLED
+        if count >= max(most_steps, _FEWEST_STEPS):
+            return Stop.STEPS
+        if count >= _FEWEST_STEPS and self._sum >= most_seconds:
+            return Stop.SECONDS
+        return None
+
+
+def _phase(seconds: list[float], confidence: float) -> PhaseLatency:
+    median, iqr = median_and_iqr(seconds)
+    # A phase that a step does not always enter may have been entered once only.
+    interval = _bounds(seconds, confidence) if len(seconds) >= _FEWEST_STEPS else None
+    return PhaseLatency(seconds_median=median, seconds_iqr=iqr, interval=interval)
+
+
+def _bounds(seconds: list[float], confidence: float) -> Bounds:
+    low, high = median_interval(seconds, confidence)
+    return Bounds(low=low, high=high)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -107,7 +107,7 @@ def test_latency_has_median_spread_and_phases(backprop, batch):
     latency = measure_latency(backprop, *batch, threads=1)
     assert latency.evidence is Evidence.CLOCK
     assert latency.threads == 1
-    assert 20 <= latency.steps <= 500
+    assert 20 <= latency.steps <= 2000
     assert set(latency.phases) == {"forward", "gradient", "update"}
     parts = sum(phase.seconds_median for phase in latency.phases.values())
     assert 0.5 * latency.step_seconds_median < parts <= 1.5 * latency.step_seconds_median

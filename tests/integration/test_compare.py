@@ -1,0 +1,208 @@
+"""``trainfit compare``, as people use it, and the words in which it says what it found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from algorithms import build_algorithm
+from bench import cli, cli_compare, pairing
+from bench.pairing import Comparison, Limits, PairingStop, Side
+from bench.workload_text import parse_workload
+
+PLUGINS = Path(__file__).parent.parent / "plugins"
+NET = "mlp-64-128-128-10"
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any) -> Any:
+    """The command line in this process: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    monkeypatch.delenv("TRAINFIT_DATA_ROOT", raising=False)
+
+    def run(*arguments: str) -> tuple[Any, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["compare", *arguments])
+        return (ended.value.code, *capfd.readouterr())
+
+    return run
+
+
+def comparison(low: float, ratio: float, high: float, **changes: Any) -> Comparison:
+    side = Side(
+        workload=parse_workload("backprop mlp-64-10 digits b32"),
+        stage="all",
+        stages=1,
+        steps_per_block=30,
+        step_seconds=(0.001, 0.001),
+        median=0.001,
+        interval=(0.0009, 0.0011),
+    )
+    values: dict[str, Any] = {
+        "confidence": 0.95,
+        "asked_width": 0.02,
+        "blocks": 34,
+        "stopped": PairingStop.SETTLED,
+        "threads": 1,
+        "onednn": True,
+    }
+    return Comparison(
+        a=side,
+        b=replace(side, median=0.001 * ratio),
+        ratio=ratio,
+        interval=(low, high),
+        **values | changes,
+    )
+
+
+# ---- bytes ---------------------------------------------------------------------------------------
+
+
+def test_bytes_are_those_of_the_closed_form(main: Any) -> None:
+    code, out, err = main(
+        f"backprop[optimizer=adam] {NET} b32", f"forward_forward {NET} b8", "--json"
+    )
+
+    assert (code, err) == (0, "")
+    rows = {row["figure"]: row for row in json.loads(out)["bytes"]}
+    for key, name, options, rows_ in (
+        ("a", "backprop", {"optimizer": "adam"}, 32),
+        ("b", "forward_forward", {}, 8),
+    ):
+        plan = build_algorithm(name, NET, options).memory_model(rows_)
+        assert rows["static bytes"][key] == plan.static_bytes
+        assert rows["peak dynamic bytes"][key] == plan.closed_form_bytes
+        assert rows["lower bound of dynamic bytes"][key] == plan.lower_bound_bytes
+        assert rows["both together"][key] == plan.static_bytes + plan.closed_form_bytes
+    for row in rows.values():
+        assert row["ratio"] == row["b"] / row["a"]
+
+
+def test_what_people_see(main: Any) -> None:
+    options = ("--model", NET, "--batch-size", "32")
+    code, out, err = main("tinyfoa", "plain:Delta mlp-64-10 digits b4", *options)
+
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split()[-3:] == ["A", "B", "B/A"]
+    assert lines[-2] == f"A: tinyfoa {NET} b32, stage layer2, the worst of 2"
+    assert lines[-1] == "B: plain:Delta mlp-64-10 digits b4"
+
+
+def test_a_short_model_name_is_completed_from_the_data(main: Any) -> None:
+    code, out, _ = main("tinyfoa lc-4-8 digits b8", "tinyfoa lc-1x8x8-4-8-10 b8")
+    assert code == 0
+    assert "A: tinyfoa lc-1x8x8-4-8-10 digits b8" in out
+
+    code, out, err = main("tinyfoa lc-4-8 b8", "backprop mlp-64-10 b8")
+    assert (code, out) == (2, "")
+    assert "'lc-4-8'" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("backprop mlp-64-10 b8", "bakprop mlp-64-10 b8"), "did you mean backprop"),
+        (("backprop b8", "backprop b8"), "it has no model"),
+        (("backprop[lr] mlp-64-10 b8", "backprop mlp-64-10 b8"), "option 'lr' is not of the form"),
+        (("backprop[lt=3] mlp-64-10 b8", "backprop mlp-64-10 b8"), "did you mean lr"),
+        (("backprop mlp-64-10 b8",), "Missing argument 'B'"),
+        (("backprop mlp-64-10 b8", "backprop mlp-64-10 b8", "--latency"), "it has no data set"),
+        (("backprop mlp-64-10 b8", "backprop b8", "--batch-size", "0"), "--batch-size"),
+    ],
+)
+def test_bad_input_is_one_line(main: Any, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = main(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("trainfit: ")
+    assert err.count("\n") == 1
+
+
+# ---- time ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparisons that end after the least number of blocks."""
+    real = pairing.compare_latency
+
+    def quick(*arguments: Any, **named: Any) -> Comparison:
+        return real(*arguments, **named, limits=Limits(most_pairs=10))
+
+    monkeypatch.setattr(pairing, "compare_latency", quick)
+
+
+@pytest.mark.usefixtures("soon")
+def test_time_side_by_side(main: Any) -> None:
+    given = ("--dataset", "digits", "--batch-size", "32", "--latency", "--json")
+    code, out, err = main("backprop mlp-64-10", "turns:TwoStages mlp-64-10", *given)
+
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert [row["side"] for row in found["latency"]] == ["A", "B"]
+    assert [(row["stage"], row["stages"]) for row in found["latency"]] == [("all", 1), ("short", 2)]
+    for row in found["latency"]:
+        assert 0 < row["low_seconds"] <= row["median_seconds"] <= row["high_seconds"]
+    low, high = found["interval"]
+    assert low <= found["ratio"] <= high
+    assert (found["blocks"], found["threads"]) == (10, 1)
+    assert found["sentence"].endswith("; 95 % interval, 10 blocks each, 1 thread")
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_people_see_of_time(main: Any) -> None:
+    workload = "backprop mlp-64-10 digits b32"
+    code, out, err = main(workload, workload, "--latency")
+
+    assert (code, err) == (0, "")
+    assert "times as long as A" in out
+    assert "Absolute times are those of this machine." in out
+
+
+def test_a_side_that_cannot_run_is_one_line(main: Any) -> None:
+    workload = "backprop mlp-64-10 digits b32"
+    code, out, err = main(workload, "broken:Raises mlp-64-10 digits b32", "--latency")
+
+    assert (code, out) == (2, "")
+    assert err.startswith("trainfit: B, broken:Raises mlp-64-10 digits b32: cannot be compared")
+    assert err.count("\n") == 1
+
+
+# ---- words ---------------------------------------------------------------------------------------
+
+
+def test_the_sentence() -> None:
+    assert cli_compare.sentence(comparison(1.17, 1.19, 1.21)) == (
+        "B takes 1.19 (1.17 to 1.21) times as long as A; 95 % interval, 34 blocks each, 1 thread"
+    )
+    several = comparison(0.5, 0.6, 0.7, threads=2, confidence=0.9)
+    assert cli_compare.sentence(several).endswith("; 90 % interval, 34 blocks each, 2 threads")
+
+
+@pytest.mark.parametrize("interval", [(0.97, 1.0, 1.02), (1.0, 1.01, 1.02), (0.98, 0.99, 1.0)])
+def test_an_interval_that_holds_one_shows_no_difference(
+    interval: tuple[float, float, float],
+) -> None:
+    said = cli_compare.sentence(comparison(*interval))
+    assert said.startswith("No difference is shown: B takes ")
+    assert "an interval that holds 1;" in said
+
+
+def test_digits_show_what_the_words_say() -> None:
+    assert "1.005 (1.001 to 1.009)" in cli_compare.sentence(comparison(1.001, 1.005, 1.009))
+    assert "0.995 (0.991 to 0.999)" in cli_compare.sentence(comparison(0.991, 0.995, 0.9986))
+
+
+def test_a_cap_that_came_first_is_said() -> None:
+    assert cli_compare.notes(comparison(1.1, 1.2, 1.3)) == [
+        "Absolute times are those of this machine."
+    ]
+    capped = cli_compare.notes(comparison(1.1, 1.2, 1.3, stopped=PairingStop.SECONDS))
+    assert "the cap on seconds came first" in capped[1]
+    assert "wider than the 2 %" in capped[1]

@@ -1,0 +1,54 @@
+"""Algorithms that tell a diary when they take steps, and one that does not live long."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from plain import Delta, DeltaOptions
+
+from algorithms import AlgorithmOptions
+
+
+class DiaryOptions(DeltaOptions):
+    diary: str = ""
+    lives: int = 0
+
+
+class Diarist(Delta):
+    """Writes down when each of its steps begins and ends; dies in step number ``lives``."""
+
+    options_type: ClassVar[type[AlgorithmOptions]] = DiaryOptions
+    taken = 0
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        began = time.monotonic_ns()
+        self.taken += 1
+        if self.taken == self.options.lives:
+            os._exit(3)
+        while time.monotonic_ns() - began < 2_000_000:
+            super().step(x, y)
+        line = f"{os.getpid()} {began} {time.monotonic_ns()}\n"
+        with Path(self.options.diary).open("a", encoding="ascii") as stream:
+            stream.write(line)
+
+
+class TwoStages(Delta):
+    """Trains in two parts, the second of which takes longer."""
+
+    _stage = 0
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return ("short", "long")
+
+    def enter_stage(self, index: int) -> None:
+        super().enter_stage(index)
+        self._stage = index
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        for _ in range(10 if self._stage else 1):
+            super().step(x, y)
