@@ -11,7 +11,7 @@ import pytest
 
 from algorithms import build_algorithm
 from bench import cli, cli_compare, pairing
-from bench.pairing import Comparison, Limits, PairingStop, Side
+from bench.pairing import Comparison, PairingStop, Side
 from bench.workload_text import parse_workload
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
@@ -90,8 +90,20 @@ def test_what_people_see(main: Any) -> None:
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].split()[-3:] == ["A", "B", "B/A"]
-    assert lines[-2] == f"A: tinyfoa {NET} b32, stage layer2, the worst of 2"
-    assert lines[-1] == "B: plain:Delta mlp-64-10 digits b4"
+    assert lines[-3] == f"A: tinyfoa {NET} b32, stage layer2, the worst of 2"
+    assert lines[-2] == "B: plain:Delta mlp-64-10 digits b4"
+    assert lines[-1].startswith("energy of the arithmetic alone, B/A: ")
+
+
+def test_number_formats_are_a_ratio_of_energy(main: Any) -> None:
+    _, out, _ = main(f"backprop {NET} b32", f"backprop {NET} b32", "--json")
+    same = json.loads(out)["arithmetic_energy_ratio"]
+    assert (same["low"], same["high"]) == (1, 1)
+    assert "45 nm" in same["source"]
+
+    _, out, _ = main(f"backprop {NET} b32", f"ff_int8 {NET} b32", "--json")
+    low_bit = json.loads(out)["arithmetic_energy_ratio"]
+    assert 0.01 < low_bit["low"] < low_bit["high"] < 0.5
 
 
 def test_a_short_model_name_is_completed_from_the_data(main: Any) -> None:
@@ -133,7 +145,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     real = pairing.compare_latency
 
     def quick(*arguments: Any, **named: Any) -> Comparison:
-        return real(*arguments, **named, limits=Limits(most_pairs=10))
+        return real(*arguments, **named | {"limits": replace(named["limits"], most_pairs=10)})
 
     monkeypatch.setattr(pairing, "compare_latency", quick)
 
