@@ -37,8 +37,10 @@ def plan_step(
             plan.hold(name, shape, Category.PARAMETERS)
             optimiser.plan_static(plan, name, shape)
     step = _Step(plan, model, optimiser, segment, fused)
-    for start in range(0, batch_size, rows):
-        step.micro_batch(min(rows, batch_size - start))
+    first = min(rows, batch_size)
+    step.micro_batch(first)  # whose gradients stay, and those of others are added to them
+    for others in plan.tiles(batch_size - first, rows):
+        step.micro_batch(others)
     if not fused:
         with plan.phase("update"):
             for number in range(1, len(model.layers) + 1):

@@ -147,9 +147,12 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
 
     def _tiles(self, number: int) -> list[slice]:
         """Outputs whose weights are updated at a time, in whole bytes of bits."""
-        outputs, inputs = self._parameters[f"w{number}"].shape
-        rows = 8 * -(-max(_LEAST, tile_extent(outputs, 4 * inputs)) // 8)
+        outputs, rows = self.model.sizes[number], self._tile_rows(number)
         return [slice(start, min(start + rows, outputs)) for start in range(0, outputs, rows)]
+
+    def _tile_rows(self, number: int) -> int:
+        inputs, outputs = self.model.layers[number - 1]
+        return 8 * -(-max(_LEAST, tile_extent(outputs, 4 * inputs)) // 8)
 
     def _plan_apply(self, plan: MemoryPlan, batch: int, number: int) -> None:
         if not (self._reads_bits(number) or self._is_cut(number)):
@@ -158,13 +161,12 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
             if f"b{number}" in self._parameters:
                 with plan.phase("update"):
                     self._plan_apply_bias(plan, batch, number)
-            for outputs in self._tiles(number):
+            for outputs in plan.tiles(self.model.sizes[number], self._tile_rows(number)):
                 self._plan_apply_tile(plan, batch, number, outputs)
         self._plan_clip(plan, number)
 
-    def _plan_apply_tile(self, plan: MemoryPlan, batch: int, number: int, outputs: slice) -> None:
-        name, rows = f"dw{number}", outputs.stop - outputs.start
-        shape = (rows, self.model.sizes[number - 1])
+    def _plan_apply_tile(self, plan: MemoryPlan, batch: int, number: int, outputs: int) -> None:
+        name, shape = f"dw{number}", (outputs, self.model.sizes[number - 1])
         bits = self._reads_bits(number)
         with plan.phase("gradient"):
             gradient = plan_weight_gradient(

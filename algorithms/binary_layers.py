@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import torch
 
 from .base import StaticTensor
-from .numerics.binarised import plan_mean_abs, tile_extent
+from .numerics.binarised import abs_of_others, plan_mean_abs, tile_extent
 from .numerics.binarised_weights import FloatWeights, Weights
 from .numerics.binary import pack_signs, packed_width, plan_pack
 from .numerics.optimisers import Optimiser
@@ -74,8 +74,7 @@ class Layer:
         if self._in_storage:
             self.weight_JK = self.weight_JK.clone()
             # What the other slices contribute to the layer's scale, while they do not change.
-            total = self._latent_MOK.abs().sum(dtype=torch.float64)
-            self._others = float(total - self.weight_JK.abs().sum(dtype=torch.float64))
+            self._others = abs_of_others(self._latent_MOK, self.weight_JK)
 
     @property
     def bias(self) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from .ff_int8_layer import plan_unit_rows, unit_rows
 from .models import Mlp
-from .numerics import int8_layer_kernels, int8_layer_torch
+from .numerics import int8_layer_torch
 from .numerics.int8 import (
     LEVELS,
     count_rounding,
@@ -20,6 +20,7 @@ from .numerics.int8 import (
     words,
 )
 from .numerics.int8_layer import PlannedRows, Rows, Way, count_squares
+from .numerics.kernels import int8_layer_kernels
 from .operations import Kind
 from .phases import Category, tag
 from .plan import MemoryPlan

@@ -122,7 +122,7 @@ class LatentWeights(Weights):
         super().__init__((w_OI.shape[0], w_OI.shape[1]))
         self._w_OI = w_OI
         self._momentum = momentum
-        self._m_OI = torch.zeros_like(w_OI) if momentum else w_OI[:0]
+        self._m_OI = w_OI.new_zeros(w_OI.shape) if momentum else w_OI[:0]
 
     def integers(self, way: Way) -> Rows:
         """Made anew, one byte per weight of this layer."""

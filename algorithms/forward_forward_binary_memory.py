@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from .base import hold_inputs
 from .binary_layers import Layer
 from .forward_forward_binary import BinaryLayers
-from .forward_forward_binary_output import unit_tiles
+from .forward_forward_binary_output import unit_tile
 from .forward_forward_layer import plan_normalise, plan_peer_pull
 from .forward_forward_memory import Parts, Step, count_normalise, hold_parts, plan_length
 from .models import Mlp
-from .numerics.binarised import bit_tiles, plan_binarise, plan_weight_gradient
+from .numerics.binarised import plan_binarise, plan_unpack_tiles, plan_weight_gradient
 from .numerics.binarised_weights import plan_linear
 from .numerics.binary import plan_unpack
 from .numerics.optimisers import Optimiser
@@ -138,8 +138,7 @@ class _BinaryStep(Step):
         plan.each(Kind.MULTIPLY, 2 * outputs)
         if self._bits:
             plan.each(Kind.MULTIPLY, outputs)
-            for start, stop in bit_tiles(outputs, output.rows):
-                plan.free(plan_unpack(plan, output.rows, stop - start))
+            plan_unpack_tiles(plan, outputs, output.rows)
         return plan_peer_pull(plan, mean)
 
     def _train_layer(
@@ -147,8 +146,8 @@ class _BinaryStep(Step):
     ) -> None:
         """Gradients of some units at a time, applied at once."""
         plan, rows, weights = self._plan, output.rows, layer.weights
-        for units in unit_tiles(rows, weights.inputs, weights.outputs, bits=self._bits):
-            width = units.stop - units.start
+        most = unit_tile(rows, weights.inputs, weights.outputs, bits=self._bits)
+        for width in plan.tiles(weights.outputs, most):
             with plan.phase(f"gradient{suffix}"):
                 d_z = self._dz(rows, width)
                 if peer:

@@ -34,12 +34,18 @@ from .numerics.binarised import (
     unpack_tile,
 )
 from .numerics.binary import packed_width, unpack
-from .numerics.popcount import add_binary_product
+from .numerics.kernels import popcount
 from .phases import Category, tag
 
 
 def unit_tiles(rows: int, inputs: int, outputs: int, *, bits: bool) -> list[slice]:
-    """The units of a layer whose gradient is made at a time, in whole bytes of bits.
+    """The units of a layer whose gradient is made at a time."""
+    step = unit_tile(rows, inputs, outputs, bits=bits)
+    return [slice(start, min(start + step, outputs)) for start in range(0, outputs, step)]
+
+
+def unit_tile(rows: int, inputs: int, outputs: int, *, bits: bool) -> int:
+    """How many units these are, in whole bytes of bits; there may be fewer left.
 
     Where activations are bits, a tile's gradients of z and of the weights take no more than the
     room that z has left; float activations live on, so that tiles have to be small.
@@ -49,8 +55,7 @@ def unit_tiles(rows: int, inputs: int, outputs: int, *, bits: bool) -> list[slic
     if bits:
         below = UNPACKED * rows * tile_extent(inputs, UNPACKED * rows)
         step = (4 * rows * outputs - below) // each
-    step = 8 * max(1, step // 8)
-    return [slice(start, min(start + step, outputs)) for start in range(0, outputs, step)]
+    return 8 * max(1, step // 8)
 
 
 class Output(ABC):
@@ -133,7 +138,7 @@ class BitOutput(Output):
         all_1b = torch.full((1, packed_width(self._outputs)), 255, dtype=torch.uint8)
         tag(all_1b, Category.WORKSPACE, "all bits")
         # Weights of 1 throughout: the product is the sum of the row.
-        add_binary_product(self._bits.bits_MBb[0], all_1b, self._count_R1)
+        popcount.add_binary_product(self._bits.bits_MBb[0], all_1b, self._count_R1)
 
     def squares(self) -> torch.Tensor:
         """``s^2 n``."""

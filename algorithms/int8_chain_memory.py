@@ -107,7 +107,7 @@ class ChainPlan:
 
     def _move_latent(self, number: int) -> None:
         plan, (inputs, outputs) = self._plan, self._model.layers[number - 1]
-        for rows in self._tiles(number):
+        for rows in plan.tiles(outputs, self._tile_rows(number)):
             dw = self._weight_gradient(number, rows)
             with plan.phase("update"):
                 self._optimiser.plan_apply(plan, dw.elements)
@@ -116,31 +116,28 @@ class ChainPlan:
             plan_requantise(plan, outputs, inputs, self._quantiser.kernel)
 
     def _move_integers(self, number: int) -> None:
-        plan, inputs = self._plan, self._model.sizes[number - 1]
-        tiles = self._tiles(number)
-        w = self._moved(number, tiles[0])
+        plan, (inputs, outputs) = self._plan, self._model.layers[number - 1]
+        height = self._tile_rows(number)
+        w = self._moved(number, height)
         with plan.phase("update"):
-            new = plan_scale_of(plan, tiles[0], inputs, Category.WORKSPACE)
-        for rows in tiles[1:]:
+            new = plan_scale_of(plan, height, inputs, Category.WORKSPACE)
+        for rows in plan.tiles(outputs - height, height):
             plan.free(w)
             w = self._moved(number, rows)
             with plan.phase("update"):
                 plan.free(plan_scale_of(plan, rows, inputs, Category.WORKSPACE))
-        last = len(tiles) - 1
-        for nth in range(last, -1, -1):
-            if nth < last:
-                w = self._moved(number, tiles[nth])
-            with plan.phase("update"):
-                plan_quantise_into(
-                    plan,
-                    tiles[nth],
-                    inputs,
-                    rounding=self._quantiser.rounding,
-                    kernel=self._quantiser.kernel,
-                )
-            plan.free(w)
+        last = w.shape[0]
+        self._write_integers(w)
+        for rows in plan.tiles(outputs - last, height):
+            self._write_integers(self._moved(number, rows))
         with plan.phase("update"):
             plan.free(new)
+
+    def _write_integers(self, w: Item) -> None:
+        rounding, kernel = self._quantiser.rounding, self._quantiser.kernel
+        with self._plan.phase("update"):
+            plan_quantise_into(self._plan, *w.shape, rounding=rounding, kernel=kernel)
+        self._plan.free(w)
 
     def _moved(self, number: int, rows: int) -> Item:
         w = self._weight_gradient(number, rows)
@@ -152,11 +149,10 @@ class ChainPlan:
             plan_add_dequantised(self._plan, rows, inputs, height)
         return w
 
-    def _tiles(self, number: int) -> list[int]:
+    def _tile_rows(self, number: int) -> int:
         """Rows of the weights that are updated at a time."""
         inputs, outputs = self._model.layers[number - 1]
-        height = outputs if self._whole else tile_height(outputs, inputs)
-        return [min(height, outputs - start) for start in range(0, outputs, height)]
+        return outputs if self._whole else tile_height(outputs, inputs)
 
     def _weight_gradient(self, number: int, rows: int) -> Item:
         plan, (inputs, outputs) = self._plan, self._model.layers[number - 1]

@@ -134,10 +134,8 @@ def direction_deviation(g_BO: torch.Tensor, q_BO: torch.Tensor) -> float:
 
 def plan_direction_deviation(plan: MemoryPlan, rows: int, columns: int) -> None:
     """The closed form of ``direction_deviation``."""
-    height = tile_height(rows, columns)
-    for start in range(0, rows, height):
-        shape = (min(height, rows - start), columns)
-        tile = plan.alloc("tile", shape, Category.WORKSPACE, essential=False)
+    for some in plan.tiles(rows, tile_height(rows, columns)):
+        tile = plan.alloc("tile", (some, columns), Category.WORKSPACE, essential=False)
         plan.workspace("dot product", ())
         plan.free(tile)
     plan.each(Kind.MULTIPLY, 3 * rows * columns)

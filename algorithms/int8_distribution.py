@@ -141,9 +141,8 @@ def plan_is_gaussian(plan: MemoryPlan, rows: int, columns: int) -> Item:
     sigma = _work(plan, "sigma", (columns,))
     plan.scalar()
     beyond = _work(plan, "how many are beyond sigma", (columns,))
-    height = tile_height(rows, columns)
-    for start in range(0, rows, height):
-        tile = _work(plan, "tile", (min(height, rows - start), columns))
+    for some in plan.tiles(rows, tile_height(rows, columns)):
+        tile = _work(plan, "tile", (some, columns))
         plan.workspace("sum of a tile", (columns,))
         plan.free(tile)
     with plan.number():

@@ -106,8 +106,8 @@ def add_dequantised_(t_RC: torch.Tensor, matrix: Quantised, height: int) -> torc
 
 def plan_add_dequantised(plan: MemoryPlan, rows: int, columns: int, height: int) -> None:
     """The closed form of ``add_dequantised_``."""
-    for start in range(0, rows, height):
-        plan.workspace("tile of integers", (min(height, rows - start), columns))
+    for some in plan.tiles(rows, height):
+        plan.workspace("tile of integers", (some, columns))
     plan.each(Kind.MULTIPLY, rows * columns)
     plan.each(Kind.ADD, rows * columns)
 

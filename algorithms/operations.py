@@ -84,23 +84,31 @@ class Operations:
         inner: int,
         columns: int,
         number_format: NumberFormat,
+        *,
+        times: int = 1,
     ) -> None:
-        """Count a (rows, inner) times (inner, columns) product in all of ``phases``."""
+        """Count ``times`` (rows, inner) times (inner, columns) products in all of ``phases``."""
         for name in phases:
             phase = self._phases[name]
-            phase.macs[number_format] += rows * inner * columns
-            phase.operands[number_format] += (rows + columns) * inner
-            phase.results[number_format] += rows * columns
-            phase.calls[Call.PRODUCT] += 1
+            phase.macs[number_format] += times * rows * inner * columns
+            phase.operands[number_format] += times * (rows + columns) * inner
+            phase.results[number_format] += times * rows * columns
+            phase.calls[Call.PRODUCT] += times
 
     def each(
-        self, phases: list[str], kind: Kind, elements: int, number_format: NumberFormat
+        self,
+        phases: list[str],
+        kind: Kind,
+        elements: int,
+        number_format: NumberFormat,
+        *,
+        times: int = 1,
     ) -> None:
-        """Count an operation on every one of ``elements`` in all of ``phases``."""
+        """Count an operation on every one of ``elements``, ``times`` over, in all of ``phases``."""
         for name in phases:
             phase = self._phases[name]
-            phase.elementwise[number_format, kind] += elements
-            phase.calls[Call.ELEMENTWISE] += 1
+            phase.elementwise[number_format, kind] += times * elements
+            phase.calls[Call.ELEMENTWISE] += times
 
     @property
     def phases(self) -> dict[str, PhaseOperations]:

@@ -67,11 +67,10 @@ def difference(h: Bits, m: Bits, outputs: slice) -> torch.Tensor:
     return h_BT.mul_(1.0 / len(h_BT))
 
 
-def plan_difference(plan: MemoryPlan, batch: int, outputs: slice) -> Item:
+def plan_difference(plan: MemoryPlan, batch: int, outputs: int) -> Item:
     """The closed form of ``difference``; the caller frees what it returns."""
-    width = outputs.stop - outputs.start
-    tile = plan_unpack(plan, batch, width)
-    plan.free(plan_unpack(plan, batch, width))
+    tile = plan_unpack(plan, batch, outputs)
+    plan.free(plan_unpack(plan, batch, outputs))
     plan.scalar()
     plan.each(Kind.MULTIPLY, 3 * tile.elements)
     plan.each(Kind.ADD, tile.elements)

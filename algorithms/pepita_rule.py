@@ -217,7 +217,7 @@ class PepitaRule(BinarisedNet[PepitaOptions]):
                 plan.each(Kind.MULTIPLY, batch * inputs)
             self._plan_apply(plan, batch, number)
             return
-        for outputs in self._tiles(number):
+        for outputs in plan.tiles(width, self._tile_rows(number)):
             with plan.phase("gradient"):
                 tile = plan_difference(plan, batch, outputs)
             self._plan_apply_tile(plan, batch, number, outputs)

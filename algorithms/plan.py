@@ -16,10 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .operations import Kind, NumberFormat, Operations
 from .phases import Category
+from .plan_item import Item
+
+__all__ = ["OUTSIDE", "SCALAR_BYTES", "Item", "MemoryPlan", "PhasePlan"]
 
 OUTSIDE = "outside"
 """The name of time that belongs to no phase."""
@@ -27,55 +30,6 @@ OUTSIDE = "outside"
 SCALAR_BYTES = 8
 """Dynamic tensors up to this size are workspace, whatever they are for: nobody can tell a scalar
 that an algorithm needs from one that torch makes for itself."""
-
-
-@dataclass(eq=False)
-class Item:
-    """One tensor of the closed form.
-
-    Attributes:
-        name: What the paper or the code calls it.
-        shape: Elements per dimension.
-        bits: Bits that carry information in one element (1 for a mask or a binary weight).
-        stored_bits: Bits one element takes in memory here (8 for a bool). Rows of the last
-            dimension are padded to whole bytes, as packed bits are.
-        category: What the bytes are for.
-        essential: The algorithm requires it; otherwise only this implementation does.
-        born, died: Instants, counted in births and deaths since the step began. ``died`` is -1
-            while alive. Static items live from before the first instant to after the last.
-        phases: The sub-phases in which it lives, in order.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    bits: int
-    stored_bits: int
-    category: Category
-    essential: bool
-    born: int = 0
-    died: int = -1
-    phases: list[str] = field(default_factory=list)
-
-    @property
-    def elements(self) -> int:
-        """Number of elements."""
-        count = 1
-        for extent in self.shape:
-            count *= extent
-        return count
-
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes the tensor takes in memory here."""
-        if not self.shape:
-            return -(-self.stored_bits // 8)
-        rows = self.elements // self.shape[-1] if self.shape[-1] else 0
-        return rows * -(-self.shape[-1] * self.stored_bits // 8)
-
-    @property
-    def logical_bytes(self) -> int:
-        """Bytes the tensor would take with no padding and no wasted bit."""
-        return -(-self.elements * self.bits // 8)
 
 
 def _with_prefixes(names: list[str]) -> list[str]:
@@ -105,11 +59,15 @@ class MemoryPlan:
         self.storage: list[Item] = []
         self.items: list[Item] = []
         self._stack: list[str] = []
+        self._open: list[str] = []  # the phases on the stack, and those they refine
+        self._moved = False  # to another phase, and nothing has happened in it yet
+        self._borders: list[tuple[int, str]] = []
+        self._times = 1  # how often what is walked through now takes place
         self._live: dict[int, Item] = {}
         self._clock = 0
         self._level = 0
         self._essential_level = 0
-        self._phases: dict[str, PhasePlan] = {}
+        self._phase_peaks: dict[str, tuple[int, int]] = {}  # bytes, and the instant it was noted
         self._peak = 0
         self._peak_phase = OUTSIDE
         self._lower_bound = 0
@@ -118,13 +76,41 @@ class MemoryPlan:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Everything born or freed inside belongs to this (sub-)phase and to those around it."""
+        outside = self._open
         self._stack.append(name)
-        self.operations.enter(self._open())
+        self._open = _with_prefixes(self._stack)
+        self._moved = True
+        self.operations.enter(self._open)
         self._note()
         try:
             yield
         finally:
             self._stack.pop()
+            self._open = outside
+            self._moved = True
+
+    def tiles(self, extent: int, size: int) -> Iterator[int]:
+        """Walk through a loop over ``extent`` rows, ``size`` at a time; yields the rows of a tile.
+
+        Tiles of one size do the same: the first stands for all of them, and its arithmetic counts
+        as often as there are such tiles. So a walk takes no longer for a larger tensor.
+
+        Raises:
+            ValueError: A tile leaves more or fewer tensors alive than it found, so that the next
+                one of its size would not do the same.
+        """
+        whole, rest = divmod(extent, size)
+        outside = self._times
+        for rows, times in ((size, whole), (rest, min(rest, 1))):
+            if times:
+                found = len(self._live)
+                self._times = outside * times
+                yield rows
+                self._times = outside
+                if times > 1 and len(self._live) != found:
+                    raise ValueError(
+                        f"a tile found {found} tensors alive and leaves {len(self._live)}"
+                    )
 
     def hold(
         self,
@@ -151,11 +137,21 @@ class MemoryPlan:
         essential: bool = True,
     ) -> Item:
         """A dynamic tensor is born."""
-        item = Item(name, shape, bits, stored_bits or bits, category, essential, self._clock)
+        self._settle()
+        since = len(self._borders) - bool(self._stack)
+        item = Item(
+            name,
+            shape,
+            bits,
+            stored_bits or bits,
+            category,
+            essential,
+            self._clock,
+            borders=self._borders,
+            since=since,
+        )
         if item.stored_bytes <= SCALAR_BYTES:
             item.category = Category.WORKSPACE
-        if self._stack:
-            item.phases.append(self._stack[-1])
         self.items.append(item)
         self._live[id(item)] = item
         self._clock += 1
@@ -225,42 +221,46 @@ class MemoryPlan:
         number_format: NumberFormat = NumberFormat.FP32,
     ) -> None:
         """A (rows, inner) times (inner, columns) product is computed in the open phase."""
-        self.operations.product(self._open(), rows, inner, columns, number_format)
+        self.operations.product(self._open, rows, inner, columns, number_format, times=self._times)
 
     def each(
         self, kind: Kind, elements: int, number_format: NumberFormat = NumberFormat.FP32
     ) -> None:
         """An operation is done on every one of ``elements`` in the open phase."""
-        self.operations.each(self._open(), kind, elements, number_format)
+        self.operations.each(self._open, kind, elements, number_format, times=self._times)
 
-    def _open(self) -> list[str]:
-        """The phases that are open, and those they refine."""
-        return _with_prefixes(self._stack)
+    def _settle(self) -> None:
+        """Draw the border of a phase when something happens in it."""
+        if self._moved and self._stack:
+            self._moved = False
+            self._borders.append((self._clock, self._stack[-1]))
 
     def _note(self) -> None:
         """Keep the peaks of all open phases up to date after a birth or a phase border."""
-        for item in self._live.values():
-            if self._stack and (not item.phases or item.phases[-1] != self._stack[-1]):
-                item.phases.append(self._stack[-1])
-        for name in self._open() or [OUTSIDE]:
-            known = self._phases.get(name)
-            if known is None or self._level > known.peak_bytes:
-                self._phases[name] = PhasePlan(self._level, self._by_category())
+        self._settle()
+        for name in self._open or [OUTSIDE]:
+            known = self._phase_peaks.get(name)
+            if known is None or self._level > known[0]:
+                self._phase_peaks[name] = self._level, self._clock
         if self._level > self._peak:
             self._peak = self._level
             self._peak_phase = self._stack[-1] if self._stack else OUTSIDE
         self._lower_bound = max(self._lower_bound, self._essential_level)
 
-    def _by_category(self) -> dict[Category, int]:
+    def _by_category(self, instant: int) -> dict[Category, int]:
         sums: dict[Category, int] = {}
-        for item in self._live.values():
-            sums[item.category] = sums.get(item.category, 0) + item.stored_bytes
+        for item in self.items:
+            if item.born < instant and (item.died < 0 or item.died >= instant):
+                sums[item.category] = sums.get(item.category, 0) + item.stored_bytes
         return sums
 
     @property
     def phases(self) -> dict[str, PhasePlan]:
         """Closed-form peak of every phase that was entered."""
-        return dict(self._phases)
+        return {
+            name: PhasePlan(peak_bytes, self._by_category(instant))
+            for name, (peak_bytes, instant) in self._phase_peaks.items()
+        }
 
     @property
     def closed_form_bytes(self) -> int:

@@ -103,8 +103,8 @@ class QatInt8(Int8Net[Int8Options]):
         inputs, outputs = self.model.layers[number - 1]
         dh = plan.alloc(f"dz{number - 1}", (batch, inputs), Category.GRADIENTS)
         height = tile_height(outputs, inputs)
-        for start in range(0, outputs, height):
-            plan.workspace("tile of integers", (min(height, outputs - start), inputs))
+        for rows in plan.tiles(outputs, height):
+            plan.workspace("tile of integers", (rows, inputs))
         plan.product(batch, outputs, inputs)
         plan.each(Kind.MULTIPLY, dh.elements)
         plan_shut(plan, batch, inputs)

@@ -116,7 +116,6 @@ def plan_through_rectifier(plan: MemoryPlan, shape: tuple[int, int], columns: in
     """The closed form of ``through_rectifier_`` where ``columns`` are kept as values."""
     batch, width = shape
     if columns < width:
-        for start in range(0, batch, _rows(batch)):
-            rows = min(_rows(batch), batch - start)
+        for rows in plan.tiles(batch, _rows(batch)):
             plan.free(plan_unpack(plan, rows, width - columns))
     plan.each(Kind.COMPARE, batch * width)

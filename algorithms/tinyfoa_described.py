@@ -20,8 +20,8 @@ import torch
 from .models import Mlp
 from .numerics.binarised import mean_abs
 from .numerics.binary import pack_open_unit, pack_positive, pack_signs, packed_width, unpack
+from .numerics.kernels import popcount
 from .numerics.losses import cross_entropy_error_
-from .numerics.popcount import add_binary_product
 from .phases import Category, phase, tag
 from .plan import MemoryPlan
 from .tinyfoa_described_memory import StepPlan
@@ -127,7 +127,7 @@ class Described(SlicedRule):
             z_BO = torch.zeros(h.shape[1], len(layer.latent_OI))
             for m in range(self._slices):
                 if self._kernel is Kernel.POPCOUNT:
-                    add_binary_product(h[m], layer.packed_MOb[m], z_BO)
+                    popcount.add_binary_product(h[m], layer.packed_MOb[m], z_BO)
                 else:
                     self._add_tiles(layer, m, h, z_BO, self._tiles(h.shape[1], index))
             z_BO *= layer.scale * scale_h

@@ -84,8 +84,7 @@ class StepPlan:
             plan.each(Kind.MULTIPLY, batch * height)
             d_z = plan.alloc("dz of the slice", (batch, height), Category.GRADIENTS)
             plan.free(error)
-            for start in range(0, batch, tiles.mask_rows):
-                rows = min(tiles.mask_rows, batch - start)
+            for rows in plan.tiles(batch, tiles.mask_rows):
                 plan.free(plan_unpack(plan, rows, height))
             plan.free(inside)
             d_b = plan.alloc("db of the slice", (height,), Category.GRADIENTS)
@@ -95,16 +94,14 @@ class StepPlan:
             self._adam.plan_apply(plan, height)
             plan.each(Kind.COMPARE, 2 * height)
             plan.free(d_b)
-        for start in range(0, height, tiles.gradient_rows):
-            rows = min(tiles.gradient_rows, height - start)
+        for rows in plan.tiles(height, tiles.gradient_rows):
             with plan.phase("gradient"):
                 d_w = plan.alloc(
                     "dw of the slice", (rows, width), Category.GRADIENTS, essential=not self._fused
                 )
                 binary = NumberFormat.FP32_BINARY if active else NumberFormat.FP32
                 plan.product(rows, batch, width, binary)
-                for first in range(0, width, tiles.gradient_columns) if active else ():
-                    columns = min(tiles.gradient_columns, width - first)
+                for columns in plan.tiles(width, tiles.gradient_columns) if active else ():
                     plan.free(plan_unpack(plan, batch, columns))
             with plan.phase("update"):
                 self._adam.plan_apply(plan, rows * width)
@@ -167,8 +164,7 @@ class StepPlan:
             return z
         if not self._popcount:
             for _ in range(self._slices):
-                for start in range(0, width, tiles.columns):
-                    columns = min(tiles.columns, width - start)
+                for columns in plan.tiles(width, tiles.columns):
                     h = plan_unpack(plan, batch, columns)
                     self._unpack_rows(outputs, tiles.tile_rows, columns)
                     plan.workspace("row sums", (batch,))
@@ -177,5 +173,5 @@ class StepPlan:
         return z
 
     def _unpack_rows(self, outputs: int, rows: int, columns: int) -> None:
-        for first in range(0, outputs, rows):
-            self._plan.free(plan_unpack(self._plan, min(rows, outputs - first), columns))
+        for some in self._plan.tiles(outputs, rows):
+            self._plan.free(plan_unpack(self._plan, some, columns))

@@ -5,7 +5,7 @@ Shape suffixes: B batch, P positions, J outputs of a group, K inputs of a slice 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .models import LocallyConnected
 from .numerics.batch_norm import (
@@ -16,11 +16,9 @@ from .numerics.batch_norm import (
 )
 from .numerics.binary import plan_pack
 from .numerics.locally_connected import (
-    extent,
     plan_bit_patches,
     plan_real_patches,
     plan_signed_product,
-    tiles,
 )
 from .numerics.losses import plan_cross_entropy_error
 from .numerics.optimisers import Adam
@@ -165,9 +163,9 @@ class StepPlan:
                 padded = (grid.segments, grid.inputs)
                 plan.free(self._work("patch", padded, bits=1))
                 continue
-            for tile in tiles(grid.positions, self._tiles(index).product_positions):
-                patches = self._patches(index, extent(tile))
-                plan_signed_product(plan, extent(tile), grid.outputs, grid.segments, grid.inputs)
+            for some in plan.tiles(grid.positions, self._tiles(index).product_positions):
+                patches = self._patches(index, some)
+                plan_signed_product(plan, some, grid.outputs, grid.segments, grid.inputs)
                 plan.free(patches)
         if index:
             plan.free(self._scalar("product of scales"))
@@ -212,17 +210,16 @@ class StepPlan:
 
     def _update_weights(self) -> None:
         plan, grid = self._plan, self._grids[self._active]
-        every = list(tiles(grid.positions, self._tiles(self._active).gradient_positions))
-        for part in [[tile] for tile in every] if self._fused else [every]:
-            positions = sum(extent(tile) for tile in part)
+        tile = self._tiles(self._active).gradient_positions
+        for positions in plan.tiles(grid.positions, tile if self._fused else grid.positions):
             with plan.phase("gradient"):
                 shape = (positions, grid.outputs, grid.fan_in)
                 essential = not self._fused
                 d_w = plan.alloc("dw of the slice", shape, Category.GRADIENTS, essential=essential)
                 hidden = NumberFormat.FP32_BINARY if self._active else NumberFormat.FP32
                 plan.product(positions * grid.outputs, self._batch, grid.fan_in, hidden)
-                for tile in part:
-                    plan.free(self._patches(self._active, extent(tile)))
+                for some in plan.tiles(positions, tile):
+                    plan.free(self._patches(self._active, some))
             with plan.phase("update"):
                 self._adam.plan_apply(plan, d_w.elements)
                 plan.free(d_w)
@@ -243,9 +240,8 @@ class StepPlan:
     def _tiles(self, index: int) -> Tiles:
         return choose_tiles(self._grids, index, self._active, self._batch, fused=self._fused)
 
-    def _batch_tiles(self) -> list[int]:
-        size = self._tiles(self._active).batch_rows
-        return [min(size, self._batch - start) for start in range(0, self._batch, size)]
+    def _batch_tiles(self) -> Iterator[int]:
+        return self._plan.tiles(self._batch, self._tiles(self._active).batch_rows)
 
     def _work(self, name: str, shape: tuple[int, ...], *, bits: int = 32) -> Item:
         return self._plan.alloc(name, shape, Category.WORKSPACE, bits=bits, essential=False)

@@ -18,8 +18,8 @@ import torch
 from .models import LocallyConnected
 from .numerics.batch_norm import check_rows, normalise_by_batch_, normalise_by_running_
 from .numerics.binary import pack_positive, packed_width
+from .numerics.kernels import locally_connected_kernels
 from .numerics.locally_connected import add_signed_product, bit_patches, real_patches, tiles
-from .numerics.locally_connected_kernels import add_binary_product
 from .tinyfoa_features import Features, FeatureSource
 from .tinyfoa_lc_slices import LcSlicedRule
 from .tinyfoa_lc_tiles import Tiles, choose_tiles
@@ -87,7 +87,9 @@ class LcForward(LcSlicedRule):
         for column in range(grid.columns):
             packed_PJSb = layer.packed_NMPJSb[group, column]
             if scale_h is not None and self._kernel is Kernel.POPCOUNT:
-                add_binary_product(h[column], packed_PJSb, z_BPJ, self._model.shape[2])
+                locally_connected_kernels.add_binary_product(
+                    h[column], packed_PJSb, z_BPJ, self._model.shape[2]
+                )
                 continue
             of = self._patches(index, h, column)
             positions = self._tiles(batch, index).product_positions

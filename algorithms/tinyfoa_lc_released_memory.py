@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from .base import hold_inputs
 from .models import LocallyConnected
 from .models.locally_connected import WINDOW
-from .numerics.locally_connected import extent, plan_real_patches, tiles
+from .numerics.locally_connected import plan_real_patches
 from .operations import Kind, NumberFormat
 from .phases import Category
 from .plan import Item, MemoryPlan
@@ -107,8 +107,8 @@ class _Step(ReleasedPlan):
     def _each_tile(self, index: int) -> None:
         """The patches of some positions after the other."""
         channels = self._model.layers[index][0]
-        for tile in tiles(self._model.positions, tile_positions(self._weight(index))):
-            self._plan.free(plan_real_patches(self._plan, extent(tile), self._batch, channels))
+        for some in self._plan.tiles(self._model.positions, tile_positions(self._weight(index))):
+            self._plan.free(plan_real_patches(self._plan, some, self._batch, channels))
 
     def _rectified(self, index: int, *, essential: bool) -> tuple[Item, list[Item]]:
         """A layer up to its rectifier; returns its output, and what the gradient needs besides."""

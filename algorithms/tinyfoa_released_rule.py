@@ -79,8 +79,8 @@ class ReleasedRule(Rule):
         for parameter in parameters:
             self._optimiser.state[parameter] = {
                 "step": torch.tensor(0.0),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
+                "exp_avg": parameter.new_zeros(parameter.shape),
+                "exp_avg_sq": parameter.new_zeros(parameter.shape),
             }
 
     def enter_slice(self, epoch: int) -> None:

@@ -11,6 +11,7 @@ from abc import abstractmethod
 
 import torch
 
+from .numerics.binarised import abs_of_others
 from .numerics.optimisers import Adam
 from .tinyfoa_rule import Kernel, Rule
 
@@ -64,10 +65,7 @@ class TurnTaking(Rule):
         self._place = (row, column)
         self._slice = self._stored_slice().clone()
         # What the other slices contribute to the layer's scale, while they do not change.
-        others = self._latent().abs().sum(dtype=torch.float64) - self._slice.abs().sum(
-            dtype=torch.float64
-        )
-        self._others = float(others)
+        self._others = abs_of_others(self._latent(), self._slice)
         self._adam = Adam(self._lr, compiled=self._kernel is Kernel.POPCOUNT)
         self._adam.add("w", self._slice)
         for name, parameter in self._companions().items():

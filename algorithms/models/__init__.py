@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import unknown_name
+from ..errors import ConfigurationError, unknown_name
 from .locally_connected import LocallyConnected
 from .mlp import Mlp
 from .model import Model, Shape
@@ -34,6 +34,36 @@ def complete_name(name: str, shape: Shape, classes: int) -> str:
     return _family(name).complete(name, shape, classes)
 
 
+def with_width(name: str, units: int) -> str:
+    """The name of a fully connected net with every hidden layer ``units`` wide.
+
+    Raises:
+        ConfigurationError: The net is not fully connected, has no hidden layers or such that
+            differ in width; or no net can have that width.
+    """
+    return _fully_connected(name).with_width(units).name
+
+
+def with_depth(name: str, layers: int) -> str:
+    """The name of a fully connected net with ``layers`` hidden layers of the width it has.
+
+    Raises:
+        ConfigurationError: As for ``with_width``.
+    """
+    return _fully_connected(name).with_depth(layers).name
+
+
+def _fully_connected(name: str) -> Mlp:
+    model = get_model(name)
+    if not isinstance(model, Mlp):
+        raise ConfigurationError(
+            f"model {name!r} is {model.kind}: its layers have channels and positions, and neither"
+            " width nor depth can be chosen; use a fully connected net, for instance"
+            f" mlp-{model.inputs}-128-{model.classes}"
+        )
+    return model
+
+
 def _family(name: str) -> type[Model]:
     family = name.split("-", 1)[0]
     if family not in FAMILIES:
@@ -49,4 +79,6 @@ __all__ = [
     "Shape",
     "complete_name",
     "get_model",
+    "with_depth",
+    "with_width",
 ]

@@ -17,6 +17,8 @@ from ..errors import ConfigurationError
 from .model import Shape
 
 _PART = re.compile(r"([1-9][0-9]{0,6})(?:x([1-9][0-9]{0,2}))?")
+_WIDEST = 9_999_999
+_DEEPEST = 999  # what a name can say
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,50 @@ class Mlp:
     def parameters(self) -> int:
         """Number of weights and biases."""
         return sum(i * o + o for i, o in self.layers)
+
+    def with_width(self, units: int) -> Self:
+        """This net with every hidden layer ``units`` wide.
+
+        Raises:
+            ConfigurationError: It has no hidden layers or they differ in width, or no net can
+                have that width.
+        """
+        self._need_one_width()
+        return self._resized(units, len(self.hidden))
+
+    def with_depth(self, layers: int) -> Self:
+        """This net with ``layers`` hidden layers, all as wide as those it has.
+
+        Raises:
+            ConfigurationError: It has no hidden layers or they differ in width, or no net can
+                have that many.
+        """
+        self._need_one_width()
+        return self._resized(self.hidden[0], layers)
+
+    def _need_one_width(self) -> None:
+        if not self.hidden:
+            raise ConfigurationError(
+                f"model {self.name!r} has no hidden layers, so that neither width nor depth can be"
+                f" chosen; use for instance mlp-{self.inputs}-128-{self.classes}"
+            )
+        if len(set(self.hidden)) > 1:
+            widths = ", ".join(str(units) for units in self.hidden)
+            like = self._resized(self.hidden[0], len(self.hidden))
+            raise ConfigurationError(
+                f"model {self.name!r} has hidden layers of different widths ({widths}), so that"
+                " neither one width nor a number of layers says what it is; use one width, for"
+                f" instance {like.name}"
+            )
+
+    def _resized(self, units: int, layers: int) -> Self:
+        for what, size, most in (("units", units, _WIDEST), ("hidden layers", layers, _DEEPEST)):
+            if not 1 <= size <= most:
+                raise ConfigurationError(
+                    f"model {self.name!r} cannot have {size} {what}; use 1 to {most}"
+                )
+        hidden = str(units) if layers == 1 else f"{units}x{layers}"
+        return self.parse(f"{self.family}-{self.inputs}-{hidden}-{self.classes}")
 
 
 def linear_init(

@@ -52,6 +52,18 @@ def mean_abs(values: torch.Tensor) -> torch.Tensor:
     return total.mul_(1.0 / values.numel())
 
 
+def abs_of_others(values: torch.Tensor, part: torch.Tensor) -> float:
+    """Sum of the magnitudes that are in ``values`` and not in ``part``; 0 where none have values.
+
+    Args:
+        values: A whole tensor; on the meta device it has a shape only.
+        part: A copy of some of it.
+    """
+    if values.is_meta:
+        return 0.0
+    return float(values.abs().sum(dtype=torch.float64) - part.abs().sum(dtype=torch.float64))
+
+
 def plan_mean_abs(plan: MemoryPlan, elements: int) -> Item:
     """The closed form of ``mean_abs``; the caller frees what it returns."""
     mean = plan.alloc("mean(abs)", (), Category.WORKSPACE, essential=False)
@@ -139,8 +151,12 @@ def plan_binarise(
 
 def bit_tiles(columns: int, batch: int) -> list[tuple[int, int]]:
     """(start, stop) of the columns of packed bits that are unpacked at a time, in whole bytes."""
-    step = 8 * -(-tile_extent(columns, UNPACKED * batch) // 8)
+    step = _bit_tile(columns, batch)
     return [(start, min(start + step, columns)) for start in range(0, columns, step)]
+
+
+def _bit_tile(columns: int, batch: int) -> int:
+    return 8 * -(-tile_extent(columns, UNPACKED * batch) // 8)
 
 
 def unpack_tile(h: Bits, group: int, start: int, stop: int) -> torch.Tensor:
@@ -151,8 +167,8 @@ def unpack_tile(h: Bits, group: int, start: int, stop: int) -> torch.Tensor:
 
 def plan_unpack_tiles(plan: MemoryPlan, columns: int, batch: int) -> None:
     """The closed form of unpacking all tiles of a group, one after the other."""
-    for start, stop in bit_tiles(columns, batch):
-        plan.free(plan_unpack(plan, batch, stop - start))
+    for width in plan.tiles(columns, _bit_tile(columns, batch)):
+        plan.free(plan_unpack(plan, batch, width))
 
 
 # ---- the straight-through gradient ----------------------------------------------------------
@@ -182,8 +198,8 @@ def plan_through(plan: MemoryPlan, batch: int, outputs: int, *, bits: bool) -> N
         plan.each(Kind.COMPARE, batch * outputs)
         return
     rows = tile_extent(batch, UNPACKED * outputs)
-    for start in range(0, batch, rows):
-        plan.free(plan_unpack(plan, min(rows, batch - start), outputs))
+    for some in plan.tiles(batch, rows):
+        plan.free(plan_unpack(plan, some, outputs))
     plan.each(Kind.MULTIPLY, batch * outputs)
 
 

@@ -53,6 +53,8 @@ def _pack(
     rows: int,
     compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> None:
+    if values_RC.is_meta:  # a sketch: shapes without values
+        return
     columns = values_RC.shape[1]
     for start in range(0, len(values_RC), rows):
         part = slice(start, start + rows)
@@ -76,8 +78,8 @@ def _gather(bits: torch.Tensor, out_Rb: torch.Tensor) -> None:
 
 def plan_pack(plan: MemoryPlan, height: int, columns: int, rows: int, comparisons: int) -> None:
     """The closed form of packing ``height`` rows, ``rows`` at a time."""
-    for start in range(0, height, rows):
-        shape = (min(rows, height - start), 8 * packed_width(columns))
+    for some in plan.tiles(height, rows):
+        shape = (some, 8 * packed_width(columns))
         bits = _work(plan, "bits not packed yet", shape, 8)
         plan.scalar()
         if comparisons == 2:

@@ -8,27 +8,11 @@ place. What stays is divided by the probability of staying, so that prediction n
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
-import numpy as np
 import torch
 
 from ..operations import Kind
 from ..plan import MemoryPlan
-
-
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(float32[::1], uint64, uint64, float32)", nogil=True, cache=True
-)
-def _drop(values: Any, seed: Any, limit: Any, scale: Any) -> None:  # pragma: no cover  (compiled)
-    state = seed
-    for place in range(values.size):
-        state += np.uint64(0x9E3779B97F4A7C15)
-        word = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        word ^= word >> np.uint64(31)
-        values[place] = values[place] * scale if word < limit else np.float32(0.0)
+from .kernels import dropout_kernel
 
 
 class Dropout:
@@ -61,7 +45,8 @@ class Dropout:
             # No small multiple of this is a small multiple of the kernel's increment: the counters
             # of one tensor do not run into those of another.
             seed = (self._seed + number * 0xD1342543DE82EF95) % 2**64
-            _drop(values.view(-1).numpy(), seed, int(self.keep * 2**64), 1.0 / self.keep)
+            limit, scale = int(self.keep * 2**64), 1.0 / self.keep
+            dropout_kernel.drop(values.view(-1).numpy(), seed, limit, scale)
         return values
 
     def plan_begin_step(self, plan: MemoryPlan) -> None:

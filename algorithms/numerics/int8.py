@@ -23,7 +23,8 @@ import torch
 from ..operations import Kind
 from ..phases import Category, tag
 from ..plan import Item, MemoryPlan
-from . import int8_kernels, int8_torch
+from . import int8_torch
+from .kernels import int8_kernels
 
 LEVELS = 127
 """INT8 is used from -127 to 127, so that a sign can be changed."""
@@ -85,6 +86,8 @@ def scale_of(t_RC: torch.Tensor, axis: int | None = None) -> torch.Tensor:
         axis: None for one scale, shape (1,); 0 for one per row, shape (R,); 1 for one per
             column, shape (C,).
     """
+    if t_RC.is_meta:  # a sketch: shapes without values
+        return t_RC.new_empty(_scales(len(t_RC), t_RC.shape[1], axis))
     dims = (0, 1) if axis is None else (1 - axis,)
     scale = t_RC.amax(dims)
     low = t_RC.amin(dims).neg_()
@@ -161,6 +164,8 @@ def quantise_into(
     stochastic = rounding is Rounding.STOCHASTIC
     way = -1 if axis is None else axis
     low, high = words(seed)
+    if t.is_meta:  # as above
+        return
     inverse = tag(scale.clamp(min=_SMALLEST), Category.WORKSPACE, "1 / s").reciprocal_()
     if kernel is Int8Kernel.TORCH:
         int8_torch.quantise_rows(

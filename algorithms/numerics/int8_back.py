@@ -14,12 +14,12 @@ import torch
 from ..operations import Kind, NumberFormat
 from ..phases import Category, tag
 from ..plan import MemoryPlan
-from . import int8_layer_kernels as compiled
 from . import int8_layer_torch as plain
 from .int8 import count_rounding
+from .int8_blocks import SPREAD_ROWS
 from .int8_layer import PlannedRows, Rows, Way, count_squares, plan_rows, plan_sums, sums_of
 from .int8_products import pairs_of, plan_pairs
-from .int8_vectors import SPREAD_ROWS
+from .kernels import int8_layer_kernels as compiled
 
 
 class Below(NamedTuple):

@@ -14,10 +14,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from .int8_vectors import DOT_COLUMNS, DOT_ROWS, LANES, SPREAD_ROWS, dot_block, spread_block
-
-GROUP = 8
-"""Rows of activations that meet a row of weights while it is in the first-level cache."""
+from .int8_blocks import SPREAD_ROWS
+from .int8_vectors import DOT_COLUMNS, DOT_ROWS, LANES, dot_block, spread_block
 
 _U32 = np.uint32
 _F32 = np.float32

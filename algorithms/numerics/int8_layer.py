@@ -17,11 +17,11 @@ import torch
 from ..operations import Kind, NumberFormat
 from ..phases import Category, tag
 from ..plan import Item, MemoryPlan
-from . import int8_layer_kernels as compiled
 from . import int8_layer_torch as plain
 from .int8 import Int8Kernel, Rounding, count_rounding, words
 from .int8_products import plan_wide, wide_of
 from .int8_tiles import Chance
+from .kernels import int8_layer_kernels as compiled
 
 
 class Rows(NamedTuple):

@@ -15,8 +15,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from .int8_blocks import SPREAD_ROWS
 from .int8_kernels import clipped, dot_rows, pair_rows, spread_rows, uniform
-from .int8_vectors import SPREAD_ROWS
 
 _U32 = np.uint32
 _F32 = np.float32

@@ -15,7 +15,6 @@ from ..plan import MemoryPlan
 from .int8_tiles import (
     Chance,
     floats_,
-    parts,
     parts_of,
     plan_round,
     plan_round_rows,
@@ -24,7 +23,7 @@ from .int8_tiles import (
     round_rows_,
     tile,
 )
-from .int8_torch import plan_product, product, work
+from .int8_torch import plan_product, product, tile_rows, work
 
 # ---- activations ----------------------------------------------------------------------------
 
@@ -54,8 +53,7 @@ def plan_forward(
 ) -> None:
     """The closed form of ``forward``."""
     with plan_tiles(plan, 2, batch, outputs):
-        for part in parts(batch, outputs):
-            rows = part.stop - part.start
+        for rows in plan.tiles(batch, tile_rows(batch, outputs)):
             plan_product(plan, rows, inputs, outputs)
             plan_round_rows(plan, rows, outputs, stochastic=stochastic)
 
@@ -104,8 +102,8 @@ def plan_rescale(plan: MemoryPlan, batch: int, outputs: int, *, stochastic: bool
     """The closed form of ``rescale``."""
     with plan_tiles(plan, 2, batch, outputs):
         row = work(plan, "row", outputs)
-        for part in parts(batch, outputs):
-            plan_round(plan, (part.stop - part.start) * outputs, stochastic=stochastic)
+        for rows in plan.tiles(batch, tile_rows(batch, outputs)):
+            plan_round(plan, rows * outputs, stochastic=stochastic)
         plan.free(row)
 
 
@@ -158,8 +156,7 @@ def plan_back(
 ) -> None:
     """The closed form of ``back``."""
     with plan_tiles(plan, 4, batch, inputs):
-        for part in parts(batch, inputs):
-            rows = part.stop - part.start
+        for rows in plan.tiles(batch, tile_rows(batch, inputs)):
             plan_product(plan, rows, outputs, inputs)
             wide = [work(plan, "tile", 2 * rows * inputs) for _ in range(2)]
             sums = work(plan, "sums", 2 * rows)

@@ -11,10 +11,10 @@ import torch
 from ..operations import NumberFormat
 from ..phases import Category, tag
 from ..plan import Item, MemoryPlan
-from . import int8_kernels, int8_torch
+from . import int8_torch
 from .int8 import Int8Kernel
-from .int8_kernels import GROUP
-from .int8_vectors import SPREAD_ROWS
+from .int8_blocks import GROUP, SPREAD_ROWS
+from .kernels import int8_kernels
 
 
 def int8_linear(

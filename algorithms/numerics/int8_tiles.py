@@ -31,11 +31,7 @@ class Chance(NamedTuple):
 
 def parts_of(t_RC: torch.Tensor) -> Iterator[slice]:
     """The rows of one tile of a matrix after the other."""
-    return parts(t_RC.shape[0], t_RC.shape[1])
-
-
-def parts(rows: int, columns: int) -> Iterator[slice]:
-    """The same, by shape."""
+    rows, columns = t_RC.shape
     height = tile_rows(rows, columns)
     for start in range(0, rows, height):
         yield slice(start, min(start + height, rows))

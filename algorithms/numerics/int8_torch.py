@@ -100,9 +100,8 @@ def plan_quantise_rows(plan: MemoryPlan, rows: int, columns: int, *, stochastic:
     """The closed form of ``quantise_rows``."""
     height = tile_rows(rows, columns)
     tiles = [work(plan, "tile", height * columns) for _ in range(1 + stochastic)]
-    for start in range(0, rows, height):
-        if stochastic:
-            plan_add_uniform(plan, min(height, rows - start) * columns)
+    for some in plan.tiles(rows, height) if stochastic else ():
+        plan_add_uniform(plan, some * columns)
     plan.free(*tiles)
 
 

@@ -13,12 +13,12 @@ import torch
 from ..operations import Kind, NumberFormat
 from ..phases import Category, tag
 from ..plan import MemoryPlan
-from . import int8_update_kernels as compiled
 from . import int8_update_torch as plain
 from .int8 import Rounding, count_rounding
+from .int8_blocks import SPREAD_ROWS
 from .int8_layer import Rows, Way, plan_sums, sums_of
 from .int8_products import pairs_of, plan_pairs
-from .int8_vectors import SPREAD_ROWS
+from .kernels import int8_update_kernels as compiled
 
 
 def update_int8(  # noqa: PLR0917

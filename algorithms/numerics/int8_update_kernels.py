@@ -13,17 +13,14 @@ from typing import Any
 import numba
 import numpy as np
 
+from .int8_blocks import DOUBLINGS, SPREAD_ROWS
 from .int8_kernels import clipped, pair_columns, spread_rows, uniform
 from .int8_layer_kernels import as_float
-from .int8_vectors import SPREAD_ROWS
 
 _U32 = np.uint32
 _F32 = np.float32
 _LEVELS = _F32(127.0)
 _HALF = _F32(63.0)
-
-DOUBLINGS = 4
-"""How often the scale of a row of weights can double in one step; beyond, weights are clipped."""
 
 
 @numba.njit  # type: ignore[untyped-decorator]

@@ -11,20 +11,19 @@ import torch
 
 from ..phases import Category, tag
 from ..plan import MemoryPlan
+from .int8_blocks import DOUBLINGS
 from .int8_tiles import (
     LEVELS,
     Chance,
     extent,
     floats_,
-    parts,
     parts_of,
     plan_extent,
     plan_tiles,
     round_,
     tile,
 )
-from .int8_torch import plan_add_uniform, plan_product, product, work
-from .int8_update_kernels import DOUBLINGS
+from .int8_torch import plan_add_uniform, plan_product, product, tile_rows, work
 
 HALF = 63
 
@@ -67,8 +66,7 @@ def _factors(most_T: torch.Tensor) -> torch.Tensor:
 def plan_update_int8(plan: MemoryPlan, batch: int, inputs: int, outputs: int) -> None:
     """The closed form of ``update_int8``."""
     with plan_tiles(plan, 2, outputs, inputs):
-        for part in parts(outputs, inputs):
-            rows = part.stop - part.start
+        for rows in plan.tiles(outputs, tile_rows(outputs, inputs)):
             plan_product(plan, rows, batch, inputs)
             plan.free(work(plan, "rates", rows))
             row_items = [plan_extent(plan, rows)]
@@ -103,6 +101,6 @@ def update_fp32(
 def plan_update_fp32(plan: MemoryPlan, batch: int, inputs: int, outputs: int) -> None:
     """The closed form of ``update_fp32``."""
     with plan_tiles(plan, 1, outputs, inputs):
-        for part in parts(outputs, inputs):
-            plan_product(plan, part.stop - part.start, batch, inputs)
+        for rows in plan.tiles(outputs, tile_rows(outputs, inputs)):
+            plan_product(plan, rows, batch, inputs)
             plan.scalar()

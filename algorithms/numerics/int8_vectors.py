@@ -19,14 +19,13 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from .int8_blocks import SPREAD_ROWS
+
 LANES = 16
 """Elements that are multiplied at once."""
 
 DOT_ROWS, DOT_COLUMNS = 4, 2
 """A block of dot products: their eight sums and six operands fill the registers of AVX2."""
-
-SPREAD_ROWS = 4
-"""Rows of a block of scaled rows; each has 16 sums."""
 
 _I8, _I16, _I32 = (ir.IntType(bits) for bits in (8, 16, 32))
 

@@ -22,7 +22,7 @@ from ..models.locally_connected import WINDOW
 from ..phases import Category, tag
 from ..plan import Item, MemoryPlan
 from .binary import packed_width, plan_unpack, unpack
-from .locally_connected_kernels import copy_patches
+from .kernels import locally_connected_kernels
 
 
 def tiles(positions: int, size: int) -> Iterator[slice]:
@@ -41,7 +41,7 @@ def patches(maps_BHWK: torch.Tensor, tile: slice) -> torch.Tensor:
     batch, _, _, inner = maps_BHWK.shape
     out_PBSK = maps_BHWK.new_empty(extent(tile), batch, WINDOW, inner)
     tag(out_PBSK, Category.WORKSPACE, "patches")
-    copy_patches(maps_BHWK, out_PBSK, tile.start)
+    locally_connected_kernels.copy_patches(maps_BHWK, out_PBSK, tile.start)
     return out_PBSK
 
 

@@ -16,7 +16,7 @@ import torch
 from ..operations import Kind
 from ..phases import Category, tag
 from ..plan import MemoryPlan
-from .adam_kernel import adam_step
+from .kernels import adam_kernel
 
 _TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
 _TILE_LEAST = 64
@@ -99,7 +99,7 @@ class Sgd(Optimiser):
     def add(self, name: str, parameter: torch.Tensor) -> None:
         """Allocate the momentum buffer, if there is momentum."""
         if self.momentum:
-            self._states[name] = {"momentum": torch.zeros_like(parameter)}
+            self._states[name] = {"momentum": parameter.new_zeros(parameter.shape)}
 
     def begin_step(self) -> None:
         """Nothing to count."""
@@ -173,8 +173,8 @@ class Adam(Optimiser):
     def add(self, name: str, parameter: torch.Tensor) -> None:
         """Allocate both moments."""
         self._states[name] = {
-            "mean": torch.zeros_like(parameter),
-            "square": torch.zeros_like(parameter),
+            "mean": parameter.new_zeros(parameter.shape),
+            "square": parameter.new_zeros(parameter.shape),
         }
 
     def begin_step(self) -> None:
@@ -216,7 +216,7 @@ class Adam(Optimiser):
         root = (1.0 - second**self.steps) ** 0.5
         rate = self.lr * root / (1.0 - first**self.steps)
         if self.compiled:
-            adam_step(
+            adam_kernel.adam_step(
                 parameter,
                 gradient,
                 mean,

@@ -1,8 +1,8 @@
-"""The product of packed activations with packed signs, by AND and population count.
+"""Products of packed activations with packed signs, by population count.
 
 With h in {0, 1} and w in {-1, +1}, ``sum_i w_i h_i = 2 popcount(h AND w) - popcount(h)`` where w's
-bits are 1 for +1 (XNOR-Net, Rastegari et al. 2016, counts signs on both sides). Compiled on first
-use; allocates nothing.
+bits are 1 for +1; of signs and signs, ``sum_i w_i h_i = I - 2 popcount(h XOR w)`` (XNOR-Net,
+Rastegari et al. 2016). Compiled on first use; allocates nothing.
 
 Shape suffixes: B batch, O outputs, b bytes of packed bits.
 """
@@ -78,3 +78,34 @@ def add_binary_product(h_Bb: torch.Tensor, w_Ob: torch.Tensor, z_BO: torch.Tenso
         z_BO: float32, contiguous; sums beyond 2**24 would round.
     """
     _add_product(h_Bb.numpy(), w_Ob.numpy(), z_BO.numpy())
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    "void(uint8[:,::1], uint8[:,::1], float32[:,::1], int64)", nogil=True, cache=True
+)
+def _add_xnor_product(h_Bb: Any, w_Ob: Any, z_BO: Any, inner: Any) -> None:  # pragma: no cover
+    batch, width = h_Bb.shape
+    words = width // 8
+    for b in range(batch):
+        for o in range(w_Ob.shape[0]):
+            unlike = np.uint64(0)
+            for k in range(words):
+                h = load64(h_Bb, b * width + 8 * k)
+                unlike += count64(h ^ load64(w_Ob, o * width + 8 * k))
+            for k in range(8 * words, width):
+                unlike += count64(np.uint64(h_Bb[b, k]) ^ np.uint64(w_Ob[o, k]))
+            z_BO[b, o] += np.float32(inner) - np.float32(2.0) * np.float32(unlike)
+
+
+def add_sign_product(
+    h_Bb: torch.Tensor, w_Ob: torch.Tensor, z_BO: torch.Tensor, inner: int
+) -> None:
+    """``z += h w^T`` for packed signs on both sides, exact in float32.
+
+    Args:
+        h_Bb: Bits of h in {-1, +1}, uint8, contiguous; padding bits are 0.
+        w_Ob: Bits of w in {-1, +1}, uint8, contiguous, of the same width.
+        z_BO: float32, contiguous; sums beyond 2**24 would round.
+        inner: Columns without the padding.
+    """
+    _add_xnor_product(h_Bb.numpy(), w_Ob.numpy(), z_BO.numpy(), inner)

@@ -19,8 +19,7 @@ from ..plan import Item, MemoryPlan
 from .binarised import UNPACKED, Bits, Hidden, mean_abs, plan_mean_abs, tile_extent
 from .binarised_weights import Weights
 from .binary import pack_signs, packed_width, plan_pack, plan_unpack, unpack
-from .popcount import add_binary_product
-from .xnor import add_sign_product
+from .kernels import popcount
 
 
 class _SignWeights(Weights):
@@ -45,8 +44,11 @@ class _SignWeights(Weights):
     def _plan_packed(self, plan: MemoryPlan) -> list[Item]:
         """The closed form of ``_packed``: what it makes, for the caller to free."""
 
+    def _part_rows(self) -> int:
+        return tile_extent(self.outputs, self._tile_bytes * self.width)
+
     def _parts(self) -> list[slice]:
-        rows = tile_extent(self.outputs, self._tile_bytes * self.width)
+        rows = self._part_rows()
         return [slice(r, min(r + rows, self.outputs)) for r in range(0, self.outputs, rows)]
 
     def add_product(self, h: Hidden, z_BO: torch.Tensor) -> None:
@@ -54,9 +56,11 @@ class _SignWeights(Weights):
         if isinstance(h, Bits):
             for group in range(self.groups):
                 if h.signed:
-                    add_sign_product(h.bits_MBb[group], self._packed(group), z_BO, self.width)
+                    popcount.add_sign_product(
+                        h.bits_MBb[group], self._packed(group), z_BO, self.width
+                    )
                 else:
-                    add_binary_product(h.bits_MBb[group], self._packed(group), z_BO)
+                    popcount.add_binary_product(h.bits_MBb[group], self._packed(group), z_BO)
             return
         z_BO -= _row_sums(h)
         for group in range(self.groups):
@@ -93,8 +97,8 @@ class _SignWeights(Weights):
 
     def _plan_tiles(self, plan: MemoryPlan) -> None:
         for _ in range(self.groups):
-            for rows in self._parts():
-                plan.free(self._plan_tile(plan, rows.stop - rows.start))
+            for rows in plan.tiles(self.outputs, self._part_rows()):
+                plan.free(self._plan_tile(plan, rows))
 
 
 class LatentSigns(_SignWeights):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from algorithms.operations import Call, Kind
 from algorithms.phases import Category
 from algorithms.plan import Item, MemoryPlan
 
@@ -111,3 +112,70 @@ def test_the_lower_bound_never_exceeds_the_closed_form(steps):
             plan.free(live.pop(extent % len(live)))
     assert plan.lower_bound_bytes <= plan.closed_form_bytes
     assert sum(i.stored_bytes for i in plan.peak_items()) == plan.closed_form_bytes
+
+
+def walk(plan, rounds):
+    """A step with a loop over tiles in a loop over larger ones."""
+    with plan.phase("forward"):
+        z = plan.alloc("z", (100, 7), Category.ACTIVATIONS)
+        for rows in rounds(plan, 100, 30):
+            with plan.phase("gradient"):
+                tile = plan.alloc("tile", (rows, 7), Category.GRADIENTS)
+                plan.product(rows, 5, 7)
+                for some in rounds(plan, rows, 4):
+                    plan.workspace("part", (some, 9), bits=1)
+                    plan.each(Kind.ADD, some * 9)
+            with plan.phase("update.rows"):
+                plan.workspace("moved", (rows,))
+                plan.free(tile)
+        plan.free(z)
+    return plan
+
+
+def each_tile(_, extent, size):
+    return [min(size, extent - start) for start in range(0, extent, size)]
+
+
+def test_tiles_of_one_size_are_walked_through_once_and_counted_as_often_as_there_are():
+    once, loop = walk(MemoryPlan(), MemoryPlan.tiles), walk(MemoryPlan(), each_tile)
+    for figure in ("phases", "closed_form_bytes", "lower_bound_bytes", "peak_phase"):
+        assert getattr(once, figure) == getattr(loop, figure)
+    assert once.operations.phases == loop.operations.phases
+    assert once.operations.phases["gradient"].calls[Call.ELEMENTWISE] == 3 * 8 + 3
+    assert [i.name for i in once.peak_items()] == [i.name for i in loop.peak_items()]
+    assert sum(i.name == "tile" for i in once.items) == 2
+    assert sum(i.name == "tile" for i in loop.items) == 4
+
+
+@pytest.mark.parametrize(
+    ("extent", "size", "tiles"),
+    [(0, 4, []), (3, 4, [3]), (4, 4, [4]), (8, 4, [4]), (9, 4, [4, 1])],
+)
+def test_tiles_cover_their_extent(extent, size, tiles):
+    assert list(MemoryPlan().tiles(extent, size)) == tiles
+
+
+def test_a_tile_that_leaves_something_alive_cannot_stand_for_others():
+    plan = MemoryPlan()
+    rounds = plan.tiles(8, 4)
+    plan.alloc("kept", (next(rounds),), Category.ACTIVATIONS)
+    with pytest.raises(ValueError, match="a tile found 0 tensors alive and leaves 1"):
+        next(rounds)
+
+
+def test_a_phase_that_is_returned_to_is_noted_once_something_happens_in_it():
+    plan = MemoryPlan()
+    with plan.phase("forward"):
+        with plan.phase("forward.inner"):
+            early = plan.alloc("early", (10,), Category.ACTIVATIONS)
+        gone = plan.alloc("gone", (10,), Category.ACTIVATIONS)
+        plan.free(gone)
+        with plan.phase("gradient"):
+            pass
+    outside = plan.alloc("outside", (10,), Category.ACTIVATIONS)
+    assert early.phases == ["forward.inner", "forward", "gradient"]
+    assert gone.phases == ["forward"]
+    assert outside.phases == []
+    with plan.phase("gradient"):
+        assert early.phases == ["forward.inner", "forward", "gradient"]
+        assert outside.phases == ["gradient"]

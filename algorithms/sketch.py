@@ -1,0 +1,59 @@
+"""Tensors of which only shapes are there, so that an algorithm can say what it would need.
+
+torch's meta device has such tensors. Most of its operators are quick on them; a few are written in
+Python, and the first call of one imports torch's compiler, which takes longer than all else that a
+closed form needs. Constructors draw and scale weights with these few, and nobody will look at what
+comes of it: here they have stand-ins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+
+def _itself(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    return tensor
+
+
+def _mean(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    return tensor.mean(*args, **kwargs) if args or kwargs else tensor.new_empty(())
+
+
+def _randn(*size: int, generator: torch.Generator | None = None, **kwargs: Any) -> torch.Tensor:
+    return torch.empty(*size, **kwargs)
+
+
+_STAND_INS: dict[Callable[..., Any], Callable[..., torch.Tensor]] = {
+    torch.Tensor.abs: _itself,
+    torch.Tensor.clamp_: _itself,
+    torch.Tensor.mean: _mean,
+    torch.Tensor.normal_: _itself,
+    torch.Tensor.uniform_: _itself,
+    torch.randn: _randn,
+}
+
+
+class _StandIns(TorchFunctionMode):
+    """Gives every tensor the shape and the type it would have, and none a value."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        stand_in: Callable[..., Any] = _STAND_INS.get(func, func)
+        return stand_in(*args, **(kwargs or {}))
+
+
+@contextmanager
+def only_shapes() -> Iterator[None]:
+    """Tensors that are made within the block are on the meta device; nothing is drawn."""
+    with torch.device("meta"), _StandIns():
+        yield

@@ -1,0 +1,155 @@
+"""A sketch says what the algorithm itself would say, and has no values to say it with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from algorithms import (
+    BUILTIN,
+    ConfigurationError,
+    Mlp,
+    algorithm_names,
+    build_algorithm,
+    get_algorithm,
+    sketch_algorithm,
+)
+from algorithms.backprop import Backprop
+from algorithms.sketch import only_shapes
+
+from .cases import CASES, IDS, ON_NETS, ON_NETS_IDS
+
+BATCHES = (2, 33)
+WIDE = "mlp-784-8000x4-10"
+
+
+def items(those):
+    return [(i.name, i.shape, i.bits, i.stored_bits, i.category, i.essential) for i in those]
+
+
+def everything(plan):
+    """All that a closed form says."""
+    return {
+        "static": items(plan.static),
+        "storage": items(plan.storage),
+        "closed form": plan.closed_form_bytes,
+        "peak phase": plan.peak_phase,
+        "lower bound": plan.lower_bound_bytes,
+        "phases": plan.phases,
+        "at the peak": items(plan.peak_items()),
+        "operations": plan.operations.phases,
+    }
+
+
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_a_sketch_has_the_closed_form_of_the_real_one(name, options, model):
+    real, sketch = build_algorithm(name, model, options), sketch_algorithm(name, model, options)
+    assert type(sketch) is type(real)
+    assert sketch.stages == real.stages
+    for index in range(len(real.stages)):
+        real.enter_stage(index)
+        sketch.enter_stage(index)
+        for rows in BATCHES:
+            assert everything(sketch.memory_model(rows)) == everything(real.memory_model(rows))
+        made = {h.name: (h.tensor.shape, h.tensor.dtype, h.category) for h in real.static_tensors()}
+        assert made == {
+            h.name: (h.tensor.shape, h.tensor.dtype, h.category) for h in sketch.static_tensors()
+        }
+
+
+@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+def test_a_sketch_draws_nothing(name, options, model):
+    elsewhere = torch.get_rng_state()
+    sketch = sketch_algorithm(name, model, options, seed=5)
+    assert torch.equal(torch.get_rng_state(), elsewhere)
+    fresh = torch.Generator().manual_seed(5)
+    assert torch.equal(sketch.generator.get_state(), fresh.get_state())
+
+
+@pytest.mark.parametrize("name", [n for n in algorithm_names() if Mlp in get_algorithm(n).models])
+def test_a_wide_net_takes_no_memory(name):
+    sketch = sketch_algorithm(name, WIDE)
+    for index in range(len(sketch.stages)):
+        sketch.enter_stage(index)
+        held = list(sketch.static_tensors())
+        assert sum(h.tensor.nbytes for h in held) > 8000 * 8000
+        assert [h.name for h in held if not h.tensor.is_meta] == []
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+def test_a_walk_does_not_grow_with_the_tensors(name, options):
+    sketch = sketch_algorithm(name, WIDE, options)
+    sketch.enter_stage(len(sketch.stages) - 1)
+    assert len(sketch.memory_model(100_000).items) < 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "options", "message"),
+    [
+        ("backprob", "mlp-8-4", {}, "unknown algorithm"),
+        ("backprop", "mlp-8", {}, "at least inputs and classes"),
+        ("backprop", "mlp-8-4", {"momentun": 0.9}, "momentun"),
+        ("tinyfoa", "mlp-9-8-4", {}, "does not divide width 9"),
+    ],
+)
+def test_what_cannot_be_built_cannot_be_sketched(name, model, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        sketch_algorithm(name, model, options)
+
+
+def test_a_batch_is_refused_as_by_the_real_one():
+    with pytest.raises(ConfigurationError, match="batch size 1"):
+        sketch_algorithm("tinyfoa", "lc-1x1x1-4x2-2").check_batch(1)
+
+
+class AsksForValues(Backprop):
+    """Third parties may do so in a constructor."""
+
+    name = "asks_for_values"
+
+    def __init__(self, model, options, *, seed=0):
+        super().__init__(model, options, seed=seed)
+        self.largest = self._parameters["w1"].max().item()
+
+
+def test_what_needs_values_is_built():
+    built = sketch_algorithm(f"{__name__}:AsksForValues", "mlp-8-6-4", seed=3)
+    real = build_algorithm(f"{__name__}:AsksForValues", "mlp-8-6-4", seed=3)
+    assert built.largest == real.largest
+    assert everything(built.memory_model(7)) == everything(real.memory_model(7))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda g: torch.empty(3, 4).uniform_(-1, 1, generator=g),
+        lambda g: torch.empty(3, 4).normal_(0, 2, generator=g).clamp_(min=-1),
+        lambda g: torch.randn(3, 4, generator=g, dtype=torch.float64).abs(),
+        lambda g: torch.randn(3, 4, generator=g).mean(),
+        lambda g: torch.randn(3, 4, generator=g).mean(0, keepdim=True),
+        lambda g: torch.randn((3, 4), generator=g).mean(dim=1, dtype=torch.float64),
+    ],
+    ids=range(6),
+)
+def test_what_stands_in_for_an_operator_has_its_shape_and_type(make):
+    real = make(torch.Generator().manual_seed(1))
+    with only_shapes():
+        sketch = make(torch.Generator().manual_seed(1))
+    assert sketch.is_meta
+    assert (sketch.shape, sketch.dtype) == (real.shape, real.dtype)
+
+
+def test_neither_compilers_nor_kernels_are_imported():
+    """They take longer than all else; looked at in a process of its own."""
+    code = (
+        "import sys\n"
+        "from algorithms import sketch_algorithm\n"
+        f"for name in {list(BUILTIN)!r}:\n"
+        "    sketch_algorithm(name, 'mlp-16-8x2-4').memory_model(4)\n"
+        "print([m for m in ('numba', 'torch._dynamo') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
