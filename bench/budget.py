@@ -32,6 +32,15 @@ class Status(StrEnum):
 Budget = Literal["ram", "flash", "step_latency", "energy_per_step", "training_energy"]
 """What can be limited."""
 
+UNITS: dict[Budget, Literal["B", "s", "J"]] = {
+    "ram": "B",
+    "flash": "B",
+    "step_latency": "s",
+    "energy_per_step": "J",
+    "training_energy": "J",
+}
+"""Of the figures of a budget: bytes, seconds, joules."""
+
 _SEVERITY = (Status.FITS, Status.TIGHT, Status.UNKNOWN, Status.EXCEEDS)
 """From best to worst: what is known not to fit weighs more than what is not known."""
 
@@ -78,7 +87,7 @@ def judge(
         storage_bytes: Kept out of RAM during a step; None where not known.
         device: The device.
         budgets: Limits that are tighter than its memory; None takes those of its profile.
-        evidence: How the bytes were obtained.
+        evidence: How the bytes were obtained; verdicts on bytes that are None say ``unavailable``.
 
     Returns:
         The verdict on RAM; then, unless ``storage_bytes`` is 0, the one on flash.
@@ -95,9 +104,14 @@ def judge(
             raise ValueError(f"{name} is {count}; bytes are counted from 0")
     limits = device.budgets if budgets is None else budgets
     verdicts = [_judge_ram(static_bytes, peak_dynamic_bytes, device, limits.ram_bytes)]
+    known = [static_bytes is not None and peak_dynamic_bytes is not None]
     if storage_bytes != 0:
         verdicts.append(_judge_flash(storage_bytes, device, limits.flash_bytes))
-    return [verdict.model_copy(update={"evidence": evidence}) for verdict in verdicts]
+        known.append(storage_bytes is not None)
+    return [
+        verdict.model_copy(update={"evidence": evidence}) if there else verdict
+        for verdict, there in zip(verdicts, known, strict=True)
+    ]
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -206,6 +220,7 @@ def unknown(device: Device, budget: Budget, reason: str) -> Verdict:
         budget=budget,
         status=Status.UNKNOWN,
         margin=None,
+        unit=UNITS[budget],
         evidence=Evidence.UNAVAILABLE,
         reason=reason,
     )

@@ -6,19 +6,21 @@ inside is ``unknown``, since the truth may lie on either side.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from hardware_profiles import Device
 
-from .budget import Budget, Status, Verdict, unknown
+from .budget import UNITS, Budget, Status, Verdict, unknown
 from .schema import Bounds, Evidence
 
-WHAT: dict[Budget, tuple[str, Literal["s", "J"]]] = {
-    "step_latency": ("a step takes", "s"),
-    "energy_per_step": ("a step takes", "J"),
-    "training_energy": ("training takes", "J"),
+WHAT: dict[Budget, str] = {
+    "step_latency": "a step takes",
+    "energy_per_step": "a step takes",
+    "training_energy": "training takes",
 }
-"""How a sentence about a budget begins, and the unit of its figures."""
+"""How a sentence about a budget begins."""
+
+
+ROUNDING = 1e-9
+"""A margin of a tenth is enough, however its digits come out in binary."""
 
 
 def judge_interval(
@@ -40,18 +42,18 @@ def judge_interval(
         evidence: How the interval was obtained.
         source: What it was modelled from or measured with, or why there is none.
     """
-    says, unit = WHAT[budget]
     if interval is None:
         return unknown(device, budget, f"cannot be judged: {source}")
+    unit = UNITS[budget]
     margin = limit - interval.high
-    of = f"{says} {spread(interval, unit)} of {format_quantity(limit, unit)}"
+    of = f"{WHAT[budget]} {spread(interval, unit)} of {format_quantity(limit, unit)}"
     left = f"{format_quantity(abs(margin), unit)}"
     if interval.low > limit:
         status = Status.EXCEEDS
         outcome = f"at least {format_quantity(interval.low - limit, unit)} too much"
     elif interval.high > limit:
         status, outcome = Status.UNKNOWN, "the budget lies inside the interval"
-    elif margin < device.tight_margin * limit:
+    elif margin < device.tight_margin * limit * (1 - ROUNDING):
         status = Status.TIGHT
         outcome = f"at least {left} left, under the margin of {device.tight_margin:.0%}"
     else:
@@ -67,11 +69,24 @@ def judge_interval(
     )
 
 
-_PREFIXES = (("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("u", 1e-6), ("n", 1e-9))
+_PREFIXES = (
+    ("M", 1e6),
+    ("k", 1e3),
+    ("", 1.0),
+    ("m", 1e-3),
+    ("u", 1e-6),
+    ("n", 1e-9),
+    ("p", 1e-12),
+)
 
 
 def format_quantity(value: float, unit: str) -> str:
-    """Seconds or joules to three digits with a prefix: ``1.25 ms``, ``840 uJ``, ``3,600 s``."""
+    """Seconds or joules to three digits with a prefix: ``1.25 ms``, ``840 uJ``, ``3,600 s``.
+
+    Nothing is ``0 s`` or ``0 J``, without a prefix that would look like a resolution.
+    """
+    if value == 0:
+        return f"0 {unit}"
     prefixes = [each for each in _PREFIXES if not (unit == "s" and each[1] > 1)]
     prefix, scale = next(
         (each for each in prefixes if abs(value) >= each[1] * 0.9995), prefixes[-1]

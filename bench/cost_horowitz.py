@@ -37,7 +37,8 @@ ELEMENT_PICOJOULES: Mapping[tuple[str, str], float] = {
 CACHE_PICOJOULES_PER_BYTE = 10 / 8
 """64 bits from a cache of 8 KiB."""
 
-DRAM_PICOJOULES_PER_BYTE: Interval = (1300 / 8, 2600 / 8)
+DRAM_PICOJOULES_PER_BYTE = 2600 / 8
+"""64 bits from DRAM; the table has 1300 to 2600."""
 
 
 def arithmetic(stages: Sequence[StageOperations]) -> Interval:
@@ -52,7 +53,7 @@ def traffic(stages: Sequence[StageOperations]) -> Interval:
     element operation, at the upper.
     """
     moved = sum(_moved(phase) for phase in _phases(stages))
-    return moved * CACHE_PICOJOULES_PER_BYTE, moved * DRAM_PICOJOULES_PER_BYTE[1]
+    return moved * CACHE_PICOJOULES_PER_BYTE, moved * DRAM_PICOJOULES_PER_BYTE
 
 
 def _phases(stages: Sequence[StageOperations]) -> list[PhaseOperations]:

@@ -50,6 +50,15 @@ ELEMENTWISE_BYTES = 12.0
 BINARY_PER_WORD = 32
 """Bits that one integer instruction takes, in the lower bound."""
 
+BINARY_OF_INT8 = 8
+"""One-bit products of a tensor unit for one of INT8, in the lower bound."""
+
+INT8_PER_WORD = 4
+"""Elements that one integer instruction takes, in the lower bound."""
+
+CACHE_BYTES = 8 * 2**20
+"""What may stay in caches from step to step, in the lower bound: more than any board here has."""
+
 
 def model_latency(stages: Sequence[StageOperations], device: Device) -> Modelled:
     """Seconds of one step of the stage that takes longest."""
@@ -113,8 +122,8 @@ def _latency(stage: StageOperations, device: Device) -> Modelled:
     whole = [phase for name, phase in stage.phases.items() if "." not in name]
     arithmetic = summed(_arithmetic(phase, device) for phase in whole)
     streamed = sum(_streamed(phase) for phase in whole)
-    # Whatever a step does, it reads what is held between steps at least once.
-    held = (stage.static_bytes or 0) / bandwidth
+    # Whatever a step does, it reads what is held between steps at least once, but for caches.
+    held = max(0, (stage.static_bytes or 0) - CACHE_BYTES) / bandwidth
     terms = {
         "arithmetic": arithmetic,
         "traffic": (held, max(held, streamed / (bandwidth * BANDWIDTH_SHARE))),
@@ -144,9 +153,10 @@ def _arithmetic(phase: PhaseOperations, device: Device) -> Interval:
     """Seconds that the arithmetic takes; a multiply-accumulate is two operations."""
     fp32 = _value(device.fp32_peak) * 1e12
     fastest = {"fp32": fp32, "int8": max(fp32, _int8(device)[0]), "fp32_binary": fp32}
-    fastest["binary"] = fp32 * BINARY_PER_WORD
+    fastest["binary"] = max(fp32 * BINARY_PER_WORD, _int8(device)[0] * BINARY_OF_INT8)
     elements = sum(count for kinds in phase.elementwise.values() for count in kinds.values())
-    low = elements / fp32
+    packed = sum(phase.elementwise.get("int8", {}).values())
+    low = (elements - packed + packed / INT8_PER_WORD) / fp32
     for number_format, macs in phase.macs.items():
         low += 2 * macs / fastest[number_format]
     # Without kernels of their own, low-bit formats are computed as float32.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hardware_profiles import Budgets, Device, tighten
 
-from .budget import Budget, Verdict, judge, unknown
+from .budget import Budget, Status, Verdict, judge, unknown
 from .budget_intervals import judge_interval
 from .cost_bounds import bounds, scaled
 from .schema import Bounds, DeviceModel, Energy, Evidence, Latency, Modelled
@@ -23,7 +23,7 @@ class Needs:
 
     Attributes:
         static_bytes, peak_dynamic_bytes, storage_bytes: As :func:`bench.budget.judge` takes them.
-        evidence: Of the bytes.
+        evidence: Of the bytes; ``unavailable`` where nobody asked for them: they are not judged.
         batch_size: Samples per step.
         stages: How many there are; what was measured here was measured at one of them.
         modelled: Time and energy of a step on the device, as computed.
@@ -58,14 +58,16 @@ def judge_all(
         energy of a training run, the last three where they are limited.
     """
     limits, conflicts = tighten(device.budgets, asked or Budgets())
-    found = judge(
-        needs.static_bytes,
-        needs.peak_dynamic_bytes,
-        needs.storage_bytes,
-        device,
-        budgets=limits,
-        evidence=needs.evidence,
-    )
+    found: list[Verdict] = []
+    if needs.evidence is not Evidence.UNAVAILABLE:
+        found = judge(
+            needs.static_bytes,
+            needs.peak_dynamic_bytes,
+            needs.storage_bytes,
+            device,
+            budgets=limits,
+            evidence=needs.evidence,
+        )
     found += _costs(needs, device, limits, here=here)
     return [
         unknown(device, each.budget, conflicts[each.budget]) if each.budget in conflicts else each
@@ -90,9 +92,7 @@ def amounts(
     }
     if limits.training_samples is not None:
         energy = _modelled(needs.modelled.energy)
-        needed["training_energy"] = _training(
-            needs, energy, limits.training_samples, here=False
-        ).interval
+        needed["training_energy"] = _training(needs, energy, limits.training_samples).interval
     allowed = {
         "ram": _least(limits.ram_bytes, device.usable_ram_bytes),
         "flash": _least(limits.flash_bytes, device.usable_flash_bytes),
@@ -113,30 +113,43 @@ def _least(*limits: int | None) -> int | None:
 
 def _costs(needs: Needs, device: Device, limits: Budgets, *, here: bool) -> Iterable[Verdict]:
     if limits.step_latency_seconds is not None:
-        figure = _measured_latency(needs.latency) if here else _modelled(needs.modelled.latency)
-        yield _judged(device, "step_latency", figure, limits.step_latency_seconds)
-    energy = _measured_energy(needs.energy) if here else _modelled(needs.modelled.energy)
+        figure = _modelled(needs.modelled.latency)
+        if here:
+            figure = _rather(_measured_latency(needs.latency), figure)
+        verdict = _judged(device, "step_latency", figure, limits.step_latency_seconds)
+        yield _of_every_stage(verdict, needs, device)
+    energy = _modelled(needs.modelled.energy)
+    if here:
+        energy = _rather(_measured_energy(needs.energy), energy)
     if limits.energy_per_step_joules is not None:
-        yield _judged(device, "energy_per_step", energy, limits.energy_per_step_joules)
+        verdict = _judged(device, "energy_per_step", energy, limits.energy_per_step_joules)
+        yield _of_every_stage(verdict, needs, device)
     if limits.battery_joules is not None and limits.training_samples is not None:
-        yield _judged(
-            device,
-            "training_energy",
-            _training(needs, energy, limits.training_samples, here=here),
-            limits.battery_joules,
-        )
+        training = _training(needs, energy, limits.training_samples)
+        yield _judged(device, "training_energy", training, limits.battery_joules)
 
 
-def _training(needs: Needs, energy: _Figure, samples: int, *, here: bool) -> _Figure:
+def _of_every_stage(verdict: Verdict, needs: Needs, device: Device) -> Verdict:
+    """A step was measured at one stage; that it fits there says nothing about the others."""
+    modelled = verdict.evidence is Evidence.MODELLED  # for the stage that takes most
+    if modelled or needs.stages < 2 or verdict.status not in {Status.FITS, Status.TIGHT}:
+        return verdict
+    why = f"measured at one of {needs.stages} stages, the worst for memory; others may take more"
+    return unknown(device, verdict.budget, f"{verdict.reason}; {why}")
+
+
+def _training(needs: Needs, energy: _Figure, samples: int) -> _Figure:
     """Joules of a training run: every sample is shown to every stage."""
+    if energy.interval is None:
+        return _Figure(None, Evidence.UNAVAILABLE, energy.source)
     sample = needs.modelled.energy_per_sample
-    if here and energy.interval is not None:
+    if energy.evidence is not Evidence.MODELLED:
         if needs.stages > 1:
             why = f"the energy was measured at one of {needs.stages} stages"
             return _Figure(None, Evidence.UNAVAILABLE, why)
         ends = (energy.interval.low, energy.interval.high)
         sample = bounds(scaled(ends, 1 / needs.batch_size))
-    if sample is None or energy.interval is None:
+    if sample is None:
         return _Figure(None, Evidence.UNAVAILABLE, energy.source)
     whole = bounds(scaled((sample.low, sample.high), samples))
     return _Figure(whole, energy.evidence, f"{samples:,} samples; {energy.source}")
@@ -147,6 +160,16 @@ class _Figure:
     interval: Bounds | None
     evidence: Evidence
     source: str
+
+
+def _rather(measured: _Figure, modelled: _Figure) -> _Figure:
+    """What was measured, if it was; otherwise what was modelled, and why not measured."""
+    if measured.interval is not None:
+        return measured
+    if modelled.interval is None:
+        return measured
+    source = f"{modelled.source}; not measured here: {measured.source}"
+    return _Figure(modelled.interval, modelled.evidence, source)
 
 
 def _judged(device: Device, budget: Budget, figure: _Figure, limit: float) -> Verdict:
@@ -175,5 +198,7 @@ def _measured_energy(energy: Energy | None) -> _Figure:
     if energy.joules_per_step_interval is None or not energy.valid:
         why = energy.reason or "the energy was not measured"
         return _Figure(None, Evidence.UNAVAILABLE, why)
-    rails = "+".join(energy.rails)
-    return _Figure(energy.joules_per_step_interval, energy.evidence, f"{energy.sensor}: {rails}")
+    source = f"{energy.sensor}: {'+'.join(energy.rails)}"
+    if energy.idle_subtracted:
+        source += ", without what the machine takes idle"
+    return _Figure(energy.joules_per_step_interval, energy.evidence, source)

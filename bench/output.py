@@ -32,10 +32,10 @@ class OutputError(BenchError):
 
 def stdout() -> Console:
     """Where results go: a terminal in its own width, anything else as plain text."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if console.is_terminal:
         return console
-    return Console(highlight=False, width=WIDTH, color_system=None)
+    return Console(highlight=False, emoji=False, width=WIDTH, color_system=None)
 
 
 def plain(value: Any) -> str:
@@ -170,6 +170,17 @@ def output() -> Output:
 
 
 def configure(chosen: Output) -> None:
-    """Choose what becomes of the results of the command that runs now."""
+    """Choose what becomes of the results of the command that runs now.
+
+    Raises:
+        OutputError: The folder for CSV files cannot be made; said before anything takes time.
+    """
+    if chosen.csv_folder is not None:
+        try:
+            chosen.csv_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"--csv {chosen.csv_folder}: cannot be written: {error.strerror}"
+            ) from error
     global _current  # noqa: PLW0603  (one process, one command line)
     _current = chosen

@@ -241,7 +241,9 @@ def _reasons(records: Sequence[Record], devices: Sequence[Device]) -> list[Text]
         if fitting:
             smallest.setdefault(fitting[0].name, []).append(number)
         elif exceeded:
-            best = max(exceeded, key=lambda verdict: verdict.margin or 0)
+            unit = min(verdict.unit for verdict in exceeded)  # bytes before joules and seconds
+            alike = [verdict for verdict in exceeded if verdict.unit == unit]
+            best = max(alike, key=lambda verdict: verdict.margin or 0)
             nowhere.append(Text(f"#{number} fits on none; {best.device}: {best.reason}"))
         for device, verdict in judged:
             if verdict.status == Status.UNKNOWN:

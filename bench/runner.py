@@ -22,7 +22,16 @@ from .judging import Needs, judge_all
 from .manifest import to_manifest
 from .records import LOGS, STATE, read_records, read_suite, workload_key
 from .run_folder import RunFolder, refuse_existing
-from .schema import DeviceModel, ErrorRecord, Record, RecordStatus, VerdictRecord, Workload
+from .schema import (
+    DeviceModel,
+    ErrorRecord,
+    Evidence,
+    Measurement,
+    Record,
+    RecordStatus,
+    VerdictRecord,
+    Workload,
+)
 from .suite import Suite
 
 PREFLIGHT_SECONDS = 300.0
@@ -231,7 +240,7 @@ def _record(
     models = [
         model_device(measured.operations, device, workload.batch_size)
         for device in devices
-        if measured.operations
+        if measured.operations or measured.memory
     ]
     verdicts = [
         verdict
@@ -245,15 +254,15 @@ def _verdicts(
     measured: Record, model: DeviceModel, device: Device, suite: Suite
 ) -> list[VerdictRecord]:
     memory = measured.memory
-    if memory is None:
-        return []
+    if memory is None and Measurement.MEMORY in suite.measure:
+        return []  # it failed before there was anything to judge
     needs = Needs(
-        static_bytes=memory.static_bytes,
-        peak_dynamic_bytes=memory.peak_dynamic_bytes,
-        storage_bytes=memory.storage_bytes,
-        evidence=memory.evidence,
+        static_bytes=memory.static_bytes if memory else None,
+        peak_dynamic_bytes=memory.peak_dynamic_bytes if memory else None,
+        storage_bytes=memory.storage_bytes if memory else None,
+        evidence=memory.evidence if memory else Evidence.UNAVAILABLE,
         batch_size=measured.workload.batch_size,
-        stages=len(memory.stages),
+        stages=len(memory.stages) if memory else len(measured.operations),
         modelled=model,
         latency=measured.latency,
         energy=measured.energy,

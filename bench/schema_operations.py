@@ -69,9 +69,7 @@ class StageOperations(Block):
         return total
 
     @classmethod
-    def of(
-        cls, stage: str, phases: Mapping[str, Tally], static_bytes: int | None = None
-    ) -> Self:
+    def of(cls, stage: str, phases: Mapping[str, Tally], static_bytes: int | None = None) -> Self:
         """From the tallies of a memory model."""
         return cls(
             stage=stage,

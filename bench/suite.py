@@ -36,12 +36,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hardware_profiles import Budgets
 
 from .errors import SuiteError, nearest
 from .schema import Measurement, Workload
+from .sensors import sensor_names
 from .toml_errors import explain
 
 SWEPT = ("algorithm", "model", "batch_size", "seed")
@@ -65,6 +66,12 @@ def _all_or_some(value: Any) -> Any:
     if value != "all" and not isinstance(value, list):
         raise ValueError(f'must be "all" or a list of names and paths, got {value!r}')
     return None if value == "all" else value
+
+
+def _a_sensor(name: str) -> str:
+    if name not in sensor_names() and not name.startswith("replay:"):
+        raise ValueError(f"there is no sensor {name!r}; {nearest(name, sensor_names())}")
+    return name
 
 
 _Text = Annotated[str, Field(min_length=1)]
@@ -120,7 +127,7 @@ class _File(_Strict):
     memory_limit_mib: Annotated[int, Field(ge=1, le=2**40)] | None = None
     threads: int = Field(default=1, ge=1, le=1024)
     measure: Annotated[list[_Measurement], Field(min_length=1)] = list(Measurement)
-    sensor: _Text = "auto"
+    sensor: Annotated[_Text, AfterValidator(_a_sensor)] = "auto"
     subtract_idle: bool = False
     host: _Text | None = None
     budgets: dict[str, Any] = Field(default_factory=dict)

@@ -26,6 +26,8 @@ _SAYS = {
     "dict_type": "must be a table, got {input!r}",
     "model_type": "must be a table, got {input!r}",
     "literal_error": "must be {expected}, got {input!r}",
+    "enum": "must be {expected}, got {input!r}",
+    "bool_type": "must be true or false, got {input!r}",
     "string_pattern_mismatch": "may hold letters, digits, '.', '_' and '-' only, got {input!r}",
 }
 

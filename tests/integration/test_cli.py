@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import struct
@@ -278,6 +279,127 @@ def test_lists(main: Any, arguments: list[str], words: list[str]) -> None:
     for word in words:
         assert word in out
     assert "\x1b" not in out
+
+
+# --- options of every command
+
+
+@pytest.mark.parametrize("arguments", [["suites", "--json"], ["--json", "suites"]])
+def test_json_is_one_document_and_nothing_else(main: Any, arguments: list[str]) -> None:
+    code, out, err = main(*arguments)
+
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert list(document) == ["suites"]
+    assert {"suite": "quick"}.items() <= document["suites"][0].items()
+    assert isinstance(document["suites"][0]["workloads"], int)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["devices", "--csv", "tables"], ["--csv", "tables", "devices"]]
+)
+def test_csv_is_written_beside_what_is_printed(main: Any, arguments: list[str]) -> None:
+    code, out, err = main(*arguments)
+
+    assert (code, err) == (0, "")
+    assert "stm32f407" in out
+    with Path("tables/devices.csv").open(encoding="utf-8", newline="") as stream:
+        rows = {row["device"]: row for row in csv.DictReader(stream)}
+    assert rows["stm32f407"]["usable_ram_bytes"] == "114688"
+    assert rows["stm32f407"]["kind"] == "mcu"
+
+
+def test_quiet_prints_nothing_but_what_is_wrong(main: Any) -> None:
+    assert main("devices", "--quiet") == (0, "", "")
+    code, out, err = main("devices", "show", "rp2041", "--quiet")
+    assert (code, out) == (2, "")
+    one_line(err)
+
+
+def test_options_may_be_combined_and_last_no_longer_than_their_command(main: Any) -> None:
+    code, out, _ = main("--quiet", "suites", "--json", "--csv", "tables")
+    assert code == 0
+    assert json.loads(out)
+    assert Path("tables/suites.csv").exists()
+
+    assert "quick" in main("suites")[1]
+    assert not Path("tables/devices.csv").exists()
+
+
+def test_what_follows_two_hyphens_is_no_option(main: Any) -> None:
+    code, out, err = main("run", "--", "--json")
+
+    assert (code, out) == (2, "")
+    one_line(err)
+    assert "--json" in err
+    assert "No such option" not in err
+
+
+@pytest.mark.parametrize("arguments", [["suites", "--csv"], ["suites", "--csv", "--json"]])
+def test_csv_without_its_folder(main: Any, arguments: list[str]) -> None:
+    code, out, err = main(*arguments)
+
+    assert (code, out) == (2, "")
+    one_line(err)
+    assert "Option '--csv' requires an argument" in err
+    assert list(Path().iterdir()) == []
+
+
+def test_csv_where_nothing_can_be_written(main: Any) -> None:
+    Path("file").write_text("mine")
+
+    code, _, err = main("suites", "--csv", "file")
+
+    assert code == 2
+    one_line(err)
+    assert "--csv file: cannot be written: File exists" in err
+
+
+def test_an_error_leaves_no_document(main: Any) -> None:
+    code, out, err = main("devices", "show", "rp2041", "--json")
+
+    assert (code, out) == (2, "")
+    one_line(err)
+
+
+def test_a_run_for_machines(main: Any, small: Path) -> None:
+    # GIVEN a suite with a budget of time, one of its two workloads broken
+    text = SMALL.replace('"backprop"', '["backprop", "broken:Raises"]').replace("[8, 32]", "8")
+    text = text.replace("[defaults]", '[budgets]\nstep_latency = "1000 s"\n[defaults]')
+    small.write_text(text.replace("timeout_seconds", 'measure = ["memory"]\ntimeout_seconds'))
+
+    # WHEN it runs for machines
+    code, out, err = main("run", str(small), "--out", "out", "--json", "--csv", "tables")
+
+    # THEN there is one document, though a workload failed, and a file for each of its tables
+    assert (code, err) == (1, "")
+    document = json.loads(out)
+    assert set(document) == {"figures", "verdicts", "run", "logs"}
+    assert (document["run"], document["logs"]) == ("out", "out/logs")
+    good, bad = document["figures"]
+    assert (good["status"], bad["status"]) == ("ok", "failed")
+    assert isinstance(good["static_bytes"], int)
+    assert bad["static_bytes"] is None
+    assert bad["error"].startswith("ZeroDivisionError: ")
+    verdicts = {(each["device"], each["budget"]): each for each in document["verdicts"]}
+    assert {each["number"] for each in document["verdicts"]} == {1}
+    time = verdicts["stm32f407", "step_latency"]
+    assert (time["status"], time["unit"], time["evidence"]) == ("fits", "s", "modelled")
+    assert 0 < time["margin"] < 1000
+    assert verdicts["board", "ram"]["unit"] == "B"
+    (record, _) = read_records(Path("out"))
+    assert good["modelled.stm32f407.seconds_high"] == record.devices[0].latency.step.high
+
+    for name in ("figures", "verdicts"):
+        with Path(f"tables/{name}.csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert len(rows) == len(document[name])
+        assert list(rows[0]) == list(document[name][0])
+
+
+def test_a_quiet_run_writes_its_folder(main: Any, small: Path) -> None:
+    assert main("--quiet", "run", str(small), "--out", "out") == (0, "", "")
+    assert len(read_records(Path("out"))) == 2
 
 
 def test_a_fault_of_trainfit_itself_is_one_line_too(

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from run_builders import failed, memory, record
 
+from bench.device_model import model_device
 from bench.errors import RunFolderError
 from bench.records import (
     load_run,
@@ -18,10 +20,24 @@ from bench.records import (
     workload_key,
 )
 from bench.run_folder import RunFolder
-from bench.schema import VerdictRecord
+from bench.schema import (
+    Bounds,
+    DeviceModel,
+    Energy,
+    Evidence,
+    Latency,
+    Modelled,
+    PhaseEnergy,
+    PhaseLatency,
+    VerdictRecord,
+)
+from hardware_profiles import load_device
 
 SUITE: dict[str, Any] = {"name": "s", "devices": [{"name": "d", "source": "d", "sha256": "0"}]}
 ENVIRONMENT: dict[str, Any] = {"versions": {"trainfit": "1", "torch": "2"}}
+
+VERSION_1 = Path(__file__).parent / "data" / "record-version-1.jsonl"
+"""One line as the first version of the format wrote it."""
 
 
 @pytest.fixture
@@ -238,3 +254,226 @@ def test_options_are_part_of_what_a_workload_is() -> None:
 
     assert len(keys) == 3
     assert json.loads(workload_key(record().workload))["batch_size"] == 32
+
+
+# --- versions of the format
+
+
+def written(run: Path, **changes: Any) -> None:
+    """Let the run hold the record of version 1 alone, with some keys changed."""
+    line = json.loads(VERSION_1.read_text("utf-8"))
+    (run / "records.jsonl").write_text(json.dumps(line | changes) + "\n")
+
+
+def test_records_of_version_1_are_read(run: Path) -> None:
+    written(
+        run,
+        latency={
+            "evidence": "clock",
+            "step_seconds_median": 0.5,
+            "step_seconds_iqr": 0.1,
+            "steps": 50,
+            "threads": 1,
+            "onednn": True,
+            "phases": {"forward": {"seconds_median": 0.25, "seconds_iqr": 0.0}},
+            "reason": None,
+        },
+        verdicts=[
+            {
+                "device": "stm32f407",
+                "budget": "ram",
+                "status": "fits",
+                "margin": 5,
+                "reason": "5 B left",
+            }
+        ],
+    )
+
+    (read,) = read_records(run)
+
+    assert read.schema_ == "trainfit.record/1"
+    assert read.memory is not None
+    assert read.memory.static_bytes == 6_737_024
+    assert (read.energy, read.devices) == (None, [])
+    assert read.latency is not None
+    assert (read.latency.step_seconds_median, read.latency.step_interval) == (0.5, None)
+    (verdict,) = read.verdicts
+    assert (verdict.unit, verdict.evidence) == ("B", Evidence.ALLOCATOR)
+    (stage,) = read.operations
+    assert stage.static_bytes is None
+    assert stage.macs == {"fp32": 104_572_928 + 52_035_584}
+    assert not any(
+        phase.calls or phase.operands or phase.results for phase in stage.phases.values()
+    )
+    # written again it does not pretend to be newer
+    assert json.loads(read.model_dump_json(by_alias=True))["schema"] == "trainfit.record/1"
+
+
+def test_both_versions_make_one_frame(run: Path) -> None:
+    written(run)
+    with RunFolder.reopen(run, SUITE, ENVIRONMENT) as folder:
+        folder.append(record())
+
+    frame = load_run(run)
+
+    assert frame["algorithm"].tolist() == ["pepita", "backprop"]
+    assert frame["static_bytes"].tolist() == [6_737_024, 3_000]
+    assert frame["phase.forward.macs.fp32"].iloc[0] == 104_572_928
+
+
+@pytest.mark.parametrize("device", ["stm32f407", "jetson-nano"])
+def test_a_record_of_version_1_has_no_modelled_time_or_energy(run: Path, device: str) -> None:
+    written(run)
+    (read,) = read_records(run)
+
+    model = model_device(read.operations, load_device(device), 64)
+
+    for figure in (model.latency, model.energy):
+        assert figure.evidence is Evidence.UNAVAILABLE
+        assert "version 1" in (figure.reason or "")
+    assert model.energy_per_sample is None
+
+
+@pytest.mark.parametrize("version", ["trainfit.record/3", "trainfit.record/0", "other/1", 1, None])
+def test_other_versions_are_refused(run: Path, version: Any) -> None:
+    written(run, schema=version)
+
+    with pytest.raises(RunFolderError, match=r"records.jsonl:1: not a record .*: schema: Input"):
+        read_records(run)
+
+
+def test_every_record_that_comes_with_the_project_is_read() -> None:
+    runs = sorted((Path(__file__).parents[2] / "results" / "runs").iterdir())
+
+    assert runs
+    for each in runs:
+        assert read_records(each)
+
+
+# --- time and energy in the frame
+
+
+def costly(**changes: Any) -> Any:
+    """A record with measured and modelled time and energy, and verdicts in all units."""
+    bounds = Bounds(low=1e-3, high=4e-3)
+    modelled = Modelled(evidence=Evidence.MODELLED, model="cycles", step=bounds)
+    nothing = Modelled(evidence=Evidence.UNAVAILABLE, reason="no current")
+    values: dict[str, Any] = {
+        "latency": Latency(
+            evidence=Evidence.CLOCK,
+            step_seconds_median=0.5,
+            step_seconds_iqr=0.1,
+            step_interval=Bounds(low=0.4, high=0.6),
+            steps=50,
+            threads=1,
+            onednn=True,
+            phases={
+                "forward": PhaseLatency(
+                    seconds_median=0.25, seconds_iqr=0, interval=Bounds(low=0.2, high=0.3)
+                )
+            },
+        ),
+        "energy": Energy(
+            evidence=Evidence.SENSOR,
+            sensor="rapl",
+            joules_per_step=2.0,
+            joules_per_step_interval=Bounds(low=1.5, high=2.5),
+            idle_watts=3.0,
+            valid=True,
+            phases={
+                "forward": PhaseEnergy(joules=1.5, window_seconds=2, samples=20, valid=True),
+                "update": PhaseEnergy(
+                    joules=None, window_seconds=0.1, samples=1, valid=False, reason="short"
+                ),
+            },
+        ),
+        "devices": [DeviceModel(device="d", latency=modelled, energy=nothing)],
+        "verdicts": [
+            verdict_on("ram", "B", 100, Evidence.ALLOCATOR),
+            verdict_on("step_latency", "s", 46e-3, Evidence.MODELLED),
+            verdict_on("energy_per_step", "J", None, Evidence.UNAVAILABLE),
+        ],
+    }
+    return record(**values | changes)
+
+
+def verdict_on(budget: str, unit: Any, margin: float | None, evidence: Evidence) -> VerdictRecord:
+    return VerdictRecord(
+        device="d",
+        budget=budget,
+        status="unknown" if margin is None else "fits",
+        margin=margin,
+        unit=unit,
+        evidence=evidence,
+        reason="r",
+    )
+
+
+@pytest.fixture
+def costs(tmp_path: Path) -> pd.DataFrame:
+    with RunFolder.create(tmp_path / "costs", SUITE, ENVIRONMENT) as folder:
+        folder.append(costly())
+        folder.append(failed())
+    return load_run(tmp_path / "costs")
+
+
+def test_time_and_energy_are_columns(costs: pd.DataFrame) -> None:
+    first = costs.iloc[0]
+
+    assert (first["step_seconds_low"], first["step_seconds_high"]) == (0.4, 0.6)
+    assert first["phase.forward.seconds_low"] == 0.2
+    assert first["joules_per_step"] == 2.0
+    assert (first["joules_per_step_low"], first["joules_per_step_high"]) == (1.5, 2.5)
+    assert (first["energy_evidence"], first["energy_sensor"]) == ("sensor", "rapl")
+    assert first["idle_watts"] == 3.0
+    assert first["phase.forward.joules"] == 1.5
+    assert pd.isna(first["phase.update.joules"]), "not valid is missing, not 0"
+    assert (first["modelled.d.seconds_low"], first["modelled.d.seconds_high"]) == (1e-3, 4e-3)
+    assert pd.isna(first["modelled.d.joules_low"])
+
+
+def test_margins_are_in_the_unit_of_their_column(costs: pd.DataFrame) -> None:
+    first = costs.iloc[0]
+
+    assert first["margin.d.ram_bytes"] == 100
+    assert costs["margin.d.ram_bytes"].dtype == pd.Int64Dtype()
+    assert first["margin.d.step_latency_seconds"] == 46e-3
+    assert first["evidence.d.step_latency"] == "modelled"
+    assert first["verdict.d.energy_per_step"] == "unknown"
+    assert pd.isna(first["margin.d.energy_per_step_joules"])
+    assert [c for c in costs.columns if c.startswith("margin.") and "_bytes" in c] == [
+        "margin.d.ram_bytes"
+    ]
+
+
+def test_a_failure_has_neither_time_nor_energy(costs: pd.DataFrame) -> None:
+    second = costs.iloc[1]
+
+    for column in ("step_seconds_low", "joules_per_step", "energy_evidence", "verdict.d.ram"):
+        assert pd.isna(second[column]), column
+
+
+def test_energy_without_a_sensor_says_so_and_has_no_figure(tmp_path: Path) -> None:
+    nothing = Energy(evidence=Evidence.UNAVAILABLE, reason="rapl: no counter")
+    with RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT) as folder:
+        folder.append(costly(energy=nothing))
+
+    row = load_run(tmp_path / "run").iloc[0]
+
+    assert row["energy_evidence"] == "unavailable"
+    assert pd.isna(row["joules_per_step"])
+    assert pd.isna(row["joules_per_step_low"])
+
+
+def test_a_record_with_costs_reads_back_bit_for_bit(tmp_path: Path) -> None:
+    made = costly()
+    with RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT) as folder:
+        folder.append(made)
+
+    assert read_records(tmp_path / "run") == [made]
+
+
+@pytest.mark.parametrize(("low", "high"), [(2, 1), (-1, 1), (0, float("inf")), (0, float("nan"))])
+def test_bounds_that_are_none_are_refused(low: float, high: float) -> None:
+    with pytest.raises(ValidationError):
+        Bounds(low=low, high=high)

@@ -1,19 +1,30 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_builders import Heard, memory, suite
+from run_builders import Heard, memory, record, suite
 
 from bench import runner
 from bench.child import Ending, Outcome
+from bench.device_model import model_device
 from bench.errors import PreflightError, RunFolderError
 from bench.records import read_environment, read_records, read_suite
 from bench.runner import run_suite
-from bench.schema import RecordStatus
+from bench.schema import (
+    Bounds,
+    Energy,
+    Evidence,
+    PhaseOperations,
+    Record,
+    RecordStatus,
+    StageOperations,
+    VerdictRecord,
+)
 from bench.suite import Suite
-from hardware_profiles import load_device
+from hardware_profiles import Budgets, load_device
 
 DEVICES = [load_device("stm32f407")]
 ENVIRONMENT = {"versions": {"torch": "2", "trainfit": "1"}}
@@ -115,6 +126,146 @@ def test_figures_from_before_a_failure_are_kept(calls: Calls, tmp_path: Path) ->
 
     assert record.memory == memory()
     assert record.verdicts
+
+
+# --- time and energy
+
+
+OPERATIONS = StageOperations(
+    stage="all",
+    static_bytes=3_000,
+    phases={
+        "forward": PhaseOperations(
+            macs={"fp32": 1_000_000},
+            elementwise={},
+            operands={"fp32": 20_000},
+            results={"fp32": 100},
+            calls={"product": 1},
+        )
+    },
+).model_dump(mode="json")
+LATENCY = record().latency
+assert LATENCY is not None
+TIMED = LATENCY.model_copy(update={"step_interval": Bounds(low=1.0, high=2.0)})
+WHOLE = (OK, [{"operations": [OPERATIONS]}, *GOOD[1], {"latency": TIMED.model_dump(mode="json")}])
+
+
+def verdicts(found: Record) -> dict[tuple[str, str], VerdictRecord]:
+    return {(each.device, each.budget): each for each in found.verdicts}
+
+
+def test_every_device_gets_its_modelled_time_and_energy(calls: Calls, tmp_path: Path) -> None:
+    calls.answers["a"] = WHOLE
+
+    (found,) = run(suite("a"), tmp_path / "run")[0].records
+
+    (model,) = found.devices
+    expected = model_device([StageOperations.model_validate(OPERATIONS)], DEVICES[0], 32)
+    assert model == expected
+    assert model.latency.step is not None
+    assert list(verdicts(found)) == [("stm32f407", "ram")], "nobody limits time or energy"
+
+
+def test_what_a_suite_limits_is_judged_beside_the_profile(calls: Calls, tmp_path: Path) -> None:
+    calls.answers["a"] = WHOLE
+    budgets = {"ram": "3 KiB", "step_latency": "1 us", "energy_per_step": "1 J"}
+
+    (found,) = run(suite("a", budgets=budgets), tmp_path / "run")[0].records
+
+    judged = verdicts(found)
+    assert list(judged) == [
+        ("stm32f407", budget) for budget in ("ram", "step_latency", "energy_per_step")
+    ]
+    ram, time, work = judged.values()
+    assert (ram.status, ram.margin, ram.unit) == ("exceeds", 3 * 1024 - 4_000, "B")
+    # 10^6 multiply-accumulates at 168 MHz take more than a microsecond, and less than a joule
+    assert (time.status, time.unit, time.evidence) == ("exceeds", "s", "modelled")
+    assert (work.status, work.unit, work.evidence) == ("fits", "J", "modelled")
+    assert found == read_records(tmp_path / "run")[0]
+
+
+def test_what_is_measured_counts_on_the_host_alone(calls: Calls, tmp_path: Path) -> None:
+    # GIVEN steps of 1 to 2 s on this machine, which are modelled as much less
+    calls.answers["a"] = WHOLE
+    budgets = {"step_latency": "900 ms"}
+
+    (elsewhere,) = run(suite("a", budgets=budgets), tmp_path / "elsewhere")[0].records
+    (here,) = run(suite("a", budgets=budgets, host="stm32f407"), tmp_path / "here")[0].records
+
+    one, other = (verdicts(each)["stm32f407", "step_latency"] for each in (elsewhere, here))
+    assert (one.status, one.evidence) == ("fits", "modelled")
+    assert (other.status, other.evidence) == ("exceeds", "clock")
+    assert other.margin == pytest.approx(-1.1)
+
+
+def test_a_contradiction_is_unknown_with_its_reason(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls.answers["a"] = WHOLE
+    strict = Budgets.model_validate({"step_latency": "10 ms"})
+    device = DEVICES[0].model_copy(update={"budgets": strict})
+    monkeypatch.setattr(sys.modules[__name__], "DEVICES", [device])
+
+    chosen = suite("a", budgets={"step_latency": "20 ms"})
+    (found,) = run(chosen, tmp_path / "run")[0].records
+
+    verdict = verdicts(found)["stm32f407", "step_latency"]
+    assert (verdict.status, verdict.margin, verdict.unit) == ("unknown", None, "s")
+    assert "20 ms is looser than the 10 ms" in verdict.reason
+
+
+def test_bytes_are_judged_even_if_the_operations_did_not_arrive(
+    calls: Calls, tmp_path: Path
+) -> None:
+    chosen = suite("a", budgets={"step_latency": "1 s"})
+
+    (found,) = run(chosen, tmp_path / "run")[0].records
+
+    assert found.operations == []
+    judged = verdicts(found)
+    assert judged["stm32f407", "ram"].status == "fits"
+    assert judged["stm32f407", "step_latency"].reason == (
+        "cannot be judged: the operations of the step are not known"
+    )
+
+
+def test_what_failed_before_anything_was_known_is_not_judged(calls: Calls, tmp_path: Path) -> None:
+    calls.answers["a"] = (Outcome(Ending.DIED, "T", "why"), [{"doing": "contract"}])
+
+    (found,) = run(suite("a", budgets={"step_latency": "1 s"}), tmp_path / "run")[0].records
+
+    assert (found.devices, found.verdicts) == ([], [])
+
+
+def test_how_energy_is_measured_reaches_the_calls(calls: Calls, tmp_path: Path) -> None:
+    run(suite("a", sensor="rapl", subtract_idle=True), tmp_path / "one")
+    run(suite("a"), tmp_path / "two")
+
+    one, two = calls.jobs
+    assert (one["sensor"], one["subtract_idle"]) == ("rapl", True)
+    assert (two["sensor"], two["subtract_idle"]) == ("auto", False)
+    assert "energy" in two["measure"]
+
+
+def test_energy_is_part_of_a_record(calls: Calls, tmp_path: Path) -> None:
+    energy = Energy(evidence=Evidence.UNAVAILABLE, reason="rapl: no counter")
+    calls.answers["a"] = (OK, [*WHOLE[1], {"energy": energy.model_dump(mode="json")}])
+    chosen = suite("a", host="stm32f407", budgets={"energy_per_step": "1 J"})
+
+    (found,) = run(chosen, tmp_path / "run")[0].records
+
+    assert found.energy == energy
+    verdict = verdicts(found)["stm32f407", "energy_per_step"]
+    assert verdict.evidence == "modelled"
+    assert "not measured here: rapl: no counter" in verdict.reason
+
+
+def test_another_host_or_budget_does_not_go_on(calls: Calls, tmp_path: Path) -> None:
+    run(suite("a"), tmp_path / "run")
+
+    for changes in ({"host": "stm32f407"}, {"budgets": {"ram": "1 KiB"}}, {"sensor": "none"}):
+        with pytest.raises(RunFolderError, match=f"made by another suite: {next(iter(changes))} "):
+            run(suite("a", **changes), tmp_path / "run", resume=True)
 
 
 def test_limits_and_imports_reach_the_calls(calls: Calls, tmp_path: Path) -> None:

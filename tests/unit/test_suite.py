@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from run_builders import suite
 from bench.errors import SuiteError, nearest
 from bench.manifest import from_manifest, load_devices, to_manifest
 from bench.suite import load_suite, parse_suite, suite_names, with_algorithms
-from hardware_profiles import ProfileError
+from hardware_profiles import Budgets, ProfileError
 
 HEAD = 'name = "s"\n'
 DEFAULTS = '[defaults]\nmodel = "mlp-64-10"\ndataset = "digits"\nbatch_size = 32\n'
@@ -123,6 +124,45 @@ def test_device_files_are_relative_to_the_suite() -> None:
             "s.toml: workload 2 is workload 1 again (backprop mlp-64-10 digits b32, seed 0); "
             "leave one out or change its options",
         ),
+        (
+            HEAD + "sensor = 3\n" + DEFAULTS + ONE,
+            "s.toml: sensor: must be text in quotes, got 3",
+        ),
+        (
+            HEAD + 'sensor = "rapll"\n' + DEFAULTS + ONE,
+            "s.toml: sensor: there is no sensor 'rapll'; did you mean rapl?",
+        ),
+        (
+            HEAD + 'subtract_idle = "yes"\n' + DEFAULTS + ONE,
+            "s.toml: subtract_idle: must be true or false, got 'yes'",
+        ),
+        (
+            HEAD + "host = 3\n" + DEFAULTS + ONE,
+            "s.toml: host: must be text in quotes, got 3",
+        ),
+        (
+            HEAD + 'measure = ["memory", "power"]\n' + DEFAULTS + ONE,
+            "s.toml: measure[2]: must be 'memory', 'latency', 'energy' or 'accuracy', got 'power'",
+        ),
+        (
+            HEAD + "budgets = 3\n" + DEFAULTS + ONE,
+            "s.toml: budgets: must be a table, got 3",
+        ),
+        (
+            HEAD + "[budgets]\nstep_latency = 50\n" + DEFAULTS + ONE,
+            's.toml: budgets.step_latency: 50 has no unit; write text such as "50 ms"'
+            " (units: s, ms, us)",
+        ),
+        (
+            HEAD + '[budgets]\nlatency = "50 ms"\n' + DEFAULTS + ONE,
+            "s.toml: budgets: unknown key 'latency'; did you mean step_latency or battery?",
+        ),
+        (
+            HEAD + '[budgets]\nbattery = "1 Wh"\n' + DEFAULTS + ONE,
+            "s.toml: budgets: battery without training_samples: a battery is held against the"
+            ' energy of a whole training; write both, such as battery = "1000 mWh" and'
+            " training_samples = 60000, or neither",
+        ),
     ],
 )
 def test_a_malformed_suite_says_file_key_and_what_would_be_right(text: str, message: str) -> None:
@@ -130,6 +170,32 @@ def test_a_malformed_suite_says_file_key_and_what_would_be_right(text: str, mess
         parse(text)
 
     assert str(error.value) == message
+
+
+def test_time_energy_and_budgets_of_a_suite() -> None:
+    text = (
+        'sensor = "replay:a.csv"\nsubtract_idle = true\nhost = "board"\n'
+        + HEAD
+        + '[budgets]\nram = "96 KiB"\nstep_latency = "50 ms"\nenergy_per_step = "2 mJ"\n'
+        + 'battery = "1000 mWh"\ntraining_samples = 60000\n'
+        + DEFAULTS
+        + ONE
+    )
+
+    made = parse_suite(text, source="s.toml", folder=Path())
+
+    assert (made.sensor, made.subtract_idle, made.host) == ("replay:a.csv", True, "board")
+    limits = made.limits
+    assert (limits.ram_bytes, limits.step_latency_seconds) == (98_304, 0.05)
+    assert (limits.energy_per_step_joules, limits.battery_joules) == (0.002, 3_600)
+    assert limits.training_samples == 60_000
+
+
+def test_without_them_nothing_is_limited_and_no_device_is_here() -> None:
+    made = parse_suite(HEAD + DEFAULTS + ONE, source="s.toml", folder=Path())
+
+    assert (made.sensor, made.subtract_idle, made.host) == ("auto", False, None)
+    assert made.limits == Budgets()
 
 
 def test_packaged_suites_load_and_carry_their_own_name() -> None:
@@ -182,6 +248,56 @@ def test_a_manifest_gives_the_same_suite_back() -> None:
     assert again.workloads == made.workloads
     assert again.devices == ["stm32f407"]
     assert to_manifest(again, load_devices(again)) == manifest
+
+
+def test_a_manifest_keeps_what_time_and_energy_were_judged_by() -> None:
+    made = suite(
+        "backprop",
+        sensor="rapl",
+        subtract_idle=True,
+        host="stm32f407",
+        budgets={"step_latency": "50 ms", "battery": "1 Wh", "training_samples": 10},
+    )
+
+    manifest = to_manifest(made, load_devices(made))
+    again = from_manifest(json.loads(json.dumps(manifest)), source="suite.json")
+
+    assert manifest["host"] == "stm32f407"
+    assert (again.sensor, again.subtract_idle, again.host) == ("rapl", True, "stm32f407")
+    assert again.limits == made.limits
+    assert to_manifest(again, load_devices(again)) == manifest
+
+
+def test_a_manifest_from_before_there_was_energy_is_read() -> None:
+    manifest = to_manifest(suite("backprop"), load_devices(suite("backprop")))
+    for key in ("sensor", "subtract_idle", "host", "budgets"):
+        del manifest[key]
+
+    again = from_manifest(manifest, source="suite.json")
+
+    assert (again.host, again.limits) == (None, Budgets())
+
+
+def test_a_budget_of_a_device_changes_its_digest() -> None:
+    device = load_devices(suite("backprop"))[0]
+    limited = device.model_copy(update={"budgets": Budgets.model_validate({"ram": "96 KiB"})})
+
+    digests = [
+        to_manifest(suite("backprop"), [d])["devices"][0]["sha256"] for d in (device, limited)
+    ]
+
+    assert digests[0] != digests[1]
+
+
+def test_the_host_is_one_of_the_devices() -> None:
+    chosen = suite("backprop", devices=["stm32f407", "rp2040"], host="rp2040")
+    assert [device.name for device in load_devices(chosen)] == ["stm32f407", "rp2040"]
+
+    with pytest.raises(SuiteError) as error:
+        load_devices(suite("backprop", devices=["stm32f407"], host="rp2040"))
+    assert str(error.value) == (
+        "suite small: host 'rp2040' is none of its devices; add it to devices"
+    )
 
 
 def test_a_damaged_manifest_is_refused() -> None:
