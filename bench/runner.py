@@ -14,40 +14,21 @@ from typing import Any, Protocol
 
 from hardware_profiles import Device
 
-from .child import Ending, Message, Outcome
-from .device_model import model_device
+from .child import Ending, Message
 from .errors import PreflightError
 from .isolation import call
-from .judging import Needs, judge_all
 from .manifest import to_manifest
+from .recording import make_record
 from .records import LOGS, STATE, read_records, read_suite, workload_key
 from .run_folder import RunFolder, refuse_existing
 from .schema import (
-    DeviceModel,
-    ErrorRecord,
-    Evidence,
-    Measurement,
     Record,
-    RecordStatus,
-    VerdictRecord,
     Workload,
 )
 from .suite import Suite
 
 PREFLIGHT_SECONDS = 300.0
 """The checks before the first workload may take this long, or a workload's time if that is more."""
-
-STATUS = {
-    Ending.RETURNED: RecordStatus.OK,
-    Ending.RAISED: RecordStatus.FAILED,
-    Ending.DIED: RecordStatus.FAILED,
-    Ending.TIMED_OUT: RecordStatus.TIMED_OUT,
-    Ending.OUT_OF_MEMORY: RecordStatus.OUT_OF_MEMORY,
-}
-
-
-PARTS = ("operations", "memory", "latency", "energy", "accuracy")
-"""What a worker sends, and a record has, under the same names."""
 
 
 class Listener(Protocol):
@@ -208,7 +189,7 @@ def _measure(
             log.parent.rmdir()
     with suppress(OSError):
         state.parent.rmdir()
-    return _record(
+    return make_record(
         suite,
         workload,
         devices,
@@ -216,70 +197,6 @@ def _measure(
         outcome=outcome,
         seconds=time.perf_counter() - started,
     )
-
-
-def _record(
-    suite: Suite,
-    workload: Workload,
-    devices: list[Device],
-    parts: Message,
-    *,
-    outcome: Outcome,
-    seconds: float,
-) -> Record:
-    """What came of a workload, judged against every device."""
-    measured = Record.model_validate(
-        {
-            "workload": workload,
-            "status": STATUS[outcome.ending],
-            **{key: parts[key] for key in PARTS if key in parts},
-            "error": _error(outcome, parts.get("doing", "start")),
-            "seconds": seconds,
-        }
-    )
-    models = [
-        model_device(measured.operations, device, workload.batch_size)
-        for device in devices
-        if measured.operations or measured.memory
-    ]
-    verdicts = [
-        verdict
-        for device, model in zip(devices, models, strict=False)
-        for verdict in _verdicts(measured, model, device, suite)
-    ]
-    return measured.model_copy(update={"devices": models, "verdicts": verdicts})
-
-
-def _verdicts(
-    measured: Record, model: DeviceModel, device: Device, suite: Suite
-) -> list[VerdictRecord]:
-    memory = measured.memory
-    if memory is None and Measurement.MEMORY in suite.measure:
-        return []  # it failed before there was anything to judge
-    needs = Needs(
-        static_bytes=memory.static_bytes if memory else None,
-        peak_dynamic_bytes=memory.peak_dynamic_bytes if memory else None,
-        storage_bytes=memory.storage_bytes if memory else None,
-        evidence=memory.evidence if memory else Evidence.UNAVAILABLE,
-        batch_size=measured.workload.batch_size,
-        stages=len(memory.stages) if memory else len(measured.operations),
-        modelled=model,
-        latency=measured.latency,
-        energy=measured.energy,
-    )
-    return [
-        VerdictRecord.model_validate(verdict.model_dump(mode="json"))
-        for verdict in judge_all(needs, device, suite.limits, here=device.name == suite.host)
-    ]
-
-
-def _error(outcome: Outcome, doing: str) -> ErrorRecord | None:
-    if outcome.ending is Ending.RETURNED:
-        return None
-    message = outcome.message
-    if outcome.ending is not Ending.RAISED:
-        message = f"{message} (during: {doing})"
-    return ErrorRecord(type=outcome.type, message=message, where=outcome.where)
 
 
 def _preload(suite: Suite) -> list[str]:
