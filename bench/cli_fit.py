@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
@@ -26,6 +28,9 @@ MEASURE_SECONDS = 300.0
 
 MEMORY_SHARE = 0.5
 """Of this machine's free memory, which a confirming measurement may need."""
+
+DIMENSIONS = ("batch", "width", "depth")
+"""What --max takes; as :class:`bench.largest.Dimension`, which is not imported before needed."""
 
 DeviceOption = Annotated[
     str, typer.Option("--device", metavar="NAME|FILE", help="The device it has to fit.")
@@ -83,12 +88,15 @@ def fit(
     from .schema import Workload  # noqa: PLC0415
     from .workload_text import parse_options  # noqa: PLC0415
 
+    find_local_modules()
+    if largest is not None and largest not in DIMENSIONS:
+        raise FitError(f"--max {largest}: write {' or '.join(DIMENSIONS)}")
     found = load_device(device)
     asked = asked_budgets(budget)
     refuse_contradictions(found, asked)
     workload = Workload(
         algorithm=algorithm,
-        options=parse_options(option or []),
+        options=parse_options(option or [], algorithm=algorithm),
         model=model,
         dataset="none",
         batch_size=batch_size,
@@ -101,7 +109,7 @@ def fit(
     if measure:
         _confirm(form)
     if worst(verdicts).status.value in {"exceeds", "unknown"}:
-        _remedies(workload, found, asked)
+        _remedies(workload, found, asked, verdicts)
 
 
 def asked_budgets(texts: list[str] | None) -> Budgets:
@@ -111,6 +119,13 @@ def asked_budgets(texts: list[str] | None) -> Budgets:
         ProfileError: One is not of the form NAME=VALUE, or its value or unit is wrong.
     """
     return parse_budgets(budget_texts(texts), "--budget")
+
+
+def budget_table(texts: list[str] | None) -> dict[str, str | int]:
+    """The same as the table ``[budgets]`` of a suite has it."""
+    table: dict[str, str | int] = dict(budget_texts(texts))
+    samples = asked_budgets(texts).training_samples
+    return table if samples is None else table | {"training_samples": samples}
 
 
 def budget_texts(texts: list[str] | None) -> dict[str, str]:
@@ -128,6 +143,12 @@ def budget_texts(texts: list[str] | None) -> dict[str, str]:
             raise ProfileError(f"--budget {name}: is given twice; give it once")
         pairs[name] = value
     return pairs
+
+
+def find_local_modules() -> None:
+    """A user's own algorithm lies beside them more often than it is installed."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def refuse_contradictions(device: Device, asked: Budgets) -> None:
@@ -160,11 +181,13 @@ def _answer(form: ClosedForm, device: Device, asked: Budgets) -> list[Verdict]:
     head = Text(f"{_named(form.workload)} on {device.name} ({device.title}): ")
     head.append(str(overall.status), style="bold")
     lines: list[RenderableType] = [head, "", report.budgets_drawn(rows)]
-    for verdict in verdicts:
-        if verdict.status in {"exceeds", "unknown"}:
-            lines.append(f"{report.NAMES[verdict.budget]} {verdict.reason}")
+    lines += [
+        f"{report.NAMES[verdict.budget]}: {verdict.reason}"
+        for verdict in verdicts
+        if verdict.status != "fits"
+    ]
     judged = {verdict.budget for verdict in verdicts}
-    lines += ["", *report.unlimited(needs.modelled, judged), "", *report.owners_drawn(form)]
+    lines += ["", *report.unlimited(needs.modelled, judged), *report.owners_drawn(form)]
     out.fact("workload", form.workload.model_dump(mode="json"))
     out.fact("device", device.name)
     out.fact("status", str(overall.status))
@@ -217,18 +240,19 @@ def _measured(form: ClosedForm) -> Memory | str:
     return Memory.model_validate(parts["memory"])
 
 
-def _remedies(workload: Workload, device: Device, asked: Budgets) -> None:
+def _remedies(
+    workload: Workload, device: Device, asked: Budgets, verdicts: Sequence[Verdict]
+) -> None:
     from . import fit_report as report  # noqa: PLC0415
+    from .output import drawn  # noqa: PLC0415
     from .remedies import remedies  # noqa: PLC0415
 
     out = output()
     rows = report.remedy_rows(remedies(workload, device, asked))
     out.table("remedies", report.REMEDY_COLUMNS, rows, printed=())
     if not rows:
-        out.show("", "Nothing that was tried makes it fit: batches, options, other algorithms.")
+        out.show("", *report.no_remedy(verdicts))
         return
-    from .output import drawn  # noqa: PLC0415
-
     out.show("", "What would make it fit (by closed form; accuracy and time change too):")
     out.show(drawn(report.REMEDY_COLUMNS, rows[: report.MOST_REMEDIES]))
     more = len(rows) - report.MOST_REMEDIES
@@ -239,25 +263,14 @@ def _remedies(workload: Workload, device: Device, asked: Budgets) -> None:
 def _largest(
     workload: Workload, device: Device, asked: Budgets, what: str, *, measure: bool
 ) -> None:
-    from . import fit_report as report  # noqa: PLC0415
+    from . import largest_report as report  # noqa: PLC0415
     from .closed_form import closed_form  # noqa: PLC0415
     from .largest import Dimension, largest  # noqa: PLC0415
 
-    if what not in list(Dimension):
-        raise FitError(f"--max {what}: write batch, width or depth")
     found = largest(workload, device, Dimension(what), asked)
     out = output()
     out.show(*report.largest_lines(found, device))
-    facts: dict[str, Any] = {
-        "dimension": str(found.dimension),
-        "size": found.size,
-        "monotone": found.monotone,
-        "exceptions": list(found.exceptions),
-        "probes": found.probes,
-        "ram_bytes": found.probe.ram_bytes,
-        "verdict": found.probe.verdict.model_dump(mode="json"),
-        "workload": found.workload.model_dump(mode="json"),
-    }
-    out.fact("largest", facts)
+    out.fact("largest", report.largest_fact(found))
+    out.table("sizes", report.PROBE_COLUMNS, report.probe_rows(found), printed=())
     if found.size is not None and measure:
         _confirm(closed_form(found.workload))

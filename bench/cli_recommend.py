@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.text import Text
 
-from hardware_profiles import device_names, format_bytes, load_device
+from hardware_profiles import Device, device_names, load_device
 
-from .cli_fit import BudgetOption, asked_budgets, refuse_contradictions
+from .cli_fit import (
+    BudgetOption,
+    asked_budgets,
+    budget_table,
+    find_local_modules,
+    refuse_contradictions,
+)
 from .errors import BenchError
-from .output import Column, drawn, output
+from .output import output
 from .progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from .recommend import Candidate, Trained
-    from .schema import Bounds, Workload
+    from .recommend_report import Asked
 
 RUN_FOLDERS = ("runs", "results/runs")
 """Where records are looked for, below the current folder, unless --from says otherwise."""
 
-MOST_ROWS = 20
+ALL = "all"
+"""Stands for every packaged device."""
 
 
 class RecommendError(BenchError):
@@ -87,15 +93,25 @@ def recommend(
     from algorithms import algorithm_names, get_algorithm  # noqa: PLC0415  (imports torch)
 
     from . import recommend as asks  # noqa: PLC0415
+    from .recommend_report import Asked  # noqa: PLC0415
+    from .recommend_suite import suite_text, untrained  # noqa: PLC0415
 
     if objective not in list(asks.Objective):
         raise RecommendError(f"--objective {objective}: write bytes, energy or latency")
     if not 0 <= min_accuracy <= 1:
-        raise RecommendError(f"--min-accuracy {min_accuracy:g}: write a share from 0 to 1")
+        raise RecommendError(
+            f"--min-accuracy {min_accuracy:g}: write a share from 0 to 1, 0.95 for 95 %"
+        )
+    if suite is not None:
+        _check_suite(suite)
+    find_local_modules()
     for name in algorithm or []:
         get_algorithm(name)
-    names = device_names() if device == ["all"] else device
-    devices = [load_device(name) for name in dict.fromkeys(names)]
+    given = list(dict.fromkeys(device))
+    if ALL in given:
+        given = list(dict.fromkeys([*device_names(), *(name for name in given if name != ALL)]))
+    devices = [load_device(name) for name in given]
+    _refuse_namesakes(devices)
     asked = asked_budgets(budget)
     for each in devices:
         refuse_contradictions(each, asked)
@@ -103,31 +119,49 @@ def recommend(
     folders = _folders(runs)
     in_hand = _trained(folders, dataset)
     sizes = asks.grid(
-        algorithm or algorithm_names(),
+        list(dict.fromkeys(algorithm or algorithm_names())),
         features,
         classes,
         dataset=dataset,
         batch_size=batch_size,
-        widths=width or asks.WIDTHS,
-        depths=depth or asks.DEPTHS,
+        widths=sorted(set(width or asks.WIDTHS)),
+        depths=sorted(set(depth or asks.DEPTHS)),
     )
+    goal = asks.Objective(objective)
     found: list[Candidate] = []
+    fronts: dict[str, list[Candidate]] = {}
     with _Bar(len(devices)) as bar:
         made = asks.forms([*(each.workload for each in in_hand), *sizes])
         for each in devices:
-            found += asks.candidates(in_hand, sizes, each, asked, made)
+            own = asks.candidates(in_hand, sizes, each, asked, made)
+            found += own
+            fronts[each.name] = asks.front(own, goal, min_accuracy)
             bar.advance()
-    goal = asks.Objective(objective)
-    fronts = [
-        each
-        for device in devices
-        for each in asks.front(
-            [one for one in found if one.device == device.name], goal, min_accuracy
+    _show(found, fronts, Asked(goal, min_accuracy), folders=len(folders), dataset=dataset)
+    offered = untrained(found)
+
+    def text() -> str:
+        assert suite is not None
+        return suite_text(
+            offered,
+            dataset,
+            batch_size,
+            name=suite.stem,
+            devices=[_as_a_suite_names_it(name, suite) for name in given],
+            budgets=budget_table(budget),
         )
-    ]
-    offered = asks.untrained(found)
-    _show(found, fronts, folders, dataset)
-    _offer(offered, dataset, batch_size, suite)
+
+    _offer(offered, suite, text)
+
+
+def _refuse_namesakes(devices: Sequence[Device]) -> None:
+    names = [device.name for device in devices]
+    for name in names:
+        if names.count(name) > 1:
+            raise RecommendError(
+                f"--device {name}: two devices have this name; rename the file of one and the name"
+                " in it"
+            )
 
 
 def _shape(dataset: str) -> tuple[int, int]:
@@ -144,8 +178,14 @@ def _shape(dataset: str) -> tuple[int, int]:
 def _folders(runs: Sequence[Path] | None) -> list[Path]:
     from .records import RECORDS  # noqa: PLC0415
 
+    for run in runs or []:
+        if not (run / RECORDS).is_file():
+            raise RecommendError(
+                f"--from {run}: is not a run folder, it has no {RECORDS}; give one that trainfit"
+                " run has written"
+            )
     if runs:
-        return list(runs)
+        return list(dict.fromkeys(runs))
     found = [path.parent for base in RUN_FOLDERS for path in Path(base).glob(f"*/{RECORDS}")]
     return sorted(found)
 
@@ -157,127 +197,81 @@ def _trained(folders: Sequence[Path], dataset: str) -> list[Trained]:
     return trained([record for folder in folders for record in read_records(folder)], dataset)
 
 
-COLUMNS = (
-    Column("device", "device"),
-    Column(
-        "accuracy", "test acc", lambda value: "-" if value is None else f"{value:.2%}", right=True
-    ),
-    Column("workload", "workload"),
-    Column("ram_bytes", "RAM", format_bytes, right=True),
-    Column("status", "verdict"),
-    Column("sample_joules_high", "J/sample <=", lambda value: _si(value, "J"), right=True),
-    Column("sample_seconds_high", "s/sample <=", lambda value: _si(value, "s"), right=True),
-    Column("seeds"),
-    Column("passes"),
-    Column("sample_joules_low"),
-    Column("sample_seconds_low"),
-    Column("algorithm"),
-    Column("options"),
-    Column("model"),
-    Column("batch_size"),
-    Column("storage_bytes"),
-    Column("reason"),
-)
-
-
-def _si(value: float | None, unit: str) -> str:
-    from .budget_intervals import format_quantity  # noqa: PLC0415
-
-    return "unknown" if value is None else format_quantity(value, unit)
-
-
-def _row(each: Candidate) -> dict[str, Any]:
-    workload = each.form.workload
-    return {
-        "device": each.device,
-        "accuracy": each.trained.accuracy if each.trained else None,
-        "seeds": each.trained.seeds if each.trained else None,
-        "passes": each.trained.passes if each.trained else None,
-        "workload": _label(workload),
-        "ram_bytes": each.form.ram_bytes,
-        "storage_bytes": each.form.storage_bytes,
-        "status": str(each.verdict.status),
-        "reason": each.verdict.reason,
-        **_ends("sample_joules", each.sample_joules),
-        **_ends("sample_seconds", each.sample_seconds),
-        "algorithm": workload.algorithm,
-        "options": workload.options,
-        "model": workload.model,
-        "batch_size": workload.batch_size,
-    }
-
-
-def _label(workload: Workload) -> str:
-    """``ALGORITHM MODEL bN OPTIONS``: what tells one from the next comes first."""
-    options = " ".join(f"{name}={value}".lower() for name, value in workload.options.items())
-    data = "" if workload.train_samples is None else f" [:{workload.train_samples}]"
-    return f"{workload.algorithm} {workload.model} b{workload.batch_size}{data} {options}".rstrip()
-
-
-def _ends(name: str, interval: Bounds | None) -> dict[str, float | None]:
-    return {
-        f"{name}_low": interval.low if interval else None,
-        f"{name}_high": interval.high if interval else None,
-    }
-
-
 def _show(
     found: Sequence[Candidate],
-    fronts: Sequence[Candidate],
-    folders: Sequence[Path],
+    fronts: dict[str, list[Candidate]],
+    asked: Asked,
+    *,
+    folders: int,
     dataset: str,
 ) -> None:
+    from . import recommend_report as report  # noqa: PLC0415
+
     out = output()
-    trained = {id(each.trained) for each in found if each.trained}
+    in_hand = {id(each.trained) for each in found if each.trained}
     out.show(
-        f"{dataset}: {len(trained)} trained workloads in {len(folders)} run folders,"
+        f"{dataset}: {len(in_hand)} trained workloads in {folders} run folders,"
         f" {len(found):,} held against devices by closed form"
     )
-    rows = [_row(each) for each in fronts]
-    if rows:
+    if not in_hand:
+        out.show(
+            f"No record says how well anything trains {dataset}; accuracy is read from records"
+            " only (--from RUN)."
+        )
+    elif any(fronts.values()):
         out.show("Trained, fitting, and nothing that fits is at least as accurate for less:")
-        out.table("front", COLUMNS, rows, printed=_by_device(rows))
-    else:
-        out.table("front", COLUMNS, rows, printed=())
-        out.show("Nothing that has been trained fits; accuracy is read from records only.")
-    out.table("candidates", COLUMNS, [_row(each) for each in found], printed=())
+    rows = [report.row(each) for chosen in fronts.values() for each in chosen]
+    printed = report.by_device(fronts, found, asked) if in_hand else ()
+    out.table("front", report.COLUMNS, rows, printed=printed)
+    out.table("candidates", report.COLUMNS, [report.row(each) for each in found], printed=())
 
 
-def _by_device(rows: Sequence[dict[str, Any]]) -> list[RenderableType]:
-    """A table per device, headed by its name."""
-    parts: list[RenderableType] = []
-    for name in dict.fromkeys(row["device"] for row in rows):
-        own = [row for row in rows if row["device"] == name]
-        parts += [Text(f"\n{name}", style="bold"), drawn(COLUMNS[1:], own[:MOST_ROWS])]
-        if len(own) > MOST_ROWS:
-            parts.append(f"and {len(own) - MOST_ROWS} more (--json or --csv lists all)")
-    return [*parts, ""]
-
-
-def _offer(offered: Sequence[Candidate], dataset: str, batch_size: int, suite: Path | None) -> None:
-    from .recommend import suite_text  # noqa: PLC0415
+def _offer(offered: Sequence[Candidate], suite: Path | None, text: Callable[[], str]) -> None:
+    from .recommend_report import COLUMNS, row  # noqa: PLC0415
 
     out = output()
-    out.table("untrained", COLUMNS, [_row(each) for each in offered], printed=())
+    out.table("untrained", COLUMNS, [row(each) for each in offered], printed=())
+    count = len({(each.workload.algorithm, each.workload.model) for each in offered})
     if not offered:
-        out.show("Nothing of the grid fits that has no record.")
+        written = "" if suite is None else f"; {suite} was not written"
+        out.show(f"Nothing of the grid fits that has no record{written}.")
         return
-    workloads = {(each.form.workload.algorithm, each.form.workload.model) for each in offered}
     if suite is None:
         out.show(
-            f"Fits, and nobody has trained it yet: {len(workloads)} workloads (of every algorithm"
-            " and depth the widest); --suite FILE writes a suite that does"
+            f"Fits, and nobody has trained it yet: {count} workloads (of every algorithm and depth"
+            " the widest); --suite FILE.toml writes a suite that does"
         )
         return
     try:
         with suite.open("x", encoding="utf-8") as stream:
-            stream.write(suite_text(offered, dataset, batch_size, suite.stem))
+            stream.write(text())
     except FileExistsError:
-        raise RecommendError(f"--suite {suite}: exists already, nothing was overwritten") from None
+        raise _exists(suite) from None
     except OSError as error:
         raise RecommendError(f"--suite {suite}: cannot be written: {error.strerror}") from error
-    out.show(f"{len(workloads)} workloads that fit and have no record: trainfit run {suite}")
+    out.show(f"{count} workloads that fit and have no record: trainfit run {suite}")
     out.fact("suite", str(suite))
+
+
+def _check_suite(suite: Path) -> None:
+    """Refuse at once what could not be written in the end, or not be read again."""
+    if suite.suffix != ".toml":
+        raise RecommendError(f"--suite {suite}: write a name that ends in .toml")
+    if suite.exists():
+        raise _exists(suite)
+    if not suite.parent.is_dir():
+        raise RecommendError(f"--suite {suite}: there is no folder {suite.parent}; make it first")
+
+
+def _exists(suite: Path) -> RecommendError:
+    return RecommendError(
+        f"--suite {suite}: exists already, nothing was overwritten; choose another name"
+    )
+
+
+def _as_a_suite_names_it(device: str, suite: Path) -> str:
+    """A name as it is; the path of a device file relative to the folder of the suite."""
+    return os.path.relpath(device, suite.parent) if device.endswith(".toml") else device
 
 
 class _Bar(ProgressLine):

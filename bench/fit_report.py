@@ -9,35 +9,45 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hardware_profiles import Device, format_bytes
+from hardware_profiles import format_bytes
 
 from .budget import Status, Verdict
 from .budget_intervals import format_quantity, spread
 from .closed_form import ClosedForm
-from .largest import Largest
 from .output import Column
 from .remedies import Remedy
 from .report import CELLS
-from .schema import Bounds, DeviceModel, Memory, Modelled
+from .schema import Bounds, DeviceModel, Evidence, Memory, Modelled
 
-BAR = 28
-"""Columns of a bar; the limit is drawn at two thirds of them."""
+BAR = 19
+"""Columns of a bar, the stroke of the limit among them."""
 
-LIMIT_AT = 19
+LIMIT_AT = 12
+"""The column of that stroke, from 0: two thirds of the way, so that there is room beyond."""
 
 NAMES = {
     "ram": "RAM",
     "flash": "flash",
     "step_latency": "step latency",
     "energy_per_step": "energy per step",
-    "training_energy": "energy of training",
+    "training_energy": "training energy",
 }
 """How people call a budget."""
+
+UNITS = {
+    "ram": "B",
+    "flash": "B",
+    "step_latency": "s",
+    "energy_per_step": "J",
+    "training_energy": "J",
+}
+"""In which its figures are, whether or not it can be judged."""
 
 MOST_OWNERS = 5
 """Tensors at the peak that are named; the rest is summed."""
 
-MOST_REMEDIES = 8
+MOST_REMEDIES = 6
+"""So that the whole answer is on a screen of 80 x 30."""
 
 BUDGET_COLUMNS = (
     Column("budget"),
@@ -74,13 +84,14 @@ def budget_rows(
     """One row per budget that was judged."""
     rows = []
     for verdict in verdicts:
-        need = needs.get(verdict.budget)
+        need, unit = needs.get(verdict.budget), UNITS[verdict.budget]
         rows.append(
             {
                 **verdict.model_dump(mode="json"),
-                "low": _whole(need.low, verdict.unit) if need else None,
-                "high": _whole(need.high, verdict.unit) if need else None,
+                "low": _whole(need.low, unit) if need else None,
+                "high": _whole(need.high, unit) if need else None,
                 "limit": limits.get(verdict.budget),
+                "unit": unit,
             }
         )
     return rows
@@ -104,23 +115,34 @@ def budgets_drawn(rows: Iterable[dict[str, Any]]) -> Table:
             Text(word, style=colour),
             _amount(need, row["unit"]),
             "unknown" if row["limit"] is None else _figure(row["limit"], row["unit"]),
-            row["evidence"],
+            "-" if row["evidence"] == Evidence.UNAVAILABLE else row["evidence"],
         )
     return table
 
 
 def bar(need: Bounds | None, limit: float | None, colour: str) -> Text:
-    """Full blocks up to what is needed for certain, shaded ones up to what may be."""
+    """Full blocks up to what is needed for certain, shaded ones up to what may be.
+
+    The stroke is the limit. What is within it never crosses it, what is beyond always does, and an
+    arrow at the end says that it goes on.
+    """
     if need is None or limit is None:
         return Text("?".ljust(BAR), style="magenta")
-    certain = min(BAR, max(1, round(need.low / limit * LIMIT_AT)))
-    possible = min(BAR, max(certain, round(need.high / limit * LIMIT_AT)))
-    cells = list("█" * certain + "▒" * (possible - certain) + " " * (BAR - possible))
-    if need.high / limit * LIMIT_AT > BAR:
-        cells[-1] = "▶"  # it goes on
-    text = Text("".join(cells[:LIMIT_AT]), style=colour)
+    certain, possible = _cells(need.low, limit), _cells(need.high, limit)
+    drawn = ("█" * certain + "▒" * (possible - certain)).ljust(BAR - 1)
+    if need.high / limit * LIMIT_AT > BAR - 1:
+        drawn = drawn[:-1] + "▶"
+    text = Text(drawn[:LIMIT_AT], style=colour)
     text.append("│", style="bold")
-    return text.append("".join(cells[LIMIT_AT:-1]) if BAR > LIMIT_AT else "", style=colour)
+    return text.append(drawn[LIMIT_AT:], style=colour)
+
+
+def _cells(amount: float, limit: float) -> int:
+    """How many columns an amount takes, the stroke not counted."""
+    cells = round(min(amount / limit, BAR) * LIMIT_AT)
+    if amount > limit:
+        return min(max(cells, LIMIT_AT + 1), BAR - 1)
+    return min(max(cells, 1), LIMIT_AT) if amount > 0 else 0
 
 
 def _amount(need: Bounds | None, unit: str) -> str:
@@ -205,38 +227,18 @@ def remedy_rows(found: Sequence[Remedy]) -> list[dict[str, Any]]:
     ]
 
 
-def largest_lines(found: Largest, device: Device) -> list[str]:
-    """The answer to the inverse question, in sentences."""
-    name = found.dimension
-    if found.size is None:
+def no_remedy(verdicts: Iterable[Verdict]) -> list[str]:
+    """Why nothing is offered, and where to look on."""
+    blind = [NAMES[each.budget] for each in verdicts if each.margin is None]
+    if blind:
         return [
-            f"no {name} fits {device.name}: {name} {found.probe.size} needs"
-            f" {format_bytes(found.probe.ram_bytes)}; {NAMES[found.probe.verdict.budget]}"
-            f" {found.probe.verdict.reason}"
+            f"Nothing that was tried is sure to fit, since {' and '.join(blind)} cannot be judged"
+            " (see above)."
         ]
-    lines = [
-        f"largest {name} that fits {device.name}: {found.size:,}"
-        f" ({found.workload.model}, batch {found.workload.batch_size:,})",
-        f"  {name} {found.size:,} needs {format_bytes(found.probe.ram_bytes)} of RAM,"
-        f" {found.probe.verdict.status} ({NAMES[found.probe.verdict.budget]})",
+    return [
+        "Nothing that was tried is sure to fit: batches, options, other algorithms. A smaller net"
+        " may be (--max width, --max depth)."
     ]
-    if found.next_probe is None:
-        lines.append(f"  the search ended there; {name} beyond {found.size:,} was not looked at")
-    else:
-        verdict = found.next_probe.verdict
-        lines.append(
-            f"  {name} {found.next_probe.size:,} needs {format_bytes(found.next_probe.ram_bytes)}:"
-            f" {verdict.status} ({NAMES[verdict.budget]})"
-        )
-    checked = f"  {found.probes} sizes probed"
-    if found.monotone:
-        lines.append(f"{checked}: more {name} always needed more")
-    else:
-        lines.append(f"{checked}: a larger {name} does not always need more here")
-    if found.exceptions:
-        some = ", ".join(f"{size:,}" for size in found.exceptions[:5])
-        lines.append(f"  although {found.size:,} fits, these smaller ones do not: {some}")
-    return lines
 
 
 def confirmation(form: ClosedForm, memory: Memory) -> str:

@@ -17,6 +17,8 @@ from hardware_profiles import Budgets, Device
 
 from .budget import Verdict, worst
 from .closed_form import ClosedForm, closed_form
+from .cost_bounds import bounds, scaled, summed
+from .device_model import model_device
 from .judging import judge_all
 from .largest import FITTING
 from .schema import Bounds, Record, Workload
@@ -39,8 +41,8 @@ class Trained:
 
     Attributes:
         workload: With the seed of the first record.
-        accuracy: Mean test accuracy.
-        seeds: How many records it is a mean of.
+        accuracy: Mean test accuracy of all records.
+        seeds: How many different seeds they have.
         passes: Passes over the training data.
     """
 
@@ -56,10 +58,11 @@ class Candidate:
 
     Attributes:
         device: Name of the device.
-        form: Its closed form.
+        form: Its closed form, which workloads of one :func:`key` share.
         trained: How well it trains; None where no record says so.
         verdict: The one that decides.
-        sample_seconds, sample_joules: Modelled per training sample; None where that is unknown.
+        sample_seconds, sample_joules: Modelled per training sample, which is shown to every stage;
+            None where that is unknown.
     """
 
     device: str
@@ -68,6 +71,11 @@ class Candidate:
     verdict: Verdict
     sample_seconds: Bounds | None
     sample_joules: Bounds | None
+
+    @property
+    def workload(self) -> Workload:
+        """As it was trained; as it would be where no record says so."""
+        return self.trained.workload if self.trained else self.form.workload
 
     @property
     def fits(self) -> bool:
@@ -172,15 +180,23 @@ def candidates(
 
 def _candidate(form: ClosedForm, each: Trained | None, device: Device, asked: Budgets) -> Candidate:
     needs = form.needs(device)
-    step, batch = needs.modelled.latency.step, needs.batch_size
     return Candidate(
         device=device.name,
         form=form,
         trained=each,
         verdict=worst(judge_all(needs, device, asked)),
-        sample_seconds=Bounds(low=step.low / batch, high=step.high / batch) if step else None,
+        sample_seconds=_sample_seconds(form, device, needs.modelled.latency.step),
         sample_joules=needs.modelled.energy_per_sample,
     )
+
+
+def _sample_seconds(form: ClosedForm, device: Device, longest: Bounds | None) -> Bounds | None:
+    """From the longest step of any stage where there is but one, else from those of all."""
+    batch, steps = form.workload.batch_size, [longest]
+    if longest is not None and len(form.stages) > 1:
+        steps = [model_device([each], device, batch).latency.step for each in form.operations]
+    known = [(step.low, step.high) for step in steps if step is not None]
+    return bounds(scaled(summed(known), 1 / batch)) if len(known) == len(steps) else None
 
 
 def front(
@@ -205,45 +221,3 @@ def front(
             chosen.append(each)
             cheapest = cost
     return chosen
-
-
-def untrained(found: Iterable[Candidate]) -> list[Candidate]:
-    """Of what fits and has not been trained, the widest net of every algorithm and depth."""
-    widest: dict[tuple[str, str, int], Candidate] = {}
-    for each in found:
-        if each.trained is None and each.fits:
-            workload = each.form.workload
-            place = (each.device, workload.algorithm, _depth(workload.model))
-            known = widest.get(place)
-            if known is None or each.form.ram_bytes > known.form.ram_bytes:
-                widest[place] = each
-    return list(widest.values())
-
-
-def _depth(model: str) -> int:
-    """Hidden layers of a fully connected net of the grid."""
-    _, _, repeats = model.split("-")[2].partition("x")
-    return int(repeats or 1)
-
-
-def suite_text(found: Sequence[Candidate], dataset: str, batch_size: int, name: str) -> str:
-    """A suite (TOML) that trains what has not been trained."""
-    models: dict[str, list[str]] = {}
-    for each in found:
-        workload = each.form.workload
-        models.setdefault(workload.algorithm, [])
-        if workload.model not in models[workload.algorithm]:
-            models[workload.algorithm].append(workload.model)
-    lines = [
-        f'name = "{name}"',
-        'description = "What fits and has not been trained; set options and epochs as you need"',
-        f"devices = {json.dumps(sorted({each.device for each in found}))}",
-        "",
-        "[defaults]",
-        f'dataset = "{dataset}"',
-        f"batch_size = {batch_size}",
-        "epochs = 10",
-    ]
-    for algorithm, names in models.items():
-        lines += ["", "[[workload]]", f'algorithm = "{algorithm}"', f"model = {json.dumps(names)}"]
-    return "\n".join(lines) + "\n"

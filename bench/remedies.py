@@ -92,7 +92,7 @@ def _options(workload: Workload) -> Iterator[tuple[str, Any, str]]:
     for option, value, what in CHANGES:
         if option in known:
             now = workload.options.get(option, known[option].default)
-            if str(now) != str(value):
+            if now != value:
                 yield option, value, what
 
 

@@ -1,0 +1,311 @@
+"""``trainfit recommend``, as people use it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import cli
+from bench.closed_form import closed_form
+from bench.schema import Accuracy, Record, RecordStatus, Workload
+from bench.suite import load_suite
+from hardware_profiles import device_names
+from tests.fakes.small_boards import board
+
+GRID = ("--algorithm", "backprop", "--algorithm", "zeroth_order", "--width", "32", "--depth", "1")
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any) -> Any:
+    """The command line in this process, in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[Any, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        return (ended.value.code, *capfd.readouterr())
+
+    return run
+
+
+def trained(accuracy: float, **changes: Any) -> Record:
+    values = {
+        "algorithm": "backprop", "model": "mlp-64-32-10", "dataset": "digits", "batch_size": 8,
+        "epochs": 3,
+    }  # fmt: skip
+    return Record(
+        workload=Workload(**values | changes),
+        status=RecordStatus.OK,
+        accuracy=Accuracy(test_accuracy=accuracy, epochs=3, train_seconds=1.0),
+        seconds=1.0,
+    )
+
+
+def write_run(folder: str, *records: Record) -> Path:
+    path = Path(folder)
+    path.mkdir(parents=True)
+    lines = [record.model_dump_json(by_alias=True) + "\n" for record in records]
+    (path / "records.jsonl").write_text("".join(lines), "utf-8")
+    return path
+
+
+@pytest.fixture
+def runs(main: Any) -> None:
+    """Two run folders where they are looked for: three nets, one with two seeds, other data."""
+    write_run(
+        "runs/first",
+        trained(0.96, model="mlp-64-256-10"),
+        trained(0.90, seed=0),
+        trained(0.92, seed=1),
+    )
+    write_run(
+        "results/runs/second",
+        trained(0.80, model="mlp-64-10"),
+        trained(0.70, model="mlp-64-64-10"),
+        trained(0.99, dataset="mnist", model="mlp-784-32-10"),
+    )
+
+
+def answer(main: Any, *arguments: str) -> dict[str, Any]:
+    code, out, err = main("--json", "recommend", "--dataset", "digits", *GRID, *arguments)
+    assert (code, err) == (0, "")
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def models(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["model"] for row in rows]
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_front_of_a_device(main: Any) -> None:
+    code, out, err = main("recommend", "--device", "stm32f746", "--dataset", "digits", *GRID)
+
+    assert (code, err) == (0, "")
+    assert out.startswith("digits: 4 trained workloads in 2 run folders, 6 held against devices")
+    rows = [line for line in out.splitlines() if "%" in line]
+    assert [row.split()[0] for row in rows] == ["96.00%", "91.00%", "80.00%"]
+    assert "\nstm32f746\n" in out
+    assert "Fits, and nobody has trained it yet: 2 workloads" in out
+    assert not list(Path().glob("*.toml"))
+
+
+@pytest.mark.usefixtures("runs")
+def test_machines_get_the_front_all_candidates_and_what_is_untrained(
+    main: Any, tmp_path: Path
+) -> None:
+    found = answer(main, "--device", "stm32f746", "--csv", "tables")
+
+    assert models(found["front"]) == ["mlp-64-256-10", "mlp-64-32-10", "mlp-64-10"]
+    assert [row["seeds"] for row in found["front"]] == [1, 2, 1]
+    for row in found["front"]:
+        form = closed_form(
+            Workload(
+                algorithm=row["algorithm"],
+                model=row["model"],
+                dataset="digits",
+                batch_size=row["batch_size"],
+            )
+        )
+        assert row["ram_bytes"] == form.ram_bytes
+        assert row["sample_joules_high"] is None  # the current of this part is not known
+        assert row["sample_seconds_low"] < row["sample_seconds_high"]
+    assert len(found["candidates"]) == 6
+    assert models(found["untrained"]) == ["mlp-64-32-10"] * 2
+    assert [row["batch_size"] for row in found["untrained"]] == [32, 32]
+    for name in ("front", "candidates", "untrained"):
+        with (tmp_path / "tables" / f"{name}.csv").open(encoding="utf-8") as stream:
+            assert len(list(csv.DictReader(stream))) == len(found[name])
+
+
+@pytest.mark.usefixtures("runs")
+def test_accuracy_is_a_floor(main: Any) -> None:
+    found = answer(main, "--device", "stm32f746", "--min-accuracy", "0.91")
+
+    assert models(found["front"]) == ["mlp-64-256-10", "mlp-64-32-10"]
+
+
+@pytest.mark.usefixtures("runs")
+def test_every_device_is_answered_for_by_name(main: Any) -> None:
+    Path("small.toml").write_text(board(100), "utf-8")
+    code, out, _ = main(
+        "recommend", "--device", "small.toml", "--device", "jetson-nano", "--dataset", "digits",
+        *GRID, "--min-accuracy", "0.97",
+    )  # fmt: skip
+
+    assert code == 0
+    assert "\nsmall\nnone of 4 trained workloads is sure to fit; the smallest, backprop" in out
+    assert "\njetson-nano\nnone of 4 trained workloads that fit reaches 97.00%; the best" in out
+
+
+@pytest.mark.usefixtures("runs")
+def test_an_objective_that_cannot_be_modelled_is_said(main: Any) -> None:
+    code, out, _ = main(
+        "recommend", "--device", "stm32f746", "--dataset", "digits", *GRID, "--objective", "energy"
+    )
+
+    assert code == 0
+    assert "the energy of no trained workload that fits can be modelled" in out
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize("objective", ["bytes", "energy", "latency"])
+def test_objectives(main: Any, objective: str) -> None:
+    found = answer(main, "--device", "jetson-nano", "--objective", objective)
+
+    key = {
+        "bytes": "ram_bytes", "energy": "sample_joules_high", "latency": "sample_seconds_high"
+    }[objective]  # fmt: skip
+    costs = [row[key] for row in found["front"]]
+    assert len(costs) > 1
+    assert costs == sorted(costs, reverse=True)
+
+
+@pytest.mark.usefixtures("runs")
+def test_all_devices_and_one_of_ones_own(main: Any) -> None:
+    Path("small.toml").write_text(board(10**6), "utf-8")
+
+    found = answer(main, "--device", "all", "--device", "small.toml")
+
+    assert {row["device"] for row in found["candidates"]} == {*device_names(), "small"}
+
+
+@pytest.mark.usefixtures("runs")
+def test_budgets_are_held_against_devices(main: Any) -> None:
+    found = answer(main, "--device", "jetson-nano", "--budget", "ram=16KiB")
+
+    assert models(found["front"]) == ["mlp-64-10"]
+    assert {row["status"] for row in found["candidates"]} > {"exceeds"}
+
+
+@pytest.mark.usefixtures("runs")
+def test_only_the_runs_that_are_named_are_read(main: Any) -> None:
+    found = answer(
+        main, "--device", "jetson-nano", "--from", "results/runs/second", "--from",
+        "results/runs/second",
+    )  # fmt: skip
+
+    assert models(found["front"]) == ["mlp-64-10"]
+    assert found["front"][0]["seeds"] == 1
+
+
+def test_without_records_nothing_is_recommended_but_a_suite(main: Any) -> None:
+    # WHEN there is no run folder at all
+    Path("small.toml").write_text(board(60_000), "utf-8")
+    code, out, err = main(
+        "recommend", "--device", "small.toml", "--device", "rp2040", "--dataset", "digits",
+        "--algorithm", "backprop", "--algorithm", "tinyfoa", "--suite", "next.toml",
+        "--budget", "ram=50KiB",
+    )  # fmt: skip
+
+    # THEN that is said, and the suite can be run as it is
+    assert (code, err) == (0, "")
+    assert "No record says how well anything trains digits" in out
+    assert "trainfit run next.toml" in out
+    suite = load_suite("next.toml")
+    assert suite.devices == ["small.toml", "rp2040"]
+    assert suite.limits.ram_bytes == 50 * 1024
+    for each in suite.workloads:
+        assert closed_form(each).ram_bytes <= 50 * 1024
+    assert {each.algorithm for each in suite.workloads} == {"backprop", "tinyfoa"}
+
+
+def test_a_suite_in_another_folder_finds_the_device_files(main: Any) -> None:
+    Path("small.toml").write_text(board(10**6), "utf-8")
+    Path("suites").mkdir()
+
+    code, _, err = main(
+        "recommend", "--device", "small.toml", "--dataset", "digits", *GRID, "--suite",
+        "suites/next.toml",
+    )  # fmt: skip
+
+    assert (code, err) == (0, "")
+    (device,) = load_suite("suites/next.toml").devices or []
+    assert Path(device).resolve() == Path("small.toml").resolve()
+
+
+def test_where_nothing_is_missing_no_suite_is_written(main: Any) -> None:
+    Path("small.toml").write_text(board(100), "utf-8")
+
+    code, out, _ = main(
+        "recommend", "--device", "small.toml", "--dataset", "digits", *GRID, "--suite", "next.toml"
+    )
+
+    assert code == 0
+    assert "Nothing of the grid fits that has no record; next.toml was not written." in out
+    assert not Path("next.toml").exists()
+
+
+BAD: dict[str, tuple[tuple[str, ...], str]] = {
+    "device": (("--device", "stm32f408"), "unknown device 'stm32f408'; did you mean"),
+    "no device": ((), "Missing option '--device'"),
+    "two of a name": (
+        ("--device", "rp2040", "--device", "rp2040.toml"),
+        "--device rp2040: two devices have this name; rename the file of one",
+    ),
+    "data set": (("--device", "rp2040", "--dataset", "digit"), "unknown dataset 'digit'; did you"),
+    "algorithm": (
+        ("--device", "rp2040", "--algorithm", "backprob"),
+        "unknown algorithm 'backprob'; did you mean backprop",
+    ),
+    "objective": (
+        ("--device", "rp2040", "--objective", "joy"),
+        "--objective joy: write bytes, energy or latency",
+    ),
+    "accuracy in percent": (
+        ("--device", "rp2040", "--min-accuracy", "95"),
+        "--min-accuracy 95: write a share from 0 to 1, 0.95 for 95 %",
+    ),
+    "accuracy below 0": (("--device", "rp2040", "--min-accuracy=-0.1"), "--min-accuracy -0.1: "),
+    "accuracy of nothing": (("--device", "rp2040", "--min-accuracy", "nan"), "--min-accuracy nan"),
+    "no run": (
+        ("--device", "rp2040", "--from", "nowhere"),
+        "--from nowhere: is not a run folder, it has no records.jsonl; give one that trainfit run",
+    ),
+    "damaged run": (("--device", "rp2040", "--from", "bad"), "records.jsonl:1: not a record"),
+    "existing suite": (
+        ("--device", "rp2040", "--suite", "there.toml"),
+        "--suite there.toml: exists already, nothing was overwritten; choose another name",
+    ),
+    "suite of no kind": (
+        ("--device", "rp2040", "--suite", "next"),
+        "--suite next: write a name that ends in .toml",
+    ),
+    "suite nowhere": (
+        ("--device", "rp2040", "--suite", "no/next.toml"),
+        "--suite no/next.toml: there is no folder no; make it first",
+    ),
+    "width": (("--device", "rp2040", "--width", "0"), "Invalid value for '--width'"),
+    "depth": (("--device", "rp2040", "--depth", "100"), "Invalid value for '--depth'"),
+    "budget": (("--device", "rp2040", "--budget", "ram=9ms"), "'ms' is not a unit of size"),
+    "no clock": (
+        ("--device", "small.toml", "--budget", "step_latency=5ms"),
+        "small: step_latency cannot be modelled because the clock is unknown",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line(main: Any, case: str) -> None:
+    # GIVEN a folder with a device file, one that has a packaged name, a file and a damaged run
+    Path("small.toml").write_text(board(10**6), "utf-8")
+    Path("rp2040.toml").write_text(board(10**6, name="rp2040"), "utf-8")
+    Path("there.toml").write_text("kept", "utf-8")
+    Path("bad").mkdir()
+    Path("bad/records.jsonl").write_text("{}\n", "utf-8")
+    arguments, message = BAD[case]
+    dataset = () if "--dataset" in arguments else ("--dataset", "digits")
+
+    # WHEN
+    code, out, err = main("recommend", *dataset, *arguments)
+
+    # THEN
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("trainfit: ")
+    assert err.count("\n") == 1
+    assert Path("there.toml").read_text("utf-8") == "kept"
