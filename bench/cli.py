@@ -10,11 +10,11 @@ import sys
 import traceback
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from . import cli_compare, cli_download, cli_fit, cli_lists, cli_recommend, cli_sensors
+from . import cli_budgets, cli_compare, cli_download, cli_fit, cli_lists, cli_recommend, cli_sensors
 from .errors import BenchError, SuiteError
 from .output import Output, configure, output
 
@@ -95,7 +95,7 @@ def run(
             help="Measure this algorithm too, on the suite's defaults; repeatable.",
         ),
     ] = None,
-    budget: cli_fit.BudgetOption = None,
+    budget: cli_budgets.BudgetOption = None,
     sensor: Annotated[
         str | None,
         typer.Option(
@@ -145,12 +145,10 @@ def run(
         chosen = chosen.model_copy(update={"host": host})
     devices = load_devices(chosen)
     if budget:
-        asked = cli_fit.asked_budgets(budget)
+        asked = cli_budgets.asked_budgets(budget)
         for each in devices:
-            cli_fit.refuse_contradictions(each, asked)
-        texts: dict[str, Any] = dict(cli_fit.budget_texts(budget))
-        if asked.training_samples is not None:
-            texts["training_samples"] = asked.training_samples
+            cli_budgets.refuse_contradictions(each, asked)
+        texts = cli_budgets.budget_table(budget)
         chosen = chosen.model_copy(update={"budgets": chosen.budgets | texts})
     # A user's own algorithm lies beside them more often than it is installed.
     if str(Path.cwd()) not in sys.path:

@@ -15,11 +15,11 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .output import Column, output
 from .progress_line import ProgressLine
-from .suite import LARGEST_SEED
+from .suite_file import LARGEST_SEED
 from .workload_text import FORM, parse_workload
 
 if TYPE_CHECKING:
-    from .pairing import Comparison, Side
+    from .pairing import Side
     from .schema import StageOperations, Workload
 
 NO_DATA = "none"
@@ -184,7 +184,8 @@ class _Line(ProgressLine):
 def _latency(
     a: Workload, b: Workload, *, threads: int, data_root: Path | None, seconds: float
 ) -> None:
-    from .pairing import Limits, compare_latency  # noqa: PLC0415  (imports torch)
+    from .compare_report import notes, sentence  # noqa: PLC0415  (imports torch)
+    from .pairing import Limits, compare_latency  # noqa: PLC0415
 
     limits = Limits(most_seconds=seconds)
     with _Line() as line:
@@ -225,31 +226,3 @@ def _row(letter: str, side: Side) -> dict[str, Any]:
 
 def _milliseconds(seconds: Any) -> str:
     return f"{1e3 * seconds:.4g} ms"
-
-
-def sentence(found: Comparison) -> str:
-    """The result in words that can be quoted."""
-    low, high = found.interval
-    digits = 2
-    while digits < 5 and found.differs and round(low, digits) <= 1 <= round(high, digits):
-        digits += 1  # or the numbers would not show what the words say
-    ratio, low_text, high_text = (f"{value:.{digits}f}" for value in (found.ratio, low, high))
-    takes = f"B takes {ratio} ({low_text} to {high_text}) times as long as A"
-    how = (
-        f"{100 * found.confidence:g} % interval, {found.blocks} blocks each, "
-        f"{found.threads} thread{'s' if found.threads > 1 else ''}"
-    )
-    if found.differs:
-        return f"{takes}; {how}"
-    return f"No difference is shown: {takes}, an interval that holds 1; {how}"
-
-
-def notes(found: Comparison) -> list[str]:
-    """What has to be said beside it."""
-    said = ["Absolute times are those of this machine."]
-    if found.stopped != "settled":
-        said.append(
-            f"The interval is wider than the {100 * found.asked_width:g} % that were asked for: "
-            f"the cap on {found.stopped} came first. On a quieter machine it would be narrower."
-        )
-    return said

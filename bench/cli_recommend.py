@@ -12,13 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from hardware_profiles import Device, device_names, load_device
 
-from .cli_fit import (
-    BudgetOption,
-    asked_budgets,
-    budget_table,
-    find_local_modules,
-    refuse_contradictions,
-)
+from .cli_budgets import BudgetOption, asked_budgets, budget_table, refuse_contradictions
+from .cli_fit import find_local_modules
 from .errors import BenchError
 from .output import output
 from .progress_line import ProgressLine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hardware_profiles import Device
+from hardware_profiles import Device, format_bytes
 
 from .budget import Status
 from .fit_report import NAMES, UNITS
@@ -63,12 +63,14 @@ def largest_lines(found: Largest, device: Device) -> list[str]:
 
 
 def _probed(found: Largest, probe: Probe) -> str:
-    """What a size needs to the byte, and the verdict that decides."""
+    """What a size needs to the byte, and the verdict that decides, with its margin."""
     verdict = probe.verdict
-    return (
-        f"{found.dimension} {probe.size:,}: {verdict.status}, {probe.ram_bytes:,} B of RAM;"
-        f" {NAMES[verdict.budget]}: {verdict.reason}"
-    )
+    says = f"{found.dimension} {probe.size:,}: needs {probe.ram_bytes:,} B of RAM, {verdict.status}"
+    if UNITS[verdict.budget] != "B" or not isinstance(verdict.margin, int):
+        return f"{says}; {NAMES[verdict.budget]}: {verdict.reason}"
+    much = format_bytes(abs(verdict.margin))
+    left = f"{much} too much" if verdict.margin < 0 else f"{much} left"
+    return f"{says} ({NAMES[verdict.budget]}: {left})"
 
 
 def _between(low: int, high: int) -> str:

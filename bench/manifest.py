@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from hardware_profiles import Device, device_names, load_device
 
 from .errors import SuiteError
-from .suite import Defaults, Suite
+from .suite import Suite
+from .suite_file import Defaults
 
 
 def load_devices(suite: Suite) -> list[Device]:

@@ -34,105 +34,22 @@ import itertools
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardware_profiles import Budgets
 
 from .errors import SuiteError, nearest
 from .schema import Measurement, Workload
-from .sensors import sensor_names
+from .suite_file import Defaults, Entry, File, listed
 from .toml_errors import explain
 
 SWEPT = ("algorithm", "model", "batch_size", "seed")
 """The keys of a workload whose list values are expanded to their product."""
 
-LARGEST_SEED = 2**32 - 1
-
 _OPTIONAL = ("train_samples",)
 """Keys of a workload that may be absent everywhere."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
-def _all_or_some(value: Any) -> Any:
-    if value != "all" and not isinstance(value, list):
-        raise ValueError(f'must be "all" or a list of names and paths, got {value!r}')
-    return None if value == "all" else value
-
-
-def _a_sensor(name: str) -> str:
-    if name not in sensor_names() and not name.startswith("replay:"):
-        raise ValueError(f"there is no sensor {name!r}; {nearest(name, sensor_names())}")
-    return name
-
-
-_Text = Annotated[str, Field(min_length=1)]
-_Texts = Annotated[list[_Text], BeforeValidator(_listed), Field(min_length=1)]
-_Sizes = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed), Field(min_length=1)]
-_Seeds = Annotated[
-    list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]],
-    BeforeValidator(_listed),
-    Field(min_length=1),
-]
-
-
-_Measurement = Annotated[Measurement, Field(strict=False)]
-
-
-class Defaults(_Strict):
-    """What workloads share unless they say otherwise."""
-
-    model: _Text | None = None
-    dataset: _Text | None = None
-    batch_size: Annotated[int, Field(ge=1)] | None = None
-    epochs: int = Field(default=0, ge=0)
-    evaluate_every: int = Field(default=1, ge=1)
-    train_samples: Annotated[int, Field(ge=1)] | None = None
-    standardise: bool = False
-    shuffle: bool = True
-    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
-
-
-class _Entry(_Strict):
-    """One ``[[workload]]`` as written."""
-
-    algorithm: _Texts
-    options: dict[str, Any] = Field(default_factory=dict)
-    model: _Texts | None = None
-    dataset: _Text | None = None
-    batch_size: _Sizes | None = None
-    seed: _Seeds | None = None
-    epochs: Annotated[int, Field(ge=0)] | None = None
-    evaluate_every: Annotated[int, Field(ge=1)] | None = None
-    train_samples: Annotated[int, Field(ge=1)] | None = None
-    standardise: bool | None = None
-    shuffle: bool | None = None
-
-
-class _File(_Strict):
-    """A suite as written."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    description: str = ""
-    devices: Annotated[list[_Text] | None, BeforeValidator(_all_or_some)] = None
-    timeout_seconds: float = Field(default=600, gt=0, le=1_000_000)
-    memory_limit_mib: Annotated[int, Field(ge=1, le=2**40)] | None = None
-    threads: int = Field(default=1, ge=1, le=1024)
-    measure: Annotated[list[_Measurement], Field(min_length=1)] = list(Measurement)
-    sensor: Annotated[_Text, AfterValidator(_a_sensor)] = "auto"
-    subtract_idle: bool = False
-    host: _Text | None = None
-    budgets: dict[str, Any] = Field(default_factory=dict)
-    defaults: Defaults = Defaults()
-    workload: list[_Entry] = Field(min_length=1)
 
 
 class Suite(BaseModel):
@@ -208,9 +125,9 @@ def parse_suite(text: str, *, source: str, folder: Path) -> Suite:
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{source}: not valid TOML: {error}") from error
     try:
-        written = _File.model_validate(raw)
+        written = File.model_validate(raw)
     except ValidationError as error:
-        raise SuiteError(f"{source}: {explain(error, raw, _File)}") from error
+        raise SuiteError(f"{source}: {explain(error, raw, File)}") from error
     _check_budgets(written.budgets, source)
     workloads: list[Workload] = []
     for number, entry in enumerate(written.workload, start=1):
@@ -238,23 +155,23 @@ def with_algorithms(suite: Suite, algorithms: list[str]) -> Suite:
     added = [
         workload
         for name in algorithms
-        for workload in _expand(_Entry(algorithm=[name]), suite.defaults, f"--algorithm {name}")
+        for workload in _expand(Entry(algorithm=[name]), suite.defaults, f"--algorithm {name}")
     ]
     workloads = [*suite.workloads, *added]
     _refuse_duplicates(workloads, f"suite {suite.name} with --algorithm")
     return suite.model_copy(update={"workloads": workloads})
 
 
-def _expand(entry: _Entry, defaults: Defaults, where: str) -> list[Workload]:
+def _expand(entry: Entry, defaults: Defaults, where: str) -> list[Workload]:
     values: dict[str, Any] = {}
-    for key in _Entry.model_fields:
+    for key in Entry.model_fields:
         if key == "options":
             continue
         own = getattr(entry, key)
         values[key] = own if own is not None else getattr(defaults, key, None)
         if values[key] is None and key not in _OPTIONAL:
             raise SuiteError(f"{where}.{key}: is missing; set it here or under [defaults]")
-    swept = [_listed(values.pop(key)) for key in SWEPT]
+    swept = [listed(values.pop(key)) for key in SWEPT]
     return [
         Workload(**values, **dict(zip(SWEPT, combination, strict=True)), options=entry.options)
         for combination in itertools.product(*swept)

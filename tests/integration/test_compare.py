@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from algorithms import build_algorithm
-from bench import cli, cli_compare, pairing
+from bench import cli, compare_report, pairing
 from bench.pairing import Comparison, PairingStop, Side
 from bench.workload_text import parse_workload
 
@@ -190,31 +190,31 @@ def test_a_side_that_cannot_run_is_one_line(main: Any) -> None:
 
 
 def test_the_sentence() -> None:
-    assert cli_compare.sentence(comparison(1.17, 1.19, 1.21)) == (
+    assert compare_report.sentence(comparison(1.17, 1.19, 1.21)) == (
         "B takes 1.19 (1.17 to 1.21) times as long as A; 95 % interval, 34 blocks each, 1 thread"
     )
     several = comparison(0.5, 0.6, 0.7, threads=2, confidence=0.9)
-    assert cli_compare.sentence(several).endswith("; 90 % interval, 34 blocks each, 2 threads")
+    assert compare_report.sentence(several).endswith("; 90 % interval, 34 blocks each, 2 threads")
 
 
 @pytest.mark.parametrize("interval", [(0.97, 1.0, 1.02), (1.0, 1.01, 1.02), (0.98, 0.99, 1.0)])
 def test_an_interval_that_holds_one_shows_no_difference(
     interval: tuple[float, float, float],
 ) -> None:
-    said = cli_compare.sentence(comparison(*interval))
+    said = compare_report.sentence(comparison(*interval))
     assert said.startswith("No difference is shown: B takes ")
     assert "an interval that holds 1;" in said
 
 
 def test_digits_show_what_the_words_say() -> None:
-    assert "1.005 (1.001 to 1.009)" in cli_compare.sentence(comparison(1.001, 1.005, 1.009))
-    assert "0.995 (0.991 to 0.999)" in cli_compare.sentence(comparison(0.991, 0.995, 0.9986))
+    assert "1.005 (1.001 to 1.009)" in compare_report.sentence(comparison(1.001, 1.005, 1.009))
+    assert "0.995 (0.991 to 0.999)" in compare_report.sentence(comparison(0.991, 0.995, 0.9986))
 
 
 def test_a_cap_that_came_first_is_said() -> None:
-    assert cli_compare.notes(comparison(1.1, 1.2, 1.3)) == [
+    assert compare_report.notes(comparison(1.1, 1.2, 1.3)) == [
         "Absolute times are those of this machine."
     ]
-    capped = cli_compare.notes(comparison(1.1, 1.2, 1.3, stopped=PairingStop.SECONDS))
+    capped = compare_report.notes(comparison(1.1, 1.2, 1.3, stopped=PairingStop.SECONDS))
     assert "the cap on seconds came first" in capped[1]
     assert "wider than the 2 %" in capped[1]

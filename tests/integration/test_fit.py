@@ -169,7 +169,7 @@ def test_the_largest_batch_is_found_and_measured(main: Any) -> None:
 
     assert (code, err) == (0, "")
     assert out.startswith("largest batch that fits small: 50 (mlp-64-32x2-10, batch 50)\n")
-    assert "\n  batch 51: exceeds, " in out
+    assert f"\n  batch 51: needs {need(batch_size=51):,} B of RAM, exceeds (RAM: " in out
     assert f"measured: {need(batch_size=50):,} B of RAM" in out
     assert "equal to the closed form" in out
 
@@ -198,7 +198,8 @@ def test_nothing_fits_and_that_is_an_answer(main: Any) -> None:
     code, out, err = main("fit", "--device", write_board(100), *DIGITS, "--max", "batch")
 
     assert (code, err) == (0, "")
-    assert out.startswith("no batch fits small\n  batch 1: exceeds, ")
+    least = f"  batch 1: needs {need(batch_size=1):,} B of RAM, exceeds (RAM: "
+    assert out.startswith(f"no batch fits small\n{least}")
     assert "measured" not in out
 
 

@@ -34,7 +34,7 @@ from bench.largest import Dimension, Largest, Probe, largest
 from bench.largest_report import largest_fact, largest_lines, probe_rows
 from bench.remedies import remedies
 from bench.schema import Bounds, Workload
-from hardware_profiles import Budgets, Device, load_device, parse_budgets
+from hardware_profiles import Budgets, Device, format_bytes, load_device, parse_budgets
 from tests.fakes.small_boards import small
 
 
@@ -249,9 +249,13 @@ def test_the_largest_size_and_the_next_one() -> None:
     lines = largest_lines(found, small(1000))
 
     assert lines[0] == "largest batch that fits small: 40 (mlp-64-32x2-10, batch 40)"
-    assert lines[1].startswith(f"  batch 40: tight, {found.probe.ram_bytes:,} B of RAM; RAM: needs")
-    assert lines[2].startswith("  batch 41: exceeds, ")
-    assert lines[2].endswith(" too much")
+    left = format_bytes(found.probe.verdict.margin)
+    assert lines[1] == (
+        f"  batch 40: needs {found.probe.ram_bytes:,} B of RAM, tight (RAM: {left} left)"
+    )
+    assert lines[2].startswith("  batch 41: needs ")
+    assert " B of RAM, exceeds (RAM: " in lines[2]
+    assert lines[2].endswith(" too much)")
     assert lines[3] == f"  {len(found.probes)} sizes probed: more batch never needed less"
     assert len(lines) == 4
 
@@ -288,7 +292,8 @@ def test_where_nothing_fits() -> None:
     lines = largest_lines(found, device)
 
     assert lines[0] == "no depth fits small"
-    assert lines[1].startswith("  depth 1: exceeds, ")
+    assert lines[1].startswith("  depth 1: needs ")
+    assert " exceeds (RAM: " in lines[1]
 
 
 def test_where_a_budget_lies_inside_the_interval_nothing_is_sure_to_fit() -> None:
