@@ -5,7 +5,8 @@ The public face of the project; everything here lives elsewhere.
 * :func:`profile_step` measures the peak memory of any training step, to the byte; on a GPU
   :func:`profile_cuda_step` does, and :func:`line_report` shows it line by line.
 * :func:`phase` marks the parts of a step.
-* :func:`build_algorithm` makes one of the training algorithms that come with it.
+* :func:`build_algorithm` makes one of the training algorithms that come with it;
+  :func:`sketch_algorithm` one without weights, for the closed form of any size.
 * :func:`load_device` and :func:`judge` hold bytes against a board.
 * :func:`load_run` reads a run folder into one DataFrame.
 
@@ -34,7 +35,13 @@ import os
 # torch's profiler reports every session on stderr unless told not to before it is loaded.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
-from algorithms import Algorithm, Category, algorithm_names, build_algorithm
+from algorithms import (
+    Algorithm,
+    Category,
+    algorithm_names,
+    build_algorithm,
+    sketch_algorithm,
+)
 from algorithms.phases import phase, tag
 from bench.budget import Status, Verdict, judge
 from bench.profiler import (
@@ -69,5 +76,6 @@ __all__ = [
     "phase",
     "profile_cuda_step",
     "profile_step",
+    "sketch_algorithm",
     "tag",
 ]
