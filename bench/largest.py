@@ -44,7 +44,7 @@ SWEEP = {Dimension.BATCH: 24, Dimension.WIDTH: 24, Dimension.DEPTH: 6}
 Few of the depth: the closed form of a rule with a stage per layer takes its depth squared.
 """
 
-REACH = {Dimension.BATCH: 4, Dimension.WIDTH: 4, Dimension.DEPTH: 2}
+REACH = {Dimension.BATCH: 4.0, Dimension.WIDTH: 4.0, Dimension.DEPTH: 1.5}
 """Up to how many times the answer they go."""
 
 NEIGHBOURS = {Dimension.BATCH: 8, Dimension.WIDTH: 8, Dimension.DEPTH: 1}
@@ -222,7 +222,7 @@ def _climb(search: _Search, low: int, ceiling: int) -> int:
 def _sweep(search: _Search, answer: int, dimension: Dimension) -> None:
     """Probe sizes up to some times the answer, and those right around it."""
     ceiling, count, near = CEILING[dimension], SWEEP[dimension], NEIGHBOURS[dimension]
-    top = min(REACH[dimension] * answer, ceiling)
+    top = min(round(REACH[dimension] * answer), ceiling)
     sizes = {round(top ** (index / count)) for index in range(count + 1)}
     sizes |= set(range(answer - near, answer + near + 1))
     for size in sorted(sizes):
