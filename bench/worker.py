@@ -25,7 +25,7 @@ from .contract import ContractError, check_contract
 from .environment import describe_environment
 from .profiler import measure_energy, measure_latency, measure_memory
 from .schema import Energy, Evidence, Measurement, StageOperations, Workload
-from .sensors import Unavailable, open_sensor
+from .sensors import SensorError, Unavailable, open_sensor
 from .training import build, epoch, load, train
 
 
@@ -89,7 +89,10 @@ def _energy(
     workload: Workload, x_BI: torch.Tensor, y_B: torch.Tensor, stage: str | None, job: Message
 ) -> Energy:
     """By the sensor that the suite names; a sensor that is not there is a reason, not an error."""
-    sensor = open_sensor(job["sensor"])
+    try:
+        sensor = open_sensor(job["sensor"])
+    except SensorError as error:
+        sensor = Unavailable(str(error))
     if isinstance(sensor, Unavailable):
         return Energy(evidence=Evidence.UNAVAILABLE, reason=sensor.reason)
     try:
