@@ -36,7 +36,7 @@ LEAST_STEPS = 20
 """Fewer steps give no interval that means what it says."""
 
 MOST_STEPS = 2000
-MOST_SECONDS = 5.0
+MOST_SECONDS = 2.0
 
 _FEWEST_STEPS = 5
 """Taken however long they last."""

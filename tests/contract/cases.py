@@ -190,6 +190,12 @@ def id_of(name, options, *rest):
     return "-".join([name + chosen, *(str(each) for each in rest)])
 
 
+def another_kernel(name, options, model):
+    """The same options but for the kernel are a case too, and kernels are held equal elsewhere."""
+    plain = {key: value for key, value in options.items() if key != "kernel"}
+    return plain != options and (name, plain, model) in ON_NETS
+
+
 ON_NETS_IDS = [id_of(name, options, model.split("-")[0]) for name, options, model in ON_NETS]
 
 

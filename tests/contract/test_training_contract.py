@@ -8,7 +8,16 @@ import torch
 from algorithms import build_algorithm
 from algorithms.data import batches, load_dataset
 
-from .cases import ON_NETS, ON_NETS_IDS, at_every_stage, batch_for, reachable_bits, samples_for
+from .cases import (
+    ON_NETS,
+    ON_NETS_IDS,
+    another_kernel,
+    at_every_stage,
+    batch_for,
+    id_of,
+    reachable_bits,
+    samples_for,
+)
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
@@ -109,7 +118,14 @@ def settings_for(name, options):
     return RATES[max(fitting, key=len)] if fitting else {}
 
 
-@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+LEARNING = [case for case in ON_NETS if not another_kernel(*case)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "model"),
+    LEARNING,
+    ids=[id_of(name, options, model.split("-")[0]) for name, options, model in LEARNING],
+)
 def test_it_learns_the_digits(name, options, model):
     """Well above chance (10 %) after a few passes; how well is a matter of the suites."""
     data = load_dataset("digits", None)
