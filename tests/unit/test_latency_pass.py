@@ -86,8 +86,8 @@ def test_steps_that_are_all_alike_are_known_at_the_first_look() -> None:
 
 
 def test_restless_steps_are_taken_until_the_interval_is_as_narrow_as_asked() -> None:
-    found, *_ = measured(noisy(0.1))
-    rough, *_ = measured(noisy(0.1), width=0.1)
+    found, *_ = measured(noisy(0.1), most_seconds=30.0)
+    rough, *_ = measured(noisy(0.1), most_seconds=30.0, width=0.1)
 
     for each, width in ((found, 0.02), (rough, 0.1)):
         assert each.stopped is Stop.SETTLED
