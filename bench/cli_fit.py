@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from hardware_profiles import Budgets, Device, load_device
@@ -18,6 +19,7 @@ from hardware_profiles import Budgets, Device, load_device
 from .cli_budgets import BudgetOption, asked_budgets, refuse_contradictions
 from .errors import BenchError
 from .output import output
+from .progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from .budget import Verdict
@@ -147,7 +149,8 @@ def _confirm(form: ClosedForm) -> None:
     from .fit_report import confirmation  # noqa: PLC0415
 
     out = output()
-    result = _measured(form)
+    with ProgressLine("", SpinnerColumn(), TextColumn("measuring a step"), TimeElapsedColumn()):
+        result = _measured(form)
     if isinstance(result, str):
         out.show(f"not measured: {result}")
         out.fact("measured", None)
