@@ -64,6 +64,6 @@ def refuse_contradictions(device: Device, asked: Budgets) -> None:
     timed = asked.step_latency_seconds is not None
     if device.kind == "mcu" and timed and device.clock.value is None:
         raise ProfileError(
-            f"{device.name}: step_latency cannot be modelled because the clock is unknown:"
-            f" {device.clock.unknown}; give the profile a clock, or leave that budget out"
+            f"{device.name}: step_latency cannot be modelled because the"
+            f" {device.clock_unknown}; give the profile a clock, or leave that budget out"
         )

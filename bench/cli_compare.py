@@ -128,10 +128,10 @@ def _arithmetic(a: Sequence[StageOperations], b: Sequence[StageOperations]) -> N
     own, other = cost_horowitz.arithmetic(a), cost_horowitz.arithmetic(b)
     if not own[0]:
         return
-    low, high = other[0] / own[1], other[1] / own[0]
-    ratio = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+    low, high = cost_horowitz.ratio(other, own)
     out = output()
     out.fact("arithmetic_energy_ratio", {"low": low, "high": high, "source": cost_horowitz.SOURCE})
+    ratio = cost_horowitz.ratio_text(other, own)
     out.show(f"energy of the arithmetic alone, B/A: {ratio} ({cost_horowitz.SOURCE})")
 
 

@@ -46,7 +46,7 @@ def model_latency(stages: Sequence[StageOperations], device: Device) -> Modelled
     if core is None:
         return unavailable(CYCLES, device.cycles_unknown)
     if clock.value is None:
-        return unavailable(CYCLES, f"clock is unknown: {clock.unknown}")
+        return unavailable(CYCLES, device.clock_unknown)
     missing = not_countable(stages)
     if missing:
         return unavailable(CYCLES, missing)

@@ -56,6 +56,17 @@ def traffic(stages: Sequence[StageOperations]) -> Interval:
     return moved * CACHE_PICOJOULES_PER_BYTE, moved * DRAM_PICOJOULES_PER_BYTE
 
 
+def ratio(interval: Interval, base: Interval) -> Interval:
+    """How many times ``base``, at least and at most; ``base`` is more than 0."""
+    return interval[0] / base[1], interval[1] / base[0]
+
+
+def ratio_text(interval: Interval, base: Interval) -> str:
+    """The same for people."""
+    low, high = (f"{end:.2f}" for end in ratio(interval, base))
+    return low if low == high else f"{low} to {high}"
+
+
 def _phases(stages: Sequence[StageOperations]) -> list[PhaseOperations]:
     return [phase for stage in stages for name, phase in stage.phases.items() if "." not in name]
 

@@ -20,13 +20,15 @@ def model_device(stages: Sequence[StageOperations], device: Device, batch_size: 
         batch_size: Samples per step.
     """
     model = cost_cycles if device.kind == "mcu" else cost_roofline
+    energy = model.model_energy(stages, device)
+    steps = [energy.step]
+    if len(stages) != 1:
+        steps = [model.model_energy([stage], device).step for stage in stages]
     return DeviceModel(
         device=device.name,
         latency=model.model_latency(stages, device),
-        energy=model.model_energy(stages, device),
-        energy_per_sample=_per_sample(
-            [model.model_energy([stage], device).step for stage in stages], batch_size
-        ),
+        energy=energy,
+        energy_per_sample=_per_sample(steps, batch_size),
     )
 
 

@@ -34,15 +34,6 @@ NAMES = {
 }
 """How people call a budget."""
 
-UNITS = {
-    "ram": "B",
-    "flash": "B",
-    "step_latency": "s",
-    "energy_per_step": "J",
-    "training_energy": "J",
-}
-"""In which its figures are, whether or not it can be judged."""
-
 MOST_OWNERS = 5
 """Tensors at the peak that are named; the rest is summed."""
 
@@ -84,14 +75,13 @@ def budget_rows(
     """One row per budget that was judged."""
     rows = []
     for verdict in verdicts:
-        need, unit = needs.get(verdict.budget), UNITS[verdict.budget]
+        need, unit = needs.get(verdict.budget), verdict.unit
         rows.append(
             {
                 **verdict.model_dump(mode="json"),
                 "low": _whole(need.low, unit) if need else None,
                 "high": _whole(need.high, unit) if need else None,
                 "limit": limits.get(verdict.budget),
-                "unit": unit,
             }
         )
     return rows

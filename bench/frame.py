@@ -118,10 +118,10 @@ def _operations(record: Record) -> dict[str, Any]:
 def _latency(latency: Latency | None) -> dict[str, Any]:
     names = ("step_seconds_median", "step_seconds_iqr", "steps", "threads")
     row: dict[str, Any] = {name: getattr(latency, name, None) for name in names}
-    row |= _ends("step_seconds", latency.step_interval if latency else None)
+    row |= ends("step_seconds", latency.step_interval if latency else None)
     for name, phase in latency.phases.items() if latency else ():
         row[f"phase.{name}.seconds_median"] = phase.seconds_median
-        row |= _ends(f"phase.{name}.seconds", phase.interval)
+        row |= ends(f"phase.{name}.seconds", phase.interval)
     return row
 
 
@@ -130,7 +130,7 @@ def _energy(energy: Energy | None) -> dict[str, Any]:
         "energy_evidence": energy.evidence.value if energy else None,
         "energy_sensor": energy.sensor if energy else None,
         "joules_per_step": energy.joules_per_step if energy else None,
-        **_ends("joules_per_step", energy.joules_per_step_interval if energy else None),
+        **ends("joules_per_step", energy.joules_per_step_interval if energy else None),
         "idle_watts": energy.idle_watts if energy else None,
     }
     for name, phase in energy.phases.items() if energy else ():
@@ -141,12 +141,13 @@ def _energy(energy: Energy | None) -> dict[str, Any]:
 def _modelled(devices: Iterable[DeviceModel]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for model in devices:
-        row |= _ends(f"modelled.{model.device}.seconds", model.latency.step)
-        row |= _ends(f"modelled.{model.device}.joules", model.energy.step)
+        row |= ends(f"modelled.{model.device}.seconds", model.latency.step)
+        row |= ends(f"modelled.{model.device}.joules", model.energy.step)
     return row
 
 
-def _ends(name: str, interval: Bounds | None) -> dict[str, float | None]:
+def ends(name: str, interval: Bounds | None) -> dict[str, float | None]:
+    """The columns of an interval; both missing where there is none."""
     return {
         f"{name}_low": interval.low if interval else None,
         f"{name}_high": interval.high if interval else None,

@@ -7,7 +7,7 @@ from typing import Any
 from hardware_profiles import Device, format_bytes
 
 from .budget import Status
-from .fit_report import NAMES, UNITS
+from .fit_report import NAMES
 from .largest import Largest, Probe
 from .output import Column
 
@@ -66,7 +66,7 @@ def _probed(found: Largest, probe: Probe) -> str:
     """What a size needs to the byte, and the verdict that decides, with its margin."""
     verdict = probe.verdict
     says = f"{found.dimension} {probe.size:,}: needs {probe.ram_bytes:,} B of RAM, {verdict.status}"
-    if UNITS[verdict.budget] != "B" or not isinstance(verdict.margin, int):
+    if verdict.unit != "B" or not isinstance(verdict.margin, int):
         return f"{says}; {NAMES[verdict.budget]}: {verdict.reason}"
     much = format_bytes(abs(verdict.margin))
     left = f"{much} too much" if verdict.margin < 0 else f"{much} left"
@@ -98,5 +98,5 @@ def probe_rows(found: Largest) -> list[dict[str, Any]]:
 
 
 def _row(probe: Probe) -> dict[str, Any]:
-    verdict = probe.verdict.model_dump(mode="json") | {"unit": UNITS[probe.verdict.budget]}
+    verdict = probe.verdict.model_dump(mode="json")
     return {"size": probe.size, "ram_bytes": probe.ram_bytes, **verdict}

@@ -7,10 +7,8 @@ et al., DAC 2025). Nothing is fitted; ``--check`` says whether the tables are wh
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from hardware_profiles import load_core, load_device
 
@@ -19,6 +17,7 @@ from .budget_intervals import format_quantity
 from .closed_form import ClosedForm, closed_form
 from .cost_bounds import Interval, scaled, summed
 from .device_model import model_device
+from .marked_page import parse, rewrite
 from .schema import Workload
 
 BEGIN, END = "<!-- modelled -->", "<!-- end of modelled -->"
@@ -201,38 +200,16 @@ def _ratio_rows() -> Iterable[Sequence[str]]:
         yield (
             rule,
             f"{macs / 1e6:.1f}",
-            _ratio(found[0], first[0]),
+            cost_horowitz.ratio_text(found[0], first[0]),
             f"{found[1][1] / first[1][1]:.2f}",
             f"{joules / TABLE_V[0][4]:.2f}",
         )
 
 
-def _ratio(interval: Interval, base: Interval) -> str:
-    low, high = interval[0] / base[1], interval[1] / base[0]
-    return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the tables; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.published_costs", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if outdated")
-    options = parser.parse_args(arguments)
-    page = options.folder / "modelled.md"
-    try:
-        text = page.read_text("utf-8")
-        before, rest = text.split(BEGIN, 1)
-        after = rest.split(END, 1)[1]
-    except (OSError, ValueError, IndexError):
-        sys.stderr.write(f"{page}: needs the lines {BEGIN} and {END}\n")
-        return 2
-    new = f"{before}{BEGIN}\n\n{document()}\n\n{END}{after}"
-    if options.check:
-        if new != text:
-            sys.stderr.write(f"{page}: is outdated; run this without --check\n")
-        return int(new != text)
-    page.write_text(new, "utf-8")
-    return 0
+    folder, check = parse("bench.published_costs", __doc__, arguments)
+    return rewrite(folder / "modelled.md", (BEGIN, END), document, check=check)
 
 
 if __name__ == "__main__":

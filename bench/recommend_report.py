@@ -12,9 +12,10 @@ from hardware_profiles import format_bytes
 
 from .budget_intervals import format_quantity
 from .fit_report import NAMES
+from .frame import ends
 from .output import Column, drawn, plain
 from .recommend import Candidate, Objective
-from .schema import Bounds, Workload
+from .schema import Workload
 
 MOST_ROWS = 20
 
@@ -72,8 +73,8 @@ def row(each: Candidate) -> dict[str, Any]:
         "storage_bytes": each.form.storage_bytes,
         "status": str(each.verdict.status),
         "reason": each.verdict.reason,
-        **_ends("sample_joules", each.sample_joules),
-        **_ends("sample_seconds", each.sample_seconds),
+        **ends("sample_joules", each.sample_joules),
+        **ends("sample_seconds", each.sample_seconds),
         "algorithm": workload.algorithm,
         "options": workload.options,
         "model": workload.model,
@@ -91,13 +92,6 @@ def _label(workload: Workload) -> str:
     for name, value in workload.options.items():
         parts.append(f"{name}={plain(value) if isinstance(value, bool) else value}")
     return " ".join(parts)
-
-
-def _ends(name: str, interval: Bounds | None) -> dict[str, float | None]:
-    return {
-        f"{name}_low": interval.low if interval else None,
-        f"{name}_high": interval.high if interval else None,
-    }
 
 
 def by_device(

@@ -7,13 +7,12 @@ folder's ``README.md``; ``--check`` says whether what stands there is what the r
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .errors import BenchError
+from .marked_page import parse, rewrite
 from .records import read_records
 from .schema import Accuracy, Record
 from .suite import load_suite
@@ -104,26 +103,8 @@ def _spread(values: Sequence[float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write or check the table; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.results_table", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if outdated")
-    options = parser.parse_args(arguments)
-    readme = options.folder / "README.md"
-    try:
-        text = readme.read_text("utf-8")
-        before, rest = text.split(BEGIN, 1)
-        after = rest.split(END, 1)[1]
-        new = f"{before}{BEGIN}\n\n{table(options.folder)}\n\n{END}{after}"
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    except (OSError, ValueError, IndexError):
-        sys.stderr.write(f"{readme}: needs the lines {BEGIN} and {END}\n")
-        return 2
-    if options.check:
-        return int(new != text)
-    readme.write_text(new, "utf-8")
-    return 0
+    folder, check = parse("bench.results_table", __doc__, arguments)
+    return rewrite(folder / "README.md", (BEGIN, END), lambda: table(folder), check=check)
 
 
 if __name__ == "__main__":

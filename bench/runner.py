@@ -21,10 +21,7 @@ from .manifest import to_manifest
 from .recording import make_record
 from .records import LOGS, STATE, read_records, read_suite, workload_key
 from .run_folder import RunFolder, refuse_existing
-from .schema import (
-    Record,
-    Workload,
-)
+from .schema import Record, Workload
 from .suite import Suite
 
 PREFLIGHT_SECONDS = 300.0

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from run_builders import memory
 
-from bench.budget import Status
+from bench.budget import UNITS, Status
 from bench.closed_form import ClosedForm, closed_form
 from bench.fit_report import (
     BAR,
     LIMIT_AT,
     MOST_OWNERS,
     NAMES,
-    UNITS,
     bar,
     budget_rows,
     budgets_drawn,
