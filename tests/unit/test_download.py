@@ -414,6 +414,8 @@ def test_paths_in_an_archive_are_never_used(offer: Callable[[bytes], Site], tmp_
 @pytest.mark.parametrize(
     "archive",
     [b"no gzip", gzip.compress(b"no tar" * 1000), packed(*GOOD)[:-2000], packed(*GOOD)[:100]],
+    # gzip writes the time into its head: as names, the bytes would differ from process to process
+    ids=["no gzip", "no tar", "cut near its end", "cut near its start"],
 )
 def test_damaged_archive(offer: Callable[[bytes], Site], tmp_path: Path, archive: bytes) -> None:
     text = refusal("cifar100", tmp_path, offer(archive))
