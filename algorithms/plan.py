@@ -45,10 +45,12 @@ class PhasePlan:
     Attributes:
         peak_bytes: Largest sum while in the phase.
         categories: That sum by category.
+        lower_bound_bytes: Largest sum over the essential items, each at its logical bit width.
     """
 
     peak_bytes: int
     categories: dict[Category, int]
+    lower_bound_bytes: int
 
 
 class MemoryPlan:
@@ -68,6 +70,7 @@ class MemoryPlan:
         self._level = 0
         self._essential_level = 0
         self._phase_peaks: dict[str, tuple[int, int]] = {}  # bytes, and the instant it was noted
+        self._phase_bounds: dict[str, int] = {}
         self._peak = 0
         self._peak_phase = OUTSIDE
         self._lower_bound = 0
@@ -242,6 +245,8 @@ class MemoryPlan:
             known = self._phase_peaks.get(name)
             if known is None or self._level > known[0]:
                 self._phase_peaks[name] = self._level, self._clock
+            bound = self._phase_bounds.get(name, 0)
+            self._phase_bounds[name] = max(bound, self._essential_level)
         if self._level > self._peak:
             self._peak = self._level
             self._peak_phase = self._stack[-1] if self._stack else OUTSIDE
@@ -258,7 +263,7 @@ class MemoryPlan:
     def phases(self) -> dict[str, PhasePlan]:
         """Closed-form peak of every phase that was entered."""
         return {
-            name: PhasePlan(peak_bytes, self._by_category(instant))
+            name: PhasePlan(peak_bytes, self._by_category(instant), self._phase_bounds[name])
             for name, (peak_bytes, instant) in self._phase_peaks.items()
         }
 

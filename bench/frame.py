@@ -6,12 +6,22 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .schema import Accuracy, Bounds, DeviceModel, Energy, Latency, Memory, Record
+from .schema import Accuracy, Bounds, DeviceModel, Energy, Latency, Memory, Record, Workload
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WHOLE = ("_bytes", "batch_size", "seed", "epochs", "passes", "steps", "threads", "train_samples")
+WHOLE = (
+    "_bytes",
+    "batch_size",
+    "seed",
+    "epochs",
+    "passes",
+    "stages",
+    "steps",
+    "threads",
+    "train_samples",
+)
 """Columns that end so hold whole numbers, as pandas' nullable ``Int64``."""
 
 UNITS = {"B": "bytes", "s": "seconds", "J": "joules"}
@@ -28,7 +38,8 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     ``seed``, ``epochs``, ``train_samples``, ``standardise``, ``shuffle``, ``label``, ``status``,
     ``phase.<phase>.macs.<format>`` of the stage that is worst for memory, the bytes of
     :class:`~bench.schema.Memory`,
-    ``phase.<phase>.peak_bytes`` and ``.closed_form_bytes``, ``peak.<category>_bytes``,
+    ``phase.<phase>.peak_bytes``, ``.closed_form_bytes`` and ``.lower_bound_bytes``, ``stages`` (how
+    many the algorithm has), ``peak.<category>_bytes``,
     ``step_seconds_median``, ``_iqr``, ``_low`` and ``_high``, ``phase.<phase>.seconds_median`` and
     ends, ``joules_per_step``, its ends and ``phase.<phase>.joules``, ``energy_evidence``,
     ``modelled.<device>.seconds_low`` and ``_high``, ``modelled.<device>.joules_low`` and ``_high``,
@@ -38,17 +49,30 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
     """
     import pandas as pd  # noqa: PLC0415  (half a second that the command line does not need)
 
-    frame = pd.DataFrame([flatten(record) for record in records])
-    for column in frame.columns:
-        if column.endswith(WHOLE) or MACS in column:
-            frame[column] = frame[column].astype("Int64")
-    return frame
+    # Column by column: a dictionary per row of a large run would take gigabytes.
+    columns: dict[str, list[Any]] = {}
+    rows = 0
+    for record in records:
+        for name, value in flatten(record).items():
+            column = columns.setdefault(name, [])
+            column.extend([None] * (rows - len(column)))
+            column.append(value)
+        rows += 1
+    for column in columns.values():
+        column.extend([None] * (rows - len(column)))
+    return pd.DataFrame(
+        {
+            name: pd.array(values, dtype="Int64")
+            if name.endswith(WHOLE) or MACS in name
+            else values
+            for name, values in columns.items()
+        }
+    )
 
 
-def flatten(record: Record) -> dict[str, Any]:
-    """The row of one record."""
-    workload, error = record.workload, record.error
-    row: dict[str, Any] = {
+def identity(workload: Workload) -> dict[str, Any]:
+    """The columns that say which workload a row is of."""
+    return {
         "algorithm": workload.algorithm,
         "options": json.dumps(workload.options, sort_keys=True, separators=(",", ":")),
         "model": workload.model,
@@ -60,6 +84,14 @@ def flatten(record: Record) -> dict[str, Any]:
         "standardise": workload.standardise,
         "shuffle": workload.shuffle,
         "label": workload.label,
+    }
+
+
+def flatten(record: Record) -> dict[str, Any]:
+    """The row of one record."""
+    workload, error = record.workload, record.error
+    row: dict[str, Any] = {
+        **identity(workload),
         "status": record.status.value,
         **_memory(record.memory),
         **_operations(record),
@@ -90,6 +122,7 @@ def _memory(memory: Memory | None) -> dict[str, Any]:
         "worst_stage",
     )
     row: dict[str, Any] = {name: getattr(memory, name, None) for name in names}
+    row["stages"] = len(memory.stages) if memory else None
     row["evidence"] = memory.evidence.value if memory else None
     row["unexplained_bytes"] = memory.residual.unexplained_bytes if memory else None
     row["left_after_step_bytes"] = memory.residual.left_after_step_bytes if memory else None
@@ -98,6 +131,7 @@ def _memory(memory: Memory | None) -> dict[str, Any]:
     for name, phase in memory.phases.items() if memory else ():
         row[f"phase.{name}.peak_bytes"] = phase.peak_bytes
         row[f"phase.{name}.closed_form_bytes"] = phase.closed_form_bytes
+        row[f"phase.{name}.lower_bound_bytes"] = phase.lower_bound_bytes
     if memory and memory.peak_phase in memory.phases:
         categories = memory.phases[memory.peak_phase].categories
         row |= {f"peak.{category}_bytes": size for category, size in categories.items()}

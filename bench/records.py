@@ -5,8 +5,10 @@
     DIR/suite.json         the suite, every default filled in
     DIR/environment.json   versions, machine, revision of the code
     DIR/records.jsonl      one line per workload, see bench.schema
+    DIR/timelines.jsonl    how memory came and went in a step of it, see bench.timelines
     DIR/logs/03.log        what the third workload wrote to stdout and stderr, if anything
     DIR/state/03.pt        how far its training has come, while it runs
+    DIR/cache/             the frame of a large run, so that it need not be made again
 
 :mod:`bench.run_folder` writes it. A last line without its end is a record that was cut off, and
 is ignored.
@@ -15,13 +17,13 @@ is ignored.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from .errors import RunFolderError
-from .frame import to_frame
 from .schema import Record, Workload
 
 if TYPE_CHECKING:
@@ -39,8 +41,8 @@ def workload_key(workload: Workload) -> str:
     return json.dumps(workload.model_dump(mode="json"), sort_keys=True)
 
 
-def read_records(path: Path) -> list[Record]:
-    """All records of a run, in the order they were measured.
+def iter_records(path: Path) -> Iterator[Record]:
+    """The records of a run one after the other, in the order they were measured.
 
     Args:
         path: The run folder.
@@ -50,19 +52,27 @@ def read_records(path: Path) -> list[Record]:
     """
     file = path / RECORDS
     try:
-        lines = file.read_bytes().split(b"\n")[:-1]  # what follows the last newline is unfinished
+        stream = file.open("rb")
     except OSError as error:
         raise RunFolderError(f"{path}: is not a run folder: no {RECORDS}") from error
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(Record.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(step) for step in first["loc"])
-            what = f"{where}: {first['msg']}" if where else first["msg"]
-            raise RunFolderError(f"{file}:{number}: not a record of this version: {what}") from None
-    return records
+    with stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                return  # unfinished
+            try:
+                yield Record.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(step) for step in first["loc"])
+                what = f"{where}: {first['msg']}" if where else first["msg"]
+                raise RunFolderError(
+                    f"{file}:{number}: not a record of this version: {what}"
+                ) from None
+
+
+def read_records(path: Path) -> list[Record]:
+    """All records of a run; see :func:`iter_records`."""
+    return list(iter_records(path))
 
 
 def load_run(path: str | Path) -> pd.DataFrame:
@@ -71,7 +81,9 @@ def load_run(path: str | Path) -> pd.DataFrame:
     Raises:
         RunFolderError: ``path`` is not a run folder or holds a damaged record.
     """
-    return to_frame(read_records(Path(path)))
+    from .frame_store import load_frame  # noqa: PLC0415  (it reads records with this module)
+
+    return load_frame(Path(path))
 
 
 def read_suite(path: Path) -> dict[str, Any]:

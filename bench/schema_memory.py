@@ -22,7 +22,8 @@ class PhaseMemory(Block):
     """Dynamic bytes of one phase.
 
     ``entry_bytes`` is the level when the phase is first entered, ``exit_bytes`` when it is last
-    left; ``categories`` splits ``peak_bytes`` and sums to it exactly.
+    left; ``categories`` splits ``peak_bytes`` and sums to it exactly. ``lower_bound_bytes`` counts
+    only what the algorithm cannot do without in this phase.
     """
 
     peak_bytes: int
@@ -30,6 +31,10 @@ class PhaseMemory(Block):
     exit_bytes: int
     categories: dict[str, int]
     closed_form_bytes: int | None = None
+    lower_bound_bytes: int | None = None
+    """None in records of versions 1 and 2."""
+    peak_tensors: list[TensorBytes] = Field(default_factory=list)
+    """What is alive at the peak of the phase, largest first; with stages, from version 3 on."""
 
 
 class Residual(Block):

@@ -1,8 +1,8 @@
 """Closed forms against committed figures, at tolerance 0 in both directions.
 
-The contract suite holds measurement against the closed form; this holds the closed form against
-what it was. A change on purpose: ``TRAINFIT_UPDATE_GOLDENS=1 pytest tests/golden``, then read the
-difference before committing it.
+The contract suite holds measurement against the closed form, and the closed form of a sketch
+against that of the algorithm; this holds the closed form against what it was. A change on purpose:
+``TRAINFIT_UPDATE_GOLDENS=1 pytest tests/golden``, then read the difference before committing it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.contract.cases import CASES, IDS, at_every_stage
+from algorithms import sketch_algorithm
+from tests.contract.cases import CASES, IDS
 
 FILE = Path(__file__).with_name("bytes.json")
 NETS = (("mlp-64-128-128-10", 32), ("mlp-784-500-500-10", 100), ("mlp-784-2000x4-10", 100))
@@ -32,10 +33,16 @@ def figures(name, options):
             "phases": {phase: p.peak_bytes for phase, p in sorted(plan.phases.items())},
         }
         for model, rows in NETS
-        for stage, algorithm in at_every_stage(name, model, options)
+        for sketch in [sketch_algorithm(name, model, options)]
+        for index, stage in enumerate(sketch.stages)
         if stage in ("all", "layer1", "layer2")
-        for plan in [algorithm.memory_model(rows)]
+        for plan in [at_stage(sketch, index).memory_model(rows)]
     }
+
+
+def at_stage(algorithm, index):
+    algorithm.enter_stage(index)
+    return algorithm
 
 
 def key_of(name, options):

@@ -334,7 +334,7 @@ def test_a_record_of_version_1_has_no_modelled_time_or_energy(run: Path, device:
     assert model.energy_per_sample is None
 
 
-@pytest.mark.parametrize("version", ["trainfit.record/3", "trainfit.record/0", "other/1", 1, None])
+@pytest.mark.parametrize("version", ["trainfit.record/4", "trainfit.record/0", "other/1", 1, None])
 def test_other_versions_are_refused(run: Path, version: Any) -> None:
     written(run, schema=version)
 

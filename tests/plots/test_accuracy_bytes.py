@@ -1,0 +1,84 @@
+import pytest
+from matplotlib.figure import Figure
+
+from plots import MissingDataError, accuracy_bytes
+from plots._placing import place_labels
+from tests.plots.cost_frames import KIB, frame, row
+from tests.plots.images import assert_like_baseline
+
+
+def trained(algorithm, ram, accuracy, **changes):
+    return row(algorithm, static=ram * KIB - 1000, peak=1000, test_accuracy=accuracy, **changes)
+
+
+def front(*rows):
+    table = accuracy_bytes.numbers(frame(*rows))
+    return list(table.loc[table["on_front"]].sort_values("number")["algorithm"])
+
+
+def test_it_looks_as_it_did(tmp_path):
+    rows = [
+        trained("tinyfoa", 60, 0.85),
+        trained("pepita", 90, 0.80),
+        trained("drtp", 150, 0.91),
+        *(trained("dfa", 152, 0.92 + seed / 50, seed=seed) for seed in range(3)),
+        trained("backprop", 400, 0.97),
+        trained("backprop", 900, 0.96, options={"optimizer": "adam"}),
+        trained("backprop", 4000, 0.5, dataset="cifar10"),
+    ]
+    figure = accuracy_bytes.draw(accuracy_bytes.numbers(frame(*rows)), columns=2)
+    assert_like_baseline(figure, "accuracy_bytes", tmp_path)
+
+
+def test_the_front_is_what_nothing_beats_in_both():
+    assert front(
+        trained("a", 10, 0.5), trained("b", 20, 0.4), trained("c", 30, 0.6), trained("d", 5, 0.3)
+    ) == ["d", "a", "c"]
+
+
+def test_of_equals_in_bytes_the_more_accurate_is_on_the_front():
+    assert front(trained("a", 10, 0.5), trained("b", 10, 0.6)) == ["b"]
+
+
+def test_more_bytes_for_the_same_accuracy_are_not_on_the_front():
+    assert front(trained("a", 20, 0.5), trained("b", 10, 0.5)) == ["b"]
+
+
+def test_a_workload_is_the_mean_over_its_seeds():
+    rows = [trained("a", 10, accuracy, seed=n) for n, accuracy in enumerate((0.4, 0.6))]
+    (found,) = accuracy_bytes.numbers(frame(*rows)).to_dict("records")
+    assert found["seeds"] == 2
+    assert found["test_accuracy"] == pytest.approx(0.5)
+    assert found["test_accuracy_deviation"] == pytest.approx(0.02**0.5)
+
+
+def test_every_data_set_has_a_front_of_its_own():
+    assert len(front(trained("a", 10, 0.9), trained("b", 20, 0.5, dataset="cifar10"))) == 2
+
+
+def test_limits_of_devices_are_static_and_peak_and_what_is_left():
+    table = accuracy_bytes.numbers(frame(trained("a", 10, 0.9)))
+    assert table["limit.small_bytes"].iloc[0] == 100 * KIB
+
+
+@pytest.mark.parametrize(("columns", "workloads"), [(1, 30), (2, 1)])
+def test_everything_on_the_front_is_numbered(columns, workloads):
+    rows = [trained(f"rule_{n}", 10 + n, 0.5 + n / 100) for n in range(workloads)]
+    figure = accuracy_bytes.draw(accuracy_bytes.numbers(frame(*rows)), columns=columns)
+    texts = {text.get_text() for text in figure.axes[0].texts}
+    assert {str(n) for n in range(1, workloads + 1)} <= texts
+
+
+def test_without_accuracies_it_says_what_makes_them():
+    with pytest.raises(MissingDataError, match=r"no test_accuracy; set epochs"):
+        accuracy_bytes.numbers(frame(trained("a", 10, None)))
+
+
+def test_labels_do_not_cover_one_another():
+    figure = Figure(figsize=(3, 3))
+    axes = figure.add_subplot()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    place_labels(axes, [(0.5, 0.5, "1"), (0.51, 0.5, "2"), (0.5, 0.51, "3")], [(0.49, 0.49)])
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(a.overlaps(b) for a in boxes for b in boxes if a is not b)

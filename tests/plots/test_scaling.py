@@ -1,0 +1,77 @@
+import pytest
+
+from plots import MissingDataError, scaling
+from tests.plots.cost_frames import KIB, frame, row
+from tests.plots.images import assert_like_baseline
+
+
+def grown(axis, *sizes, algorithm="backprop"):
+    """The same training at several sizes; its bytes are 60 KiB and 1 KiB per unit."""
+    made = {
+        "batch_size": lambda n: {"batch_size": n},
+        "width": lambda n: {"model": f"mlp-64-{n}x2-10"},
+        "depth": lambda n: {"model": f"mlp-64-128x{n}-10"},
+    }
+    return [row(algorithm, static=60 * KIB, peak=n * KIB, **made[axis](n)) for n in sizes]
+
+
+def points(*rows):
+    return scaling.numbers(frame(*rows))
+
+
+def test_it_looks_as_it_did(tmp_path):
+    rows = [
+        *grown("batch_size", 8, 32, 128, 512),
+        *grown("width", 16, 32, 64),
+        *grown("depth", 1, 2, 4),
+        *grown("batch_size", 8, 16, 64, algorithm="forward_forward"),
+    ]
+    assert_like_baseline(scaling.draw(points(*rows), columns=2), "scaling", tmp_path)
+
+
+@pytest.mark.parametrize("axis", ["batch_size", "width", "depth"])
+def test_an_axis_is_found_from_what_varies(axis):
+    table = points(*grown(axis, 3, 1, 2))
+    assert list(table["axis"]) == [axis] * 3
+    assert list(table["at"]) == [1, 2, 3]
+
+
+def test_a_size_belongs_to_every_axis_that_passes_through_it():
+    rows = [*grown("batch_size", 16, 32), row(model="mlp-64-64x2-10")]
+    table = points(*rows)
+    assert list(table.loc[table["axis"] == "width", "at"]) == [64, 128]
+
+
+def test_nets_that_differ_in_width_and_depth_make_no_axis():
+    rows = [row(model="mlp-64-128-10"), row(model="mlp-64-64x2-10"), row(model="lc-8-8-8")]
+    with pytest.raises(MissingDataError, match="run the suite scaling"):
+        points(*rows)
+
+
+def test_hidden_layers_of_several_widths_are_not_guessed_at():
+    rows = [row(model="mlp-64-128-64-10"), row(model="mlp-64-128-128-10")]
+    with pytest.raises(MissingDataError):
+        points(*rows)
+
+
+def test_the_largest_that_fits_is_a_point_and_a_larger_one_does_not_fit():
+    table = points(*grown("batch_size", 8, 32, 128)).set_index("at")
+    assert list(table["largest_that_fits"]) == ["", "small", ""]  # 92 of 100 KiB; 188 is too much
+
+
+def test_of_several_settings_the_one_with_the_most_points_is_taken():
+    rows = grown("batch_size", 1, 2)
+    rows += [row(model="mlp-64-9-10", batch_size=n, peak=n) for n in (4, 5, 6)]
+    assert set(points(*rows)["model"]) == {"mlp-64-9-10"}
+
+
+def test_seeds_are_no_sizes():
+    with pytest.raises(MissingDataError):
+        points(row(seed=0), row(seed=1))
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_with_many_series_it_says_how_many_are_left_out(columns):
+    rows = [r for n in range(13) for r in grown("batch_size", 1, 8, algorithm=f"rule_{n}")]
+    figure = scaling.draw(points(*rows), columns=columns)
+    assert "3 more series" in [text.get_text() for text in figure.legends[0].texts][-1]

@@ -1,0 +1,97 @@
+"""TinyFoA's figure and accuracies, from frames."""
+
+import pandas as pd
+import pytest
+
+from plots import MissingDataError, table_tinyfoa_memory, tinyfoa_accuracy, tinyfoa_memory
+from plots._tables import markdown_table
+from tests.plots import paper_frames as made
+from tests.plots.images import assert_like_baseline
+
+
+def test_factors_are_backpropagations_bytes_over_the_rows():
+    rows = tinyfoa_memory.numbers(made.tinyfoa_memory()).set_index(["row", "phase"])
+    ours = rows.loc[tinyfoa_memory.OURS]
+    assert ours.loc["forward", "dynamic_factor"] == pytest.approx(2)
+    assert ours.loc["gradient", "dynamic_factor"] == pytest.approx(10)
+    assert ours.loc["update", "dynamic_factor"] == pytest.approx(12)
+    assert ours.loc["gradient", "ram_factor"] == pytest.approx(215 / 20)
+    assert ours.loc["gradient", "lower_bound_bytes"] == 2_750_000
+
+
+def test_a_row_takes_its_own_form_only():
+    rows = tinyfoa_memory.numbers(made.tinyfoa_memory())
+    assert set(rows["row"]) == {
+        tinyfoa_memory.BASE,
+        "horizontal\n(one layer)",
+        tinyfoa_memory.OURS,
+        "TinyFoA as released",
+        tinyfoa_memory.CLAIMED,
+    }
+    assert rows["dynamic_bytes"].min() > 30_000  # forms that have one byte are nobody's row
+
+
+def test_published_factors_are_second_hand_and_of_unknown_bytes():
+    rows = tinyfoa_memory.numbers(made.tinyfoa_memory())
+    claimed = rows[rows["row"] == tinyfoa_memory.CLAIMED].set_index("phase")
+    assert claimed["dynamic_factor"].to_dict() == {"forward": 96, "gradient": 24, "update": 12}
+    assert "second hand" in claimed["options"].iloc[0]
+    assert claimed.loc["update", "dynamic_bytes"] == 4_500_000
+    assert claimed.loc["update", "ram_bytes"] == round(214_000_000 / 12)
+
+
+def test_the_memory_figure_needs_backpropagation_with_adam():
+    frame = made.tinyfoa_memory()
+    with pytest.raises(MissingDataError, match="paper-tinyfoa"):
+        tinyfoa_memory.numbers(frame[~frame["options"].str.contains("adam")])
+    with pytest.raises(MissingDataError, match="paper-tinyfoa"):
+        tinyfoa_memory.numbers(frame[frame["algorithm"] == "backprop"])
+
+
+def test_the_memory_figure_as_a_table():
+    table = table_tinyfoa_memory.numbers(made.tinyfoa_memory())
+    rows = table.set_index("row")
+    ours = rows.loc["TinyFoA as described (binary, M = 2)"]
+    assert ours["update_factor_ratio"] == pytest.approx(12)
+    assert rows.loc["TinyFoA as released", "everything_factor_ratio"] == pytest.approx(215 / 138)
+    claimed = rows.iloc[-1]
+    assert claimed["forward_factor_ratio"] == 96
+    assert pd.isna(claimed["forward_bytes"])
+    assert "96" in markdown_table(table)
+    assert "second hand" in table_tinyfoa_memory.CAPTION
+
+
+def test_the_memory_figure_looks_as_it_did(tmp_path):
+    figure = tinyfoa_memory.draw(tinyfoa_memory.numbers(made.tinyfoa_memory()))
+    assert len(figure.axes) == 3
+    assert_like_baseline(figure, "tinyfoa_memory", tmp_path)
+
+
+def test_accuracy_after_every_layer():
+    rows = tinyfoa_accuracy.numbers(made.tinyfoa_accuracy())
+    layers = rows[(rows["panel"] == "layers") & (rows["source"] == "here")]
+    described = layers[layers["form"] == "described, rate 0.001, 3 passes a layer"]
+    assert list(described["layer"]) == [1, 2, 3, 4]
+    assert list(described["test_accuracy"]) == pytest.approx([0.91, 0.95, 0.96, 0.97])
+    assert described["test_accuracy_deviation"].iloc[0] == pytest.approx(0.01414, abs=1e-5)
+    assert "released, rate 0.001, 3 passes a layer" in set(layers["form"])
+    assert len(rows[rows["source"] == "published"]) == 4
+
+
+def test_pairs_have_as_many_passes():
+    rows = tinyfoa_accuracy.numbers(made.tinyfoa_accuracy())
+    pairs = rows[rows["panel"] == "binarised"]
+    assert list(pairs["rule"]) == ["drtp", "drtp"]  # pepita has no binary form here
+    assert list(pairs["test_accuracy"]) == pytest.approx([0.94, 0.89])
+    assert set(pairs["passes"]) == {12}
+
+
+def test_accuracy_needs_one_of_both():
+    frame = made.tinyfoa_accuracy()
+    with pytest.raises(MissingDataError, match="mnist-binarised"):
+        tinyfoa_accuracy.numbers(frame[frame["algorithm"] == "pepita"])
+
+
+def test_accuracy_looks_as_it_did(tmp_path):
+    figure = tinyfoa_accuracy.draw(tinyfoa_accuracy.numbers(made.tinyfoa_accuracy()))
+    assert_like_baseline(figure, "tinyfoa_accuracy", tmp_path)
