@@ -1,0 +1,150 @@
+"""``trainfit claims``, as people use it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import cli
+from bench.schema import Accuracy, Record, RecordStatus, Workload
+
+LOOKAHEAD = "ff-int8-lookahead"
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any) -> Any:
+    """The command line in this process, in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[Any, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        return (ended.value.code, *capfd.readouterr())
+
+    return run
+
+
+def trained(lookahead: str, curve: list[float]) -> Record:
+    options = {"lookahead": lookahead, "lr": 2.0}
+    return Record(
+        workload=Workload(
+            algorithm="ff_int8",
+            options=options,
+            model="mlp-784-1000-1000-10",
+            dataset="mnist",
+            batch_size=32,
+            epochs=4,
+        ),
+        status=RecordStatus.OK,
+        accuracy=Accuracy(
+            test_accuracy=curve[-1],
+            epochs=4,
+            train_seconds=1.0,
+            curve=curve,
+            curve_passes=[1, 2, 3, 4],
+        ),
+        seconds=1.0,
+    )
+
+
+@pytest.fixture
+def run(main: Any) -> Path:
+    """One run where it is looked for: look-ahead is better by a point, in half the passes."""
+    folder = Path("results/runs/mine")
+    folder.mkdir(parents=True)
+    records = [trained("true", [0.8, 0.9, 0.9, 0.91]), trained("off", [0.7, 0.8, 0.85, 0.9])]
+    lines = [record.model_dump_json(by_alias=True) + "\n" for record in records]
+    (folder / "records.jsonl").write_text("".join(lines), "utf-8")
+    return folder
+
+
+def test_claims_are_judged_by_the_kept_runs(main: Any, run: Path) -> None:
+    code, out, err = main("claims", "--paper", "ff-int8")
+
+    assert (code, err) == (0, "")
+    assert "claims: 1 holds, " in out.splitlines()[0]
+    assert f"HOLDS  {LOOKAHEAD}: " in out
+    assert "NO RECORDS  ff-int8-memory-fp32: " in out
+    assert "found +1.00 points" in out
+    assert "found 0.50 times the passes" in out
+    assert "They are made by\ntrainfit run paper-ff-int8 --data-root DATA" in out
+
+
+def test_one_claim_by_name_as_json(main: Any, run: Path) -> None:
+    code, out, _ = main("claims", LOOKAHEAD, "--from", str(run), "--json")
+
+    found = json.loads(out)
+    assert code == 0
+    assert found["sentence"] == "1 claim: 1 holds (from 1 run)"
+    assert found["counts"]["holds"] == 1
+    [claim] = found["claims"]
+    assert (claim["id"], claim["verdict"], claim["paper"]) == (LOOKAHEAD, "holds", "ff-int8")
+    gain, passes = found["checks"]
+    assert gain["value_low"] == pytest.approx(1.0)
+    assert passes["value_low"] == 0.5
+    assert passes["sides"][0]["settings"][0]["seeds"] == [0]
+
+
+def test_tables_as_csv(main: Any, run: Path, tmp_path: Path) -> None:
+    assert main("claims", LOOKAHEAD, "--csv", "out")[0] == 0
+
+    with (tmp_path / "out" / "claims.csv").open(newline="") as stream:
+        assert [row["verdict"] for row in csv.DictReader(stream)] == ["holds"]
+    with (tmp_path / "out" / "checks.csv").open(newline="") as stream:
+        assert [row["outcome"] for row in csv.DictReader(stream)] == ["holds", "holds"]
+
+
+def test_a_folder_of_runs_stands_for_them(main: Any, run: Path) -> None:
+    code, out, _ = main("claims", LOOKAHEAD, "--from", "results/runs", "--quiet")
+
+    assert (code, out) == (0, "")
+
+
+WRONG = (
+    (("--from", "nowhere"), "--from nowhere: is neither a run folder nor a folder of them"),
+    (("--paper", "ff-int9"), "--paper ff-int9: no claim is of it; did you mean ff-int8?"),
+    (("ff-int8-lookahed",), "there is no claim 'ff-int8-lookahed'; did you mean"),
+    (("--claims", "none.toml"), "none.toml: cannot be read: No such file"),
+    (("ff-int8-memory-fp32",), "ff-int8-memory-fp32 cannot be judged: the records of ff_int8"),
+    (("--paper", "chen"), "chen-accumulation cannot be judged: no record of backprop"),
+    (("--paper", "tinyfoa"), "claims can be judged, tinyfoa-order-of-magnitude for one"),
+)
+
+
+@pytest.mark.parametrize(("arguments", "says"), WRONG, ids=[" ".join(each) for each, _ in WRONG])
+def test_what_cannot_be_done_is_one_line(
+    main: Any, run: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    code, out, err = main("claims", *arguments)
+
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_without_records_there_is_nothing_to_judge_by(main: Any) -> None:
+    code, _, err = main("claims")
+
+    assert code == 2
+    assert "there are none in results/runs; give runs with --from RUN" in err
+
+
+def test_missing_records_name_the_command_that_makes_them(main: Any, run: Path) -> None:
+    _, _, err = main("claims", "chen-accumulation")
+
+    suite = "results/suites/fair-memory.toml"
+    assert f"make the records with trainfit run {suite} --data-root DATA --out" in err
+
+
+def test_claims_need_no_torch() -> None:
+    program = "import sys, bench.cli, bench.cli_claims, bench.claims_report; " + (
+        "bench.claims_report.claim_row; sys.exit('torch' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
