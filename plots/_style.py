@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -125,18 +123,6 @@ def _scaled(value: float, step: int, units: Iterable[str]) -> str:
         size /= step
         index += 1
     return f"{sign}{size:.3g} {names[index]}" if size < 1000 else f"{sign}{size:.0f} {names[index]}"
-
-
-def byte_axis(axis: Axis, *, log: bool = False) -> None:
-    """Label an axis in KiB and MiB, with ticks at powers of two or round multiples of them."""
-    if log:
-        axes, name = axis.axes, axis.get_label_position()
-        (axes.set_xscale if name in ("bottom", "top") else axes.set_yscale)("log", base=2)
-        axis.set_major_locator(LogLocator(base=2, numticks=9))
-        axis.set_minor_locator(NullLocator())
-    else:
-        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 4, 8], integer=True))
-    axis.set_major_formatter(FuncFormatter(format_bytes))
 
 
 def limit_line(axes: Axes, value: float, text: str, *, horizontal: bool = True) -> None:

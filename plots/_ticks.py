@@ -1,4 +1,4 @@
-"""Ticks of a linear axis of bytes where binary units are round: 32 KiB, 64 KiB, 96 KiB."""
+"""Ticks of an axis of bytes where binary units are round: 32 KiB, 64 KiB, 96 KiB."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, Locator
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullLocator
 
 from ._style import format_bytes
 
@@ -37,4 +37,13 @@ class PowerOfTwoLocator(Locator):
 def linear_byte_axis(axis: Axis, most: int = 5) -> None:
     """Label a linear axis in KiB and MiB."""
     axis.set_major_locator(PowerOfTwoLocator(most))
+    axis.set_major_formatter(FuncFormatter(format_bytes))
+
+
+def log_byte_axis(axis: Axis, most: int = 9) -> None:
+    """Make an axis logarithmic and label powers of two in KiB and MiB, at most so many."""
+    axes, side = axis.axes, axis.get_label_position()
+    (axes.set_xscale if side in ("bottom", "top") else axes.set_yscale)("log", base=2)
+    axis.set_major_locator(LogLocator(base=2, numticks=most))
+    axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(format_bytes))

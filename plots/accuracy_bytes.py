@@ -15,13 +15,13 @@ from ._labels import short_labels
 from ._placing import place_labels
 from ._style import (
     MARKERS,
-    byte_axis,
     colours,
     format_bytes,
     limit_line,
     new_figure,
     styled,
 )
+from ._ticks import log_byte_axis
 from ._workloads import device_limits, limits_of, over_seeds, ram_bytes, spread_limits
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _draw_panel(
             capsize=2,
             zorder=5 if filled else 4,
         )
-    byte_axis(axes.xaxis, log=True)
+    log_byte_axis(axes.xaxis)
     axes.set_xlim(low, high)
     axes.set_xlabel("RAM: static + peak dynamic bytes")
     axes.set_ylabel("test accuracy (%)")

@@ -16,8 +16,8 @@ from matplotlib.ticker import LogLocator
 
 from ._base import require
 from ._choice import add_note, folded, not_shown, note_height, row_places, spread, wrapped
-from ._style import PHASES, byte_axis, colours, format_bytes, hatch, new_figure, styled
-from ._ticks import linear_byte_axis
+from ._style import PHASES, colours, format_bytes, hatch, new_figure, styled
+from ._ticks import linear_byte_axis, log_byte_axis
 from ._workloads import over_seeds
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _scale(axes: Axes, numbers: pd.DataFrame, *, logarithmic: bool, columns: int
     if logarithmic:
         lowest = float(figures[figures > 0].min().min())
         axes.set_xlim(lowest / 2, highest * (highest / lowest) ** (room - 1))
-        byte_axis(axes.xaxis, log=True)
+        log_byte_axis(axes.xaxis)
         axes.xaxis.set_major_locator(LogLocator(base=2, numticks=9 if columns == 2 else 4))
     else:
         axes.set_xlim(0, max(1.0, highest * room))

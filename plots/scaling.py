@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
 from ._base import MissingDataError, require
 from ._labels import short_labels
-from ._style import DASHES, MARKERS, byte_axis, colours, limit_line, new_figure, styled
+from ._style import DASHES, MARKERS, colours, limit_line, new_figure, styled
+from ._ticks import log_byte_axis
 from ._workloads import device_limits, limits_of, over_seeds, ram_bytes, spread_limits
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def _draw_panel(axes: Axes, axis: str, rows: pd.DataFrame, paint: dict[Any, Any]
             zorder=4,
         )
         axes.plot(at, points["closed_form_ram_bytes"].astype("Float64").astype(float), **_TICK)
-    byte_axis(axes.yaxis, log=True)
+    log_byte_axis(axes.yaxis)
     if axis == "depth":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:

@@ -36,7 +36,8 @@ from ._paper_rows import (
     with_options,
 )
 from ._published import TINYFOA_FACTORS, TINYFOA_FACTORS_SOURCE
-from ._style import PHASES, byte_axis, colours, new_figure, styled
+from ._style import PHASES, colours, new_figure, styled
+from ._ticks import log_byte_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -231,7 +232,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str], palette: dict[Any, 
             axes.plot(float(bound), place - 0.2, marker="|", markersize=6, color="black")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    byte_axis(axes.xaxis, log=True)
+    log_byte_axis(axes.xaxis)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", rotation=45)
     axes.grid(axis="x")
