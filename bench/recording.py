@@ -28,7 +28,7 @@ STATUS = {
 }
 
 
-PARTS = ("operations", "memory", "latency", "energy", "accuracy")
+PARTS = ("operations", "memory", "latency", "energy", "accuracy", "gradients", "noise")
 """What a worker sends, and a record has, under the same names."""
 
 

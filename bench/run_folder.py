@@ -91,25 +91,43 @@ class RunFolder:
         Raises:
             RunFolderError: It could not be written whole; what was written of it is taken back.
         """
-        line = record.model_dump_json(by_alias=True).encode() + b"\n"
-        before = os.fstat(self._descriptor).st_size
+        self._append_line(self._descriptor, record.model_dump_json(by_alias=True))
+
+    def append_beside(self, name: str, line: str) -> None:
+        """Add a line of JSON to a file beside the records, which need not exist; else as above.
+
+        Args:
+            name: The file's name, such as ``timelines.jsonl``.
+            line: The JSON, without a newline.
+        """
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
-            written = os.write(self._descriptor, line)
-            os.fsync(self._descriptor)
+            descriptor = os.open(self.path / name, flags, 0o644)
         except OSError as error:
-            self._take_back(before)
+            raise RunFolderError(f"{self.path / name}: cannot write: {error.strerror}") from error
+        try:
+            self._append_line(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+    def _append_line(self, descriptor: int, text: str) -> None:
+        line = text.encode() + b"\n"
+        before = os.fstat(descriptor).st_size
+        try:
+            written = os.write(descriptor, line)
+            os.fsync(descriptor)
+        except OSError as error:
+            _cut(descriptor, before)
             raise RunFolderError(f"{self.path}: cannot write: {error.strerror}") from error
         if written != len(line):
-            self._take_back(before)
+            _cut(descriptor, before)
             raise RunFolderError(f"{self.path}: cannot write a whole record; is the disk full?")
 
-    def _take_back(self, size: int) -> None:
-        with suppress(OSError):
-            os.ftruncate(self._descriptor, size)
-
     def _cut_unfinished(self) -> None:
-        text = (self.path / RECORDS).read_bytes()
-        os.ftruncate(self._descriptor, text.rfind(b"\n") + 1)
+        """Take back what was being written when a run ended, here and in files beside."""
+        for file in self.path.glob("*.jsonl"):
+            whole = file.read_bytes().rfind(b"\n") + 1
+            os.truncate(file, whole)
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -125,6 +143,11 @@ class RunFolder:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _cut(descriptor: int, size: int) -> None:
+    with suppress(OSError):
+        os.ftruncate(descriptor, size)
 
 
 def refuse_existing(path: Path) -> None:

@@ -16,6 +16,7 @@ from hardware_profiles import Device
 
 from .child import Ending, Message
 from .errors import PreflightError
+from .frame_store import WORTH_KEEPING, load_frame
 from .isolation import call
 from .manifest import to_manifest
 from .recording import make_record
@@ -23,6 +24,7 @@ from .records import LOGS, STATE, read_records, read_suite, workload_key
 from .run_folder import RunFolder, refuse_existing
 from .schema import Record, Workload
 from .suite import Suite
+from .timelines import TIMELINES, timeline_line
 
 PREFLIGHT_SECONDS = 300.0
 """The checks before the first workload may take this long, or a workload's time if that is more."""
@@ -98,7 +100,7 @@ def run_suite(
             record = known.get(workload_key(workload))
             if record is None:
                 listener.started(number, len(suite.workloads), workload)
-                record = _measure(
+                record, parts = _measure(
                     suite,
                     workload,
                     devices,
@@ -107,10 +109,14 @@ def run_suite(
                     listener=listener,
                     data_root=data_root,
                 )
+                if "timeline" in parts:  # before the record, which says that all is there
+                    folder.append_beside(TIMELINES, timeline_line(workload, parts["timeline"]))
                 folder.append(record)
                 run.measured += 1
             run.records.append(record)
             listener.finished(number, record)
+    if len(run.records) >= WORTH_KEEPING:
+        load_frame(out)  # keeps a copy, so that nobody has to wait for it later
     return run
 
 
@@ -152,7 +158,8 @@ def _measure(
     state: Path,
     listener: Listener,
     data_root: Path | None,
-) -> Record:
+) -> tuple[Record, Message]:
+    """Its record, and all that its process sent."""
     parts: Message = {}
 
     def on_message(message: Message) -> None:
@@ -186,7 +193,7 @@ def _measure(
             log.parent.rmdir()
     with suppress(OSError):
         state.parent.rmdir()
-    return make_record(
+    record = make_record(
         suite,
         workload,
         devices,
@@ -194,6 +201,7 @@ def _measure(
         outcome=outcome,
         seconds=time.perf_counter() - started,
     )
+    return record, parts
 
 
 def _preload(suite: Suite) -> list[str]:

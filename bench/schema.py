@@ -24,12 +24,20 @@ from .schema_costs import (
 )
 from .schema_memory import AsDeployed, Memory, PhaseMemory, Residual, StageMemory, TensorBytes
 from .schema_operations import PhaseOperations, StageOperations
+from .schema_probes import (
+    LayerGradients,
+    Noise,
+    NoisyAccuracy,
+    QuantisationError,
+    QuantisedAccuracy,
+)
 
-SCHEMA = "trainfit.record/2"
+SCHEMA = "trainfit.record/3"
 """Name and version of the record format; a change that breaks readers raises the number."""
 
-READABLE = ("trainfit.record/1", SCHEMA)
-"""The versions that this one reads. Version 1 had no energy, no interval, and no device models."""
+READABLE = ("trainfit.record/1", "trainfit.record/2", SCHEMA)
+"""The versions that this one reads. Version 1 had no energy, no interval, and no device models;
+version 2 no lower bound per phase."""
 
 
 class RecordStatus(StrEnum):
@@ -48,6 +56,12 @@ class Measurement(StrEnum):
     LATENCY = "latency"
     ENERGY = "energy"
     ACCURACY = "accuracy"
+    GRADIENTS = "gradients"
+    NOISE = "noise"
+
+
+PROBES = (Measurement.GRADIENTS, Measurement.NOISE)
+"""What looks into the trained net; measured only where a suite names it."""
 
 
 class Workload(Block):
@@ -140,6 +154,8 @@ class Record(Block):
     energy: Energy | None = None
     devices: list[DeviceModel] = Field(default_factory=list)
     accuracy: Accuracy | None = None
+    gradients: list[LayerGradients] = Field(default_factory=list)
+    noise: Noise | None = None
     verdicts: list[VerdictRecord] = Field(default_factory=list)
     error: ErrorRecord | None = None
     seconds: float
@@ -149,6 +165,7 @@ class Record(Block):
 
 
 __all__ = [
+    "PROBES",
     "READABLE",
     "SCHEMA",
     "Accuracy",
@@ -159,13 +176,18 @@ __all__ = [
     "ErrorRecord",
     "Evidence",
     "Latency",
+    "LayerGradients",
     "Measurement",
     "Memory",
     "Modelled",
+    "Noise",
+    "NoisyAccuracy",
     "PhaseEnergy",
     "PhaseLatency",
     "PhaseMemory",
     "PhaseOperations",
+    "QuantisationError",
+    "QuantisedAccuracy",
     "Record",
     "RecordStatus",
     "Residual",

@@ -9,7 +9,7 @@ for ``algorithm``, ``model``, ``batch_size`` or ``seed`` stands for one workload
     timeout_seconds = 600                         # per workload
     memory_limit_mib = 2048                       # per workload, beyond an idle process
     threads = 1                                   # for latency and accuracy
-    measure = ["memory", "accuracy"]              # what is not named is not measured; all if absent
+    measure = ["memory", "accuracy"]              # what is not named is not measured; see below
     sensor = "auto"                               # for the energy; see ``trainfit sensors``
     subtract_idle = false                         # from the energy, what the machine takes idle
     host = "jetson-nano"                          # this machine is that device
@@ -26,6 +26,9 @@ for ``algorithm``, ``model``, ``batch_size`` or ``seed`` stands for one workload
     algorithm = "backprop"
     options = { optimizer = "adam" }
     batch_size = [8, 32]
+
+Without ``measure``, memory, latency, energy and accuracy are measured. ``gradients`` and ``noise``
+look into the net when it is trained, and have to be named.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from .errors import nearest
-from .schema import Measurement
+from .schema import PROBES, Measurement
 from .sensors import sensor_names
 
 LARGEST_SEED = 2**32 - 1
@@ -88,7 +88,9 @@ class File(Strict):
     timeout_seconds: float = Field(default=600, gt=0, le=1_000_000)
     memory_limit_mib: Annotated[int, Field(ge=1, le=2**40)] | None = None
     threads: int = Field(default=1, ge=1, le=1024)
-    measure: Annotated[list[_Measurement], Field(min_length=1)] = list(Measurement)
+    measure: Annotated[list[_Measurement], Field(min_length=1)] = [
+        each for each in Measurement if each not in PROBES
+    ]
     sensor: Annotated[_Text, AfterValidator(_a_sensor)] = "auto"
     subtract_idle: bool = False
     host: _Text | None = None

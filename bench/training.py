@@ -108,6 +108,19 @@ def train(workload: Workload, data: Dataset, send: Send, state: Path | None = No
     Raises:
         ContractError: Training diverged, or the algorithm does not predict as it should.
     """
+    accuracy, _ = train_and_keep(workload, data, send, state)
+    if state:
+        state.unlink(missing_ok=True)
+    return accuracy
+
+
+def train_and_keep(
+    workload: Workload, data: Dataset, send: Send, state: Path | None = None
+) -> tuple[Accuracy, Algorithm[Any]]:
+    """``train``, and the algorithm that was trained; ``state`` is left to the caller to delete.
+
+    So whoever goes on with the algorithm and is cut off need not train it again.
+    """
     algorithm = build(workload)
     passes = algorithm.passes(workload.epochs)
     progress = (state and _restore(state, workload, algorithm)) or Progress()
@@ -127,12 +140,10 @@ def train(workload: Workload, data: Dataset, send: Send, state: Path | None = No
         if progress.passes % workload.evaluate_every == 0 or progress.passes == passes:
             progress.curve.append(test_accuracy(algorithm, data))
             progress.curve_passes.append(progress.passes)
-        if state and time.monotonic() - saved > SAVE_SECONDS and progress.passes < passes:
+        if state and time.monotonic() - saved > SAVE_SECONDS:
             _save(state, workload, algorithm, progress)
             saved = time.monotonic()
-    if state:
-        state.unlink(missing_ok=True)
-    return Accuracy(
+    accuracy = Accuracy(
         test_accuracy=progress.curve[-1],
         epochs=passes,
         train_seconds=progress.seconds,
@@ -140,6 +151,7 @@ def train(workload: Workload, data: Dataset, send: Send, state: Path | None = No
         curve_passes=progress.curve_passes,
         data_note=data.note,
     )
+    return accuracy, algorithm
 
 
 def test_accuracy(algorithm: Algorithm[Any], data: Dataset) -> float:

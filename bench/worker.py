@@ -2,8 +2,10 @@
 
 :mod:`bench.isolation` calls these functions with a job made of JSON and a way to send messages
 back. ``{"doing": ...}`` says what is going on; ``{"operations": ...}``, ``{"memory": ...}``,
-``{"latency": ...}``, ``{"energy": ...}`` and ``{"accuracy": ...}`` are finished parts of the
-record, sent at once so that a later failure does not lose them.
+``{"latency": ...}``, ``{"energy": ...}``, ``{"accuracy": ...}``, ``{"gradients": ...}`` and
+``{"noise": ...}`` are finished parts of the record, sent at once so that a later failure does not
+lose them. ``{"timeline": ...}`` goes into a
+file beside the records.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from algorithms.errors import ConfigurationError
 from .child import Message, Send
 from .contract import ContractError, check_contract
 from .environment import describe_environment
+from .probes_gradients import probe_gradients
+from .probes_noise import probe_noise
 from .profiler import measure_energy, measure_latency, measure_memory
-from .schema import Energy, Evidence, Measurement, StageOperations, Workload
+from .schema import PROBES, Energy, Evidence, Measurement, StageOperations, Workload
 from .sensors import SensorError, Unavailable, open_sensor
-from .training import build, epoch, load, train
+from .training import build, epoch, load, train_and_keep
 
 
 def measure(job: Message, send: Send) -> None:
@@ -57,7 +61,13 @@ def measure(job: Message, send: Send) -> None:
     worst = None
     if Measurement.MEMORY in wanted:
         send({"doing": "memory"})
-        memory = measure_memory(build(workload), x_BI, y_B, samples=len(data.train_x))
+        memory = measure_memory(
+            build(workload),
+            x_BI,
+            y_B,
+            samples=len(data.train_x),
+            on_timeline=lambda course: send({"timeline": course.model_dump(mode="json")}),
+        )
         send({"memory": memory.model_dump(mode="json")})
         worst = memory.worst_stage
     if Measurement.LATENCY in wanted:
@@ -69,11 +79,33 @@ def measure(job: Message, send: Send) -> None:
         send({"doing": "energy"})
         energy = _energy(workload, x_BI, y_B, worst, job)
         send({"energy": energy.model_dump(mode="json")})
-    if workload.epochs and Measurement.ACCURACY in wanted:
-        torch.set_num_threads(job["threads"])
-        state = Path(job["state"]) if job["state"] else None
-        accuracy = train(workload, data, send, state)
-        send({"accuracy": accuracy.model_dump(mode="json")})
+    _train_and_probe(workload, data, job, send)
+
+
+def _train_and_probe(workload: Workload, data: Dataset, job: Message, send: Send) -> None:
+    """The accuracy, and what is wanted of the trained net; of the untrained one with no epochs."""
+    wanted = job["measure"]
+    probes = [each for each in PROBES if each in wanted]
+    if not probes and not (workload.epochs and Measurement.ACCURACY in wanted):
+        return
+    torch.set_num_threads(job["threads"])
+    state = Path(job["state"]) if job["state"] else None
+    if workload.epochs:
+        accuracy, algorithm = train_and_keep(workload, data, send, state)
+        if Measurement.ACCURACY in wanted:
+            send({"accuracy": accuracy.model_dump(mode="json")})
+    else:
+        algorithm = build(workload)
+    if Measurement.GRADIENTS in probes:
+        send({"doing": "gradients"})
+        x_BI, y_B = next(epoch(workload, data, 0))
+        found = probe_gradients(workload, algorithm, x_BI, y_B)
+        send({"gradients": [layer.model_dump(mode="json") for layer in found]})
+    if Measurement.NOISE in probes:
+        send({"doing": "noise"})
+        send({"noise": probe_noise(algorithm, data).model_dump(mode="json")})
+    if state:
+        state.unlink(missing_ok=True)
 
 
 def _at_stage(

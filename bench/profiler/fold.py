@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .events import Mark, MarkKind, Stream, StreamError
 from .lives import Ints, Lives
@@ -44,13 +45,18 @@ class PhasePeak:
         peak_bytes: Largest sum while the phase was open.
         entry_bytes: Level when it was first entered.
         exit_bytes: Level when it was last left.
-        categories: Peak bytes by category; sums to ``peak_bytes``.
+        live_at_peak: Dynamic blocks alive at its peak, largest first; they sum to ``peak_bytes``.
     """
 
     peak_bytes: int
     entry_bytes: int
     exit_bytes: int
-    categories: dict[str, int]
+    live_at_peak: Sequence[Block]
+
+    @property
+    def categories(self) -> dict[str, int]:
+        """Peak bytes by category; sums to ``peak_bytes``."""
+        return _by_category(self.live_at_peak)
 
 
 class TimelinePoint(NamedTuple):
@@ -73,6 +79,9 @@ class Fold:
         left_after_step_bytes: Level after the step minus level before it.
         allocations: Bytes of every allocation (positive) and free (negative), in order.
         segments: (number of allocation events before it, innermost phase) of every phase border.
+        entry_categories: ``entry_bytes`` by category.
+        owners: Per allocation and free, the place of its block's category in ``owner_names``.
+        owner_names: Categories.
     """
 
     peak_dynamic_bytes: int
@@ -83,6 +92,9 @@ class Fold:
     left_after_step_bytes: int
     allocations: Ints
     segments: Sequence[tuple[int, str]]
+    entry_categories: dict[str, int]
+    owners: npt.NDArray[np.int16]
+    owner_names: Sequence[str]
 
     @property
     def categories(self) -> dict[str, int]:
@@ -93,13 +105,16 @@ class Fold:
     def timeline(self) -> list[TimelinePoint]:
         """The level after every allocation and free of the measured step, in order."""
         levels = self.entry_bytes + np.cumsum(self.allocations)
-        starts = np.array([start for start, _ in self.segments])
-        places = np.searchsorted(starts, np.arange(len(levels)), side="right") - 1
-        names = [name for _, name in self.segments]
+        phases = self.innermost_phases(np.arange(len(levels)))
         return [
-            TimelinePoint(names[place], int(level))
-            for place, level in zip(places, levels, strict=True)
+            TimelinePoint(phase, int(level)) for phase, level in zip(phases, levels, strict=True)
         ]
+
+    def innermost_phases(self, events: Ints) -> list[str]:
+        """The innermost phase in which some events happened, counted from 0; -1 is the begin."""
+        starts = np.array([start for start, _ in self.segments])
+        places = np.maximum(np.searchsorted(starts, events, side="right") - 1, 0)
+        return [self.segments[place][1] for place in places]
 
     def same_bytes(self, other: Fold) -> bool:
         """Whether two repeats of a step agree in every allocation, free and phase border."""
@@ -206,6 +221,14 @@ def fold(stream: Stream) -> Fold:
         ]
         return sorted(blocks, key=lambda block: -block.size)
 
+    owner_names = list(dict.fromkeys([WORKSPACE, *(name for name, _ in tagged.values())]))
+    places = {name: place for place, name in enumerate(owner_names)}
+    owners = np.zeros(lives.count, np.int16)
+    for event, (name, _) in tagged.items():
+        owners[event] = places[name]
+    freed = np.flatnonzero(lives.born >= 0)
+    owners[freed] = owners[lives.born[freed]]
+
     return Fold(
         peak_dynamic_bytes=base + best,
         peak_phase=best_phase,
@@ -214,7 +237,7 @@ def fold(stream: Stream) -> Fold:
                 base + state.peak,
                 base + state.entry,
                 base + state.exit,
-                _by_category(alive(state.at)),
+                alive(state.at),
             )
             for name, state in opened.items()
             if name != OUTSIDE or state.allocated or len(opened) == 1
@@ -224,6 +247,9 @@ def fold(stream: Stream) -> Fold:
         left_after_step_bytes=int(levels[-1]),
         allocations=sizes,
         segments=segments,
+        entry_categories=_by_category(alive(0)),
+        owners=owners[begin:end],
+        owner_names=owner_names,
     )
 
 

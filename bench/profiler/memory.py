@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,15 +19,23 @@ from ..schema import (
     StageMemory,
     TensorBytes,
 )
+from ..timelines import Timeline
+from .fold import Block
 from .preflight import ForeignThreadError
 from .session import SessionError
 from .step import StepProfile, profile_step
+from .timeline import compact_timeline
 
-_MOST_TENSORS = 40  # listed per stage; the rest of the peak is small change
+_MOST_TENSORS = 40  # listed per stage and phase; the rest of a peak is small change
 
 
 def measure_memory(
-    algorithm: Algorithm[Any], x: torch.Tensor, y: torch.Tensor, *, samples: int | None = None
+    algorithm: Algorithm[Any],
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    samples: int | None = None,
+    on_timeline: Callable[[Timeline], object] | None = None,
 ) -> Memory:
     """Measure a step of every stage, to the byte, and compare with the closed form.
 
@@ -39,16 +47,22 @@ def measure_memory(
         y: Its labels, int64, shape (batch,).
         samples: Size of the training set, of which a rule may keep something in storage while a
             stage lasts (``stage_data``); None for the size of the batch.
+        on_timeline: Is given how memory came and went in the worst stage's step.
 
     Raises:
         SessionError: The step cannot be seen (foreign threads, another profiler).
         Exception: Whatever the step raises.
     """
-    stages = []
+    stages: list[StageMemory] = []
+    worst, course = 0, None
     for index, name in enumerate(algorithm.stages):
         algorithm.enter_stage(index)
-        stages.append(_stage(algorithm, name, x, y, samples or len(x)))
-    worst = max(range(len(stages)), key=lambda index: stages[index].ram_bytes)
+        profile, figures = _stage(algorithm, name, x, y, samples or len(x))
+        stages.append(figures)
+        if course is None or figures.ram_bytes > stages[worst].ram_bytes:
+            worst, course = index, profile.folded  # of the others nothing is kept
+    if on_timeline is not None and course is not None:
+        on_timeline(compact_timeline(course, stages[worst].stage))
     algorithm.enter_stage(worst)
     taken = algorithm.stage_data(x)
     figures = stages[worst]
@@ -61,7 +75,10 @@ def measure_memory(
         closed_form_bytes=figures.closed_form_bytes,
         lower_bound_bytes=figures.lower_bound_bytes,
         deterministic=all(stage.deterministic for stage in stages),
-        phases=figures.phases,
+        phases={
+            phase: each.model_copy(update={"peak_tensors": []})  # they stand with the stage
+            for phase, each in figures.phases.items()
+        },
         residual=figures.residual,
         worst_stage=figures.stage,
         stages=stages,
@@ -71,14 +88,14 @@ def measure_memory(
 
 def _stage(
     algorithm: Algorithm[Any], name: str, x: torch.Tensor, y: torch.Tensor, samples: int
-) -> StageMemory:
+) -> tuple[StepProfile, StageMemory]:
     taken = algorithm.stage_data(x)
     profile = profile_step(lambda: algorithm.step(taken, y))
     plan = algorithm.memory_model(len(x))
     ram, storage = static_bytes(algorithm, taken, y)
     if taken is not x:
         storage += samples * (taken.nbytes // len(x))
-    return StageMemory(
+    figures = StageMemory(
         stage=name,
         static_bytes=sum(ram.values()),
         static_categories=ram,
@@ -90,12 +107,10 @@ def _stage(
         lower_bound_bytes=plan.lower_bound_bytes,
         deterministic=profile.deterministic,
         phases=_phases(profile, plan),
-        peak_tensors=[
-            TensorBytes(name=block.label or "?", bytes=block.size, category=block.category)
-            for block in profile.live_at_peak[:_MOST_TENSORS]
-        ],
+        peak_tensors=_listed(profile.live_at_peak),
         residual=_residual(profile, plan),
     )
+    return profile, figures
 
 
 def static_bytes(
@@ -129,9 +144,18 @@ def _phases(profile: StepProfile, plan: MemoryPlan) -> dict[str, PhaseMemory]:
             exit_bytes=phase.exit_bytes,
             categories=phase.categories,
             closed_form_bytes=planned[name].peak_bytes if name in planned else None,
+            lower_bound_bytes=planned[name].lower_bound_bytes if name in planned else None,
+            peak_tensors=_listed(phase.live_at_peak),
         )
         for name, phase in profile.phases.items()
     }
+
+
+def _listed(blocks: Sequence[Block]) -> list[TensorBytes]:
+    return [
+        TensorBytes(name=block.label or "?", bytes=block.size, category=block.category)
+        for block in blocks[:_MOST_TENSORS]
+    ]
 
 
 def _residual(profile: StepProfile, plan: MemoryPlan) -> Residual:

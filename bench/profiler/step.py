@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from algorithms.phases import Category, observing
 
 from .attribution import Attribution, born_inside, carry_tags
 from .events import Stream
-from .fold import Block, PhasePeak, TimelinePoint, fold
+from .fold import Block, Fold, PhasePeak, TimelinePoint, fold
 from .preflight import pinned, quiet_collector, refuse_foreign_threads, timed_frees
 from .session import SessionObserver, capture, mark
 
@@ -32,7 +32,6 @@ class StepProfile:
         peak_phase: The innermost phase in which that happens.
         phases: Per phase: peak, entry, exit, and the peak by category.
         live_at_peak: The tensors alive at the peak, largest first.
-        timeline: (phase, dynamic bytes) after every allocation and free.
         static_bytes: What the step uses and neither makes nor frees: parameters, optimiser
             state, the batch.
         static_categories: The same by category.
@@ -42,13 +41,13 @@ class StepProfile:
         deterministic: All repeats allocated exactly the same. If not, nothing may be gated.
         repeats: How many repeats were compared.
         attribution: Why categories are ``workspace`` only, or empty if they are known.
+        folded: The step's allocation events as columns, for what needs more than the above.
     """
 
     peak_dynamic_bytes: int
     peak_phase: str
     phases: dict[str, PhasePeak]
     live_at_peak: tuple[Block, ...]
-    timeline: list[TimelinePoint]
     static_bytes: int
     static_categories: dict[str, int]
     entry_bytes: int
@@ -56,6 +55,12 @@ class StepProfile:
     deterministic: bool
     repeats: int
     attribution: str
+    folded: Fold = field(repr=False, compare=False)
+
+    @property
+    def timeline(self) -> list[TimelinePoint]:
+        """(phase, dynamic bytes) after every allocation and free; made when first asked for."""
+        return self.folded.timeline
 
     @property
     def categories(self) -> dict[str, int]:
@@ -164,7 +169,6 @@ def assemble(
         peak_phase=first.peak_phase,
         phases=first.phases,
         live_at_peak=tuple(first.live_at_peak),
-        timeline=first.timeline,
         static_bytes=sum(static.values()),
         static_categories={str(category): size for category, size in sorted(static.items())},
         entry_bytes=first.entry_bytes,
@@ -172,6 +176,7 @@ def assemble(
         deterministic=all(repeat.same_bytes(first) for repeat in others),
         repeats=len(streams),
         attribution=reason,
+        folded=first,
     )
 
 

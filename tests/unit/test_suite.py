@@ -32,6 +32,15 @@ def test_defaults_fill_what_a_workload_leaves_out() -> None:
     assert made.devices is None
 
 
+def test_what_looks_into_the_trained_net_has_to_be_named() -> None:
+    plain = parse_suite(HEAD + DEFAULTS + ONE, source="s.toml", folder=Path())
+    named = 'measure = ["gradients", "noise"]\n'
+    probing = parse_suite(HEAD + named + DEFAULTS + ONE, source="s.toml", folder=Path())
+
+    assert plain.measure == ["memory", "latency", "energy", "accuracy"]
+    assert probing.measure == ["gradients", "noise"]
+
+
 def test_lists_expand_to_their_product_in_the_order_written() -> None:
     text = (
         HEAD + DEFAULTS + '[[workload]]\nalgorithm = ["a", "b"]\nbatch_size = [1, 2]\nseed = [5]\n'
@@ -142,7 +151,8 @@ def test_device_files_are_relative_to_the_suite() -> None:
         ),
         (
             HEAD + 'measure = ["memory", "power"]\n' + DEFAULTS + ONE,
-            "s.toml: measure[2]: must be 'memory', 'latency', 'energy' or 'accuracy', got 'power'",
+            "s.toml: measure[2]: must be 'memory', 'latency', 'energy', 'accuracy', 'gradients' or"
+            " 'noise', got 'power'",
         ),
         (
             HEAD + "budgets = 3\n" + DEFAULTS + ONE,

@@ -11,7 +11,14 @@ from algorithms.data import Dataset
 from algorithms.errors import ConfigurationError
 from bench import training, worker
 from bench.contract import ContractError
-from bench.schema import Accuracy, Latency, Memory, StageOperations
+from bench.schema import (
+    Accuracy,
+    Latency,
+    LayerGradients,
+    Memory,
+    Noise,
+    StageOperations,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +82,8 @@ def test_what_is_not_asked_for_is_not_measured(wanted: str) -> None:
     parts: dict[str, Any] = {}
     worker.measure(job() | {"measure": [wanted]}, parts.update)
 
-    assert set(parts) == {"doing", "operations", wanted}
+    beside = {"timeline"} if wanted == "memory" else set()
+    assert set(parts) == {"doing", "operations", wanted, *beside}
 
 
 def test_the_arithmetic_is_stated_for_every_stage() -> None:
@@ -89,6 +97,45 @@ def test_the_arithmetic_is_stated_for_every_stage() -> None:
 
 def test_no_epochs_means_no_accuracy() -> None:
     assert "accuracy" not in measured(epochs=0)
+
+
+@pytest.mark.parametrize("wanted", ["gradients", "noise"])
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_the_probes_look_into_the_net_as_it_is_then(wanted: str, epochs: int) -> None:
+    parts: dict[str, Any] = {}
+    worker.measure(job(epochs=epochs) | {"measure": [wanted]}, parts.update)
+
+    assert set(parts) == {"doing", "operations", wanted}
+    if wanted == "gradients":
+        (layer,) = [LayerGradients.model_validate(each) for each in parts["gradients"]]
+        assert (layer.tensor, layer.shape, layer.reason) == ("w", (8, 4), None)
+    else:
+        noise = Noise.model_validate(parts["noise"])
+        assert noise.samples == 20
+        assert (noise.undisturbed_accuracy == 1.0) is (epochs > 0)
+
+
+def test_a_probe_that_is_cut_off_leaves_the_training_to_go_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state" / "01.pt"
+    asked = job() | {"measure": ["accuracy", "noise"], "state": str(state)}
+    monkeypatch.setattr(training, "SAVE_SECONDS", -1.0)
+    heard: list[str] = []
+
+    def send(message: dict[str, Any]) -> None:
+        heard.extend(str(message[key]) for key in message if key == "doing")
+        if message.get("doing") == "noise" and heard.count("noise") == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.measure(asked, send)
+    assert state.exists()
+    heard_before = len(heard)
+    worker.measure(asked, send)
+
+    assert not [what for what in heard[heard_before:] if what.startswith("accuracy")]
+    assert not state.exists()
 
 
 @pytest.mark.parametrize(
