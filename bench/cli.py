@@ -1,7 +1,8 @@
 """The command line: ``trainfit run`` measures, the other commands list what there is.
 
-Exit codes: 0 all is well, 1 some workloads have no full record, 2 the input is wrong, 3 a fault of
-trainfit itself, 130 interrupted. Nothing heavy is imported before it is needed.
+Exit codes: 0 all is well, 1 some workloads have no full record or a gate found a regression, 2 the
+input is wrong, 3 a fault of trainfit itself or two things that a gate cannot compare, 130
+interrupted. Nothing heavy is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,20 @@ from typing import Annotated
 
 import typer
 
-from . import cli_budgets, cli_compare, cli_download, cli_fit, cli_lists, cli_recommend, cli_sensors
+from . import (
+    cli_budgets,
+    cli_claims,
+    cli_compare,
+    cli_download,
+    cli_fit,
+    cli_gate,
+    cli_gate_benchmark,
+    cli_lists,
+    cli_paper,
+    cli_plot,
+    cli_recommend,
+    cli_sensors,
+)
 from .errors import BenchError, SuiteError
 from .output import Output, configure, output
 
@@ -33,9 +47,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 cli_lists.register(app)
+cli_claims.register(app)
 cli_compare.register(app)
 cli_download.register(app)
 cli_fit.register(app)
+cli_gate.register(app)
+cli_gate_benchmark.register(app)
+cli_paper.register(app)
+cli_plot.register(app)
 cli_recommend.register(app)
 cli_sensors.register(app)
 

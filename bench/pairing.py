@@ -22,8 +22,8 @@ from enum import StrEnum
 from pathlib import Path
 from statistics import median
 
-from .pairing_process import Pair, PairingError
-from .pairing_worker import WARM_UP
+from .isolation import call
+from .pairing_process import WARM_UP, Call, Pair, PairingError
 from .schema import Workload
 from .statistics import median_interval, ratio_interval
 
@@ -132,6 +132,7 @@ def compare_latency(
     data_root: Path | None = None,
     limits: Limits = Limits(),
     progress: Callable[[str], None] = lambda _: None,
+    calls: tuple[Call, Call] = (call, call),
 ) -> Comparison:
     """Compare the time of a step of two workloads.
 
@@ -143,11 +144,12 @@ def compare_latency(
         data_root: Where data sets are read from; None takes ``TRAINFIT_DATA_ROOT``.
         limits: When to stop.
         progress: Hears in words how far it is.
+        calls: How each is run, where the two are to come from different source trees.
 
     Raises:
         PairingError: One of the two cannot be run, or ended early.
     """
-    with Pair(limits.timeout_seconds) as pair:
+    with Pair(limits.timeout_seconds, calls=calls) as pair:
         for workload, stage in zip((a, b), stages, strict=True):
             progress(f"preparing {workload.label}")
             pair.start(

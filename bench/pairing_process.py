@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -22,12 +23,29 @@ from .schema import Workload
 
 TARGET = "bench.pairing_worker:run_side"
 
+WARM_UP = 0
+"""As a number of steps in a turn: as many as it takes until they no longer become faster."""
+
 _GRACE_SECONDS = 5.0
 """How long the sides may take to end when they are told to."""
 
 
+Call = Callable[..., Outcome]
+"""Runs a function in a process of its own: :func:`bench.isolation.call`, or one like it."""
+
+
 class PairingError(BenchError):
-    """One of two workloads cannot be run; the message says which, and why."""
+    """One of two workloads cannot be run; the message says which, and why.
+
+    Attributes:
+        side: Which of the two, 0 or 1.
+        outcome: How it ended.
+    """
+
+    def __init__(self, message: str, side: int, outcome: Outcome) -> None:
+        super().__init__(message)
+        self.side = side
+        self.outcome = outcome
 
 
 class Pair:
@@ -36,11 +54,15 @@ class Pair:
     Args:
         timeout_seconds: A side that still runs after this long is killed.
         target: What a side runs.
+        calls: How each side is run; the two may run different source trees.
     """
 
-    def __init__(self, timeout_seconds: float, target: str = TARGET) -> None:
+    def __init__(
+        self, timeout_seconds: float, target: str = TARGET, calls: tuple[Call, Call] = (call, call)
+    ) -> None:
         self._timeout_seconds = timeout_seconds
         self._target = target
+        self._calls = calls
         self._names: list[str] = []
         self._turns: list[int] = []
         self._threads: list[threading.Thread] = []
@@ -79,7 +101,9 @@ class Pair:
         self._turns.append(os.open(fifo, os.O_RDWR))
         self._names.append(f"{name}, {workload.label}")
         self._said.append({})
-        job |= {"workload": workload.model_dump(mode="json"), "turns": str(fifo)}
+        # Without what is the default anyway: an older side may not know the key.
+        asked = workload.model_dump(mode="json", exclude_defaults=True)
+        job |= {"workload": asked, "turns": str(fifo)}
         thread = threading.Thread(
             target=self._watch, args=(side, job, _preload(workload)), daemon=True
         )
@@ -100,13 +124,14 @@ class Pair:
         while key not in self._said[side]:
             sender, message = self._inbox.get()
             if isinstance(message, Outcome):
-                raise PairingError(f"{self._names[sender]}: {_explain(message)}")
+                said = f"{self._names[sender]}: {_explain(message)}"
+                raise PairingError(said, sender, message)
             self._said[sender] |= message
         return self._said[side].pop(key)
 
     def _watch(self, side: int, job: Message, preload: list[str]) -> None:
         try:
-            outcome = call(
+            outcome = self._calls[side](
                 self._target,
                 job,
                 log=Path(self._folder.name) / f"{'AB'[side]}.log",

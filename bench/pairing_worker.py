@@ -22,13 +22,11 @@ from algorithms.data import Dataset, check_fits
 from algorithms.errors import ConfigurationError
 
 from .child import Message, Send
+from .pairing_process import WARM_UP
 from .profiler.latency import warm_up
 from .profiler.preflight import quiet_collector
 from .schema import Workload
 from .training import build, epoch, load
-
-WARM_UP = 0
-"""As a number of steps: as many as it takes until they no longer become faster."""
 
 
 def run_side(job: Message, send: Send) -> None:

@@ -1,0 +1,42 @@
+"""The committed golden of the suite ``goldens`` is about this suite, all of it and nothing else.
+
+It is held against a run by ``trainfit gate RUN --golden tests/golden/suite.json``; a change on
+purpose is accepted by the same command with ``--update``.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from algorithms import algorithm_names
+from bench.gate_metrics import key_of
+from bench.golden import read_golden, to_text
+from bench.suite import load_suite
+
+FILE = Path(__file__).with_name("suite.json")
+SIZES = ("mlp-64-128-128-10", "mlp-784-500-500-10", "mlp-784-2000x4-10")
+
+
+def test_the_golden_has_the_workloads_of_its_suite() -> None:
+    expected = {key_of(workload) for workload in load_suite("goldens").workloads}
+    assert read_golden(FILE).workloads.keys() == expected
+
+
+def test_every_algorithm_is_there_on_three_sizes() -> None:
+    present = {(each.algorithm, each.model) for each in load_suite("goldens").workloads}
+    assert {(name, size) for name in algorithm_names() for size in SIZES} <= present
+
+
+def test_the_golden_is_of_the_pinned_torch_and_written_by_the_gate() -> None:
+    golden = read_golden(FILE)
+    assert golden.conditions.torch == version("torch").split("+")[0]
+    assert to_text(golden) == FILE.read_text("utf-8")
+    assert FILE.stat().st_size < 1_500_000
+
+
+def test_measured_and_closed_form_agree_in_the_golden() -> None:
+    for key, entry in read_golden(FILE).workloads.items():
+        for place, metrics in entry.figures.items():
+            peak = metrics.get("peak_bytes", metrics.get("peak_dynamic_bytes"))
+            assert peak == metrics["closed_form_bytes"], f"{key}: {place}"
