@@ -9,6 +9,8 @@ The public face of the project; everything here lives elsewhere.
   :func:`sketch_algorithm` one without weights, for the closed form of any size.
 * :func:`load_device` and :func:`judge` hold bytes against a board.
 * :func:`load_run` reads a run folder into one DataFrame.
+* :func:`record_benchmark` puts bytes beside the times of pytest-benchmark; in one's own tests the
+  fixture and the marker ``training_memory`` hold a step to limits.
 
 ::
 
@@ -43,6 +45,7 @@ from algorithms import (
     sketch_algorithm,
 )
 from algorithms.phases import phase, tag
+from bench.benchmark_bridge import record_benchmark
 from bench.budget import Status, Verdict, judge
 from bench.profiler import (
     ForeignThreadError,
@@ -76,6 +79,7 @@ __all__ = [
     "phase",
     "profile_cuda_step",
     "profile_step",
+    "record_benchmark",
     "sketch_algorithm",
     "tag",
 ]

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from algorithms import Category, build_algorithm
+from bench.benchmark_bridge import record_benchmark
 from bench.other_peaks import algorithm_step
 from bench.profiler import profile_step
 
@@ -22,11 +24,11 @@ SECOND = 1  # the first layer's input is the batch itself, every other layer's i
 BYTES_TARGET, TIME_TARGET = 10.0, 3.0
 
 
-def peak(name: str, model: str, options: dict[str, Any] | None = None, stage: int = 0) -> int:
-    """Exact peak of a step."""
-    return profile_step(
-        algorithm_step(name, model, ROWS, options, stage=stage).run
-    ).peak_dynamic_bytes
+def measured_peak(benchmark: Any, step: Callable[[], None], name: str = "") -> int:
+    """Exact peak of a step; all its bytes go to pytest-benchmark's JSON."""
+    profile = profile_step(step)
+    record_benchmark(benchmark, profile, name=name)
+    return profile.peak_dynamic_bytes
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -38,7 +40,7 @@ def test_tinyfoa_described_beside_released(
         variant: algorithm_step("tinyfoa", DEEP, ROWS, {"variant": variant}, stage=SECOND)
         for variant in ("described", "released")
     }
-    bytes_ = {name: profile_step(step.run).peak_dynamic_bytes for name, step in steps.items()}
+    bytes_ = {name: measured_peak(benchmark, step.run, name) for name, step in steps.items()}
     states = {}
     for name in steps:
         algorithm = build_algorithm("tinyfoa", DEEP, {"variant": name})
@@ -76,8 +78,8 @@ def test_forward_forward_beside_backprop(
     """Forward-Forward in closed form against plain backpropagation on the same net."""
     ours = algorithm_step("forward_forward", model, ROWS)
     theirs = algorithm_step("backprop", model, ROWS)
-    small = profile_step(ours.run).peak_dynamic_bytes
-    large = profile_step(theirs.run).peak_dynamic_bytes
+    small = measured_peak(benchmark, ours.run, "forward_forward")
+    large = measured_peak(benchmark, theirs.run, "backprop")
 
     with threads(1):
         watch = interleave(
@@ -124,8 +126,8 @@ def test_peak_beside_lower_bound(
     algorithm = build_algorithm(name, model, options)
     algorithm.enter_stage(stage)
     plan = algorithm.memory_model(ROWS)
-    measured = peak(name, model, options, stage)
     step = algorithm_step(name, model, ROWS, options, stage=stage)
+    measured = measured_peak(benchmark, step.run)
 
     with threads(1):
         interleave(benchmark, {"step": step.run}, rounds=5)

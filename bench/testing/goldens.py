@@ -1,0 +1,187 @@
+"""Bytes of a test's step against a committed file: tolerance 0, in both directions.
+
+The file is a golden as ``trainfit gate`` has it (:mod:`bench.golden`), and the same comparison and
+the same rules apply. Its workloads are the steps of tests, named by node id. Peak bytes are
+properties of torch's kernels, so under another torch than the file's they are *not comparable*,
+which is another thing than a regression.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from ..environment import trainfit_version
+from ..gate import Finding, Severity, compare_entries, sort_findings
+from ..gate_comparability import why_incomparable
+from ..gate_rules import WORKLOAD, Unit
+from ..gate_tensors import explain
+from ..golden import Conditions, Entry, Golden, Place, TensorGroup, read_golden, write_golden
+from .checks import Kind, Problem
+from .figures import Figures
+
+UPDATE = "--training-memory-update"
+STAGE = "all"
+"""A step of one's own is one stage, named as that of an algorithm with one stage."""
+
+_MADE_BY = {"made_by": f"pytest {UPDATE}", "trainfit": trainfit_version()}
+_ACCEPT = f"if that is meant, accept it with pytest {UPDATE} and commit the file"
+_LISTED = 8
+
+
+def entry_of_step(figures: Figures) -> Entry:
+    """What a golden keeps of a step: its bytes by phase and category, and whose they are."""
+    whole: Place = {
+        name: figures[name] for name in ("static_bytes", "peak_dynamic_bytes", "peak_phase")
+    }
+    stage: Place = {name: figures[name] for name in ("entry_bytes", "left_after_step_bytes")}
+    stage |= {f"static.{name}_bytes": size for name, size in figures["static_categories"].items()}
+    places = {WORKLOAD: whole, STAGE: stage}
+    for name, phase in figures["phases"].items():
+        place: Place = {key: phase[key] for key in ("peak_bytes", "entry_bytes", "exit_bytes")}
+        place |= {f"category.{key}_bytes": size for key, size in phase["categories"].items()}
+        places[f"{STAGE}/{name}"] = place
+    tensors = {
+        f"{STAGE}/{name}": [
+            TensorGroup(each["category"], each["name"] or "unnamed", each["bytes"], each["count"])
+            for each in phase["tensors"]
+        ]
+        for name, phase in figures["phases"].items()
+        if not any(other.startswith(f"{name}.") for other in figures["phases"])
+    }
+    return Entry(figures=places, tensors=tensors)
+
+
+def conditions() -> Conditions:
+    """Under what a step is measured here; does not import torch."""
+    return Conditions(torch=version("torch").partition("+")[0])
+
+
+def key_of(nodeid: str, test_file: Path, golden: Path) -> str:
+    """What a step is called in a golden: the node id, seen from the golden's folder.
+
+    So it does not depend on the folder that pytest was started in.
+    """
+    _, colons, name = nodeid.partition("::")
+    where = Path(os.path.relpath(test_file.resolve(), golden.parent.resolve()))
+    return f"{where.as_posix()}{colons}{name}"
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, stamp: tuple[int, int]) -> Golden:
+    return read_golden(path)
+
+
+def read_if_there(path: Path) -> Golden | None:
+    """The golden, read once however many tests have it; None where there is no file.
+
+    Raises:
+        GoldenError: It cannot be read, or is none.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return _read(path, (status.st_mtime_ns, status.st_size))
+
+
+def compare(measured: Entry, path: Path, key: str) -> tuple[Problem | None, Sequence[Finding]]:
+    """Hold a step against its golden.
+
+    Returns:
+        What is wrong, or None; and everything that is not as it was.
+
+    Raises:
+        GoldenError: The golden cannot be read.
+    """
+    golden, limit = read_if_there(path), f"golden {path.name}"
+    reasons = why_incomparable(golden.conditions, conditions()) if golden else []
+    if reasons:
+        text = (
+            f"not comparable: {'; '.join(reasons)}. Install what the golden was made with, or make"
+            f" it anew with pytest {UPDATE}"
+        )
+        return Problem(limit, Kind.NOT_COMPARABLE, text), []
+    expected = golden.workloads.get(key) if golden else None
+    if golden is None or expected is None:
+        text = f"there is none for {key}; make it with pytest {UPDATE} and commit the file"
+        return Problem(limit, Kind.NO_GOLDEN, text), []
+    findings = sort_findings(compare_entries(key, expected, measured, golden.rules))
+    failed = [found for found in findings if found.severity is Severity.FAIL]
+    if not failed:
+        return None, findings
+    text = _text(failed, explain(expected, measured))
+    return Problem(limit, Kind.CHANGED, text, _grown(failed)), findings
+
+
+def _grown(findings: Sequence[Finding]) -> int | None:
+    """How many bytes of RAM came on top, if any."""
+    totals = {found.metric: found.change or 0 for found in findings}
+    parts = ("static_bytes", "peak_dynamic_bytes")
+    grown = int(sum(totals.get(f"{WORKLOAD}/{part}", 0) for part in parts))
+    return grown if grown > 0 else None
+
+
+def _text(failed: Sequence[Finding], causes: Sequence[str]) -> str:
+    totals = [
+        f"{(each.metric or '').rpartition('/')[2].removesuffix('_bytes')} {each.change:+,} B, "
+        for each in failed
+        if each.unit is Unit.BYTES and each.change and (each.metric or "").startswith(WORKLOAD)
+    ]
+    counted = "1 figure is" if len(failed) == 1 else f"{len(failed)} figures are"
+    was = "it was" if len(failed) == 1 else "they were"
+    lines = [
+        f"{''.join(totals)}{counted} not what {was}; {_ACCEPT}",
+        *_some([finding_line(each) for each in failed]),
+    ]
+    if causes:
+        lines += ["  what weighs most first:", *_some(list(causes))]
+    return "\n".join(lines)
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return [f"    {line}" for line in [*lines[:_LISTED], *more]]
+
+
+def finding_line(found: Finding) -> str:
+    """A difference in one line: ``gradient/peak_bytes: 4,096 -> 8,192 (+4,096 B)``."""
+    was, now = (_said(each) for each in (found.golden, found.measured))
+    unit = " B" if found.unit is Unit.BYTES else ""
+    change = f" ({int(found.change):+,}{unit})" if found.change is not None else ""
+    name = (found.metric or "").removeprefix(f"{STAGE}/").removeprefix(f"{WORKLOAD}/")
+    return f"{name}: {was} -> {now}{change}"
+
+
+def _said(value: float | str | None) -> str:
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def accept_into(path: Path, entries: Mapping[str, Entry]) -> list[str]:
+    """Put steps into a golden and write it; returns what to know about that.
+
+    Rules and other steps stay, but for steps of another torch: they are taken out, for a golden
+    is of one torch.
+
+    Raises:
+        GoldenError: The file cannot be read, or not be written.
+    """
+    old, now = read_if_there(path), conditions()
+    kept: Mapping[str, Entry] = {} if old is None else old.workloads
+    lines = [f"written: {path} ({len(entries)} of torch {now.torch})"]
+    if old is not None and why_incomparable(old.conditions, now):
+        dropped = len(kept.keys() - entries.keys())
+        if dropped:
+            lines.append(f"  taken out: {dropped} of torch {old.conditions.torch} not run now")
+        kept = {}
+    golden = Golden(
+        conditions=now,
+        made_with=_MADE_BY,
+        rules=[] if old is None else old.rules,
+        workloads={**kept, **entries},
+    )
+    write_golden(path, golden)
+    return lines
