@@ -61,8 +61,8 @@ def paper(
     two cores. What the records do not allow is listed in the folder's README.md with what would
     make it.
     """
-    from .cli_plot import show  # noqa: PLC0415
     from .cli_drawing import Drawer  # noqa: PLC0415
+    from .cli_plot import show  # noqa: PLC0415
     from .paper import INDEX, PaperError, find_paper, index, its_runs, run_folders  # noqa: PLC0415
 
     chosen = find_paper(name)

@@ -1,7 +1,7 @@
 """What stands behind a paper: the suite that measures it, its figures and tables, and its index.
 
-:mod:`bench.cli_drawing` draws and :mod:`bench.claims` judges; here is what of it belongs to a paper,
-and the page that says what every file shows and where its numbers come from.
+:mod:`bench.cli_drawing` draws and :mod:`bench.claims` judges; here is what of it belongs to a
+paper, and the page that says what every file shows and where its numbers come from.
 """
 
 from __future__ import annotations

@@ -11,23 +11,9 @@ from typing import Any
 
 import pytest
 
-from bench import cli
 from bench.schema import Accuracy, Record, RecordStatus, Workload
 
 LOOKAHEAD = "ff-int8-lookahead"
-
-
-@pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any) -> Any:
-    """The command line in this process, in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[Any, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        return (ended.value.code, *capfd.readouterr())
-
-    return run
 
 
 def trained(lookahead: str, curve: list[float]) -> Record:

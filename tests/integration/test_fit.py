@@ -12,26 +12,12 @@ import pytest
 from rich.console import Console
 
 import bench.output
-from bench import cli
 from bench.closed_form import closed_form
 from bench.schema import Workload
 from tests.fakes.small_boards import board
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 DIGITS = ("--algorithm", "backprop", "--model", "mlp-64-32x2-10")
-
-
-@pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any) -> Any:
-    """The command line in this process, in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[Any, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        return (ended.value.code, *capfd.readouterr())
-
-    return run
 
 
 def write_board(ram: int, **changes: Any) -> str:

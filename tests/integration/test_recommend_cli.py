@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from bench import cli
 from bench.closed_form import closed_form
 from bench.schema import Accuracy, Record, RecordStatus, Workload
 from bench.suite import load_suite
@@ -17,19 +16,6 @@ from hardware_profiles import device_names
 from tests.fakes.small_boards import board
 
 GRID = ("--algorithm", "backprop", "--algorithm", "zeroth_order", "--width", "32", "--depth", "1")
-
-
-@pytest.fixture
-def main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any) -> Any:
-    """The command line in this process, in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[Any, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        return (ended.value.code, *capfd.readouterr())
-
-    return run
 
 
 def trained(accuracy: float, **changes: Any) -> Record:

@@ -1,0 +1,111 @@
+"""The gate catches what a change does to memory, and names it; and it never cries wolf.
+
+For every algorithm six changes are planted in its step, one at a time, and measured as any
+workload is. What is not planted has no finding: the mode that plants is there in the golden, too.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from algorithms import algorithm_names, build_algorithm
+from bench.gate import Kind, gate_entries
+from bench.gate_metrics import entry_of_record
+from bench.golden import Conditions, Golden
+from bench.profiler import measure_memory
+from tests.contract.cases import samples_for
+
+from .planting import Mutation, Planted, planted, with_static
+
+NET, ROWS = "mlp-24-16-32-8-4", 7
+MOST_TRIES = 12
+RERUNS = 50
+
+
+def built(name):
+    return build_algorithm(name, NET, {}, seed=0)
+
+
+def entry(algorithm, mode):
+    x, y = samples_for(algorithm, ROWS)
+    with planted(algorithm, mode):
+        return entry_of_record(measure_memory(algorithm, x, y), [])
+
+
+@cache
+def baseline(name):
+    """The golden of an algorithm, and the calls of a step at its last stage."""
+    mode = Planted()
+    return entry(built(name), mode), tuple(mode.calls)
+
+
+def gated(name, measured):
+    golden = Golden(conditions=Conditions(torch="any"), workloads={name: baseline(name)[0]})
+    return gate_entries(golden, {name: measured})
+
+
+def candidates(name, mutation):
+    """Calls at which the change can be planted, those of the largest tensors first."""
+    _, calls = baseline(name)
+    able = {
+        Mutation.EXTRA_COPY: lambda call: call.fresh,
+        Mutation.KEPT_GRADIENT: lambda call: call.fresh and call.phase.startswith("gradient"),
+        Mutation.LOST_IN_PLACE: lambda call: call.in_place and not call.graph,
+        Mutation.WIDENED: lambda call: call.fresh and call.name != "backward",
+        Mutation.DROPPED: lambda call: call.fresh and not call.graph and call.name != "backward",
+    }[mutation]
+    found = [call for call in calls if call.bytes > 8 and able(call)]
+    if mutation is Mutation.KEPT_GRADIENT and not found:  # a rule without gradients: what it has
+        found = [call for call in calls if call.bytes > 8 and call.fresh]
+    return sorted(found, key=lambda call: -call.bytes)[:MOST_TRIES]
+
+
+def plant(name, mutation):
+    """The result of the gate for the first place at which the change costs anything.
+
+    A tensor that dies long before the peak may be copied for nothing: that costs no byte, so it is
+    no regression. The next largest is tried.
+    """
+    if mutation is Mutation.OPTIMIZER_BUFFER:
+        algorithm = built(name)
+        with_static(algorithm, more=True)
+        return gated(name, entry(algorithm, Planted()))
+    for call in candidates(name, mutation):
+        result = gated(name, entry(built(name), Planted(mutation, call)))
+        if result.findings:
+            return result
+    assert mutation is Mutation.DROPPED, f"nowhere does {mutation} cost {name} anything"
+    algorithm = built(name)  # every tensor of the step is autograd's: drop one that is held
+    with_static(algorithm, fewer=True)
+    return gated(name, entry(algorithm, Planted()))
+
+
+@pytest.mark.parametrize("mutation", list(Mutation), ids=lambda mutation: mutation.name.lower())
+@pytest.mark.parametrize("name", algorithm_names())
+def test_a_planted_change_is_caught_and_named(name, mutation):
+    result = plant(name, mutation)
+    assert result.exit_code == 1
+    kinds = {found.kind for found in result.failures}
+    assert (Kind.SHRANK if mutation is Mutation.DROPPED else Kind.GREW) in kinds
+    explained = result.explained[name]
+    assert explained, "the gate does not say what did it"
+    if mutation is Mutation.OPTIMIZER_BUFFER:
+        assert any("of optimizer_state held between steps" in text for text in explained)
+
+
+@pytest.mark.parametrize("name", algorithm_names())
+def test_no_false_alarm(name):
+    for _ in range(-(-RERUNS // len(algorithm_names()))):
+        result = gated(name, entry(built(name), Planted()))
+        assert result.exit_code == 0
+        assert not result.findings
+
+
+@pytest.mark.parametrize("name", algorithm_names())
+def test_watching_changes_nothing(name):
+    """The golden of these tests is that of an algorithm nobody watches."""
+    algorithm = built(name)
+    x, y = samples_for(algorithm, ROWS)
+    assert gated(name, entry_of_record(measure_memory(algorithm, x, y), [])).findings == []
