@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from .golden import Entry, Place, TensorGroup
@@ -91,6 +91,9 @@ def explain(golden: Entry, measured: Entry) -> list[str]:
             changes += _categories(place, "category.", metrics, current)
         for size, text in changes:
             said[text] = size
+    for place, metrics in golden.figures.items() if not said else ():
+        known = [*_alive(golden, place), *_alive(measured, place)]
+        said |= dict(_borders(place, metrics, measured.figures.get(place, {}), known))
     texts = sorted(said, key=lambda text: -said[text])
     return [f"{text}, in {_joined(places[text])}" if text in places else text for text in texts]
 
@@ -163,15 +166,33 @@ def _categories(place: str, prefix: str, then: Place, now: Place) -> Iterator[tu
             yield abs(change), text + where
 
 
+def _borders(
+    place: str, then: Place, now: Place, known: Iterable[TensorGroup]
+) -> Iterator[tuple[str, int]]:
+    """What is alive when a phase begins or ends, where no peak has changed."""
+    for name, word in (("entry_bytes", "begins"), ("exit_bytes", "ends")):
+        change = _number(now, name) - _number(then, name) if name in then and name in now else 0
+        if change:
+            names = list(dict.fromkeys(group.name for group in known if group.bytes == abs(change)))
+            whose = f", the size of {' or of '.join(names[:_MOST_NAMED])}" if names else ""
+            more = "more" if change > 0 else "less"
+            text = f"{abs(change):,} B {more} alive when {_spoken(place)} {word}{whose}"
+            yield text, abs(change)
+
+
+def _alive(entry: Entry, place: str) -> Iterator[TensorGroup]:
+    """The tensors that are known of the stage of a place."""
+    stage = place.partition("/")[0]
+    for other, groups in entry.tensors.items():
+        if other.partition("/")[0] == stage:
+            yield from groups
+
+
 def _others(entry: Entry, place: str) -> set[tuple[str, int]]:
     """Name and size of what is alive in other phases of the same stage."""
-    stage = place.partition("/")[0]
-    return {
-        (group.name, group.bytes)
-        for other, groups in entry.tensors.items()
-        if other != place and other.partition("/")[0] == stage
-        for group in groups
-    }
+    elsewhere = {other: groups for other, groups in entry.tensors.items() if other != place}
+    rest = entry.model_copy(update={"tensors": elsewhere})
+    return {(group.name, group.bytes) for group in _alive(rest, place)}
 
 
 def _spoken(place: str) -> str:

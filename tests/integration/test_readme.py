@@ -186,6 +186,8 @@ def test_the_algorithm_of_contributing_keeps_the_contract(
 def test_the_figure_of_contributing_draws_what_is_in_the_frame(tmp_path: Path) -> None:
     import pandas as pd
 
+    from plots import MissingDataError
+
     write_files(tmp_path)
     module = load(tmp_path / "peak_by_batch.py")
     frame = pd.DataFrame(
@@ -195,12 +197,15 @@ def test_the_figure_of_contributing_draws_what_is_in_the_frame(tmp_path: Path) -
             "peak_dynamic_bytes": pd.array([2048, 1024, None, 4096], dtype="Int64"),
         }
     )
-    figure = module.peak_by_batch(frame)
+    numbers = module.numbers(frame)
+    figure = module.draw(numbers)
     lines = figure.axes[0].get_lines()
     assert [(line.get_label(), list(line.get_xydata().ravel())) for line in lines] == [
         ("a", [4.0, 1.0, 8.0, 2.0]),
         ("b", [8.0, 4.0]),
     ]
+    with pytest.raises(MissingDataError, match="the run has no peak_dynamic_bytes; give the suite"):
+        module.numbers(frame.drop(columns="peak_dynamic_bytes"))
 
 
 def load(file: Path) -> Any:
@@ -217,6 +222,6 @@ def test_the_python_of_contributing_is_formatted_like_ours(tmp_path: Path) -> No
     write_files(tmp_path)
     files = [str(path) for path in tmp_path.glob("*.py")]
     settings = ["--config", str(ROOT / "pyproject.toml")]
-    ours = "lint.isort.known-first-party = ['algorithms']"
+    ours = "lint.isort.known-first-party = ['algorithms', 'plots']"
     for command in (["check", "--no-cache", "--config", ours], ["format", "--check"]):
         python("-m", "ruff", *command, *settings, *files, cwd=tmp_path)

@@ -63,34 +63,35 @@ def candidates(name, mutation):
 
 
 def plant(name, mutation):
-    """The result of the gate for the first place at which the change costs anything.
+    """What the gate says of the first place at which the change costs anything, and its bytes.
 
     A tensor that dies long before the peak may be copied for nothing: that costs no byte, so it is
     no regression. The next largest is tried.
     """
     if mutation is Mutation.OPTIMIZER_BUFFER:
         algorithm = built(name)
-        with_static(algorithm, more=True)
-        return gated(name, entry(algorithm, Planted()))
+        largest = with_static(algorithm, more=True)
+        return gated(name, entry(algorithm, Planted())), largest.tensor.nbytes
     for call in candidates(name, mutation):
-        result = gated(name, entry(built(name), Planted(mutation, call)))
+        mode = Planted(mutation, call)
+        result = gated(name, entry(built(name), mode))
         if result.findings:
-            return result
+            return result, mode.bytes
     assert mutation is Mutation.DROPPED, f"nowhere does {mutation} cost {name} anything"
     algorithm = built(name)  # every tensor of the step is autograd's: drop one that is held
-    with_static(algorithm, fewer=True)
-    return gated(name, entry(algorithm, Planted()))
+    largest = with_static(algorithm, fewer=True)
+    return gated(name, entry(algorithm, Planted())), largest.tensor.nbytes
 
 
 @pytest.mark.parametrize("mutation", list(Mutation), ids=lambda mutation: mutation.name.lower())
 @pytest.mark.parametrize("name", algorithm_names())
 def test_a_planted_change_is_caught_and_named(name, mutation):
-    result = plant(name, mutation)
+    result, size = plant(name, mutation)
     assert result.exit_code == 1
     kinds = {found.kind for found in result.failures}
     assert (Kind.SHRANK if mutation is Mutation.DROPPED else Kind.GREW) in kinds
     explained = result.explained[name]
-    assert explained, "the gate does not say what did it"
+    assert any(f"{size:,} B" in text for text in explained), explained
     if mutation is Mutation.OPTIMIZER_BUFFER:
         assert any("of optimizer_state held between steps" in text for text in explained)
 

@@ -125,3 +125,15 @@ def test_stages_have_their_names() -> None:
         "grown: mm float32 10x64, 4,000 B -> 8,000 B (gradients), "
         "in gradient of layer1 and update of layer1"
     ]
+
+
+def test_what_is_kept_past_a_phase_is_said_where_no_peak_has_changed():
+    group = TensorGroup("gradients", "mm float32 10x64", 2560, 1)
+    then = Entry(figures={"all/update": {"exit_bytes": 0}}, tensors={"all/gradient": [group]})
+    now = Entry(figures={"all/update": {"exit_bytes": 2560}}, tensors={"all/gradient": [group]})
+    assert explain(then, now) == [
+        "2,560 B more alive when update ends, the size of mm float32 10x64"
+    ]
+    assert explain(now, then) == [
+        "2,560 B less alive when update ends, the size of mm float32 10x64"
+    ]
