@@ -30,6 +30,7 @@ def describe_environment() -> dict[str, Any]:
             "trainfit": trainfit_version(),
             "torch": torch.__version__,
             "numpy": numpy.__version__,
+            "numba": version("numba"),
             "python": platform.python_version(),
         },
         "machine": {

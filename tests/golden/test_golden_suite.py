@@ -15,7 +15,7 @@ from bench.golden import read_golden, to_text
 from bench.suite import load_suite
 
 FILE = Path(__file__).with_name("suite.json")
-SIZES = ("mlp-64-128-128-10", "mlp-784-500-500-10", "mlp-784-2000x4-10")
+SIZES = ("mlp-64-128-128-10", "mlp-784-500-500-10", "mlp-784-1000x3-10")
 
 
 def test_the_golden_has_the_workloads_of_its_suite() -> None:

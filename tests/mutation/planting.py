@@ -66,7 +66,7 @@ class Planted(TorchFunctionMode):
         self.phases: list[str] = []
         self.kept: list[torch.Tensor] = []
         self.buffer: torch.Tensor | None = None
-        self.bytes = 0  # of the tensor that was planted, or taken away
+        self.bytes: set[int] = set()  # of what was planted or taken away, in any step
         self._busy = False
 
     def begin(self):
@@ -94,7 +94,7 @@ class Planted(TorchFunctionMode):
         hit = self.target is not None and (number, name) == (self.target.number, self.target.name)
         if hit and self.mutation is Mutation.LOST_IN_PLACE:
             made = args[0].copy_(function(args[0].clone(), *args[1:], **kwargs))
-            self.bytes = made.nbytes
+            self.bytes.add(made.nbytes)
         else:
             made = function(*args, **kwargs)
         if name == "backward":
@@ -114,18 +114,18 @@ class Planted(TorchFunctionMode):
     def _mutate(self, made):
         if self.mutation is Mutation.EXTRA_COPY:
             self.kept.append(made.detach().float().clone())
-            self.bytes = self.kept[-1].nbytes
+            self.bytes.add(self.kept[-1].nbytes)
         elif self.mutation is Mutation.KEPT_GRADIENT:
             self.kept.append(made.detach())
-            self.bytes = made.nbytes
+            self.bytes.add(made.nbytes)
         elif self.mutation is Mutation.WIDENED:
             made = _Widen.apply(made)
-            self.bytes = 2 * made.nbytes
+            self.bytes.add(2 * made.nbytes)
         elif self.mutation is Mutation.DROPPED:
             if self.buffer is None or self.buffer.shape != made.shape:
                 self.buffer = torch.empty_like(made)
             made = self.buffer.copy_(made)
-            self.bytes = made.nbytes
+            self.bytes.add(made.nbytes)
         return made
 
     def _after_backward(self, loss, hit):
@@ -146,10 +146,10 @@ class Planted(TorchFunctionMode):
         largest = max(found, key=lambda tensor: tensor.nbytes)
         if hit and self.mutation is Mutation.KEPT_GRADIENT:
             self.kept.append(largest)
-            self.bytes = largest.nbytes
+            self.bytes.add(largest.nbytes)
         elif hit and self.mutation is Mutation.EXTRA_COPY:
             self.kept.append(largest.clone())
-            self.bytes = largest.nbytes
+            self.bytes.add(largest.nbytes)
         return largest.nbytes
 
 

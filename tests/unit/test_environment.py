@@ -18,7 +18,7 @@ def git(folder: Path, *arguments: str) -> None:
 def test_everything_that_figures_depend_on_is_there() -> None:
     found = describe_environment()
 
-    assert set(found["versions"]) == {"trainfit", "torch", "numpy", "python"}
+    assert set(found["versions"]) == {"trainfit", "torch", "numpy", "numba", "python"}
     assert found["versions"]["torch"].startswith("2.")
     assert found["machine"]["usable_cores"] >= 1
     assert found["machine"]["cpu"]
