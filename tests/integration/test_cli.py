@@ -93,6 +93,7 @@ def test_a_suite_of_ones_own_with_a_board_and_an_algorithm_of_ones_own(small: Pa
         "environment.json",
         "records.jsonl",
         "suite.json",
+        "timelines.jsonl",
     ]
     assert {"versions", "machine", "git", "started_at"} <= set(read_environment(out))
 
