@@ -29,7 +29,7 @@ _UNSIGNED = (
 
 
 def claimed(check: Check) -> str:
-    """What was published, and which way the difference has to go where only that is tested."""
+    """What was published and how far off it may be, or which way a difference has to go."""
     unit = UNITS[check.statistic]
     if check.expect in (Expect.MORE, Expect.LESS):
         tested = f"{check.expect} than {no_difference(check):g}"
@@ -37,7 +37,8 @@ def claimed(check: Check) -> str:
             return f"{tested} {unit}"
         return f"{_range(check)} {unit} (tested: {tested})"
     said = {Expect.AT_LEAST: "at least ", Expect.AT_MOST: "at most "}.get(check.expect, "")
-    return f"{said}{_range(check)} {unit}"
+    allowed = f", give or take {check.tolerance:g}" if check.tolerance else ""
+    return f"{said}{_range(check)} {unit}{allowed}"
 
 
 def _range(check: Check) -> str:
