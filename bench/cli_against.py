@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .against_tree import AgainstError
-from .progress_line import ProgressLine
+from .progress_line import SpinnerLine
 
 if TYPE_CHECKING:
     from .against_result import AgainstResult
@@ -106,22 +105,6 @@ class Asked:
             raise AgainstError(f"{words}: for --against REV only; a RUN has been measured already")
 
 
-class _Line(ProgressLine):
-    """How far a comparison is."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "starting",
-            SpinnerColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-        )
-
-    def show(self, what: str) -> None:
-        """It goes on."""
-        self._progress.update(self._task, description=what)
-
-
 def gate_against(revision: str, asked: Asked, data_root: Path | None) -> AgainstResult:
     """Compare with a revision and hand the result to the output.
 
@@ -140,7 +123,7 @@ def gate_against(revision: str, asked: Asked, data_root: Path | None) -> Against
         "most_seconds": asked.max_seconds,
     }
     limits = AgainstLimits(**{key: value for key, value in values.items() if value is not None})
-    with _Line() as line:
+    with SpinnerLine() as line:
         result = run_against(
             revision,
             workloads,

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .output import Column, output
-from .progress_line import ProgressLine
+from .progress_line import SpinnerLine
 from .suite_file import LARGEST_SEED
 from .workload_text import FORM, parse_workload
 
@@ -165,22 +164,6 @@ def _ratio(value: Any) -> str:
 # ---- time ----------------------------------------------------------------------------------------
 
 
-class _Line(ProgressLine):
-    """How far a comparison is."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "starting",
-            SpinnerColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-        )
-
-    def show(self, what: str) -> None:
-        """It goes on."""
-        self._progress.update(self._task, description=what)
-
-
 def _latency(
     a: Workload, b: Workload, *, threads: int, data_root: Path | None, seconds: float
 ) -> None:
@@ -188,7 +171,7 @@ def _latency(
     from .pairing import Limits, compare_latency  # noqa: PLC0415
 
     limits = Limits(most_seconds=seconds)
-    with _Line() as line:
+    with SpinnerLine() as line:
         found = compare_latency(
             a, b, threads=threads, data_root=data_root, limits=limits, progress=line.show
         )

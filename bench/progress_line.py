@@ -7,7 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import Progress, ProgressColumn
+from rich.progress import (
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from .output import output
 
@@ -36,3 +42,19 @@ class ProgressLine:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
+
+
+class SpinnerLine(ProgressLine):
+    """A spinner, the time that has gone by, and what is going on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "starting",
+            SpinnerColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
+
+    def show(self, what: str) -> None:
+        """It goes on."""
+        self._progress.update(self._task, description=what)
