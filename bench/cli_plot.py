@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,9 @@ from .output import Column, output
 
 if TYPE_CHECKING:
     from .cli_drawing import Drawing
+
+# That it builds its font cache, once per machine, is nothing that anybody has to look into.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 def register(app: typer.Typer) -> None:
