@@ -98,7 +98,6 @@ class Drawer:
     ) -> Drawing:
         from plots import MissingDataError  # noqa: PLC0415
 
-        made = Drawing(kind, name, module.TITLE, caption=getattr(module, "CAPTION", ""))
         try:
             numbers = module.numbers(self._frame(module.SOURCE))
         except MissingDataError as error:
@@ -109,7 +108,8 @@ class Drawer:
             raise DrawingError(
                 f"--out {self.folder}: cannot be written: {error.strerror}"
             ) from error
-        return Drawing(kind, name, made.title, tuple(files), caption=made.caption)
+        caption = getattr(module, "CAPTION", "")
+        return Drawing(kind, name, module.TITLE, tuple(files), caption=caption)
 
     def _frame(self, source: str) -> pd.DataFrame:
         """A frame of the runs; a figure gets a copy of its own.
