@@ -6,36 +6,45 @@ command line by ``--algorithm package.module:Class``.
 
 from __future__ import annotations
 
+if __name__ != "trainfit.algorithms":  # found by its place on the path, a second copy
+    raise ImportError("import trainfit.algorithms, not algorithms: it is installed under that name")
+
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from .base import Algorithm, AlgorithmOptions, StaticTensor, check_model, parse_options
-from .errors import ConfigurationError, unknown_name
-from .models import LocallyConnected, Mlp, Model, complete_name, get_model
-from .phases import Category, phase, tag
-from .plan import MemoryPlan
-from .sketch import only_shapes
+from trainfit.algorithms.contract import (
+    Algorithm,
+    AlgorithmOptions,
+    StaticTensor,
+    check_model,
+    parse_options,
+)
+from trainfit.algorithms.errors import ConfigurationError, unknown_name
+from trainfit.algorithms.memory.meta import only_shapes
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.models import LocallyConnected, Mlp, Model, complete_name, get_model
+from trainfit.algorithms.phases import Category, phase, tag
 
 BUILTIN = {
-    "backprop": "algorithms.backprop:Backprop",
-    "backprop_dai8": "algorithms.backprop_int8:BackpropDai8",
-    "backprop_int8": "algorithms.backprop_int8:BackpropInt8",
-    "backprop_ui8": "algorithms.backprop_int8:BackpropUi8",
-    "dfa": "algorithms.direct_feedback:Dfa",
-    "drtp": "algorithms.direct_feedback:Drtp",
-    "ff_int8": "algorithms.ff_int8:FfInt8",
-    "forward_forward": "algorithms.forward_forward:ForwardForward",
-    "local_head": "algorithms.local_head:LocalHead",
-    "mem_pepita": "algorithms.mem_pepita:MemPepita",
-    "pepita": "algorithms.pepita:Pepita",
-    "ptq_int8": "algorithms.ptq_int8:PtqInt8",
-    "qat_int8": "algorithms.qat_int8:QatInt8",
-    "sparse_update": "algorithms.sparse_update:SparseUpdate",
-    "tinyfoa": "algorithms.tinyfoa:TinyFoA",
-    "zeroth_order": "algorithms.zeroth_order:ZerothOrder",
+    "backprop": "trainfit.algorithms.backprop.rule:Backprop",
+    "backprop_dai8": "trainfit.algorithms.int8.rules:BackpropDai8",
+    "backprop_int8": "trainfit.algorithms.int8.rules:BackpropInt8",
+    "backprop_ui8": "trainfit.algorithms.int8.rules:BackpropUi8",
+    "dfa": "trainfit.algorithms.feedback.rules:Dfa",
+    "drtp": "trainfit.algorithms.feedback.rules:Drtp",
+    "ff_int8": "trainfit.algorithms.ff_int8.rule:FfInt8",
+    "forward_forward": "trainfit.algorithms.forward_forward.rule:ForwardForward",
+    "local_head": "trainfit.algorithms.local_head.rule:LocalHead",
+    "mem_pepita": "trainfit.algorithms.pepita.mem_pepita:MemPepita",
+    "pepita": "trainfit.algorithms.pepita.pepita:Pepita",
+    "ptq_int8": "trainfit.algorithms.int8.ptq:PtqInt8",
+    "qat_int8": "trainfit.algorithms.int8.qat:QatInt8",
+    "sparse_update": "trainfit.algorithms.sparse_update.rule:SparseUpdate",
+    "tinyfoa": "trainfit.algorithms.tinyfoa.rule:TinyFoA",
+    "zeroth_order": "trainfit.algorithms.zeroth_order:ZerothOrder",
 }
 """Registered name to ``module:class``; imported only when asked for."""
 
@@ -63,7 +72,9 @@ def load_algorithm(target: str) -> type[Algorithm[Any]]:
             f"cannot load algorithm {target!r}: {error}; expected package.module:Class"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Algorithm)):
-        raise ConfigurationError(f"{target!r} is not a subclass of algorithms.base.Algorithm")
+        raise ConfigurationError(
+            f"{target!r} is not a subclass of trainfit.algorithms.contract.Algorithm"
+        )
     missing = [a for a in ("name", "summary", "paper", "options_type") if not hasattr(found, a)]
     if missing or found.__abstractmethods__:
         lacking = sorted({*missing, *found.__abstractmethods__})

@@ -44,11 +44,11 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from .base import AlgorithmOptions
-from .fully_connected import FullyConnected, RateOptions
-from .operations import Kind
-from .phases import Category, phase, tag
-from .plan import Item, MemoryPlan
+from trainfit.algorithms.contract import AlgorithmOptions
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.nets.fully_connected import FullyConnected, RateOptions
+from trainfit.algorithms.phases import Category, phase, tag
 
 SEEDS = 1 << 32
 """Number of different seeds: torch's generator uses 32 bits."""

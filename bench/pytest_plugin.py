@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .testing.fixture import TrainingMemory
-    from .testing.report import Measured
+    from trainfit.bench.testing.fixture import TrainingMemory
+    from trainfit.bench.testing.report import Measured
 
 MARKER = "training_memory"
 PLUGIN = "trainfit_reporter"
@@ -73,8 +73,8 @@ def pytest_make_collect_report(
         if isinstance(item, pytest.Item) and item.get_closest_marker(MARKER)
     ]
     if marked:
-        from .testing.fixture import limits_of  # noqa: PLC0415  (only for those who use it)
-        from .testing.limits import LimitError  # noqa: PLC0415
+        from trainfit.bench.testing.fixture import limits_of  # noqa: PLC0415  (only for those who use it)
+        from trainfit.bench.testing.limits import LimitError  # noqa: PLC0415
 
         for item in marked:
             try:
@@ -92,8 +92,8 @@ def training_memory(request: pytest.FixtureRequest) -> TrainingMemory:
 
     ``profile = training_memory(step, warmup=2, repeats=3)`` gives a ``trainfit.StepProfile``.
     """
-    from .testing.fixture import TrainingMemory, limits_of  # noqa: PLC0415
-    from .testing.limits import LimitError, Limits  # noqa: PLC0415
+    from trainfit.bench.testing.fixture import TrainingMemory, limits_of  # noqa: PLC0415
+    from trainfit.bench.testing.limits import LimitError, Limits  # noqa: PLC0415
 
     item = request.node
     update = request.config.getoption("--training-memory-update")
@@ -161,8 +161,8 @@ class _Reporter:
         """Write what was asked for."""
         measured = self._measured()
         if self._config.getoption("--training-memory-update") and measured:
-            from .errors import BenchError  # noqa: PLC0415
-            from .testing.report import accept  # noqa: PLC0415
+            from trainfit.bench.errors import BenchError  # noqa: PLC0415
+            from trainfit.bench.testing.report import accept  # noqa: PLC0415
 
             try:
                 self._accepted = accept(measured)
@@ -170,8 +170,8 @@ class _Reporter:
                 self._accepted = [f"ERROR: {error}"]
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if self._json is not None:
-            from .environment import trainfit_version  # noqa: PLC0415
-            from .testing.report import document  # noqa: PLC0415
+            from trainfit.bench.environment import trainfit_version  # noqa: PLC0415
+            from trainfit.bench.testing.report import document  # noqa: PLC0415
 
             self._json.write_text(document(measured, trainfit_version()), "utf-8")
 
@@ -180,7 +180,7 @@ class _Reporter:
         measured = self._measured()
         if not measured:
             return
-        from .testing.report import failures, table  # noqa: PLC0415
+        from trainfit.bench.testing.report import failures, table  # noqa: PLC0415
 
         full = self._config.getoption("--training-memory-report")
         lines = [*(table(measured) if full else ()), *failures(measured), *self._accepted]
@@ -192,7 +192,7 @@ class _Reporter:
     def _measured(self) -> list[Measured]:
         if not self._steps:
             return []
-        from .testing.report import Measured  # noqa: PLC0415
+        from trainfit.bench.testing.report import Measured  # noqa: PLC0415
 
         return [
             Measured(test, outcome, step)

@@ -6,14 +6,19 @@ that needs it.
 
 from __future__ import annotations
 
-from .budgets import Budgets, parse_budgets, tighten
-from .core_table import CoreTable, CycleRange, core_names, load_core
-from .errors import ProfileError
-from .figures import Figure, format_bytes, format_si
-from .loading import device_names, load_device, parse_device
-from .memory import Arena, Region
-from .schema import Device, PowerMode
-from .sheet import Row
+if __name__ != "trainfit.hardware_profiles":  # found by its place on the path, a second copy
+    raise ImportError(
+        "import trainfit.hardware_profiles, not hardware_profiles: it is installed under that name"
+    )
+
+from trainfit.hardware_profiles.budgets import Budgets, parse_budgets, tighten
+from trainfit.hardware_profiles.core_table import CoreTable, CycleRange, core_names, load_core
+from trainfit.hardware_profiles.errors import ProfileError
+from trainfit.hardware_profiles.figures import Figure, format_bytes, format_si
+from trainfit.hardware_profiles.loading import device_names, load_device, parse_device
+from trainfit.hardware_profiles.memory import Arena, Region
+from trainfit.hardware_profiles.schema import Device, PowerMode
+from trainfit.hardware_profiles.sheet import Row
 
 __all__ = [
     "Arena",

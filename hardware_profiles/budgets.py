@@ -12,10 +12,10 @@ from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from .errors import ProfileError
-from .figures import Table
-from .parsing import nearest, validate
-from .quantities import (
+from trainfit.hardware_profiles.errors import ProfileError
+from trainfit.hardware_profiles.figures import Table
+from trainfit.hardware_profiles.parsing import nearest, validate
+from trainfit.hardware_profiles.quantities import (
     Formatter,
     format_joules,
     format_seconds,

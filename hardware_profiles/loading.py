@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from .errors import ProfileError
-from .parsing import nearest, parse_table
-from .schema import Device
+from trainfit.hardware_profiles.errors import ProfileError
+from trainfit.hardware_profiles.parsing import nearest, parse_table
+from trainfit.hardware_profiles.schema import Device
 
 _SUFFIX = ".toml"
 

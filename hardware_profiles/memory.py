@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 from pydantic import StrictBool, model_validator
 
-from .figures import NaturalInt, Size, Table, Text
+from trainfit.hardware_profiles.figures import NaturalInt, Size, Table, Text
 
 
 class Region(Table):

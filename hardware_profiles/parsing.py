@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from .errors import ProfileError
-from .figures import Sourced
+from trainfit.hardware_profiles.errors import ProfileError
+from trainfit.hardware_profiles.figures import Sourced
 
 _POSITION = re.compile(r"\s*\(at (line \d+, column \d+|end of document)\)$")
 _OF_A_KEY = "[key]"  # how pydantic marks a problem with the key of a mapping, not its value

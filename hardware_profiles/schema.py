@@ -12,9 +12,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
-from .budgets import Budgets
-from .core_table import CoreTable, core_names, load_core
-from .figures import (
+from trainfit.hardware_profiles.budgets import Budgets
+from trainfit.hardware_profiles.core_table import CoreTable, core_names, load_core
+from trainfit.hardware_profiles.figures import (
     Bandwidth,
     CurrentPerMegahertz,
     Figure,
@@ -29,10 +29,10 @@ from .figures import (
     Throughput,
     Voltage,
 )
-from .memory import Arena, Region, contiguous, overlaps
-from .parsing import nearest
-from .quantities import format_size
-from .sheet import Row, sheet
+from trainfit.hardware_profiles.memory import Arena, Region, contiguous, overlaps
+from trainfit.hardware_profiles.parsing import nearest
+from trainfit.hardware_profiles.quantities import format_size
+from trainfit.hardware_profiles.sheet import Row, sheet
 
 
 class PowerMode(Table):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .figures import format_bytes
-from .quantities import format_joules, format_seconds, format_size
+from trainfit.hardware_profiles.figures import format_bytes
+from trainfit.hardware_profiles.quantities import format_joules, format_seconds, format_size
 
 if TYPE_CHECKING:
-    from .budgets import Budgets
-    from .core_table import CoreTable
-    from .schema import Device
+    from trainfit.hardware_profiles.budgets import Budgets
+    from trainfit.hardware_profiles.core_table import CoreTable
+    from trainfit.hardware_profiles.schema import Device
 
 _SET = "set in this profile"
 

@@ -1,7 +1,7 @@
 """Figures and tables: one file each, from a DataFrame of records to a Figure or to a table.
 
-A module of this folder whose name begins with ``table_`` is a table, with an underscore is a part
-of others; every other one is a figure. A figure has
+A module of ``figures`` is a figure, one of ``tables`` a table; ``figures/ff_int8/depth.py`` is the
+figure ``ff-int8-depth``. A figure has
 
 * ``SOURCE``, which of a run's frames it is drawn from: ``records`` (one row per workload),
   ``curves``, ``timelines``, ``gradients`` or ``noise``;
@@ -11,21 +11,24 @@ of others; every other one is a figure. A figure has
 * ``draw(numbers, columns=2)``, the figure, sized for one or two columns of a paper.
 
 A table has ``SOURCE``, ``TITLE``, ``CAPTION`` and ``numbers(frame)``: what is printed, one row per
-line of the table; :func:`plots._tables.save_table` writes it as CSV, Markdown and LaTeX.
+line of the table; :func:`trainfit.plots.drawing.tables.save_table` writes it as CSV, Markdown and
+LaTeX.
 
 Nothing here imports anything else of this project.
 """
 
 from __future__ import annotations
 
+if __name__ != "trainfit.plots":  # found by its place on the path, a second copy
+    raise ImportError("import trainfit.plots, not plots: it is installed under that name")
+
 import difflib
 import pkgutil
 from importlib import import_module
+from pathlib import PurePath
 from typing import Any
 
-from ._base import FigureModule, MissingDataError, TableModule
-
-_TABLE = "table_"
+from trainfit.plots.drawing.base import FigureModule, MissingDataError, TableModule
 
 
 class UnknownFigureError(ValueError):
@@ -38,14 +41,12 @@ class UnknownTableError(ValueError):
 
 def figure_names() -> list[str]:
     """The names of all figures, as the command line has them."""
-    return sorted(_dashed(name) for name in _modules() if not name.startswith(("_", _TABLE)))
+    return sorted(_modules("figures"))
 
 
 def table_names() -> list[str]:
-    """The names of all tables, as the command line has them: ``memory`` for ``table_memory``."""
-    return sorted(
-        _dashed(name.removeprefix(_TABLE)) for name in _modules() if name.startswith(_TABLE)
-    )
+    """The names of all tables, as the command line has them."""
+    return sorted(_modules("tables"))
 
 
 def load_figure(name: str) -> FigureModule:
@@ -54,7 +55,7 @@ def load_figure(name: str) -> FigureModule:
     Raises:
         UnknownFigureError: There is none of this name; the message has the nearest.
     """
-    module: FigureModule = _load(name, figure_names(), "", UnknownFigureError, "figure")
+    module: FigureModule = _load(name, "figures", UnknownFigureError, "figure")
     return module
 
 
@@ -64,24 +65,28 @@ def load_table(name: str) -> TableModule:
     Raises:
         UnknownTableError: There is none of this name; the message has the nearest.
     """
-    module: TableModule = _load(name, table_names(), _TABLE, UnknownTableError, "table")
+    module: TableModule = _load(name, "tables", UnknownTableError, "table")
     return module
 
 
-def _modules() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+def _modules(folder: str) -> dict[str, str]:
+    """Names as people write them, and the modules that they are of."""
+    where = [str(PurePath(path) / folder) for path in __path__]
+    found = pkgutil.walk_packages(where, f"{__name__}.{folder}.")
+    modules = [each.name for each in found if not each.ispkg]
+    cut = len(f"{__name__}.{folder}.")
+    return {name[cut:].replace(".", "-").replace("_", "-"): name for name in modules}
 
 
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _load(name: str, names: list[str], prefix: str, error: type[ValueError], what: str) -> Any:
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        advice = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+def _load(name: str, folder: str, error: type[ValueError], what: str) -> Any:
+    known = _modules(folder)
+    if name not in known:
+        near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+        advice = (
+            f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
+        )
         raise error(f"unknown {what} {name!r}: {advice}")
-    return import_module(f"{__name__}.{prefix}{name.replace('-', '_')}")
+    return import_module(known[name])
 
 
 __all__ = [

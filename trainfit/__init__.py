@@ -33,53 +33,73 @@ The public face of the project; everything here lives elsewhere.
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 # torch's profiler reports every session on stderr unless told not to before it is loaded.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
-from algorithms import (
-    Algorithm,
-    Category,
-    algorithm_names,
-    build_algorithm,
-    sketch_algorithm,
-)
-from algorithms.phases import phase, tag
-from bench.benchmark_bridge import record_benchmark
-from bench.budget import Status, Verdict, judge
-from bench.profiler import (
-    ForeignThreadError,
-    SessionError,
-    StepProfile,
-    line_report,
-    profile_cuda_step,
-    profile_step,
-)
-from bench.records import load_run
-from hardware_profiles import Device, device_names, load_device
+if TYPE_CHECKING:
+    from trainfit.algorithms import algorithm_names as algorithm_names
+    from trainfit.algorithms import build_algorithm as build_algorithm
+    from trainfit.algorithms import sketch_algorithm as sketch_algorithm
+    from trainfit.algorithms.contract import Algorithm as Algorithm
+    from trainfit.algorithms.phases import Category as Category
+    from trainfit.algorithms.phases import phase as phase
+    from trainfit.algorithms.phases import tag as tag
+    from trainfit.bench.profiler import ForeignThreadError as ForeignThreadError
+    from trainfit.bench.profiler import SessionError as SessionError
+    from trainfit.bench.profiler import StepProfile as StepProfile
+    from trainfit.bench.profiler import line_report as line_report
+    from trainfit.bench.profiler import profile_cuda_step as profile_cuda_step
+    from trainfit.bench.profiler import profile_step as profile_step
+    from trainfit.bench.records.sources import load_run as load_run
+    from trainfit.bench.testing.benchmark_bridge import record_benchmark as record_benchmark
+    from trainfit.bench.verdicts.memory import Status as Status
+    from trainfit.bench.verdicts.memory import Verdict as Verdict
+    from trainfit.bench.verdicts.memory import judge as judge
+    from trainfit.hardware_profiles import Device as Device
+    from trainfit.hardware_profiles import device_names as device_names
+    from trainfit.hardware_profiles import load_device as load_device
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Algorithm",
-    "Category",
-    "Device",
-    "ForeignThreadError",
-    "SessionError",
-    "Status",
-    "StepProfile",
-    "Verdict",
-    "algorithm_names",
-    "build_algorithm",
-    "device_names",
-    "judge",
-    "line_report",
-    "load_device",
-    "load_run",
-    "phase",
-    "profile_cuda_step",
-    "profile_step",
-    "record_benchmark",
-    "sketch_algorithm",
-    "tag",
-]
+_HOMES = {
+    "Algorithm": "algorithms.contract",
+    "Category": "algorithms.phases",
+    "Device": "hardware_profiles",
+    "ForeignThreadError": "bench.profiler",
+    "SessionError": "bench.profiler",
+    "Status": "bench.verdicts.memory",
+    "StepProfile": "bench.profiler",
+    "Verdict": "bench.verdicts.memory",
+    "algorithm_names": "algorithms",
+    "build_algorithm": "algorithms",
+    "device_names": "hardware_profiles",
+    "judge": "bench.verdicts.memory",
+    "line_report": "bench.profiler",
+    "load_device": "hardware_profiles",
+    "load_run": "bench.records.sources",
+    "phase": "algorithms.phases",
+    "profile_cuda_step": "bench.profiler",
+    "profile_step": "bench.profiler",
+    "record_benchmark": "bench.testing.benchmark_bridge",
+    "sketch_algorithm": "algorithms",
+    "tag": "algorithms.phases",
+}
+"""Where each public name lives; it is imported when it is first used, and torch with it."""
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

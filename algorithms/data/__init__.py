@@ -11,11 +11,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ..errors import unknown_name
-from . import cifar10, cifar100, digits, fashion_mnist, mitbih, mnist, synthetic
-from .base import Dataset, DatasetInfo, check_dataset
-from .batching import batches, check_fits
-from .roots import DATA_ROOT_VARIABLE
+from trainfit.algorithms.data import (
+    cifar10,
+    cifar100,
+    digits,
+    fashion_mnist,
+    mitbih,
+    mnist,
+    synthetic,
+)
+from trainfit.algorithms.data.base import Dataset, DatasetInfo, check_dataset
+from trainfit.algorithms.data.batching import batches, check_fits
+from trainfit.algorithms.data.roots import DATA_ROOT_VARIABLE
+from trainfit.algorithms.errors import unknown_name
 
 LOADERS: dict[str, tuple[DatasetInfo, Callable[[Path | None], Dataset]]] = {
     **{

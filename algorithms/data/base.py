@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import ConfigurationError
+from trainfit.algorithms.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import torch
 
-from ..errors import ConfigurationError
-from .base import Dataset
+from trainfit.algorithms.data.base import Dataset
+from trainfit.algorithms.errors import ConfigurationError
 
 
 def batches(

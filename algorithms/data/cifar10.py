@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .base import Dataset, DatasetInfo
-from .files import AGAIN, fail, read_whole, require_files
-from .inert_pickle import ArrayRecord, InertPickleError, read_pickle
-from .roots import data_folder
+from trainfit.algorithms.data.base import Dataset, DatasetInfo
+from trainfit.algorithms.data.files import AGAIN, fail, read_whole, require_files
+from trainfit.algorithms.data.inert_pickle import ArrayRecord, InertPickleError, read_pickle
+from trainfit.algorithms.data.roots import data_folder
 
 SHAPE = (3, 32, 32)
 FEATURES = 3 * 32 * 32

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import cifar10
-from .base import Dataset, DatasetInfo
+from trainfit.algorithms.data import cifar10
+from trainfit.algorithms.data.base import Dataset, DatasetInfo
 
 CLASSES = 100
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .base import Dataset, DatasetInfo
+from trainfit.algorithms.data.base import Dataset, DatasetInfo
 
 SIDE = 8
 CLASSES = 10

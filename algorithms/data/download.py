@@ -19,8 +19,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .fetch import CHUNK_BYTES, DownloadError, Progress, fetch, is_intact, verify
-from .sources import RemoteFile, find_source
+from trainfit.algorithms.data.fetch import (
+    CHUNK_BYTES,
+    DownloadError,
+    Progress,
+    fetch,
+    is_intact,
+    verify,
+)
+from trainfit.algorithms.data.sources import RemoteFile, find_source
 
 _SUM_LINE = re.compile(r"^([0-9a-f]{64})[ \t]+\*?(\S+)$", re.MULTILINE)
 

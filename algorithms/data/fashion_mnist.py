@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import mnist
-from .base import Dataset, DatasetInfo
+from trainfit.algorithms.data import mnist
+from trainfit.algorithms.data.base import Dataset, DatasetInfo
 
 INFO = DatasetInfo(
     name="fashion_mnist",

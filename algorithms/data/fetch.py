@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import ConfigurationError
-from .sources import RemoteFile
+from trainfit.algorithms.data.sources import RemoteFile
+from trainfit.algorithms.errors import ConfigurationError
 
 Progress = Callable[[str, int, int | None], None]
 """Told of every piece that arrives: name of the file, bytes so far, bytes in all if known."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ..errors import ConfigurationError
+from trainfit.algorithms.errors import ConfigurationError
 
 AGAIN = "fetch it again"
 

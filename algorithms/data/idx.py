@@ -18,8 +18,8 @@ from typing import IO, cast
 
 import torch
 
-from ..errors import ConfigurationError
-from .files import AGAIN, check_file, fail, unreadable
+from trainfit.algorithms.data.files import AGAIN, check_file, fail, unreadable
+from trainfit.algorithms.errors import ConfigurationError
 
 _UNSIGNED_BYTES = 0x08
 _CHUNK = 1 << 20

@@ -39,11 +39,11 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from ..errors import ConfigurationError
-from .base import Dataset, DatasetInfo
-from .heartbeats import WIDTH, cut_beats
-from .roots import data_folder
-from .wfdb_records import read_record, require_wfdb
+from trainfit.algorithms.data.base import Dataset, DatasetInfo
+from trainfit.algorithms.data.heartbeats import WIDTH, cut_beats
+from trainfit.algorithms.data.roots import data_folder
+from trainfit.algorithms.data.wfdb_records import read_record, require_wfdb
+from trainfit.algorithms.errors import ConfigurationError
 
 CLASSES = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
 """AAMI class to PhysioNet's symbols: normal and bundle branch block, supraventricular ectopic,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from ..errors import ConfigurationError
-from .base import Dataset, DatasetInfo
-from .idx import find_idx, read_idx
-from .roots import data_folder
+from trainfit.algorithms.data.base import Dataset, DatasetInfo
+from trainfit.algorithms.data.idx import find_idx, read_idx
+from trainfit.algorithms.data.roots import data_folder
+from trainfit.algorithms.errors import ConfigurationError
 
 SIDE = 28
 CLASSES = 10

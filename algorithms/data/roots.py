@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import ConfigurationError
+from trainfit.algorithms.errors import ConfigurationError
 
 DATA_ROOT_VARIABLE = "TRAINFIT_DATA_ROOT"
 """Environment variable that names the data root where no argument does."""

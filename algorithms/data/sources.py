@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import ConfigurationError, unknown_name
-from . import cifar10, cifar100, digits, fashion_mnist, mitbih, mnist, synthetic
-from .base import DatasetInfo
-from .wfdb_records import ENDINGS
+from trainfit.algorithms.data import (
+    cifar10,
+    cifar100,
+    digits,
+    fashion_mnist,
+    mitbih,
+    mnist,
+    synthetic,
+)
+from trainfit.algorithms.data.base import DatasetInfo
+from trainfit.algorithms.data.wfdb_records import ENDINGS
+from trainfit.algorithms.errors import ConfigurationError, unknown_name
 
 _MOST_BYTES = 1 << 28  # of a file whose size is not published; the largest holds 155 million
 

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 import torch
 
-from ..errors import ConfigurationError
-from .base import Dataset
+from trainfit.algorithms.data.base import Dataset
+from trainfit.algorithms.errors import ConfigurationError
 
 _CHUNK_VALUES = 1 << 20
 """Values that are looked at in double precision at a time, 8 MiB."""

@@ -14,8 +14,8 @@ import re
 import numpy as np
 import torch
 
-from ..errors import ConfigurationError
-from .base import Dataset, DatasetInfo
+from trainfit.algorithms.data.base import Dataset, DatasetInfo
+from trainfit.algorithms.errors import ConfigurationError
 
 FAMILY = "synthetic"
 FORM = "synthetic-FEATURES-CLASSES"

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError
-from .files import AGAIN, check_file, fail, unreadable
+from trainfit.algorithms.data.files import AGAIN, check_file, fail, unreadable
+from trainfit.algorithms.errors import ConfigurationError
 
 ENDINGS = ("hea", "dat", "atr")
 """Endings of the three files of a record: header, signals, reference annotations."""

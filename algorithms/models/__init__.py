@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigurationError, unknown_name
-from .locally_connected import LocallyConnected
-from .mlp import Mlp
-from .model import Model, Shape
+from trainfit.algorithms.errors import ConfigurationError, unknown_name
+from trainfit.algorithms.models.locally_connected import LocallyConnected
+from trainfit.algorithms.models.mlp import Mlp
+from trainfit.algorithms.models.model import Model, Shape
 
 FAMILIES: dict[str, type[Model]] = {family.family: family for family in (Mlp, LocallyConnected)}
 """Family name, the part before the first dash, to the class that parses and builds it."""

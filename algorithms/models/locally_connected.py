@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Self
 
-from ..errors import ConfigurationError
-from .model import Shape
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.models.model import Shape
 
 WINDOW = 9
 """Positions that one output sees: its own and its eight neighbours."""

@@ -13,8 +13,8 @@ from typing import ClassVar, Self
 
 import torch
 
-from ..errors import ConfigurationError
-from .model import Shape
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.models.model import Shape
 
 _PART = re.compile(r"([1-9][0-9]{0,6})(?:x([1-9][0-9]{0,2}))?")
 _WIDEST = 9_999_999

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import torch
 
-from ..errors import ConfigurationError
-from ..operations import Kind
-from ..phases import Category
-from ..plan import Item, MemoryPlan
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.phases import Category
 
 MOMENTUM = 0.1
 EPSILON = 1e-5

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import torch
 
-from ..operations import Kind
-from ..plan import MemoryPlan
-from .kernels import dropout_kernel
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics.lazy_kernels import dropout_kernel
 
 
 class Dropout:

@@ -1,4 +1,4 @@
-"""The loop of :mod:`algorithms.numerics.dropout`, compiled."""
+"""The loop of :mod:`trainfit.algorithms.numerics.dropout`, compiled."""
 
 from __future__ import annotations
 

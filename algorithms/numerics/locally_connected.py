@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from ..models.locally_connected import WINDOW
-from ..phases import Category, tag
-from ..plan import Item, MemoryPlan
-from .binary import packed_width, plan_unpack, unpack
-from .kernels import locally_connected_kernels
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models.locally_connected import WINDOW
+from trainfit.algorithms.numerics.binary.packing import packed_width, plan_unpack, unpack
+from trainfit.algorithms.numerics.lazy_kernels import locally_connected_kernels
+from trainfit.algorithms.phases import Category, tag
 
 
 def tiles(positions: int, size: int) -> Iterator[slice]:

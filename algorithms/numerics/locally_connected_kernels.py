@@ -1,8 +1,8 @@
 """Compiled loops over the neighbours of the positions of a map.
 
-See :mod:`algorithms.numerics.locally_connected` for the layout and
-:mod:`algorithms.numerics.popcount` for the arithmetic of bits. Compiled on first use; they
-allocate nothing that is not handed to them.
+See :mod:`trainfit.algorithms.numerics.locally_connected` for the layout and
+:mod:`trainfit.algorithms.numerics.binary.popcount_kernels` for the arithmetic of bits. Compiled on
+first use; they allocate nothing that is not handed to them.
 
 Shape suffixes: B batch, H height and W width of the map, P positions, J outputs, S neighbours,
 K values or bytes at one position, b bytes of packed bits.
@@ -16,8 +16,8 @@ import numba
 import numpy as np
 import torch
 
-from ..phases import Category, tag
-from .popcount import count64, load64
+from trainfit.algorithms.numerics.binary.popcount_kernels import count64, load64
+from trainfit.algorithms.phases import Category, tag
 
 
 @numba.njit(  # type: ignore[untyped-decorator]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 
-from ..operations import Kind
-from ..phases import Category, tag
-from ..plan import MemoryPlan
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.phases import Category, tag
 
 
 def softmax_(logits_BC: torch.Tensor) -> torch.Tensor:

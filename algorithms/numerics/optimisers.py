@@ -13,10 +13,10 @@ from enum import StrEnum
 
 import torch
 
-from ..operations import Kind
-from ..phases import Category, tag
-from ..plan import MemoryPlan
-from .kernels import adam_kernel
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics.lazy_kernels import adam_kernel
+from trainfit.algorithms.phases import Category, tag
 
 _TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
 _TILE_LEAST = 64

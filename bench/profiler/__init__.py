@@ -8,14 +8,14 @@ the memory of a step on CUDA by source line.
 
 from __future__ import annotations
 
-from .cuda import profile_cuda_step
-from .energy import measure_energy
-from .latency import measure_latency
-from .lines import line_report
-from .memory import measure_memory
-from .preflight import ForeignThreadError
-from .session import SessionError
-from .step import StepProfile, profile_step
+from trainfit.bench.profiler.cuda import profile_cuda_step
+from trainfit.bench.profiler.determinism import ForeignThreadError
+from trainfit.bench.profiler.energy.measure import measure_energy
+from trainfit.bench.profiler.latency import measure_latency
+from trainfit.bench.profiler.lines import line_report
+from trainfit.bench.profiler.memory import measure_memory
+from trainfit.bench.profiler.session import SessionError
+from trainfit.bench.profiler.step import StepProfile, profile_step
 
 __all__ = [
     "ForeignThreadError",

@@ -16,10 +16,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from algorithms.phases import Category
-
-from .events import Mark, MarkKind, Stream
-from .session import storage_pointer
+from trainfit.algorithms.phases import Category
+from trainfit.bench.profiler.events import Mark, MarkKind, Stream
+from trainfit.bench.profiler.session import storage_pointer
 
 SCALAR_BYTES = 8
 

@@ -16,9 +16,8 @@ from typing import Any, Protocol
 
 import torch
 
-from algorithms import Category
-
-from .fold import with_prefixes
+from trainfit.algorithms import Category
+from trainfit.bench.profiler.fold import with_prefixes
 
 
 class Clock(Protocol):

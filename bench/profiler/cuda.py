@@ -19,10 +19,9 @@ from typing import Any
 
 import torch
 
-from algorithms.phases import Category, observing
-
-from .attribution import Attribution, born_inside
-from .cuda_history import (
+from trainfit.algorithms.phases import Category, observing
+from trainfit.bench.profiler.attribution import Attribution, born_inside
+from trainfit.bench.profiler.cuda_history import (
     MAX_ENTRIES,
     SENTINEL_BYTES,
     SentinelMark,
@@ -31,10 +30,10 @@ from .cuda_history import (
     requested_growth,
     sentinel_label,
 )
-from .events import MarkKind, Stream
-from .preflight import quiet_collector
-from .session import SessionError, storage_pointer
-from .step import StepProfile, assemble, run_step
+from trainfit.bench.profiler.determinism import quiet_collector
+from trainfit.bench.profiler.events import MarkKind, Stream
+from trainfit.bench.profiler.session import SessionError, storage_pointer
+from trainfit.bench.profiler.step import StepProfile, assemble, run_step
 
 _CANARY_BYTES = 4099  # a prime nobody allocates by chance
 
@@ -157,10 +156,10 @@ def profile_cuda_step(
 ) -> StepProfile:
     """Measure the peak dynamic memory of a training step on a CUDA device, in requested bytes.
 
-    As :func:`bench.profiler.step.profile_step`, but what is seen is one device, and every thread
-    that allocates there. The step is called ``2 * warmup + repeats + 1`` times. Libraries run as
-    they are set: cuDNN's benchmark mode may choose, and so allocate, differently in each repeat.
-    The device's peak statistics are reset.
+    As :func:`trainfit.bench.profiler.step.profile_step`, but what is seen is one device, and every
+    thread that allocates there. The step is called ``2 * warmup + repeats + 1`` times. Libraries
+    run as they are set: cuDNN's benchmark mode may choose, and so allocate, differently in each
+    repeat. The device's peak statistics are reset.
 
     Args:
         step: Any callable without arguments that does one training step.

@@ -32,8 +32,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .events import MarkKind, Stream, StreamError
-from .session import SessionError
+from trainfit.bench.profiler.events import MarkKind, Stream, StreamError
+from trainfit.bench.profiler.session import SessionError
 
 SENTINEL_BYTES = 1
 MAX_ENTRIES = 1 << 20  # three per allocation, over warm-up and all repeats
@@ -69,7 +69,7 @@ def sentinel_label(number: int) -> str:
 def cuda_stream(
     trace: Trace, marks: Sequence[SentinelMark], *, step: int = 0, max_entries: int = MAX_ENTRIES
 ) -> Stream:
-    """Read a recorded history as the event stream that :func:`bench.profiler.fold.fold` takes.
+    """Read a recorded history as the event stream that ``fold`` takes.
 
     Blocks from before the history are known by the size in their free; segments, snapshots and
     refused allocations (``oom``) change nothing that is alive and are passed over.

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .events import Mark, MarkKind, Stream, StreamError
-from .lives import Ints, Lives
+from trainfit.bench.profiler.events import Mark, MarkKind, Stream, StreamError
+from trainfit.bench.profiler.lifetimes import Ints, Lives
 
 OUTSIDE = "outside"
 """The name of time that belongs to no phase."""

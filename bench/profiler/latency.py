@@ -7,7 +7,8 @@ says which of the three it was.
 
 The interval says how far the median of *this* process's steps can be trusted, if its steps are
 independent draws. It knows nothing of what differs from one process or machine to another, and
-neighbours that come and go make it too narrow: compare workloads with :mod:`bench.pairing`.
+neighbours that come and go make it too narrow: compare workloads with
+:mod:`trainfit.bench.latency_comparison.paired`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,13 @@ from typing import Any
 
 import torch
 
-from algorithms import Algorithm
-from algorithms.phases import observing
-
-from ..environment import cpu_governor
-from ..schema import Bounds, Evidence, Latency, PhaseLatency, Stop
-from ..statistics import median_and_iqr, median_interval
-from .clocks import Clock, StepTimer, clock_for
-from .preflight import quiet_collector
+from trainfit.algorithms import Algorithm
+from trainfit.algorithms.phases import observing
+from trainfit.bench.environment import cpu_governor
+from trainfit.bench.profiler.clocks import Clock, StepTimer, clock_for
+from trainfit.bench.profiler.determinism import quiet_collector
+from trainfit.bench.records.schema import Bounds, Evidence, Latency, PhaseLatency, Stop
+from trainfit.bench.statistics import median_and_iqr, median_interval
 
 WIDTH = 0.02
 CONFIDENCE = 0.95

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from .session import SessionError
-from .step import run_step
+from trainfit.bench.profiler.session import SessionError
+from trainfit.bench.profiler.step import run_step
 
 
 def line_report(step: Callable[[], Any], *functions: Callable[..., Any]) -> str:

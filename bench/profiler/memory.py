@@ -8,9 +8,13 @@ from typing import Any
 
 import torch
 
-from algorithms import Algorithm, Category, MemoryPlan
-
-from ..schema import (
+from trainfit.algorithms import Algorithm, Category, MemoryPlan
+from trainfit.bench.profiler.determinism import ForeignThreadError
+from trainfit.bench.profiler.fold import Block
+from trainfit.bench.profiler.session import SessionError
+from trainfit.bench.profiler.step import StepProfile, profile_step
+from trainfit.bench.profiler.timeline import compact_timeline
+from trainfit.bench.records.schema import (
     AsDeployed,
     Evidence,
     Memory,
@@ -19,12 +23,7 @@ from ..schema import (
     StageMemory,
     TensorBytes,
 )
-from ..timelines import Timeline
-from .fold import Block
-from .preflight import ForeignThreadError
-from .session import SessionError
-from .step import StepProfile, profile_step
-from .timeline import compact_timeline
+from trainfit.bench.records.timelines import Timeline
 
 _MOST_TENSORS = 40  # listed per stage and phase; the rest of a peak is small change
 

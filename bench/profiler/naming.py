@@ -3,7 +3,7 @@
 ``MemReporter`` knows parameters, their gradients and optimiser state by name, which an allocator
 does not. Its bytes are not used: on the CPU it multiplies the size of a storage, which is in bytes
 already, by the size of an element, and rounds up to the 512 bytes of the CUDA allocator
-(``tests/unit/test_memlab.py`` notices when that changes).
+(``tests/unit/profiler/test_memlab.py`` notices when that changes).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def name_live_tensors(
     """List the tensors that are alive now, largest first, each block of memory once.
 
     What only C++ holds is not seen: activations that autograd has saved, above all. For the
-    complete sum see :func:`bench.profiler.step.profile_step`, whose blocks have no such names.
+    complete sum see :func:`trainfit.bench.profiler.step.profile_step`, whose blocks have no such
+    names.
 
     Args:
         model: Names its parameters, their gradients and its buffers.

@@ -15,9 +15,8 @@ import torch
 from torch._C import _autograd
 from torch._C._profiler import ProfilerActivity, RecordScope, _ExperimentalConfig
 
-from algorithms.phases import Category
-
-from .events import Stream, StreamError
+from trainfit.algorithms.phases import Category
+from trainfit.bench.profiler.events import Stream, StreamError
 
 _PREFIX = "trainfit|"
 _CANARY_BYTES = 4099  # a prime nobody allocates by chance

@@ -13,13 +13,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from algorithms.phases import Category, observing
-
-from .attribution import Attribution, born_inside, carry_tags
-from .events import Stream
-from .fold import Block, Fold, PhasePeak, TimelinePoint, fold
-from .preflight import pinned, quiet_collector, refuse_foreign_threads, timed_frees
-from .session import SessionObserver, capture, mark
+from trainfit.algorithms.phases import Category, observing
+from trainfit.bench.profiler.attribution import Attribution, born_inside, carry_tags
+from trainfit.bench.profiler.determinism import (
+    pinned,
+    quiet_collector,
+    refuse_foreign_threads,
+    timed_frees,
+)
+from trainfit.bench.profiler.events import Stream
+from trainfit.bench.profiler.fold import Block, Fold, PhasePeak, TimelinePoint, fold
+from trainfit.bench.profiler.session import SessionObserver, capture, mark
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..timelines import Timeline
-from .fold import Fold
-from .lives import Ints
+from trainfit.bench.profiler.fold import Fold
+from trainfit.bench.profiler.lifetimes import Ints
+from trainfit.bench.records.timelines import Timeline
 
 MOST_POINTS = 1000
 """A timeline has at most this many; a page is about as many dots wide."""

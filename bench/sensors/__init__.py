@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import nearest
-from .base import Reading, Sensor, SensorError, Unavailable
-from .jetson import open_jetson
-from .replay import ReplaySensor
-from .zeus_sensors import open_nvml, open_rapl
+from trainfit.bench.errors import nearest
+from trainfit.bench.sensors.base import Reading, Sensor, SensorError, Unavailable
+from trainfit.bench.sensors.jetson import open_jetson
+from trainfit.bench.sensors.replay import ReplaySensor
+from trainfit.bench.sensors.zeus_sensors import open_nvml, open_rapl
 
 __all__ = [
     "Reading",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import BenchError
+from trainfit.bench.errors import BenchError
 
 
 class SensorError(BenchError):

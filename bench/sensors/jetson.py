@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .base import Reading, Unavailable
-from .rails import choose_total
+from trainfit.bench.sensors.base import Reading, Unavailable
+from trainfit.bench.sensors.rails import choose_total
 
 LEAST_INTERVAL_SECONDS = 0.1
 """No more often than this: reading goes over a slow bus and keeps the processor busy."""

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .base import Reading, SensorError, Unavailable
-from .rails import choose_total
+from trainfit.bench.sensors.base import Reading, SensorError, Unavailable
+from trainfit.bench.sensors.rails import choose_total
 
 _TIME = "seconds"
 _JOULES = "_joules"

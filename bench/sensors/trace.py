@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .base import Reading, Sensor, Unavailable, one_line
+from trainfit.bench.sensors.base import Reading, Sensor, Unavailable, one_line
 
 LEAST_INTERVALS = 10
 """A stretch of fewer sampling intervals says too little; what it shows is not valid."""

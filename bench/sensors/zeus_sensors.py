@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .base import Reading, Unavailable, one_line
-from .counter import WrappingCounter
+from trainfit.bench.sensors.base import Reading, Unavailable, one_line
+from trainfit.bench.sensors.counter import WrappingCounter
 
 _NO_EXTRA = "needs the extra: pip install 'trainfit[sensors]'"
 _PLATFORM = "psys"

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from hardware_profiles import format_bytes
-
-from ..budget import Status, Verdict, judge
-from .figures import Figures
-from .limits import Limits
+from trainfit.bench.testing.figures import Figures
+from trainfit.bench.testing.limits import Limits
+from trainfit.bench.verdicts.memory import Status, Verdict, judge
+from trainfit.hardware_profiles import format_bytes
 
 LISTED = 6
 """Tensors that a failure names."""

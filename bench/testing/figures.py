@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..profiler import StepProfile
-    from ..profiler.fold import Block
+    from trainfit.bench.profiler import StepProfile
+    from trainfit.bench.profiler.fold import Block
 
 MOST_TENSORS = 40
 """Kinds of tensors that are listed; the rest of a peak is small change."""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..gate_rules import GoldenError
-from . import goldens
-from .checks import Problem, check, message, verdicts_of
-from .figures import Figures, figures_of
-from .limits import MARKER, LimitError, Limits, read_limits
+from trainfit.bench.gate.rules import GoldenError
+from trainfit.bench.testing import goldens
+from trainfit.bench.testing.checks import Problem, check, message, verdicts_of
+from trainfit.bench.testing.figures import Figures, figures_of
+from trainfit.bench.testing.limits import MARKER, LimitError, Limits, read_limits
 
 if TYPE_CHECKING:
-    from ..profiler import StepProfile
+    from trainfit.bench.profiler import StepProfile
 
 
 def limits_of(item: pytest.Item) -> Limits | None:
@@ -83,7 +83,7 @@ class TrainingMemory:
     ) -> StepProfile:
         __tracebackhide__ = True
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its sessions report on stderr otherwise
-        from ..profiler import profile_step  # noqa: PLC0415  (imports torch)
+        from trainfit.bench.profiler import profile_step  # noqa: PLC0415  (imports torch)
 
         profile = profile_step(step, warmup=warmup, repeats=repeats)
         figures = figures_of(profile)

@@ -1,9 +1,9 @@
 """Bytes of a test's step against a committed file: tolerance 0, in both directions.
 
-The file is a golden as ``trainfit gate`` has it (:mod:`bench.golden`), and the same comparison and
-the same rules apply. Its workloads are the steps of tests, named by node id. Peak bytes are
-properties of torch's kernels, so under another torch than the file's they are *not comparable*,
-which is another thing than a regression.
+The file is a golden as ``trainfit gate`` has it (:mod:`trainfit.bench.gate.golden`), and the same
+comparison and the same rules apply. Its workloads are the steps of tests, named by node id. Peak
+bytes are properties of torch's kernels, so under another torch than the file's they are *not
+comparable*, which is another thing than a regression.
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from ..environment import trainfit_version
-from ..gate import Finding, Severity, compare_entries, sort_findings
-from ..gate_comparability import why_incomparable
-from ..gate_rules import WORKLOAD, Unit
-from ..gate_tensors import explain
-from ..golden import Conditions, Entry, Golden, Place, TensorGroup, read_golden, write_golden
-from .checks import Kind, Problem
-from .figures import Figures
+from trainfit.bench.environment import trainfit_version
+from trainfit.bench.gate.comparability import why_incomparable
+from trainfit.bench.gate.compare import Finding, Severity, compare_entries, sort_findings
+from trainfit.bench.gate.explain import explain
+from trainfit.bench.gate.golden import (
+    Conditions,
+    Entry,
+    Golden,
+    Place,
+    TensorGroup,
+    read_golden,
+    write_golden,
+)
+from trainfit.bench.gate.rules import WORKLOAD, Unit
+from trainfit.bench.testing.checks import Kind, Problem
+from trainfit.bench.testing.figures import Figures
 
 UPDATE = "--training-memory-update"
 STAGE = "all"

@@ -8,10 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hardware_profiles import Device, ProfileError, load_device
-from hardware_profiles.quantities import parse_bytes
-
-from ..errors import BenchError, nearest
+from trainfit.bench.errors import BenchError, nearest
+from trainfit.hardware_profiles import Device, ProfileError, load_device
+from trainfit.hardware_profiles.quantities import parse_bytes
 
 MARKER = "training_memory"
 SIZES = ("max_peak", "max_static", "max_ram", "min_margin")

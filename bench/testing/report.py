@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..golden import Entry
-from .goldens import accept_into, conditions
+from trainfit.bench.gate.golden import Entry
+from trainfit.bench.testing.goldens import accept_into, conditions
 
 SCHEMA = "trainfit.training-memory/1"
 

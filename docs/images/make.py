@@ -18,9 +18,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.manifest import from_manifest, load_devices
-from bench.records import read_records, read_suite
-from bench.report import figures, verdicts
+from trainfit.bench.cli.reports.run import figures, verdicts
+from trainfit.bench.records.reading import read_records, read_suite
+from trainfit.bench.suite.manifest import from_manifest, load_devices
 
 WIDTH = 104
 """Columns of the picture."""

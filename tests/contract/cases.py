@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from algorithms import LocallyConnected, algorithm_names, build_algorithm, get_algorithm
+from trainfit.algorithms import LocallyConnected, algorithm_names, build_algorithm, get_algorithm
 
 OPTIONS = {
     "backprop": [

@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import ConfigurationError, build_algorithm
-from algorithms.numerics.binary import unpack
-from algorithms.numerics.optimisers import Sgd
-
-from .cases import batch_for
+from tests.contract.cases import batch_for
+from trainfit.algorithms import ConfigurationError, build_algorithm
+from trainfit.algorithms.numerics.binary.packing import unpack
+from trainfit.algorithms.numerics.optimisers import Sgd
 
 NET = "mlp-24-16-32-8-4"
 COMBINATIONS = [

@@ -8,15 +8,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import Category, ConfigurationError, build_algorithm
-from algorithms.int8_direction import direction_deviation
-from algorithms.int8_distribution import is_gaussian
-from algorithms.numerics.int8 import Rounding, quantise
-from algorithms.numerics.losses import cross_entropy_error_
-from algorithms.operations import NumberFormat
-from bench.profiler import profile_step
-
-from .cases import batch_for, reachable_bits
+from tests.contract.cases import batch_for, reachable_bits
+from trainfit.algorithms import Category, ConfigurationError, build_algorithm
+from trainfit.algorithms.int8.dai8_clipping import is_gaussian
+from trainfit.algorithms.int8.ui8_clipping import direction_deviation
+from trainfit.algorithms.memory.operations import NumberFormat
+from trainfit.algorithms.numerics.int8.quantise import Rounding, quantise
+from trainfit.algorithms.numerics.losses import cross_entropy_error_
+from trainfit.bench.profiler import profile_step
 
 NET = "mlp-24-40-32-8-4"
 

@@ -8,13 +8,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import Category, ConfigurationError, build_algorithm
-from algorithms.numerics.binarised import Bits, weight_gradient
-from algorithms.numerics.binary import pack_signs, packed_width
-from algorithms.numerics.sign_weights import LatentSigns
-from algorithms.numerics.xnor import binarise_signs
-
-from .cases import batch_for
+from tests.contract.cases import batch_for
+from trainfit.algorithms import Category, ConfigurationError, build_algorithm
+from trainfit.algorithms.numerics.binary.activations import Bits, weight_gradient
+from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width
+from trainfit.algorithms.numerics.binary.sign_weights import LatentSigns
+from trainfit.algorithms.numerics.binary.signed_activations import binarise_signs
 
 NET = "mlp-24-16-32-8-4"
 WIDE = "mlp-40-200-136-10"

@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import build_algorithm
-from algorithms.errors import ConfigurationError
-from algorithms.ff_int8_weights import Int8Weights, LatentWeights
-from algorithms.numerics.int8 import Int8Kernel, Rounding, draw_seed, quantise
-from algorithms.numerics.int8_layer import Rows, Way
-from bench.profiler import profile_step
-
-from .cases import batch_for, reachable_bits
+from tests.contract.cases import batch_for, reachable_bits
+from trainfit.algorithms import build_algorithm
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights
+from trainfit.algorithms.numerics.int8.layer import Rows, Way
+from trainfit.algorithms.numerics.int8.quantise import Int8Kernel, Rounding, draw_seed, quantise
+from trainfit.bench.profiler import profile_step
 
 NET = "mlp-40-48-56-32-4"
 ROWS = 24

@@ -6,10 +6,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import ConfigurationError, build_algorithm
-from algorithms.labels import hard_wrong_labels, labelled, random_wrong_labels
-
-from .cases import batch_for
+from tests.contract.cases import batch_for
+from trainfit.algorithms import ConfigurationError, build_algorithm
+from trainfit.algorithms.forward_forward.labels import (
+    hard_wrong_labels,
+    labelled,
+    random_wrong_labels,
+)
 
 LR = 0.1
 NET = "mlp-24-16-12-4"

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import ConfigurationError, build_algorithm
-from algorithms.numerics.binarised import Bits, unpack_tile
-from algorithms.phases import Category
-
-from .cases import batch_for
+from tests.contract.cases import batch_for
+from trainfit.algorithms import ConfigurationError, build_algorithm
+from trainfit.algorithms.numerics.binary.activations import Bits, unpack_tile
+from trainfit.algorithms.phases import Category
 
 NET = "mlp-24-16-21-12-4"
 LR = 0.1
@@ -273,7 +272,7 @@ def test_parameters_are_clipped_with_binary_weights_only():
 
 def test_a_kept_training_goes_on_as_if_it_had_not_stopped(tmp_path):
     """The layers and the rule share tensors and a generator, which must stay shared."""
-    from bench import training
+    from trainfit.bench.training import train as training
 
     options = {**BOTH, "negatives": "hard", "peer": 0.03}
     first, second = build(momentum=0.9, **options), build(momentum=0.9, **options)

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import build_algorithm
-from algorithms.numerics.binary import unpack
-
-from .cases import batch_for
+from tests.contract.cases import batch_for
+from trainfit.algorithms import build_algorithm
+from trainfit.algorithms.numerics.binary.packing import unpack
 
 
 def parameters(algorithm):
@@ -128,7 +127,7 @@ def test_released_tinyfoa_cuts_its_gradient_and_clips_its_weights():
     w = parameters(algorithm)["w1"].detach()
     assert w.abs().max() <= 1
     t = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0], requires_grad=True)
-    from algorithms.tinyfoa_released import binarise
+    from trainfit.algorithms.tinyfoa.released.mlp import binarise
 
     out = binarise(t)
     out.backward(torch.ones(6))

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import Category, ConfigurationError, build_algorithm
-
-from .cases import batch_for
+from tests.contract.cases import batch_for
+from trainfit.algorithms import Category, ConfigurationError, build_algorithm
 
 NET = "mlp-24-16-32-8-4"
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from algorithms import Category
-from bench.profiler import profile_step
-from bench.profiler.memory import measure_memory, static_bytes
-
-from .cases import CASES, LC_CASES, ON_NETS, ON_NETS_IDS, at_every_stage, batch_for, id_of
+from tests.contract.cases import (
+    CASES,
+    LC_CASES,
+    ON_NETS,
+    ON_NETS_IDS,
+    at_every_stage,
+    batch_for,
+    id_of,
+)
+from trainfit.algorithms import Category
+from trainfit.bench.profiler import profile_step
+from trainfit.bench.profiler.memory import measure_memory, static_bytes
 
 NETS = [
     ("mlp-24-16-32-8-4", 12),

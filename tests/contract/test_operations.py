@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from algorithms import build_algorithm
-from algorithms.operations import Call, Kind, NumberFormat, Operations, PhaseOperations
-
-from .cases import ON_NETS, ON_NETS_IDS, at_every_stage, batch_for
+from tests.contract.cases import ON_NETS, ON_NETS_IDS, at_every_stage, batch_for
+from trainfit.algorithms import build_algorithm
+from trainfit.algorithms.memory.operations import (
+    Call,
+    Kind,
+    NumberFormat,
+    Operations,
+    PhaseOperations,
+)
 
 COMPILED = {NumberFormat.INT8, NumberFormat.BINARY}
 """Formats whose products run in kernels of our own, which torch's counter does not see."""

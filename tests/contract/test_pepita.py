@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import Category, ConfigurationError, build_algorithm
-from algorithms.data import batches, load_dataset
-from algorithms.numerics.dropout import Dropout
-from algorithms.plan import MemoryPlan
-
-from .cases import batch_for
+from tests.contract.cases import batch_for
+from trainfit.algorithms import Category, ConfigurationError, build_algorithm
+from trainfit.algorithms.data import batches, load_dataset
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics.dropout import Dropout
 
 NET = "mlp-24-16-32-8-4"
 DEEP = "mlp-20-40x8-3"

@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from algorithms import (
+from tests.contract.cases import CASES, IDS, ON_NETS, ON_NETS_IDS
+from trainfit.algorithms import (
     BUILTIN,
     ConfigurationError,
     Mlp,
@@ -17,10 +18,8 @@ from algorithms import (
     get_algorithm,
     sketch_algorithm,
 )
-from algorithms.backprop import Backprop
-from algorithms.sketch import only_shapes
-
-from .cases import CASES, IDS, ON_NETS, ON_NETS_IDS
+from trainfit.algorithms.backprop.rule import Backprop
+from trainfit.algorithms.memory.meta import only_shapes
 
 BATCHES = (2, 33)
 WIDE = "mlp-784-8000x4-10"

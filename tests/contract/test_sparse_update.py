@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import Category, ConfigurationError, build_algorithm
-from algorithms.data import batches, load_dataset
-
-from . import test_memory_contract as contract
-from .cases import batch_for, reachable_bits
+from tests.contract import test_memory_contract as contract
+from tests.contract.cases import batch_for, reachable_bits
+from trainfit.algorithms import Category, ConfigurationError, build_algorithm
+from trainfit.algorithms.data import batches, load_dataset
 
 NET = "mlp-24-16-32-8-4"
 DEEP = "mlp-64-128x6-10"

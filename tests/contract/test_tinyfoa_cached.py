@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from algorithms import ConfigurationError, build_algorithm
-from bench.profiler.memory import measure_memory, static_bytes
-
-from .cases import samples_for
+from tests.contract.cases import samples_for
+from trainfit.algorithms import ConfigurationError, build_algorithm
+from trainfit.bench.profiler.memory import measure_memory, static_bytes
 
 NETS = ["mlp-24-16-32-8-4", "lc-2x3x4-8-16-8-4"]
 
@@ -48,7 +47,7 @@ def test_a_row_belongs_to_its_sample_alone(model, monkeypatch):
     x, _ = samples_for(algorithm, 30)
     algorithm.enter_stage(2)
     whole = algorithm.stage_data(x)
-    monkeypatch.setattr("algorithms.tinyfoa_features._ROWS", 7)
+    monkeypatch.setattr("trainfit.algorithms.tinyfoa.features._ROWS", 7)
     assert torch.equal(algorithm.stage_data(x), whole)
     order = torch.randperm(30)
     assert torch.equal(algorithm.stage_data(x[order]), whole[order])

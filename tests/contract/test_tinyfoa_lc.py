@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import ConfigurationError, build_algorithm
-from algorithms.numerics.binary import unpack
-
-from .cases import batch_for
+from tests.contract.cases import batch_for
+from trainfit.algorithms import ConfigurationError, build_algorithm
+from trainfit.algorithms.numerics.binary.packing import unpack
 
 NET = "lc-3x4x5-8-8-16-4"
 SHAPE = (4, 5)

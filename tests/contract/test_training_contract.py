@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from algorithms import build_algorithm
-from algorithms.data import batches, load_dataset
-
-from .cases import (
+from tests.contract.cases import (
     ON_NETS,
     ON_NETS_IDS,
     another_kernel,
@@ -18,6 +15,8 @@ from .cases import (
     reachable_bits,
     samples_for,
 )
+from trainfit.algorithms import build_algorithm
+from trainfit.algorithms.data import batches, load_dataset
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)

@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from algorithms import build_algorithm
-from algorithms.zeroth_order import SEEDS, ZerothOrder
-from bench.profiler import profile_step
-
-from . import test_memory_contract as contract
-from .cases import batch_for
+from tests.contract import test_memory_contract as contract
+from tests.contract.cases import batch_for
+from trainfit.algorithms import build_algorithm
+from trainfit.algorithms.zeroth_order import SEEDS, ZerothOrder
+from trainfit.bench.profiler import profile_step
 
 NET = "mlp-24-16-12-4"
 DISTRIBUTIONS = ["gaussian", "rademacher"]

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Self
 
-from bench.child import Ending, Outcome
+from trainfit.bench.processes.child import Ending, Outcome
 
 ALGORITHMS = """
 import json
@@ -40,7 +40,7 @@ def get_algorithm(name):
 PAIRING_WORKER = """
 import os
 
-from algorithms import SAID, get_algorithm
+from trainfit.algorithms import SAID, get_algorithm
 
 
 def run_side(job, send):
@@ -60,7 +60,7 @@ def run_side(job, send):
 """
 
 WORKER = """
-from algorithms import SAID, get_algorithm
+from trainfit.algorithms import SAID, get_algorithm
 
 
 def preflight(job, send):
@@ -81,7 +81,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 def say(folder: Path, **changes: Any) -> None:
     """What training does in a tree from now on."""
-    file = folder / "algorithms" / "said.json"
+    file = folder / "trainfit" / "algorithms" / "said.json"
     said = json.loads(file.read_text("utf-8")) if file.exists() else {}
     file.write_text(json.dumps({**said, **changes}), encoding="utf-8")
 
@@ -95,10 +95,13 @@ def make_repository(folder: Path, **changes: Any) -> Path:
     """A repository with one commit, and a working tree without changes."""
     for name, text in (
         (".gitignore", "__pycache__\n"),
-        ("algorithms/__init__.py", ALGORITHMS),
-        ("bench/__init__.py", ""),
-        ("bench/pairing_worker.py", PAIRING_WORKER),
-        ("bench/worker.py", WORKER),
+        ("trainfit/__init__.py", ""),
+        ("trainfit/algorithms/__init__.py", ALGORITHMS),
+        ("trainfit/bench/__init__.py", ""),
+        ("trainfit/bench/latency_comparison/__init__.py", ""),
+        ("trainfit/bench/run/__init__.py", ""),
+        ("trainfit/bench/latency_comparison/worker.py", PAIRING_WORKER),
+        ("trainfit/bench/run/worker.py", WORKER),
     ):
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -117,11 +120,11 @@ def worktrees(folder: Path) -> list[str]:
 
 
 class ScriptedTree:
-    """What :class:`bench.against_process.TreeProcesses` would do with a tree of this repository."""
+    """What ``TreeProcesses`` would do with a tree of this repository."""
 
     def __init__(self, tree: Path) -> None:
         self._tree = tree
-        self.source = str(tree / "algorithms" / "__init__.py")
+        self.source = str(tree / "trainfit" / "algorithms" / "__init__.py")
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +137,7 @@ class ScriptedTree:
 
     def call(self, target: str, job: dict[str, Any], **named: Any) -> Outcome:
         """Run a function by its name, as the texts above would."""
-        said = json.loads((self._tree / "algorithms" / "said.json").read_text("utf-8"))
+        said = json.loads((self._tree / "trainfit" / "algorithms" / "said.json").read_text("utf-8"))
         send = named.get("on_message", lambda _: None)
         workloads = job.get("workloads") or [job["workload"]]
         for each in workloads:

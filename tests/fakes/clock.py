@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from algorithms.phases import phase
-from bench.sensors.base import Reading
-from bench.sensors.pacing import Timebase
+from trainfit.algorithms.phases import phase
+from trainfit.bench.sensors.base import Reading
+from trainfit.bench.sensors.pacing import Timebase
 
 
 class FakeClock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardware_profiles import Device, parse_device
+from trainfit.hardware_profiles import Device, parse_device
 
 UNKNOWN = '{ unknown = "nobody knows" }'
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from algorithms import sketch_algorithm
 from tests.contract.cases import CASES, IDS
+from trainfit.algorithms import sketch_algorithm
 
 FILE = Path(__file__).with_name("bytes.json")
 NETS = (("mlp-64-128-128-10", 32), ("mlp-784-500-500-10", 100), ("mlp-784-2000x4-10", 100))

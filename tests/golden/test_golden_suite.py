@@ -9,10 +9,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
-from algorithms import algorithm_names
-from bench.gate_metrics import key_of
-from bench.golden import read_golden, to_text
-from bench.suite import load_suite
+from trainfit.algorithms import algorithm_names
+from trainfit.bench.gate.golden import read_golden, to_text
+from trainfit.bench.gate.metrics import key_of
+from trainfit.bench.suite.suite import load_suite
 
 FILE = Path(__file__).with_name("suite.json")
 SIZES = ("mlp-64-128-128-10", "mlp-784-500-500-10", "mlp-784-1000x3-10")

@@ -1,6 +1,7 @@
 """Known bytes on a real GPU: what the caching allocator records, and which phase it falls in.
 
-These are the tests that decide whether :mod:`bench.profiler.cuda` reads the allocator rightly.
+These are the tests that decide whether :mod:`trainfit.bench.profiler.cuda` reads the allocator
+rightly.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from algorithms.phases import phase
-from bench.profiler import SessionError, line_report, profile_cuda_step
+from trainfit.algorithms.phases import phase
+from trainfit.bench.profiler import SessionError, line_report, profile_cuda_step
 
 pytestmark = [
     pytest.mark.gpu,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench import cli
+from trainfit.bench.cli import main as cli
 
 
 @pytest.fixture

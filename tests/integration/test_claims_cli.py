@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.schema import Accuracy, Record, RecordStatus, Workload
+from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Workload
 
 LOOKAHEAD = "ff-int8-lookahead"
 
@@ -129,8 +129,11 @@ def test_missing_records_name_the_command_that_makes_them(main: Any, run: Path) 
 
 
 def test_claims_need_no_torch() -> None:
-    program = "import sys, bench.cli, bench.cli_claims, bench.claims_report; " + (
-        "bench.claims_report.claim_row; sys.exit('torch' in sys.modules)"
+    modules = ("cli.main", "cli.claims", "cli.reports.claims")
+    program = (
+        "import sys\nfrom importlib import import_module\n"
+        f"for each in {modules}: import_module(f'trainfit.bench.{{each}}')\n"
+        "sys.exit('torch' in sys.modules)"
     )
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from bench import cli
-from bench.records import load_run, read_environment, read_records
+from trainfit.bench.cli import main as cli
+from trainfit.bench.records.reading import read_environment, read_records
+from trainfit.bench.records.sources import load_run
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGINS = ROOT / "tests" / "plugins"
@@ -37,7 +38,7 @@ batch_size = [8, 32]
 def trainfit(*arguments: str, cwd: Path = PLUGINS) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
     return subprocess.run(
-        [sys.executable, "-m", "bench.cli", *arguments],
+        [sys.executable, "-m", "trainfit.bench.cli.main", *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -406,7 +407,7 @@ def test_a_quiet_run_writes_its_folder(main: Any, small: Path) -> None:
 def test_a_fault_of_trainfit_itself_is_one_line_too(
     main: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.suite.suite_names", lambda: 1 / 0)
+    monkeypatch.setattr("trainfit.bench.suite.suite.suite_names", lambda: 1 / 0)
 
     code, _, err = main("suites")
     assert code == 3
@@ -421,7 +422,7 @@ def test_an_interrupt_says_how_to_go_on(main: Any, monkeypatch: pytest.MonkeyPat
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.suite.suite_names", interrupt)
+    monkeypatch.setattr("trainfit.bench.suite.suite.suite_names", interrupt)
 
     code, _, err = main("run")
 
@@ -432,7 +433,8 @@ def test_an_interrupt_says_how_to_go_on(main: Any, monkeypatch: pytest.MonkeyPat
 
 def test_the_command_line_starts_without_the_heavy_imports() -> None:
     heavy = "{'torch', 'pandas', 'sklearn', 'numpy', 'matplotlib'}"
-    code = f"import sys, bench.cli, bench.runner, bench.report; print({heavy} & set(sys.modules))"
+    modules = "trainfit.bench.cli.main, trainfit.bench.run.runner, trainfit.bench.cli.reports.run"
+    code = f"import sys, {modules}; print({heavy} & set(sys.modules))"
 
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT

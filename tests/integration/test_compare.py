@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from algorithms import build_algorithm
-from bench import cli, compare_report, pairing
-from bench.pairing import Comparison, PairingStop, Side
-from bench.workload_text import parse_workload
+from trainfit.algorithms import build_algorithm
+from trainfit.bench.cli import main as cli
+from trainfit.bench.cli.reports import compare as compare_report
+from trainfit.bench.latency_comparison import paired as pairing
+from trainfit.bench.latency_comparison.paired import Comparison, PairingStop, Side
+from trainfit.bench.suite.workload_text import parse_workload
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 NET = "mlp-64-128-128-10"

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import bench.output
-from bench.closed_form import closed_form
-from bench.schema import Workload
 from tests.fakes.small_boards import board
+from trainfit.bench.records.schema import Workload
+from trainfit.bench.sizing.closed_form import closed_form
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 DIGITS = ("--algorithm", "backprop", "--model", "mlp-64-32x2-10")
@@ -84,7 +83,8 @@ def test_the_whole_answer_is_on_one_screen(
     main: Any, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     monkeypatch.setattr(
-        bench.output, "stdout", lambda: Console(highlight=False, width=width, color_system=None)
+        "trainfit.bench.cli.output.stdout",
+        lambda: Console(highlight=False, width=width, color_system=None),
     )
     budgets = ("step_latency=50ms", "energy_per_step=2mJ", "battery=1Wh", "training_samples=1000")
     asked = [part for budget in budgets for part in ("--budget", budget)]

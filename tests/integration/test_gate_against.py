@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from bench import cli
-from bench.against_process import TreeProcesses
-from bench.pairing import Limits, compare_latency
-from bench.workload_text import parse_workload
 from tests.fakes.against_repo import commit, git, make_repository, say
+from trainfit.bench.cli import main as cli
+from trainfit.bench.latency_comparison.paired import Limits, compare_latency
+from trainfit.bench.latency_comparison.revisions import NEEDED
+from trainfit.bench.latency_comparison.tree_process import TreeProcesses
+from trainfit.bench.suite.workload_text import parse_workload
 
 ROOT = Path(__file__).parent.parent.parent
 WORKLOAD = ("--workload", "backprop mlp-64-10 digits b32")
@@ -56,7 +57,7 @@ def test_a_slow_down_fails_the_job(repository: Path, main: Any, tmp_path: Path) 
 
 
 def test_what_cannot_be_compared(repository: Path, main: Any) -> None:
-    (repository / "bench" / "pairing_worker.py").unlink()
+    (repository / NEEDED).unlink()
     commit(repository)
 
     code, out, err = main("--against", "HEAD", *WORKLOAD)
@@ -104,4 +105,6 @@ def test_this_project_s_own_tree_can_be_either_side() -> None:
     assert found.blocks == 10
     assert found.a.median > 0
     assert found.b.median > 0
-    assert then.source == now.source == str(ROOT / "algorithms" / "backprop.py")
+    assert (
+        then.source == now.source == str(ROOT / "trainfit" / "algorithms" / "backprop" / "rule.py")
+    )

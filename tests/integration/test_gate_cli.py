@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import cli
-from tests.unit.gate_builders import ENVIRONMENT, KEY, phases, stage, whole, write_run
+from tests.builders.gate import ENVIRONMENT, KEY, phases, stage, whole, write_run
+from trainfit.bench.cli import main as cli
 
 HUNGRY = whole(stage(phases(weight=8_000)))
 NEWER = ENVIRONMENT | {"versions": ENVIRONMENT["versions"] | {"torch": "2.99.0"}}
@@ -180,7 +180,7 @@ def test_quiet_prints_nothing(main: Any) -> None:
 
 def test_gating_imports_neither_torch_nor_pandas(main: Any) -> None:
     program = (
-        "import sys\nfrom bench import cli\n"
+        "import sys\nfrom trainfit.bench.cli import main as cli\n"
         "try:\n    cli.main(['gate', 'bad', '--golden', 'g.json', '--quiet'])\n"
         "except SystemExit as ended:\n"
         "    print(ended.code, {'torch', 'pandas', 'numpy'} & {*sys.modules})"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bench.paper import PAPERS, Paper
-from bench.runner import Run
-from bench.schema import Accuracy, Record, RecordStatus, Workload
-from tests.unit.gate_builders import write_run
+from tests.builders.gate import write_run
+from trainfit.bench.papers.paper import PAPERS, Paper
+from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Workload
+from trainfit.bench.run.runner import Run
 
 
 def trained(lookahead: str, *accuracies: float, dataset: str = "mnist") -> Record:
@@ -109,7 +109,7 @@ def test_without_records_the_papers_suite_is_run(
         write_run(out, [record])
         return Run(out, [record], 1)
 
-    monkeypatch.setattr("bench.runner.run_suite", run_suite)
+    monkeypatch.setattr("trainfit.bench.run.runner.run_suite", run_suite)
     code, out, _ = main("paper", "ff-int8", "--data-root", "data", "--out", "made")
     assert code == 0
     assert (asked["suite"], asked["data_root"]) == ("paper-ff-int8", Path("data"))

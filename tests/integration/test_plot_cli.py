@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.run_folder import RunFolder
-from bench.schema import (
+from trainfit.bench.records.schema import (
     Evidence,
     Memory,
     PhaseMemory,
@@ -19,7 +18,8 @@ from bench.schema import (
     Residual,
     Workload,
 )
-from plots import figure_names, table_names
+from trainfit.bench.records.writing import RunFolder
+from trainfit.plots import figure_names, table_names
 
 
 def measured(algorithm: str, scale: int) -> Record:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from typer.main import get_command
 
-from bench import cli
+from trainfit.bench.cli import main as cli
 
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
@@ -83,7 +83,7 @@ def test_the_examples_do_what_they_say(tmp_path: Path) -> None:
             shown = following is not None and following.language == "text"
             for words in [shlex.split(line)[2:] for line in block.text.splitlines()]:
                 if words[0] in ON_A_RUN or shown:  # the others are tested in this process, below
-                    previous = python("-m", "bench.cli", *words, cwd=tmp_path)
+                    previous = python("-m", "trainfit.bench.cli.main", *words, cwd=tmp_path)
                     measured += words[0] == "run"
         elif block.language == "python":
             previous = python("-c", block.text, cwd=tmp_path)
@@ -163,10 +163,10 @@ def test_the_picture_loads_nothing_and_names_no_machine() -> None:
 def test_the_algorithm_of_contributing_keeps_the_contract(
     model: str, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from algorithms import build_algorithm
-    from bench.contract import check_contract
-    from bench.profiler.memory import measure_memory
     from tests.contract.cases import batch_for
+    from trainfit.algorithms import build_algorithm
+    from trainfit.bench.profiler.memory import measure_memory
+    from trainfit.bench.training.contract_check import check_contract
 
     write_files(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -186,7 +186,7 @@ def test_the_algorithm_of_contributing_keeps_the_contract(
 def test_the_figure_of_contributing_draws_what_is_in_the_frame(tmp_path: Path) -> None:
     import pandas as pd
 
-    from plots import MissingDataError
+    from trainfit.plots import MissingDataError
 
     write_files(tmp_path)
     module = load(tmp_path / "peak_by_batch.py")
@@ -222,6 +222,6 @@ def test_the_python_of_contributing_is_formatted_like_ours(tmp_path: Path) -> No
     write_files(tmp_path)
     files = [str(path) for path in tmp_path.glob("*.py")]
     settings = ["--config", str(ROOT / "pyproject.toml")]
-    ours = "lint.isort.known-first-party = ['algorithms', 'plots']"
+    ours = "lint.isort.known-first-party = ['trainfit']"
     for command in (["check", "--no-cache", "--config", ours], ["format", "--check"]):
         python("-m", "ruff", *command, *settings, *files, cwd=tmp_path)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench.closed_form import closed_form
-from bench.schema import Accuracy, Record, RecordStatus, Workload
-from bench.suite import load_suite
-from hardware_profiles import device_names
 from tests.fakes.small_boards import board
+from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Workload
+from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.suite.suite import load_suite
+from trainfit.hardware_profiles import device_names
 
 GRID = ("--algorithm", "backprop", "--algorithm", "zeroth_order", "--width", "32", "--depth", "1")
 

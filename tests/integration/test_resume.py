@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from bench.records import read_records
-from bench.schema import Record
+from trainfit.bench.records.reading import read_records
+from trainfit.bench.records.schema import Record
 
 ROOT = Path(__file__).parent.parent.parent
 SUITE = """
@@ -36,7 +36,7 @@ batch_size = 8
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "bench.cli", "run", *arguments],
+        [sys.executable, "-m", "trainfit.bench.cli.main", "run", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

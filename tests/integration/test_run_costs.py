@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench import cli
-from bench.records import load_run, read_records
-from bench.schema import Evidence
 from tests.fakes.small_boards import board
+from trainfit.bench.cli import main as cli
+from trainfit.bench.records.reading import read_records
+from trainfit.bench.records.schema import Evidence
+from trainfit.bench.records.sources import load_run
 
 SUITE = """
 name = "costs"

@@ -15,8 +15,8 @@ from enum import StrEnum
 import torch
 from torch.overrides import TorchFunctionMode
 
-from algorithms.base import StaticTensor
-from algorithms.phases import Category, phase
+from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.phases import Category, phase
 
 
 class Mutation(StrEnum):

@@ -10,14 +10,13 @@ from functools import cache
 
 import pytest
 
-from algorithms import algorithm_names, build_algorithm
-from bench.gate import Kind, gate_entries
-from bench.gate_metrics import entry_of_record
-from bench.golden import Conditions, Golden
-from bench.profiler import measure_memory
 from tests.contract.cases import samples_for
-
-from .planting import Mutation, Planted, planted, with_static
+from tests.mutation.planting import Mutation, Planted, planted, with_static
+from trainfit.algorithms import algorithm_names, build_algorithm
+from trainfit.bench.gate.compare import Kind, gate_entries
+from trainfit.bench.gate.golden import Conditions, Golden
+from trainfit.bench.gate.metrics import entry_of_record
+from trainfit.bench.profiler import measure_memory
 
 NET, ROWS = "mlp-24-16-32-8-4", 7
 MOST_TRIES = 6

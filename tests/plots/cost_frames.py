@@ -54,7 +54,7 @@ def interval(name, middle):
 
 
 def frame(*rows):
-    """As ``bench.frame`` makes it: bytes are nullable integers."""
+    """As ``trainfit.bench.records.frame`` makes it: bytes are nullable integers."""
     made = pd.DataFrame(rows)
     for name in made.columns:
         if name.endswith(("_bytes", "batch_size", "seed", "epochs", "passes", "train_samples")):

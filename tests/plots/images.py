@@ -11,7 +11,7 @@ from pathlib import Path
 
 from matplotlib.testing.compare import compare_images
 
-from plots._style import styled
+from trainfit.plots.drawing.style import styled
 
 BASELINES = Path(__file__).parent / "baseline"
 

@@ -1,10 +1,11 @@
 import pytest
 from matplotlib.figure import Figure
 
-from plots import MissingDataError, accuracy_bytes
-from plots._placing import place_labels
 from tests.plots.cost_frames import KIB, frame, row
 from tests.plots.images import assert_like_baseline
+from trainfit.plots import MissingDataError
+from trainfit.plots.drawing.placing import place_labels
+from trainfit.plots.figures import accuracy_bytes
 
 
 def trained(algorithm, ram, accuracy, **changes):

@@ -1,9 +1,10 @@
 import pandas as pd
 import pytest
 
-from plots import MissingDataError, budget_matrix
 from tests.plots.images import assert_like_baseline
 from tests.plots.test_timeline import IDENTITY
+from trainfit.plots import MissingDataError
+from trainfit.plots.figures import budget_matrix
 
 KIB = 1024
 NEEDS = 100 * KIB

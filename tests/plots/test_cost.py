@@ -1,9 +1,11 @@
 import pytest
 
-from plots import MissingDataError, cost, table_cost
-from plots._costs import HERE, unlike
 from tests.plots.cost_frames import frame, interval, row, timed
 from tests.plots.images import assert_like_baseline
+from trainfit.plots import MissingDataError
+from trainfit.plots.drawing.costs import HERE, unlike
+from trainfit.plots.figures import cost
+from trainfit.plots.tables import cost as table_cost
 
 
 def texts(figure):

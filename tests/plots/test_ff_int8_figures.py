@@ -3,22 +3,20 @@
 import pandas as pd
 import pytest
 
-from bench.published_costs import TABLE_V as MODELLED_BESIDE
-from plots import (
-    MissingDataError,
-    ff_int8_convergence,
-    ff_int8_depth,
-    ff_int8_operations,
-    ff_int8_table_v,
-    table_ff_int8_depth,
-    table_ff_int8_operations,
-    table_ff_int8_table_v,
-)
-from plots._paper_rows import sizes_of
-from plots._published import TABLE_IV, TABLE_V
-from plots._tables import latex_table, markdown_table
 from tests.plots import paper_frames as made
 from tests.plots.images import assert_like_baseline
+from trainfit.bench.doc_tables.published_costs import TABLE_V as MODELLED_BESIDE
+from trainfit.plots import MissingDataError
+from trainfit.plots.drawing.tables import latex_table, markdown_table
+from trainfit.plots.figures.ff_int8 import convergence as ff_int8_convergence
+from trainfit.plots.figures.ff_int8 import depth as ff_int8_depth
+from trainfit.plots.figures.ff_int8 import operations as ff_int8_operations
+from trainfit.plots.figures.ff_int8 import table_v as ff_int8_table_v
+from trainfit.plots.papers.published import TABLE_IV, TABLE_V
+from trainfit.plots.papers.rows import sizes_of
+from trainfit.plots.tables.ff_int8 import depth as table_ff_int8_depth
+from trainfit.plots.tables.ff_int8 import operations as table_ff_int8_operations
+from trainfit.plots.tables.ff_int8 import table_v as table_ff_int8_table_v
 
 
 def by(frame, column):

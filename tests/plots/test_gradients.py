@@ -3,11 +3,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from plots import MissingDataError, gradients
-from plots._style import WIDTHS
-
-from .images import assert_like_baseline
-from .probe_frames import BINS, gradient, without_gradient
+from tests.plots.images import assert_like_baseline
+from tests.plots.probe_frames import BINS, gradient, without_gradient
+from trainfit.plots import MissingDataError
+from trainfit.plots.drawing.style import WIDTHS
+from trainfit.plots.figures import gradients
 
 ROWS = [
     *(gradient("backprop", "w1", 7, 0.02 + 0.01 * seed, 0.5, seed=seed) for seed in (0, 1)),

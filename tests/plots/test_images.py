@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from plots import UnknownFigureError, figure_names, load_figure
-from plots._saving import save_figure
-from plots._style import format_bytes, new_figure, styled
 from tests.plots import images
+from trainfit.plots import UnknownFigureError, figure_names, load_figure
+from trainfit.plots.drawing.saving import save_figure
+from trainfit.plots.drawing.style import format_bytes, new_figure, styled
 
 
 @styled

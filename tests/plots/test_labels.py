@@ -1,5 +1,5 @@
-from plots._labels import short_labels
 from tests.plots.cost_frames import frame, row
+from trainfit.plots.drawing.labels import short_labels
 
 
 def labels(*rows):

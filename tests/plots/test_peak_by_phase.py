@@ -1,10 +1,11 @@
 import pandas as pd
 import pytest
 
-from plots import MissingDataError, peak_by_phase
-from plots._style import PHASES
 from tests.plots.images import assert_like_baseline
 from tests.plots.test_timeline import IDENTITY
+from trainfit.plots import MissingDataError
+from trainfit.plots.drawing.style import PHASES
+from trainfit.plots.figures import peak_by_phase
 
 
 def record(algorithm, peaks=(32, 118, 101), *, closed=0, bound=-8, **changes):

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from plots import MissingDataError, robustness
-from plots._style import WIDTHS
-
-from .images import assert_like_baseline
-from .probe_frames import disturbed, noise_frame, workload
+from tests.plots.images import assert_like_baseline
+from tests.plots.probe_frames import disturbed, noise_frame, workload
+from trainfit.plots import MissingDataError
+from trainfit.plots.drawing.style import WIDTHS
+from trainfit.plots.figures import robustness
 
 ROWS = [
     *disturbed("backprop", 0.95),

@@ -1,8 +1,9 @@
 import pytest
 
-from plots import MissingDataError, scaling
 from tests.plots.cost_frames import KIB, frame, row
 from tests.plots.images import assert_like_baseline
+from trainfit.plots import MissingDataError
+from trainfit.plots.figures import scaling
 
 
 def grown(axis, *sizes, algorithm="backprop"):

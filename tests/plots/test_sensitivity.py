@@ -3,11 +3,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from plots import MissingDataError, sensitivity
-from plots._style import WIDTHS
-
-from .images import assert_like_baseline
-from .probe_frames import trained
+from tests.plots.images import assert_like_baseline
+from tests.plots.probe_frames import trained
+from trainfit.plots import MissingDataError
+from trainfit.plots.drawing.style import WIDTHS
+from trainfit.plots.figures import sensitivity
 
 RATES = (0.01, 0.1, 1.0)
 

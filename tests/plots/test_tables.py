@@ -1,19 +1,19 @@
 import pandas as pd
 import pytest
 
-from plots import (
+from tests.plots.cost_frames import KIB, frame, row, timed
+from trainfit.plots import (
     MissingDataError,
     UnknownTableError,
     figure_names,
     load_table,
-    table_accuracy,
-    table_cost,
-    table_memory,
     table_names,
-    table_verdicts,
 )
-from plots._tables import latex_table, markdown_table, save_table
-from tests.plots.cost_frames import KIB, frame, row, timed
+from trainfit.plots.drawing.tables import latex_table, markdown_table, save_table
+from trainfit.plots.tables import accuracy as table_accuracy
+from trainfit.plots.tables import cost as table_cost
+from trainfit.plots.tables import memory as table_memory
+from trainfit.plots.tables import verdicts as table_verdicts
 
 
 def cells(table):

@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
-from plots import MissingDataError, timeline
 from tests.plots.images import assert_like_baseline
+from trainfit.plots import MissingDataError
+from trainfit.plots.figures import timeline
 
 IDENTITY = {
     "run": "night",

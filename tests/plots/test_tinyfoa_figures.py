@@ -3,10 +3,13 @@
 import pandas as pd
 import pytest
 
-from plots import MissingDataError, table_tinyfoa_memory, tinyfoa_accuracy, tinyfoa_memory
-from plots._tables import markdown_table
 from tests.plots import paper_frames as made
 from tests.plots.images import assert_like_baseline
+from trainfit.plots import MissingDataError
+from trainfit.plots.drawing.tables import markdown_table
+from trainfit.plots.figures.tinyfoa import accuracy as tinyfoa_accuracy
+from trainfit.plots.figures.tinyfoa import memory as tinyfoa_memory
+from trainfit.plots.tables.tinyfoa import memory as table_tinyfoa_memory
 
 
 def test_factors_are_backpropagations_bytes_over_the_rows():

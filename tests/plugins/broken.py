@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from plain import Delta
 
-from algorithms import ConfigurationError, phase
+from trainfit.algorithms import ConfigurationError, phase
 
 
 class Raises(Delta):

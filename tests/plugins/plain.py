@@ -11,8 +11,16 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from algorithms import Algorithm, AlgorithmOptions, Category, MemoryPlan, Mlp, StaticTensor, phase
-from algorithms.base import hold_inputs
+from trainfit.algorithms import (
+    Algorithm,
+    AlgorithmOptions,
+    Category,
+    MemoryPlan,
+    Mlp,
+    StaticTensor,
+    phase,
+)
+from trainfit.algorithms.contract import hold_inputs
 
 
 class DeltaOptions(AlgorithmOptions):

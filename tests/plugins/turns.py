@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from plain import Delta, DeltaOptions
 
-from algorithms import AlgorithmOptions
+from trainfit.algorithms import AlgorithmOptions
 
 
 class DiaryOptions(DeltaOptions):

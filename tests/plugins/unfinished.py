@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from algorithms import Algorithm, AlgorithmOptions
+from trainfit.algorithms import Algorithm, AlgorithmOptions
 
 
 class Rule(Algorithm[AlgorithmOptions]):

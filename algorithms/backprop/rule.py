@@ -1,0 +1,246 @@
+"""Backpropagation (Rumelhart, Hinton & Williams 1986), and its memory-saving forms.
+
+The gradient is autograd's, as everybody runs it. Three options make it the fair rival of rules
+that claim to need less memory, and they combine:
+
+* ``checkpoint=N``: of every N hidden layers only the first input is kept; the rest is recomputed
+  when the gradient arrives (Chen et al. 2016).
+* ``micro_batch=N``: N rows at a time, gradients accumulated, one update.
+* ``update=fused``: a gradient is applied and freed as soon as it exists.
+
+Three more make it the rival that TinyFoA is compared with, in closed form instead of by autograd
+(:mod:`trainfit.algorithms.backprop.binary`): ``weights=binary``, ``activations=binary`` and
+``slices=M``. Of the options above they go with ``update=fused``.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from trainfit.algorithms.backprop.binary import BinaryBackprop, SliceRule
+from trainfit.algorithms.backprop.memory import plan_step
+from trainfit.algorithms.contract import Algorithm, AlgorithmOptions, StaticTensor
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.models.mlp import linear_init
+from trainfit.algorithms.numerics.binary.activations import Precision
+from trainfit.algorithms.numerics.optimisers import Optimiser, OptimizerName, make_optimiser
+from trainfit.algorithms.phases import Category, phase
+
+
+class Update(StrEnum):
+    """When a gradient is applied."""
+
+    SEPARATE = "separate"
+    FUSED = "fused"
+
+
+class BackpropOptions(AlgorithmOptions):
+    """Options of ``backprop``."""
+
+    optimizer: OptimizerName = OptimizerName.SGD
+    lr: float = Field(default=0.05, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    checkpoint: int = Field(default=0, ge=0)
+    """Hidden layers per recomputed segment; 0 keeps all activations."""
+    micro_batch: int = Field(default=0, ge=0)
+    """Rows per forward and backward pass; 0 takes the whole batch at once."""
+    update: Update = Update.SEPARATE
+    weights: Precision = Precision.FLOAT
+    """Of hidden layers."""
+    activations: Precision = Precision.FLOAT
+    """Of hidden layers."""
+    slices: int = Field(default=1, ge=1)
+    """M: every hidden layer's weight is cut into M x M slices, one pattern of them per pass."""
+    slice_rule: SliceRule = SliceRule.DESCRIBED
+    """Which slices a pass trains: one (``described``), or all but one on the diagonal."""
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the step is not autograd's."""
+        binary = Precision.BINARY in (self.weights, self.activations)
+        return binary or self.slices > 1 or self.slice_rule is SliceRule.RELEASED
+
+
+class Backprop(Algorithm[BackpropOptions]):
+    """Cross-entropy on a rectifier net, gradients by autograd if it is float, update in place."""
+
+    name: ClassVar[str] = "backprop"
+    summary: ClassVar[str] = "backpropagation, in memory-saving and in binary forms"
+    paper: ClassVar[str] = "Rumelhart, Hinton & Williams, Nature 323, 1986"
+    options_type: ClassVar[type[AlgorithmOptions]] = BackpropOptions
+    model: Mlp
+
+    def __init__(self, model: Mlp, options: BackpropOptions, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        if options.update is Update.FUSED and options.micro_batch:
+            raise ConfigurationError(
+                "backprop: update=fused frees each gradient at once, micro_batch keeps them until"
+                " the last rows; choose one"
+            )
+        self._optimiser = self._new_optimiser()
+        self._parameters: dict[str, torch.Tensor] = {}
+        self._binary: BinaryBackprop | None = None
+        if options.closed_form:
+            self._binary = self._in_closed_form()
+        else:
+            self._add_parameters()
+
+    def _new_optimiser(self) -> Optimiser:
+        options = self.options
+        return make_optimiser(options.optimizer, options.lr, options.momentum)
+
+    def _add_parameters(self) -> None:
+        for number, (inputs, outputs) in enumerate(self.model.layers, start=1):
+            w_OI, b_O = linear_init(inputs, outputs, self.generator)
+            self._parameters[f"w{number}"] = w_OI.requires_grad_()
+            self._parameters[f"b{number}"] = b_O.requires_grad_()
+        for name, parameter in self._parameters.items():
+            self._optimiser.add(name, parameter.detach())
+            if self.options.update is Update.FUSED:
+                parameter.register_post_accumulate_grad_hook(self._updater(name))
+
+    def _in_closed_form(self) -> BinaryBackprop:
+        """The rule for binary weights, binary activations and slices.
+
+        Raises:
+            ConfigurationError: The options or the net do not go with it.
+        """
+        options, model = self.options, self.model
+        if options.checkpoint or options.micro_batch:
+            raise ConfigurationError(
+                "backprop: checkpoint and micro_batch go with weights=float, activations=float and"
+                " slices=1 only; leave them at 0"
+            )
+        if not model.hidden:
+            raise ConfigurationError(
+                f"backprop binarises and slices hidden layers, {model.name!r} has none;"
+                f" use for instance mlp-{model.inputs}-128-{model.classes}"
+            )
+        if options.slices == 1 and options.slice_rule is SliceRule.RELEASED:
+            raise ConfigurationError(
+                "backprop: slice_rule=released leaves one diagonal block of slices x slices as it"
+                " is; with slices=1 that is the whole layer, choose 2 or more"
+            )
+        for width in model.sizes[:-1]:
+            if width % options.slices:
+                raise ConfigurationError(
+                    f"backprop: slices={options.slices} does not divide width {width} of"
+                    f" {model.name!r}; choose a divisor of all widths but the last"
+                )
+        return BinaryBackprop(
+            model,
+            self.generator,
+            weights=options.weights,
+            activations=options.activations,
+            slices=options.slices,
+            slice_rule=options.slice_rule,
+            new_optimiser=self._new_optimiser,
+            fused=options.update is Update.FUSED,
+        )
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """The next slices after every pass."""
+        super().begin_epoch(epoch, epochs)
+        if self._binary is not None:
+            self._binary.enter_pass(epoch)
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update from the mean cross-entropy over the batch."""
+        if self._binary is not None:
+            self._binary.step(x, y)
+            return
+        rows = self.options.micro_batch or len(x)
+        self._optimiser.begin_step()
+        for start in range(0, len(x), rows):
+            x_BI, y_B = x[start : start + rows], y[start : start + rows]
+            with phase("forward"):
+                loss = functional.cross_entropy(self._forward(x_BI), y_B)
+            with phase("gradient"):
+                # The gradient of the mean over the batch weighs each micro-batch by its rows.
+                loss.backward(None if rows >= len(x) else torch.tensor(len(x_BI) / len(x)))
+                del loss
+        if self.options.update is Update.SEPARATE:
+            with phase("update"), torch.no_grad():
+                for name, parameter in self._parameters.items():
+                    assert parameter.grad is not None
+                    self._optimiser.apply(name, parameter, parameter.grad)
+                    parameter.grad = None
+
+    def _updater(self, name: str) -> Any:
+        def apply(parameter: torch.Tensor) -> None:
+            assert parameter.grad is not None
+            with phase("update"), torch.no_grad():
+                self._optimiser.apply(name, parameter, parameter.grad)
+                parameter.grad = None
+
+        return apply
+
+    def _forward(self, x_BI: torch.Tensor) -> torch.Tensor:
+        """Logits of shape (B, C)."""
+        hidden = len(self.model.hidden)
+        segment = self.options.checkpoint or hidden
+        h_BI = x_BI
+        for first in range(1, hidden + 1, max(segment, 1)):
+            last = min(first + segment - 1, hidden)
+            if self.options.checkpoint and last > first and torch.is_grad_enabled():
+                h_BI = checkpoint(
+                    self._hidden,
+                    h_BI,
+                    first,
+                    last,
+                    use_reentrant=False,
+                    preserve_rng_state=False,
+                )
+            else:
+                h_BI = self._hidden(h_BI, first, last)
+        return self._linear(h_BI, hidden + 1)
+
+    def _hidden(self, h_BI: torch.Tensor, first: int, last: int) -> torch.Tensor:
+        """Hidden layers ``first`` to ``last``, counted from 1."""
+        for number in range(first, last + 1):
+            h_BI = self._linear(h_BI, number).relu_()
+        return h_BI
+
+    def _linear(self, h_BI: torch.Tensor, number: int) -> torch.Tensor:
+        w_OI, b_O = self._parameters[f"w{number}"], self._parameters[f"b{number}"]
+        return functional.linear(h_BI, w_OI, b_O)
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        with torch.no_grad():
+            return self._forward(x) if self._binary is None else self._binary.predict(x)
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Parameters and optimiser state."""
+        if self._binary is not None:
+            yield from self._binary.static_tensors()
+            return
+        for name, parameter in self._parameters.items():
+            yield StaticTensor(name, parameter, Category.PARAMETERS)
+        for name, state in self._optimiser.states():
+            yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """See ``memory`` and ``binary_memory`` beside this module."""
+        if self._binary is not None:
+            return self._binary.memory_model(batch_size)
+        options = self.options
+        return plan_step(
+            self.model,
+            self._optimiser,
+            batch_size,
+            rows=options.micro_batch or batch_size,
+            segment=options.checkpoint,
+            fused=options.update is Update.FUSED,
+        )

@@ -1,0 +1,171 @@
+"""The contract every training algorithm keeps.
+
+An algorithm owns a model and trains it. It says which phases a step has, runs one step on one
+batch with each part inside ``phase(...)``, predicts, names every tensor it keeps between steps,
+and states its memory in closed form. ``tests/contract`` is the definition of done for any
+algorithm, a third party's too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trainfit.algorithms.errors import ConfigurationError, unknown_name
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.models import Mlp, Model
+from trainfit.algorithms.phases import Category
+
+
+class AlgorithmOptions(BaseModel):
+    """Base of every algorithm's options: immutable, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+OptionsT = TypeVar("OptionsT", bound=AlgorithmOptions)
+
+
+@dataclass(frozen=True)
+class StaticTensor:
+    """A tensor that is held between steps.
+
+    Attributes:
+        name: Unique within the algorithm.
+        tensor: The tensor itself; its bytes are counted once per storage.
+        category: What the bytes are for.
+        storage: It need not be in RAM during a step and counts against flash.
+    """
+
+    name: str
+    tensor: torch.Tensor
+    category: Category
+    storage: bool = False
+
+
+class Algorithm(ABC, Generic[OptionsT]):
+    """One training rule on one model.
+
+    Class attributes:
+        name: The registered name.
+        summary: One line for ``trainfit algorithms``.
+        paper: Where the rule comes from.
+        options_type: The pydantic model of its options.
+        phases: The phases a step may enter; ``forward``, ``gradient``, ``update`` or refinements.
+        models: The architectures the rule is written for; other models are refused by name.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    options_type: ClassVar[type[AlgorithmOptions]]
+    phases: ClassVar[tuple[str, ...]] = ("forward", "gradient", "update")
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp,)
+    model: Model
+
+    def __init__(self, model: Model, options: OptionsT, *, seed: int = 0) -> None:
+        self.model = model
+        self.options = options
+        self.generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The parts that are trained one after the other; one for whole-net algorithms."""
+        return ("all",)
+
+    def enter_stage(self, index: int) -> None:
+        """Make stage ``index`` the one that ``step`` trains (called between steps only)."""
+        if not 0 <= index < len(self.stages):
+            raise ConfigurationError(f"{self.name} has {len(self.stages)} stages, no {index}")
+
+    def passes(self, epochs: int) -> int:
+        """How many passes over the data ``epochs`` means: epochs per stage, times stages."""
+        return epochs * len(self.stages)
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Move schedules on before pass ``epoch`` (from 0) of ``passes(epochs)``."""
+        if len(self.stages) > 1 and epoch % epochs == 0:
+            self.enter_stage(epoch // epochs)
+
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse a batch that the rule cannot be trained on, where the size alone says so.
+
+        Raises:
+            ConfigurationError: Saying why, and which size would do.
+        """
+
+    def stage_data(self, x: torch.Tensor) -> torch.Tensor:
+        """What steps of the current stage take in place of the samples ``x``; here ``x`` itself.
+
+        A rule may keep something made of the training set in storage while a stage lasts. This is
+        called after a stage is entered and before its steps, with all training samples; the
+        batches of the stage are rows of what it returns. Prediction always takes samples.
+
+        Args:
+            x: Inputs, float32, shape (samples, features). Left as found.
+
+        Returns:
+            ``x``, or a contiguous tensor with a row per sample.
+        """
+        return x
+
+    @abstractmethod
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Train on one batch.
+
+        Args:
+            x: Inputs, float32, shape (batch, features), or rows of ``stage_data``. Left as found.
+            y: Labels, int64, shape (batch,).
+        """
+
+    @abstractmethod
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Class scores of shape (batch, classes) for inputs of shape (batch, features)."""
+
+    @abstractmethod
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Every tensor held between steps at the current stage, without the input batch."""
+
+    @abstractmethod
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """The closed form of one step of the current stage, input batch included as static."""
+
+
+def parse_options(cls: type[Algorithm[Any]], options: dict[str, Any]) -> AlgorithmOptions:
+    """Check options given by name.
+
+    Raises:
+        ConfigurationError: An option does not exist or has a value it cannot have.
+    """
+    try:
+        return cls.options_type.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = cls.options_type.model_fields
+            raise unknown_name(f"option of {cls.name}", where, known) from None
+        at = f"option {where!r} of {cls.name}" if where else f"options of {cls.name}"
+        raise ConfigurationError(f"{at}: {first['msg']}, got {first['input']!r}") from None
+
+
+def check_model(cls: type[Algorithm[Any]], model: Model) -> None:
+    """Make sure that an algorithm is written for a model's architecture.
+
+    Raises:
+        ConfigurationError: It is not; the message names the architectures that are.
+    """
+    if not isinstance(model, cls.models):
+        accepted = " or ".join(f"{each.kind} nets ({each.family}-...)" for each in cls.models)
+        raise ConfigurationError(f"{cls.name} trains {accepted}, {model.name!r} is {model.kind}")
+
+
+def hold_inputs(plan: MemoryPlan, model: Model, batch_size: int) -> None:
+    """The batch that is handed to a step: static, since it is there before and after."""
+    plan.hold("x", (batch_size, model.inputs), Category.INPUTS)
+    plan.hold("y", (batch_size,), Category.INPUTS, bits=64)

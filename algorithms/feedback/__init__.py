@@ -1,0 +1,1 @@
+"""Direct feedback alignment (DFA) and direct random target projection (DRTP)."""

@@ -1,0 +1,121 @@
+"""What direct feedback alignment and DRTP share: fixed matrices, hidden units, the classifier.
+
+With ``activations=binary`` a tanh becomes the sign of z times ``tanh(mean(abs(z)))``, as in the
+DRTP code that TinyFoA (Huang & Aminifar, AAAI 2025) is compared with (see
+:mod:`trainfit.algorithms.numerics.binary.signed_activations`), and a rectifier becomes {0, s}. That
+code binarises the logits too, so that each has two values and most of them tie; here they are
+float. With ``weights=binary`` parameters are clipped, as in that comparison's other rules; its DRTP
+code clips none.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from enum import StrEnum
+
+import torch
+
+from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.nets.binarised import BinarisedNet, BinarisedOptionsT
+from trainfit.algorithms.numerics.binary.activations import (
+    Bits,
+    Hidden,
+    binarise,
+    plan_binarise,
+    plan_through,
+    through_,
+)
+from trainfit.algorithms.numerics.binary.signed_activations import (
+    binarise_signs,
+    plan_binarise_signs,
+)
+from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
+from trainfit.algorithms.phases import Category, phase
+
+
+class Activation(StrEnum):
+    """What follows a hidden layer's product."""
+
+    TANH = "tanh"
+    RELU = "relu"
+
+
+class FeedbackNet(BinarisedNet[BinarisedOptionsT]):
+    """Fixed random matrices and the derivative of the hidden units."""
+
+    _activation = Activation.TANH
+
+    def __init__(self, model: Mlp, options: BinarisedOptionsT, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        self._need_hidden_layers()
+        bound = math.sqrt(6.0 / model.classes)
+        self._feedback_CO = [
+            torch.empty(model.classes, outputs).uniform_(-bound, bound, generator=self.generator)
+            for outputs in model.hidden
+        ]
+
+    def _hidden(self, h: Hidden, number: int, *, training: bool = True) -> Hidden:
+        z_BO, tanh = self._linear(h, number), self._activation is Activation.TANH
+        if self._bits:
+            return binarise_signs(z_BO, mask=training) if tanh else binarise(z_BO, mask=training)
+        return z_BO.tanh_() if tanh else z_BO.relu_()
+
+    def _plan_hidden(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
+        h = self._plan_linear(plan, batch, number, f"h{number}")
+        tanh = self._activation is Activation.TANH
+        if self._bits:
+            plan_bits = plan_binarise_signs if tanh else plan_binarise
+            bits = plan_bits(plan, f"bits of h{number}", batch, self.model.sizes[number])
+            plan.free(h)
+            return bits
+        plan.each(Kind.TRANSCENDENTAL if tanh else Kind.COMPARE, h.elements)
+        return [h]
+
+    def _through(self, dh_BO: torch.Tensor, h: Hidden) -> torch.Tensor:
+        """``dh . f'(z)`` in place, from f(z): 1 - tanh^2, or 1 where the rectifier is open."""
+        if self._activation is Activation.TANH:
+            t = h.scale if isinstance(h, Bits) else h  # the slope is the same at t and at -t
+            torch.ops.aten.tanh_backward.grad_input(dh_BO, t, grad_input=dh_BO)
+        if self._bits or self._activation is Activation.RELU:
+            through_(dh_BO, h)
+        return dh_BO
+
+    def _plan_through(self, plan: MemoryPlan, batch: int, outputs: int) -> None:
+        if self._activation is Activation.TANH:
+            slopes = 1 if self._bits else batch * outputs
+            plan.each(Kind.MULTIPLY, slopes + batch * outputs)
+            plan.each(Kind.ADD, slopes)
+        if self._bits or self._activation is Activation.RELU:
+            plan_through(plan, batch, outputs, bits=self._bits)
+
+    def _classify(self, h: Hidden, y_B: torch.Tensor) -> torch.Tensor:
+        """Forward through the classifier and its error, shape (B, C)."""
+        with phase("forward"):
+            logits_BC = self._linear(h, len(self.model.layers))
+        with phase("gradient"):
+            return cross_entropy_error_(logits_BC, y_B)
+
+    def _plan_classify(self, plan: MemoryPlan, batch: int) -> Item:
+        with plan.phase("forward"):
+            error = self._plan_linear(plan, batch, len(self.model.layers), "logits, then error")
+        with plan.phase("gradient"):
+            plan_cross_entropy_error(plan, batch, self.model.classes)
+        return error
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Parameters, optimiser state and the fixed matrices."""
+        yield from super().static_tensors()
+        for number, feedback_CO in enumerate(self._feedback_CO, start=1):
+            yield StaticTensor(f"feedback{number}", feedback_CO, Category.BUFFERS)
+
+    def _plan_static(self, batch_size: int) -> MemoryPlan:
+        plan = super()._plan_static(batch_size)
+        for number, outputs in enumerate(self.model.hidden, start=1):
+            plan.hold(f"feedback{number}", (self.model.classes, outputs), Category.BUFFERS)
+        return plan

@@ -1,0 +1,173 @@
+"""Hidden layers taught by fixed random matrices: direct feedback alignment and DRTP.
+
+The gradient of hidden layer l is replaced by a projection that needs no other layer's weights::
+
+    DFA    dz_l = B_l^T e  . f'(z_l)        e = (softmax(a) - y*) / B
+    sDFA   dz_l = B_l^T sign(e) / B . f'(z_l)
+    DRTP   dz_l = -B_l^T y* / B . f'(z_l)   y* one-hot: the error's sign, known before the error is
+
+The classifier follows the true gradient of its cross-entropy, ``dz = e``.
+
+* DFA (Nokland, NIPS 2016) needs the error, hence all activations until the forward pass is over,
+  as backpropagation does; what it saves is the transport of weights.
+* DRTP (Frenkel, Lefebvre & Bol, Frontiers in Neuroscience 15:629892, 2021) needs the label only:
+  each layer is updated as soon as it is known, and two layers' activations are all that lives.
+
+Decisions: B_l is drawn Kaiming-uniform as in Frenkel's code, U(-b, b) with ``b = sqrt(6 / C)``
+for a fan-in of C classes, and its sign is of no matter, being random; gradients are means over the
+batch. Hidden units are ``tanh`` as in that code; DFA may have rectifiers instead. DRTP may not:
+its target is the same in every step, and only saturation keeps it from shutting a rectifier for
+good (on digits it leaves a net at chance).
+
+Binary weights and activations are in :mod:`trainfit.algorithms.feedback.net`.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+import torch
+
+from trainfit.algorithms.contract import AlgorithmOptions
+from trainfit.algorithms.feedback.net import Activation, FeedbackNet
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.nets.binarised import BinarisedOptions
+from trainfit.algorithms.numerics.binary.activations import Hidden
+from trainfit.algorithms.phases import Category, phase
+
+
+class Drtp(FeedbackNet[BinarisedOptions]):
+    """Each layer updated on the way forward, from the label alone."""
+
+    name: ClassVar[str] = "drtp"
+    summary: ClassVar[str] = "direct random target projection: labels teach, on the way forward"
+    paper: ClassVar[str] = "Frenkel, Lefebvre & Bol, Front. Neurosci. 15:629892, 2021"
+    options_type: ClassVar[type[AlgorithmOptions]] = BinarisedOptions
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update of every layer."""
+        self._optimiser.begin_step()
+        with torch.no_grad():
+            below: Hidden = x
+            for number, feedback_CO in enumerate(self._feedback_CO, start=1):
+                with phase("forward"):
+                    h = self._hidden(below, number)
+                with phase("gradient"):
+                    dz_BO = feedback_CO.index_select(0, y).mul_(-1.0 / len(x))
+                    self._through(dz_BO, h)
+                self._apply(number, dz_BO, below)
+                del dz_BO
+                below = h
+                del h
+            error_BC = self._classify(below, y)
+            self._apply(len(self.model.layers), error_BC, below)
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """Two layers' activations and one gradient."""
+        plan = self._plan_static(batch_size)
+        below: list[Item] = []
+        for number, outputs in enumerate(self.model.hidden, start=1):
+            with plan.phase("forward"):
+                h = self._plan_hidden(plan, batch_size, number)
+            with plan.phase("gradient"):
+                dz = plan.alloc(f"dz{number}", (batch_size, outputs), Category.GRADIENTS)
+                plan.scalar()
+                plan.each(Kind.MULTIPLY, dz.elements)
+                self._plan_through(plan, batch_size, outputs)
+            self._plan_apply(plan, batch_size, number)
+            plan.free(dz, *below)
+            below = h
+        error = self._plan_classify(plan, batch_size)
+        self._plan_apply(plan, batch_size, len(self.model.layers))
+        plan.free(error, *below)
+        return plan
+
+
+class ErrorSignal(StrEnum):
+    """What is projected to the hidden layers."""
+
+    ERROR = "error"
+    SIGN = "sign"  # sDFA
+
+
+class DfaOptions(BinarisedOptions):
+    """Options of ``dfa``."""
+
+    signal: ErrorSignal = ErrorSignal.ERROR
+    activation: Activation = Activation.TANH
+
+
+class Dfa(FeedbackNet[DfaOptions]):
+    """All layers updated after the forward pass, each from the error at the output."""
+
+    name: ClassVar[str] = "dfa"
+    summary: ClassVar[str] = "direct feedback alignment: the error teaches through fixed matrices"
+    paper: ClassVar[str] = "Nokland, NIPS 29, 2016"
+    options_type: ClassVar[type[AlgorithmOptions]] = DfaOptions
+
+    def __init__(self, model: Mlp, options: DfaOptions, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        self._activation = options.activation
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update of every layer; the last ones first, so that their inputs can go."""
+        self._optimiser.begin_step()
+        with torch.no_grad():
+            kept: list[Hidden] = [x]
+            with phase("forward"):
+                for number in range(1, len(self.model.layers)):
+                    kept.append(self._hidden(kept[-1], number))
+            error_BC = self._classify(kept[-1], y)
+            with phase("gradient"):
+                own_BC = error_BC.clone() if self._bits else error_BC  # bits' scale goes into it
+            self._apply(len(self.model.layers), own_BC, kept[-1])
+            del own_BC
+            with phase("gradient"):
+                if self.options.signal is ErrorSignal.SIGN:
+                    error_BC.sign_().mul_(1.0 / len(x))
+            for number in range(len(self.model.hidden), 0, -1):
+                h = kept.pop()
+                with phase("gradient"):
+                    dz_BO = self._through(error_BC @ self._feedback_CO[number - 1], h)
+                del h
+                self._apply(number, dz_BO, kept[-1])
+                del dz_BO
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """All activations, the error and one gradient."""
+        plan = self._plan_static(batch_size)
+        classes = self.model.classes
+        with plan.phase("forward"):
+            kept = [
+                self._plan_hidden(plan, batch_size, number)
+                for number in range(1, len(self.model.layers))
+            ]
+        error = self._plan_classify(plan, batch_size)
+        own: list[Item] = []
+        with plan.phase("gradient"):
+            if self._bits:
+                shape = (batch_size, classes)
+                own = [plan.alloc("error, scaled", shape, Category.GRADIENTS, essential=False)]
+        self._plan_apply(plan, batch_size, len(self.model.layers))
+        plan.free(*own)
+        with plan.phase("gradient"):
+            if self.options.signal is ErrorSignal.SIGN:
+                plan.scalar()
+                plan.each(Kind.COMPARE, error.elements)
+                plan.each(Kind.MULTIPLY, error.elements)
+        for number in range(len(self.model.hidden), 0, -1):
+            outputs = self.model.hidden[number - 1]
+            with plan.phase("gradient"):
+                dz = plan.alloc(f"dz{number}", (batch_size, outputs), Category.GRADIENTS)
+                plan.product(batch_size, classes, outputs)
+                self._plan_through(plan, batch_size, outputs)
+                plan.free(*kept.pop())
+            self._plan_apply(plan, batch_size, number)
+            plan.free(dz)
+        plan.free(error)
+        return plan

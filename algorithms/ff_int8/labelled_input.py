@@ -1,0 +1,121 @@
+"""A batch in INT8 with labels in its first inputs, and its rows scaled to a mean square of 1.
+
+Shape suffixes: B batch, R rows (a batch per row of labels), I inputs.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from trainfit.algorithms.ff_int8.layer import plan_unit_rows, unit_rows
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.int8 import torch_layer as int8_layer_torch
+from trainfit.algorithms.numerics.int8.layer import PlannedRows, Rows, Way, count_squares
+from trainfit.algorithms.numerics.int8.quantise import (
+    LEVELS,
+    count_rounding,
+    plan_quantise_into,
+    plan_scale_of,
+    quantise_into,
+    scale_of,
+    words,
+)
+from trainfit.algorithms.numerics.lazy_kernels import int8_layer_kernels
+from trainfit.algorithms.phases import Category, tag
+
+
+class LabelledInput:
+    """Writes labels of one height over the first inputs of a copy in INT8; the batch stays.
+
+    A row's scale is that of its largest pixel or of the label, until only its direction is kept.
+    """
+
+    def __init__(self, model: Mlp, height: float) -> None:
+        self._classes = model.classes
+        self._inputs = model.inputs
+        self._height = height
+
+    def write(
+        self, x_BI: torch.Tensor, labels: tuple[torch.Tensor, ...], way: Way, seed: int
+    ) -> Rows:
+        """The batch once for each row of labels, one below the other.
+
+        Pixels are rounded alike in all of them: what differs is the label only.
+        """
+        x_BI = x_BI.contiguous()
+        batch = len(x_BI)
+        q_RI = torch.empty(len(labels) * batch, self._inputs, dtype=torch.int8)
+        squares_R = torch.empty(len(q_RI))
+        if way.in_torch:
+            self._write_in_torch(x_BI, labels, way, seed, q_RI)
+            int8_layer_torch.sum_squares(q_RI, squares_R)
+            return unit_rows(q_RI, squares_R.clamp_(min=1.0))
+        settings = (self._classes, self._height, self._height / LEVELS, way.stochastic)
+        for number, class_B in enumerate(labels):
+            part = slice(number * batch, (number + 1) * batch)
+            results = (q_RI[part].numpy(), squares_R[part].numpy())
+            int8_layer_kernels.labelled(
+                x_BI.numpy(), class_B.numpy(), *settings, *words(seed), *results
+            )
+        return unit_rows(q_RI, squares_R.clamp_(min=1.0))
+
+    def _write_in_torch(
+        self,
+        x_BI: torch.Tensor,
+        labels: tuple[torch.Tensor, ...],
+        way: Way,
+        seed: int,
+        q_RI: torch.Tensor,
+    ) -> None:
+        batch = len(x_BI)
+        scale_B = tag(scale_of(x_BI, axis=0), Category.WORKSPACE, "scale")
+        scale_B.clamp_(min=self._height / LEVELS)
+        quantise_into(
+            x_BI,
+            q_RI[:batch],
+            scale_B,
+            rounding=way.rounding,
+            seed=seed,
+            axis=0,
+            kernel=way.kernel,
+        )
+        label_B = scale_B.reciprocal_().mul_(self._height).round_().to(torch.int8)
+        tag(label_B, Category.WORKSPACE, "labels in INT8")
+        for number, class_B in enumerate(labels):
+            part_BI = q_RI[number * batch : (number + 1) * batch]
+            if number:
+                part_BI.copy_(q_RI[:batch])
+            part_BI[:, : self._classes].zero_()
+            part_BI.scatter_(1, class_B[:, None], label_B[:, None])
+
+    def plan_write(self, plan: MemoryPlan, batch: int, passes: int, way: Way) -> PlannedRows:
+        """The closed form of ``write``, to be freed by the caller."""
+        rows = passes * batch
+        q = plan.alloc("x in INT8", (rows, self._inputs), Category.ACTIVATIONS, bits=8)
+        squares = plan.alloc("squares of x", (rows,), Category.ACTIVATIONS)
+        if way.in_torch:
+            self._plan_write_in_torch(plan, batch, way)
+            int8_layer_torch.plan_sum_squares(plan, rows, self._inputs)
+        else:
+            elements = batch * self._inputs
+            plan.each(Kind.COMPARE, 2 * elements)
+            plan.each(Kind.DIVIDE, 2 * batch)
+            count_rounding(plan, elements, way.rounding)
+        plan.each(Kind.MULTIPLY, batch)
+        count_squares(plan, rows * self._inputs)
+        plan.scalar()
+        unit = plan_unit_rows(plan, q)
+        plan.free(squares)
+        return unit
+
+    def _plan_write_in_torch(self, plan: MemoryPlan, batch: int, way: Way) -> None:
+        scale = plan_scale_of(plan, batch, self._inputs, Category.WORKSPACE, axis=0)
+        plan.scalar()
+        plan_quantise_into(
+            plan, batch, self._inputs, rounding=way.rounding, axis=0, kernel=way.kernel
+        )
+        plan.scalar()
+        label = plan.alloc("labels", (batch,), Category.WORKSPACE, bits=8, essential=False)
+        plan.free(scale, label)

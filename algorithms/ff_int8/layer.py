@@ -1,0 +1,206 @@
+"""One layer of FF-INT8: output, update, and what is between steps; the closed forms beside them.
+
+Shape suffixes: R rows of both passes, I inputs and O outputs of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+
+from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.ff_int8.weights import Weights
+from trainfit.algorithms.forward_forward.objective import Objective
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.int8.layer import (
+    PlannedRows,
+    Rows,
+    Way,
+    forward,
+    plan_forward,
+    plan_rescale,
+    rescale,
+)
+from trainfit.algorithms.numerics.optimisers import Sgd
+from trainfit.algorithms.phases import Category, phase
+
+
+class Output(NamedTuple):
+    """A layer's output ``s q``, and the sum of q squared in each row, at least 1."""
+
+    rows: Rows
+    squares_R: torch.Tensor
+
+    def real_squares(self) -> torch.Tensor:
+        """Sum of squares of the output itself, a new tensor."""
+        s_R = self.rows.scale
+        return (s_R * s_R).mul_(self.squares_R)
+
+
+class PlannedOutput(NamedTuple):
+    """The closed form of ``Output``."""
+
+    rows: PlannedRows
+    squares: Item
+
+
+def plan_real_squares(plan: MemoryPlan, rows: int) -> Item:
+    """The closed form of ``real_squares``: what becomes the factor of the gradient."""
+    plan.each(Kind.MULTIPLY, 2 * rows)
+    return plan.alloc("squares, then factor", (rows,), Category.GRADIENTS)
+
+
+def unit_rows(q_RO: torch.Tensor, squares_R: torch.Tensor) -> Rows:
+    """The same integers with the scale that gives every row a mean square of 1."""
+    return Rows(q_RO, squares_R.reciprocal().mul_(q_RO.shape[1]).sqrt_())
+
+
+def plan_unit_rows(plan: MemoryPlan, q: Item) -> PlannedRows:
+    """The closed form of ``unit_rows``."""
+    scale = plan.alloc("scale of unit rows", q.shape[:1], Category.ACTIVATIONS)
+    plan.scalar()
+    plan.each(Kind.DIVIDE, 2 * q.shape[0])
+    plan.each(Kind.MULTIPLY, q.shape[0])
+    return PlannedRows(q, scale)
+
+
+class Layer:
+    """Weights, bias and how they learn.
+
+    The rate is divided by the number of inputs, which is the squared length of every input: so a
+    rate moves the outputs of a wide layer as far as those of a narrow one.
+    """
+
+    def __init__(self, name: str, weights: Weights, lr: float, momentum: float) -> None:
+        self.name = name
+        self.weights = weights
+        self._b_O = torch.zeros(self.width)
+        self._optimiser = Sgd(0.0, momentum)  # of the bias; its rate is that of the weights too
+        self._optimiser.add(f"b{name}", self._b_O)
+        self.set_rate(lr)
+
+    def set_rate(self, lr: float) -> None:
+        """Set the learning rate, as it would be for one input."""
+        self._optimiser.lr = lr / self.weights.shape[1]
+
+    @property
+    def width(self) -> int:
+        """Outputs."""
+        return self.weights.shape[0]
+
+    def output(self, h: Rows, way: Way, seed: int) -> Output:
+        """Rectified output for rows h."""
+        rows, squares_R = forward(h, self.weights.integers(way), self._b_O, way, seed)
+        return Output(rows, squares_R.clamp_(min=1.0))
+
+    def plan_output(self, plan: MemoryPlan, rows: int, way: Way) -> PlannedOutput:
+        """The closed form of ``output``."""
+        made = self.weights.plan_integers(plan, way)
+        h, squares = plan_forward(plan, f"h{self.name}", rows, self.weights.shape, way)
+        plan.free(*made)
+        plan.scalar()
+        return PlannedOutput(h, squares)
+
+    def update(self, g: Rows, h: Rows, way: Way, seeds: Iterator[int]) -> None:
+        """One step down the gradient g of the output, for input h.
+
+        A row of g and a row of h each have a scale; both go into g before it is rounded to one.
+        """
+        with phase("gradient"):
+            ratio_R = g.scale * h.scale
+            scale = float(torch.linalg.vector_norm(ratio_R, ord=torch.inf))
+            ratio_R.mul_(1.0 / scale if scale else 0.0)
+            d_RO, db_O = rescale(g, ratio_R, way, next(seeds))
+            del ratio_R
+        with phase("update"):
+            self._optimiser.apply(f"b{self.name}", self._b_O, db_O)
+            self.weights.descend(d_RO, h.q, scale, self._optimiser.lr, way, next(seeds))
+
+    def plan_update(self, plan: MemoryPlan, rows: int, way: Way) -> None:
+        """The closed form of ``update``."""
+        with plan.phase("gradient"):
+            ratio = plan.alloc("ratio", (rows,), Category.GRADIENTS)
+            plan.workspace("scale", ())
+            plan.scalar()
+            plan.each(Kind.MULTIPLY, 2 * rows)
+            plan.each(Kind.COMPARE, rows)
+            d, db = plan_rescale(plan, self.name, rows, self.width, way)
+            plan.free(ratio)
+        with plan.phase("update"):
+            self._optimiser.plan_apply(plan, self.width)
+            self.weights.plan_descend(plan, rows, way)
+            plan.free(d, db)
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Weights, bias and their momentum."""
+        for suffix, tensor, category in self.weights.held():
+            yield StaticTensor(f"w{self.name}{suffix}", tensor, category)
+        yield StaticTensor(f"b{self.name}", self._b_O, Category.PARAMETERS)
+        for name, state in self._optimiser.states():
+            yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
+
+    def plan_static(self, plan: MemoryPlan) -> None:
+        """The closed form of ``static_tensors``."""
+        for held in self.static_tensors():
+            bits = 8 * held.tensor.element_size()
+            plan.hold(held.name, tuple(held.tensor.shape), held.category, bits=bits)
+
+
+class LocalRule(NamedTuple):
+    """What all layers share in one step.
+
+    Attributes:
+        layers: The hidden layers, in order.
+        objective: The loss of each.
+        way: How INT8 is made.
+        batch: Samples; there are twice as many rows, those with true labels first.
+    """
+
+    layers: list[Layer]
+    objective: Objective
+    way: Way
+    batch: int
+
+    def factors(self, out: Output, width: int) -> torch.Tensor:
+        """What turns the integers of a layer's output into the gradient of its own loss."""
+        squares_R = out.real_squares()
+        return self.objective.factors_(squares_R, width, self.batch, None).mul_(out.rows.scale)
+
+    def plan_factors(self, plan: MemoryPlan) -> Item:
+        """The closed form of ``factors``."""
+        factors = plan_real_squares(plan, 2 * self.batch)
+        self.objective.plan_factors(plan, self.batch, joint=True)
+        plan.each(Kind.MULTIPLY, 2 * self.batch)
+        return factors
+
+
+def local_step(rule: LocalRule, make_input: Callable[[], Rows], seeds: Iterator[int]) -> None:
+    """Update every layer on the way forward, from its own loss alone."""
+    h = make_input()
+    for layer in rule.layers:
+        with phase("forward"):
+            out = layer.output(h, rule.way, next(seeds))
+        with phase("gradient"):
+            factors_R = rule.factors(out, layer.width)
+        layer.update(Rows(out.rows.q, factors_R), h, rule.way, seeds)
+        with phase("forward"):
+            h = unit_rows(out.rows.q, out.squares_R)
+            del out, factors_R
+
+
+def plan_local_step(plan: MemoryPlan, rule: LocalRule, h: PlannedRows) -> None:
+    """The closed form of ``local_step`` from its input on, which is freed."""
+    for layer in rule.layers:
+        with plan.phase("forward"):
+            out = layer.plan_output(plan, 2 * rule.batch, rule.way)
+        with plan.phase("gradient"):
+            factors = rule.plan_factors(plan)
+        layer.plan_update(plan, 2 * rule.batch, rule.way)
+        with plan.phase("forward"):
+            following = plan_unit_rows(plan, out.rows.q)
+            plan.free(*h, out.rows.scale, out.squares, factors)
+            h = following
+    plan.free(*h)

@@ -1,0 +1,244 @@
+"""The look-ahead of FF-INT8: layers that know the loss of the layers above them.
+
+The paper adds the later losses to each layer's own, ``L_l + lambda (L_l+1 + ... + L_n)``, lambda
+growing from 0 by 0.001 per pass over the data, and says that no chain of derivatives through the
+layers is built. But a later loss depends on the weights of layer l through the layers between them
+only: without that chain its gradient is zero, and the step is the one of ``off``, bought with a
+forward pass through the whole net before the first update. So there are two readings that do
+something. Both run forward through all layers first and keep their INT8 activations, which is the
+memory that the paper calls a modest increase; then the layers are updated, the last one first, all
+at the weights of the forward pass.
+
+``true``: the sum as it is written, with the chain. With ``e_l`` the gradient of the losses from
+layer l on by its output, and J_l that of the next layer's output by this one's,::
+
+    e_l = dL_l/dy_l + J_l^T e_l+1        g_l = dL_l/dy_l + lambda J_l^T e_l+1
+
+J goes through the INT8 weights above, the normalisation of rows and the rectifier (shut where y was
+rounded to 0). The gradients e and g are INT8 with a scale per row; the scales of the weights above,
+one per output, go into e before it is rounded. That is one product more per pair of layers.
+
+``detached``: activations are cut from the chain, the later losses reach a layer as numbers. They
+cannot move its own goodness, but say how much it matters: the logistic factor is taken at the sum
+of the excess of goodness over the thresholds, ``G_l - theta_l + lambda sum_j>l (G_j - theta_j)``,
+of which G_l alone has a gradient. Where later layers are sure already, a layer is pulled less; akin
+to Layer Collaboration (Lorberbom et al., AAAI 2024), which makes the goodness of the other layers a
+constant in a layer's probability. With lambda = 0 the gradients are those of ``off``.
+
+Shape suffixes: R rows of both passes, O outputs of a layer, N outputs of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+
+import torch
+
+from trainfit.algorithms.ff_int8.layer import (
+    LocalRule,
+    Output,
+    PlannedOutput,
+    plan_real_squares,
+    plan_unit_rows,
+    unit_rows,
+)
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.int8.layer import PlannedRows, Rows
+from trainfit.algorithms.numerics.int8.layer_backward import Below, back, plan_back
+from trainfit.algorithms.phases import Category, phase
+
+_SMALLEST = 2.0**-100
+"""Scales are held above it where they divide, so that a silent row stays finite."""
+
+
+class Lookahead(StrEnum):
+    """What a layer knows of the losses above it."""
+
+    OFF = "off"
+    DETACHED = "detached"
+    TRUE = "true"
+
+
+def _forward(
+    rule: LocalRule, make_input: Callable[[], Rows], seeds: Iterator[int]
+) -> tuple[list[Rows], list[Output]]:
+    """Inputs and outputs of all layers."""
+    inputs: list[Rows] = []
+    outputs: list[Output] = []
+    for layer in rule.layers:
+        if outputs:
+            with phase("forward"):
+                inputs.append(unit_rows(outputs[-1].rows.q, outputs[-1].squares_R))
+        else:
+            inputs.append(make_input())
+        with phase("forward"):
+            outputs.append(layer.output(inputs[-1], rule.way, next(seeds)))
+    return inputs, outputs
+
+
+def _plan_forward(
+    plan: MemoryPlan, rule: LocalRule, h: PlannedRows
+) -> tuple[list[PlannedRows], list[PlannedOutput]]:
+    """The closed form of ``_forward``; an output's integers are those of the next input."""
+    inputs: list[PlannedRows] = []
+    outputs: list[PlannedOutput] = []
+    with plan.phase("forward"):
+        for layer in rule.layers:
+            inputs.append(plan_unit_rows(plan, outputs[-1].rows.q) if outputs else h)
+            outputs.append(layer.plan_output(plan, 2 * rule.batch, rule.way))
+    return inputs, outputs
+
+
+# ---- detached -------------------------------------------------------------------------------
+
+
+def detached_step(
+    rule: LocalRule, make_input: Callable[[], Rows], weight: float, seeds: Iterator[int]
+) -> None:
+    """Update all layers, each with the goodness of the later ones as a number."""
+    inputs, outputs = _forward(rule, make_input, seeds)
+    with phase("gradient"):
+        later_R = torch.zeros(2 * rule.batch)
+    for layer in reversed(rule.layers):
+        out, h = outputs.pop(), inputs.pop()
+        share, theta = rule.objective.share(layer.width), rule.objective.theta(layer.width)
+        with phase("gradient"):
+            own_R = out.real_squares()
+            factors_R = torch.add(own_R, later_R, alpha=weight / share)
+            later_R.add_(own_R, alpha=share).sub_(theta)
+            del own_R
+            rule.objective.factors_(factors_R, layer.width, rule.batch, None)
+            g = Rows(out.rows.q, factors_R.mul_(out.rows.scale))
+        layer.update(g, h, rule.way, seeds)
+        del out, h, g, factors_R
+
+
+def plan_detached_step(plan: MemoryPlan, rule: LocalRule, h: PlannedRows) -> None:
+    """The closed form of ``detached_step`` from its input on, which is freed."""
+    inputs, outputs = _plan_forward(plan, rule, h)
+    rows = 2 * rule.batch
+    with plan.phase("gradient"):
+        later = plan.alloc("goodness of later layers", (rows,), Category.GRADIENTS)
+    for layer in reversed(rule.layers):
+        out, scale = outputs.pop(), inputs.pop().scale
+        with plan.phase("gradient"):
+            own = plan_real_squares(plan, rows)
+            factors = plan.alloc("factors", (rows,), Category.GRADIENTS)
+            plan.scalar()
+            plan.free(own)
+            plan.each(Kind.MULTIPLY, 3 * rows)
+            plan.each(Kind.ADD, 3 * rows)
+            rule.objective.plan_factors(plan, rule.batch, joint=True)
+        layer.plan_update(plan, rows, rule.way)
+        plan.free(*out.rows, out.squares, scale, factors)
+    plan.free(later, h.q)
+
+
+# ---- true -----------------------------------------------------------------------------------
+
+
+def true_step(
+    rule: LocalRule, make_input: Callable[[], Rows], weight: float, seeds: Iterator[int]
+) -> None:
+    """Update all layers, each with the gradient of its own loss and of the later ones.
+
+    A layer is updated when the gradient has gone down through its weights.
+    """
+    inputs, outputs = _forward(rule, make_input, seeds)
+    g: Rows | None = None
+    e: Rows | None = None
+    for index in range(len(rule.layers) - 1, -1, -1):
+        out, above = outputs.pop(), g
+        with phase("gradient"):
+            factors_R = rule.factors(out, rule.layers[index].width)
+            if len(rule.layers) == 1:
+                g = Rows(out.rows.q, factors_R)
+            else:
+                unit_R = factors_R if e is None else inputs[index + 1].scale
+                g, e = _join(rule, index, out, (factors_R, unit_R), e, weight, seeds)
+                del unit_R
+            del out, factors_R
+        if above is not None:
+            rule.layers[index + 1].update(above, inputs.pop(), rule.way, seeds)
+            del above
+    assert g is not None
+    rule.layers[0].update(g, inputs.pop(), rule.way, seeds)
+
+
+def _join(  # noqa: PLR0917
+    rule: LocalRule,
+    index: int,
+    out: Output,
+    scales: tuple[torch.Tensor, torch.Tensor],
+    e: Rows | None,
+    weight: float,
+    seeds: Iterator[int],
+) -> tuple[Rows, Rows | None]:
+    """The gradient of a layer's output for its weights, and ``e`` for the layer below.
+
+    ``scales`` are the factors of the layer's own loss and the scale of its output as unit rows.
+    """
+    q_RO, (factors_R, unit_R) = out.rows.q, scales
+    if e is None:  # the last layer: nothing arrives
+        e_RN, w_NO, later_R = q_RO[:, :0], q_RO[:0], factors_R
+    else:
+        e_RN, w_NO = e.q, rule.layers[index + 1].weights.integers(rule.way).q
+        later_R = out.rows.scale.clamp(min=_SMALLEST).reciprocal_().mul_(unit_R).mul_(e.scale)
+    fold_O = rule.layers[index].weights.scales() if index else factors_R[:0]
+    at = Below(q_RO, out.squares_R, factors_R, later_R, fold_O)
+    return back(e_RN, w_NO, at, weight, rule.way, (next(seeds), next(seeds)))
+
+
+def plan_true_step(plan: MemoryPlan, rule: LocalRule, h: PlannedRows) -> None:
+    """The closed form of ``true_step`` from its input on, which is freed."""
+    inputs, outputs = _plan_forward(plan, rule, h)
+    rows, last = 2 * rule.batch, len(rule.layers) - 1
+    g: tuple[Item, ...] | None = None
+    e: PlannedRows | None = None
+    for index in range(last, -1, -1):
+        out, above = outputs.pop(), g
+        with plan.phase("gradient"):
+            factors = rule.plan_factors(plan)
+            if last == 0:
+                g = (factors,)
+            else:
+                joined, passed = _plan_join(plan, rule, index, e)
+                g = (*joined,)
+                plan.free(*(e or ()), factors)
+                e = passed
+            plan.free(out.rows.scale, out.squares)
+            if index == last:  # its integers are no layer's input
+                g = (*g, out.rows.q) if last == 0 else g
+                plan.free(*(() if last == 0 else (out.rows.q,)))
+        if above is not None:
+            rule.layers[index + 1].plan_update(plan, rows, rule.way)
+            plan.free(*above, *inputs.pop())
+    assert g is not None
+    rule.layers[0].plan_update(plan, rows, rule.way)
+    plan.free(*g, *inputs.pop())
+
+
+def _plan_join(
+    plan: MemoryPlan, rule: LocalRule, index: int, e: PlannedRows | None
+) -> tuple[PlannedRows, PlannedRows | None]:
+    """The closed form of ``_join``, whose arguments the caller frees."""
+    layer, rows = rule.layers[index], 2 * rule.batch
+    made: list[Item] = []
+    above = 0
+    if e is not None:
+        upper = rule.layers[index + 1]
+        above = upper.width
+        integers = upper.weights.plan_integers(plan, rule.way)
+        plan.free(*integers[1:])  # the scales are in e
+        made += integers[:1]
+        made.append(plan.alloc("later", (rows,), Category.GRADIENTS))
+        plan.scalar()
+        plan.each(Kind.DIVIDE, rows)
+        plan.each(Kind.MULTIPLY, 2 * rows)
+    if index:
+        made += layer.weights.plan_scales(plan)
+    joined = plan_back(plan, layer.name, rows, (above, layer.width), rule.way, below=index > 0)
+    plan.free(*made)
+    return joined

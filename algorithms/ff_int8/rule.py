@@ -1,0 +1,215 @@
+"""FF-INT8: Forward-Forward with INT8 products (Ma, Panda & Reda, DAC 2025, arXiv 2506.22771).
+
+Every hidden layer has the loss of Forward-Forward on the sum of squares of its output, true labels
+against wrong ones, and learns by a product of INT8 matrices summed in INT32::
+
+    (q_h, s_h) = SUQ(h)     y = max(0, s_h s_w q_h q_w^T + b)     g_Y = 2 y dL/dG
+    g_W = SUQ(g_Y)^T q_h                                          no gradient of the input
+
+No activation, gradient or (with ``master=int8``) weight exists in any other format than INT8. A
+scale belongs to a row of activations, so a row of sums can be rounded as soon as it is complete;
+and what turns y into g_Y belongs to a row as well
+(:mod:`trainfit.algorithms.forward_forward.objective`), so that the integers of y are the integers
+of g_Y. They are rounded a second time only to bring all rows to one scale, since INT32 sums go over
+the rows.
+
+Decisions where the paper is silent:
+
+* Both passes are one batch, true labels first, and make one update: what they agree on cancels
+  before it is rounded.
+* Rows of the input and of every output are scaled to a mean square of 1, which only changes their
+  scale; weights start as those of ``forward_forward``, with a bias in float32.
+* ``threshold``: the paper has 2.0. With it the logistic factor of a wrong label, however clear, is
+  at least 1/(1 + e^2), so easy negatives never fall silent; the default is that of a mean square
+  of 1, whatever the width, as in ``forward_forward``.
+* ``master=int8``: the integers are all there is of a weight; updates are rounded stochastically and
+  a row's scale follows its largest weight by powers of two
+  (:func:`trainfit.algorithms.numerics.int8.update.update_int8`). ``master=fp32``: float32 weights,
+  of which integers are made layer by layer; only these can have ``momentum``.
+* Plain descent; the rate is divided by a layer's inputs, see ``Layer``. ``goodness=mean`` divides
+  the gradient by a layer's width and wants a rate that much larger.
+* An image's class is the label with which all hidden layers together have most goodness.
+
+``lookahead`` is described in :mod:`trainfit.algorithms.ff_int8.lookahead`.
+
+Shape suffixes: B batch, R rows of both passes (2 B), I inputs and O outputs of a layer, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import count
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from trainfit.algorithms.contract import Algorithm, AlgorithmOptions, StaticTensor, hold_inputs
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.ff_int8.labelled_input import LabelledInput
+from trainfit.algorithms.ff_int8.layer import (
+    Layer,
+    LocalRule,
+    local_step,
+    plan_local_step,
+    unit_rows,
+)
+from trainfit.algorithms.ff_int8.lookahead import (
+    Lookahead,
+    detached_step,
+    plan_detached_step,
+    plan_true_step,
+    true_step,
+)
+from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights, Master
+from trainfit.algorithms.forward_forward.labels import (
+    check_room_for_labels,
+    plan_random_wrong_labels,
+    random_wrong_labels,
+)
+from trainfit.algorithms.forward_forward.objective import Goodness, Loss, Objective
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.int8.layer import Rows, Way
+from trainfit.algorithms.numerics.int8.quantise import (
+    Int8Kernel,
+    Rounding,
+    draw_seed,
+    nth_seed,
+    plan_draw_seed,
+)
+from trainfit.algorithms.numerics.schedules import Decay, rate_factor
+from trainfit.algorithms.phases import phase
+
+
+class FfInt8Options(AlgorithmOptions):
+    """Options of ``ff_int8``."""
+
+    master: Master = Master.INT8
+    """What weights are between steps."""
+    rounding: Rounding = Rounding.STOCHASTIC
+    """Of activations and gradients; updates of INT8 weights are always rounded stochastically."""
+    lookahead: Lookahead = Lookahead.OFF
+    lookahead_step: float = Field(default=0.001, ge=0)
+    """By how much lambda, the weight of later layers, grows per pass over the data."""
+    lr: float = Field(default=1.0, gt=0)
+    """Divided by the number of a layer's inputs."""
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    decay: Decay = Decay.CONSTANT
+    goodness: Goodness = Goodness.SUM
+    threshold: float | None = Field(default=None, gt=0)
+    """Theta, in units of the chosen goodness; by default that of a mean square of 1."""
+    label_scale: float = Field(default=1.0, gt=0)
+    """Value written into the pixel of the label."""
+    kernel: Int8Kernel = Int8Kernel.COMPILED
+    """What computes; no influence on the result."""
+
+
+class FfInt8(Algorithm[FfInt8Options]):
+    """Layer-local logistic loss on goodness, in INT8; hidden layers only."""
+
+    name: ClassVar[str] = "ff_int8"
+    summary: ClassVar[str] = "FF-INT8: Forward-Forward in INT8, with or without look-ahead"
+    paper: ClassVar[str] = "Ma, Panda & Reda, DAC 2025, arXiv 2506.22771"
+    options_type: ClassVar[type[AlgorithmOptions]] = FfInt8Options
+    model: Mlp
+
+    def __init__(self, model: Mlp, options: FfInt8Options, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        check_room_for_labels(self.name, model)
+        if options.momentum and options.master is Master.INT8:
+            raise ConfigurationError(
+                f"momentum of {self.name} is a float32 state of float32 weights: use master=fp32"
+                f" with momentum={options.momentum}, or momentum=0 with master=int8"
+            )
+        self._way = Way(options.rounding, options.kernel)
+        self._labels = LabelledInput(model, options.label_scale)
+        self._weight = 0.0
+        self._layers = []
+        for number, (inputs, outputs) in enumerate(model.layers[:-1], start=1):
+            w_OI = torch.empty(outputs, inputs).normal_(0, inputs**-0.5, generator=self.generator)
+            weights = (
+                Int8Weights(w_OI)
+                if options.master is Master.INT8
+                else LatentWeights(w_OI, options.momentum)
+            )
+            self._layers.append(Layer(str(number), weights, options.lr, options.momentum))
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Set the learning rate and the weight of later layers."""
+        super().begin_epoch(epoch, epochs)
+        for layer in self._layers:
+            layer.set_rate(self.options.lr * rate_factor(self.options.decay, epoch, epochs))
+        self._weight = self.options.lookahead_step * epoch
+
+    # ---- the step ---------------------------------------------------------------------------
+
+    def _rule(self, batch: int) -> LocalRule:
+        options = self.options
+        objective = Objective(options.goodness, Loss.LOGISTIC, options.threshold, scale=1.0)
+        return LocalRule(self._layers, objective, self._way, batch)
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update of every hidden layer from true and from wrong labels."""
+        with torch.no_grad():
+            with phase("forward"):
+                seed = draw_seed(self.generator)
+            seeds = (nth_seed(seed, number) for number in count())
+            make_input = partial(self._both_passes, x, y, seeds)
+            rule = self._rule(len(x))
+            if self.options.lookahead is Lookahead.OFF:
+                local_step(rule, make_input, seeds)
+            elif self.options.lookahead is Lookahead.DETACHED:
+                detached_step(rule, make_input, self._weight, seeds)
+            else:
+                true_step(rule, make_input, self._weight, seeds)
+
+    def _both_passes(self, x_BI: torch.Tensor, y_B: torch.Tensor, seeds: Iterator[int]) -> Rows:
+        """The batch with true labels, then with wrong ones."""
+        with phase("forward"):
+            wrong_B = random_wrong_labels(y_B, self.model.classes, self.generator)
+            return self._labels.write(x_BI, (y_B, wrong_B), self._way, next(seeds))
+
+    # ---- prediction and what is kept --------------------------------------------------------
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Goodness summed over all layers, with each label written into the input in turn."""
+        way = Way(Rounding.NEAREST, self.options.kernel)
+        objective = self._rule(len(x)).objective
+        scores_BC = torch.zeros(len(x), self.model.classes)
+        with torch.no_grad():
+            for label in range(self.model.classes):
+                labels_B = torch.full((len(x),), label)
+                h = self._labels.write(x, (labels_B,), way, 0)
+                for layer in self._layers:
+                    out = layer.output(h, way, 0)
+                    share = objective.share(layer.width)
+                    scores_BC[:, label].add_(out.real_squares(), alpha=share)
+                    h = unit_rows(out.rows.q, out.squares_R)
+        return scores_BC
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Weights and biases of the hidden layers, and momentum."""
+        for layer in self._layers:
+            yield from layer.static_tensors()
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """One walk through the step; INT8 wherever a matrix is meant."""
+        plan = MemoryPlan()
+        hold_inputs(plan, self.model, batch_size)
+        for layer in self._layers:
+            layer.plan_static(plan)
+        rule = self._rule(batch_size)
+        with plan.phase("forward"):
+            plan_draw_seed(plan)
+            wrong = plan_random_wrong_labels(plan, batch_size)
+            h = self._labels.plan_write(plan, batch_size, 2, self._way)
+            plan.free(wrong)
+        walk = {
+            Lookahead.OFF: plan_local_step,
+            Lookahead.DETACHED: plan_detached_step,
+            Lookahead.TRUE: plan_true_step,
+        }[self.options.lookahead]
+        walk(plan, rule, h)
+        return plan

@@ -1,0 +1,178 @@
+"""Weights whose products are INT8: kept as integers only, or as float32 with integers made of them.
+
+Shape suffixes: B rows of activations, I inputs and O outputs of a layer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from enum import StrEnum
+
+import torch
+
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.int8.layer import Rows, Way
+from trainfit.algorithms.numerics.int8.quantise import (
+    Rounding,
+    plan_quantise,
+    plan_scale_of,
+    quantise,
+    scale_of,
+)
+from trainfit.algorithms.numerics.int8.update import (
+    plan_update_fp32,
+    plan_update_int8,
+    update_fp32,
+    update_int8,
+)
+from trainfit.algorithms.phases import Category, tag
+
+
+class Master(StrEnum):
+    """What weights are between steps."""
+
+    INT8 = "int8"
+    FP32 = "fp32"
+
+
+class Weights(ABC):
+    """The weights of one layer, shape (O, I), with a scale per output."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+
+    @abstractmethod
+    def integers(self, way: Way) -> Rows:
+        """The INT8 weights that products are computed with."""
+
+    @abstractmethod
+    def plan_integers(self, plan: MemoryPlan, way: Way) -> list[Item]:
+        """The closed form of ``integers``: what the caller frees after the product."""
+
+    @abstractmethod
+    def scales(self) -> torch.Tensor:
+        """The scales of these integers, shape (O,)."""
+
+    @abstractmethod
+    def plan_scales(self, plan: MemoryPlan) -> list[Item]:
+        """The closed form of ``scales``."""
+
+    @abstractmethod
+    def descend(  # noqa: PLR0917
+        self, d_BO: torch.Tensor, h_BI: torch.Tensor, scale: float, lr: float, way: Way, seed: int
+    ) -> None:
+        """One update by ``- lr scale d^T h``, with INT8 operands."""
+
+    @abstractmethod
+    def plan_descend(self, plan: MemoryPlan, batch: int, way: Way) -> None:
+        """The closed form of ``descend``."""
+
+    @abstractmethod
+    def held(self) -> Iterator[tuple[str, torch.Tensor, Category]]:
+        """What is kept between steps: a suffix of its name, the tensor, its category."""
+
+
+class Int8Weights(Weights):
+    """Integers and a scale per row; updates are rounded stochastically, see ``update_int8``."""
+
+    def __init__(self, w_OI: torch.Tensor) -> None:
+        super().__init__((w_OI.shape[0], w_OI.shape[1]))
+        self._rows = Rows(*quantise(w_OI, rounding=Rounding.NEAREST, axis=0))
+
+    def integers(self, way: Way) -> Rows:
+        """They are all there is."""
+        return self._rows
+
+    def plan_integers(self, plan: MemoryPlan, way: Way) -> list[Item]:
+        """Nothing is made."""
+        return []
+
+    def scales(self) -> torch.Tensor:
+        """They are kept."""
+        return self._rows.scale
+
+    def plan_scales(self, plan: MemoryPlan) -> list[Item]:
+        """Nothing is made."""
+        return []
+
+    def descend(  # noqa: PLR0917
+        self, d_BO: torch.Tensor, h_BI: torch.Tensor, scale: float, lr: float, way: Way, seed: int
+    ) -> None:
+        """A few rows of the gradient at a time, added and rounded."""
+        update_int8(self._rows, d_BO, h_BI, -lr * scale, way, seed)
+
+    def plan_descend(self, plan: MemoryPlan, batch: int, way: Way) -> None:
+        """Some rows of scratch."""
+        plan_update_int8(plan, batch, self.shape, way)
+
+    def held(self) -> Iterator[tuple[str, torch.Tensor, Category]]:
+        """One byte per weight and four per row."""
+        yield "", self._rows.q, Category.PARAMETERS
+        yield ".scale", self._rows.scale, Category.PARAMETERS
+
+
+class LatentWeights(Weights):
+    """float32 weights, and their momentum if there is one.
+
+    The integers of a layer are made of them, to the nearest, for each product, and live no longer.
+    """
+
+    def __init__(self, w_OI: torch.Tensor, momentum: float) -> None:
+        super().__init__((w_OI.shape[0], w_OI.shape[1]))
+        self._w_OI = w_OI
+        self._momentum = momentum
+        self._m_OI = w_OI.new_zeros(w_OI.shape) if momentum else w_OI[:0]
+
+    def integers(self, way: Way) -> Rows:
+        """Made anew, one byte per weight of this layer."""
+        q_OI, scale_O = quantise(self._w_OI, rounding=Rounding.NEAREST, axis=0, kernel=way.kernel)
+        tag(scale_O, Category.PARAMETERS, "scale of the INT8 weights")
+        return Rows(tag(q_OI, Category.PARAMETERS, "INT8 weights"), scale_O)
+
+    def plan_integers(self, plan: MemoryPlan, way: Way) -> list[Item]:
+        """Integers and scales."""
+        return [
+            *plan_quantise(
+                plan,
+                "INT8 weights",
+                *self.shape,
+                Category.PARAMETERS,
+                rounding=Rounding.NEAREST,
+                axis=0,
+                kernel=way.kernel,
+            )
+        ]
+
+    def scales(self) -> torch.Tensor:
+        """Measured anew, without the integers."""
+        return scale_of(self._w_OI, axis=0)
+
+    def plan_scales(self, plan: MemoryPlan) -> list[Item]:
+        """The scales."""
+        return [plan_scale_of(plan, *self.shape, Category.GRADIENTS, axis=0)]
+
+    def descend(  # noqa: PLR0917
+        self, d_BO: torch.Tensor, h_BI: torch.Tensor, scale: float, lr: float, way: Way, seed: int
+    ) -> None:
+        """The gradient of the integers is taken for that of the float32 weights."""
+        update_fp32(
+            self._w_OI,
+            self._m_OI,
+            d_BO,
+            h_BI,
+            scale=scale,
+            momentum=self._momentum,
+            rate=lr,
+            way=way,
+        )
+
+    def plan_descend(self, plan: MemoryPlan, batch: int, way: Way) -> None:
+        """Some rows of scratch."""
+        plan_update_fp32(plan, batch, self.shape, way, momentum=self._momentum > 0)
+
+    def held(self) -> Iterator[tuple[str, torch.Tensor, Category]]:
+        """The latent weights and their momentum."""
+        yield "", self._w_OI, Category.PARAMETERS
+        if self._momentum:
+            yield ".momentum", self._m_OI, Category.OPTIMIZER_STATE

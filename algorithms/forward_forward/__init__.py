@@ -1,0 +1,1 @@
+"""Forward-Forward in float32, by closed-form or automatic local gradients."""

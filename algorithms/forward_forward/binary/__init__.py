@@ -1,0 +1,1 @@
+"""Forward-Forward with binary weights and activations."""

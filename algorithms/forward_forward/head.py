@@ -1,0 +1,125 @@
+"""The classifier that Forward-Forward may carry: a softmax on the activities of a neutral image.
+
+An image with the neutral label (``scale / C`` in every place) goes through the net once; a linear
+softmax classifier sees the normalised activities of all hidden layers but the first (of the only
+one, if there is one). It is trained by its own cross-entropy, which changes no hidden layer, and
+
+* says from one pass what the image shows, where goodness needs a pass per class, and
+* draws the negative labels: a wrong label is hard in proportion to the probability it is given
+  (Hinton 2022).
+
+Activities are kept until the error is known.
+
+Shape suffixes: B batch, O units of a layer, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+
+from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.binary.activations import Hidden
+from trainfit.algorithms.numerics.losses import plan_softmax, softmax_
+from trainfit.algorithms.numerics.optimisers import Sgd
+from trainfit.algorithms.phases import Category
+
+Activities = dict[int, Hidden]
+"""Normalised output of the judging layers, by number."""
+
+
+def judging_layers(model: Mlp) -> range:
+    """Numbers (from 1) of the hidden layers that say what an image shows."""
+    hidden = len(model.hidden)
+    return range(min(2, hidden), hidden + 1)
+
+
+class FeatureHead:
+    """Weights ``classifier_CO`` per judging layer, and their optimiser."""
+
+    def __init__(self, model: Mlp, lr: float, momentum: float) -> None:
+        self.optimiser = Sgd(lr, momentum)
+        self._classes = model.classes
+        self._weights = {
+            number: torch.zeros(model.classes, model.sizes[number])
+            for number in judging_layers(model)
+        }
+        for number, classifier_CO in self._weights.items():
+            self.optimiser.add(f"classifier{number}", classifier_CO)
+
+    def __contains__(self, number: int) -> bool:
+        """Whether layer ``number`` is judged by."""
+        return number in self._weights
+
+    def logits(self, activities: Activities) -> torch.Tensor:
+        """Class scores of shape (B, C) from the layers' normalised activities."""
+        floats = cast("dict[int, torch.Tensor]", activities)
+        first, *others = floats
+        logits_BC = floats[first] @ self._weights[first].T
+        for number in others:
+            logits_BC.addmm_(floats[number], self._weights[number].T)
+        return logits_BC
+
+    def probabilities(self, activities: Activities) -> torch.Tensor:
+        """Softmax of ``logits``."""
+        return softmax_(self.logits(activities))
+
+    def error_(self, p_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
+        """``(p - onehot(y)) / B`` in place."""
+        return p_BC.scatter_(1, y_B[:, None], -1.0, reduce="add").mul_(1.0 / len(y_B))
+
+    def learn(self, error_BC: torch.Tensor, activities: Activities) -> None:
+        """One step of every layer's part; activities are used up."""
+        for number in list(activities):
+            h_BO = activities.pop(number)
+            assert isinstance(h_BO, torch.Tensor)
+            self.optimiser.apply_product(
+                f"classifier{number}", self._weights[number], error_BC.T, h_BO
+            )
+            del h_BO
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Weights and optimiser state."""
+        for number, classifier_CO in self._weights.items():
+            yield StaticTensor(f"classifier{number}", classifier_CO, Category.PARAMETERS)
+        for name, state in self.optimiser.states():
+            yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
+
+    # ---- closed forms -----------------------------------------------------------------------
+
+    def plan_static(self, plan: MemoryPlan) -> None:
+        """Weights and optimiser state."""
+        for number, classifier_CO in self._weights.items():
+            shape = tuple(classifier_CO.shape)
+            plan.hold(f"classifier{number}", shape, Category.PARAMETERS)
+            self.optimiser.plan_static(plan, f"classifier{number}", shape)
+
+    def plan_probabilities(self, plan: MemoryPlan, batch: int) -> Item:
+        """The closed form of ``probabilities``."""
+        logits = self._plan_logits(plan, batch)
+        plan_softmax(plan, batch, self._classes)
+        return logits
+
+    def _plan_logits(self, plan: MemoryPlan, batch: int) -> Item:
+        logits = plan.alloc("p of the head", (batch, self._classes), Category.ACTIVATIONS)
+        for classifier_CO in self._weights.values():
+            plan.product(batch, classifier_CO.shape[1], self._classes)
+        return logits
+
+    def plan_error(self, plan: MemoryPlan, batch: int) -> None:
+        """The closed form of ``error_``."""
+        plan.scalar()
+        plan.each(Kind.ADD, batch)
+        plan.each(Kind.MULTIPLY, batch * self._classes)
+
+    def plan_learn(self, plan: MemoryPlan, batch: int, activities: dict[int, list[Item]]) -> None:
+        """The closed form of ``learn``."""
+        for number, items in activities.items():
+            shape = tuple(self._weights[number].shape)
+            self.optimiser.plan_apply_product(plan, f"classifier{number}", shape, batch)
+            plan.free(*items)

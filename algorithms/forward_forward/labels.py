@@ -1,0 +1,123 @@
+"""Labels written into the first inputs, as Forward-Forward rules take them.
+
+The batch belongs to the caller: what lies under a label is saved, and put back when the pass is
+over. A board would keep these inputs free instead.
+
+Shape suffixes: B batch, I inputs, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.phases import Category, phase, tag
+
+
+def check_room_for_labels(name: str, model: Mlp) -> None:
+    """Refuse a net that has nothing to train or no room for a label.
+
+    Args:
+        name: The rule, for the message.
+        model: The net; its last width is the number of classes and has no weights.
+
+    Raises:
+        ConfigurationError: Saying what would be right.
+    """
+    if not model.hidden:
+        raise ConfigurationError(
+            f"{name} trains hidden layers, {model.name!r} has none;"
+            f" use for instance mlp-{model.inputs}-128-{model.classes}"
+        )
+    if model.inputs < model.classes:
+        raise ConfigurationError(
+            f"{name} writes the label into the first {model.classes} inputs, but"
+            f" {model.name!r} has {model.inputs}"
+        )
+
+
+def write_labels(x_BI: torch.Tensor, y_B: torch.Tensor, classes: int, scale: float) -> None:
+    """Write one-hot labels of height ``scale`` over the first inputs, in place."""
+    place_BC = x_BI[:, :classes]
+    place_BC.zero_()
+    place_BC.scatter_(1, y_B[:, None], scale)
+
+
+@contextmanager
+def labelled(
+    x_BI: torch.Tensor, y_B: torch.Tensor | None, classes: int, scale: float, name: str
+) -> Iterator[None]:
+    """Have labels in ``x_BI`` for the length of a block, written in phase ``name``.
+
+    ``y_B=None`` writes the neutral label: ``scale / C`` for every class.
+    """
+    place_BC = x_BI[:, :classes]
+    with phase(name):
+        saved_BC = tag(place_BC.clone(), Category.INPUTS, "pixels under the label")
+        if y_B is None:
+            place_BC.fill_(scale / classes)
+        else:
+            write_labels(x_BI, y_B, classes, scale)
+    try:
+        yield
+    finally:
+        place_BC.copy_(saved_BC)
+
+
+def plan_labelled(plan: MemoryPlan, batch: int, classes: int, name: str) -> Item:
+    """The closed form of ``labelled``; the caller frees what it returns where the block ends."""
+    with plan.phase(name):
+        return plan.alloc(
+            "pixels under the label",
+            (batch, classes),
+            Category.INPUTS,
+            essential=False,  # a board would keep these pixels free
+        )
+
+
+def random_wrong_labels(
+    y_B: torch.Tensor, classes: int, generator: torch.Generator
+) -> torch.Tensor:
+    """For every label another one, drawn evenly."""
+    wrong_B = torch.empty_like(y_B).random_(1, classes, generator=generator)
+    wrong_B += y_B
+    return tag(wrong_B.remainder_(classes), Category.INPUTS, "wrong labels")
+
+
+def plan_random_wrong_labels(plan: MemoryPlan, batch: int) -> Item:
+    """The closed form of ``random_wrong_labels``."""
+    wrong = plan.alloc("wrong labels", (batch,), Category.INPUTS, bits=64)
+    plan.workspace("number of classes", (), bits=64)
+    return wrong
+
+
+def hard_wrong_labels(
+    p_BC: torch.Tensor, y_B: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """For every label another one, drawn by what a classifier holds it for.
+
+    A race of exponentials: the class with the largest ``p / t``, ``t`` drawn from Exp(1), is drawn
+    with probability p. The true class does not run.
+
+    Args:
+        p_BC: Class probabilities; left as they are.
+        y_B: True labels.
+        generator: Where the race is drawn from.
+    """
+    race_BC = torch.empty_like(p_BC).exponential_(generator=generator)
+    tag(race_BC, Category.WORKSPACE, "race")
+    race_BC.reciprocal_().mul_(p_BC).scatter_(1, y_B[:, None], -1.0)
+    return tag(race_BC.argmax(1), Category.INPUTS, "wrong labels")
+
+
+def plan_hard_wrong_labels(plan: MemoryPlan, batch: int, classes: int) -> Item:
+    """The closed form of ``hard_wrong_labels``."""
+    race = plan.alloc("race", (batch, classes), Category.WORKSPACE, essential=False)
+    wrong = plan.alloc("wrong labels", (batch,), Category.INPUTS, bits=64)
+    plan.free(race)
+    return wrong

@@ -1,0 +1,151 @@
+"""One layer of Forward-Forward in closed form: goodness, its gradient, length normalisation.
+
+With goodness G = sum_o z_o^2 (or the mean) and theta the threshold::
+
+    logistic   L = softplus(theta - G_pos) + softplus(G_neg - theta)
+    SymBa      L = softplus(-alpha (G_pos - G_neg))                  (arXiv 2303.08418)
+    dL/dz = 2 z dL/dG
+
+so that the gradient of z is z itself with every row scaled: no tensor of its shape is needed.
+
+Shape suffixes: R rows of the pass (B, or 2 B with the negative half below), I inputs and O outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.phases import Category
+
+EPSILON = 1e-8
+"""Keeps the length of a silent layer's output from dividing by zero."""
+
+PEER_MEMORY = 0.9
+"""How much of a unit's running mean activity stays from step to step."""
+
+
+class Goodness(StrEnum):
+    """What is compared with the threshold: the sum of squares, or their mean over the layer."""
+
+    SUM = "sum"
+    MEAN = "mean"
+
+
+class Loss(StrEnum):
+    """How goodness becomes a loss."""
+
+    LOGISTIC = "logistic"
+    SYMBA = "symba"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a layer is trained for.
+
+    Attributes:
+        goodness: Sum or mean of squares.
+        loss: Logistic against a threshold, or SymBa's difference of the two passes.
+        threshold: Theta in units of the goodness; None is a mean square of 1.
+        scale: SymBa's alpha.
+    """
+
+    goodness: Goodness
+    loss: Loss
+    threshold: float | None
+    scale: float
+
+    def share(self, width: int) -> float:
+        """What one squared unit adds to the goodness."""
+        return 1.0 / width if self.goodness is Goodness.MEAN else 1.0
+
+    def theta(self, width: int) -> float:
+        """The threshold of a layer."""
+        return self.share(width) * width if self.threshold is None else self.threshold
+
+    def factors_(
+        self, squares_R: torch.Tensor, width: int, batch: int, positive: bool | None
+    ) -> torch.Tensor:
+        """``dL/dz = factor z`` for the mean over the batch, in place of the sums of squares.
+
+        Args:
+            squares_R: Sum of squares per row, used up.
+            width: Units of the layer.
+            batch: Samples, by which the mean is taken.
+            positive: Which pass it is; None for both, the positive rows first.
+        """
+        share = self.share(width)
+        if self.loss is Loss.SYMBA:
+            top_B, bottom_B = squares_R[:batch], squares_R[batch:]
+            top_B.sub_(bottom_B).mul_(-self.scale * share).sigmoid_()
+            torch.mul(top_B, self.scale * share * 2.0 / batch, out=bottom_B)
+            torch.neg(bottom_B, out=top_B)
+            return squares_R
+        halves = (
+            [(squares_R[:batch], True), (squares_R[batch:], False)]
+            if positive is None
+            else [(squares_R, positive)]
+        )
+        for half_B, is_positive in halves:
+            sign = -1.0 if is_positive else 1.0
+            half_B.mul_(sign * share).sub_(sign * self.theta(width))
+            half_B.sigmoid_().mul_(sign * share * 2.0 / batch)
+        return squares_R
+
+    def plan_factors(self, plan: MemoryPlan, batch: int, *, joint: bool) -> None:
+        """The closed form of ``factors_``."""
+        symba = self.loss is Loss.SYMBA
+        for _ in range(2 if symba else 6 if joint else 3):
+            plan.scalar()
+        rows = 2 * batch if joint else batch
+        plan.each(Kind.MULTIPLY, rows if symba else 2 * rows)
+        plan.each(Kind.ADD, batch if symba else rows)
+        plan.each(Kind.TRANSCENDENTAL, batch if symba else rows)
+
+
+def inverse_length_(length_R: torch.Tensor, width: int) -> torch.Tensor:
+    """The factor that gives rows of this length a mean square of 1, in place."""
+    return length_R.add_(EPSILON).reciprocal_().mul_(width**0.5)
+
+
+def normalise_(z_RO: torch.Tensor, length_R: torch.Tensor) -> torch.Tensor:
+    """Scale rows to a mean square of 1, in place, so that length tells the next layer nothing.
+
+    ``length_R`` is used up.
+    """
+    return z_RO.mul_(inverse_length_(length_R, z_RO.shape[1])[:, None])
+
+
+def input_scale(x_RI: torch.Tensor) -> torch.Tensor:
+    """Row factors that give the input a mean square of 1."""
+    return inverse_length_(torch.linalg.vector_norm(x_RI, dim=1), x_RI.shape[1])
+
+
+def plan_normalise(plan: MemoryPlan) -> None:
+    """The closed form of ``inverse_length_``, and so of ``normalise_``."""
+    plan.scalar()
+    plan.scalar()
+
+
+def peer_pull(running_O: torch.Tensor, strength: float) -> torch.Tensor:
+    """What peers add to the gradient of every active unit: the distance from the mean unit."""
+    return (running_O - running_O.mean()).mul_(strength)
+
+
+def plan_peer_pull(plan: MemoryPlan, mean: Item) -> Item:
+    """The closed form of a running mean moved towards ``mean``, which dies, and ``peer_pull``.
+
+    The caller frees what it returns.
+    """
+    plan.scalar()
+    plan.free(mean)
+    middle = plan.alloc("their mean", (), Category.WORKSPACE, essential=False)
+    plan.scalar()
+    pull = plan.alloc("pull", mean.shape, Category.GRADIENTS)
+    plan.free(middle)
+    plan.scalar()
+    return pull

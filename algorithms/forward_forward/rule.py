@@ -1,0 +1,181 @@
+"""The Forward-Forward algorithm (Hinton 2022, arXiv 2212.13345).
+
+Every hidden layer learns alone: its goodness, the sum of squares of its output, should exceed a
+threshold for an image with its true label written into the first pixels, and stay below it with a
+wrong label; see :mod:`trainfit.algorithms.forward_forward.objective` for loss and gradient. Inputs
+and outputs have their rows scaled to a mean square of 1, so that a layer cannot read the goodness
+of the one below. What an image shows is the label with which all layers but the first have most
+goodness; in the binarised form (:mod:`trainfit.algorithms.forward_forward.binary.layers`) all
+layers have a say.
+
+The form that trains in place is in :mod:`trainfit.algorithms.forward_forward.layers`; which choices
+there are, in :mod:`trainfit.algorithms.forward_forward.options`.
+
+Decisions where the paper is silent: weights are drawn from N(0, 1/I) without bias, so that the
+goodness starts near the threshold; the threshold is a mean square of 1 unless given. The gradient
+is that of the mean over the batch, positive and negative added.
+
+Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from trainfit.algorithms.contract import AlgorithmOptions
+from trainfit.algorithms.forward_forward.autograd import autograd_step
+from trainfit.algorithms.forward_forward.autograd_memory import plan_autograd
+from trainfit.algorithms.forward_forward.binary.layers import BinaryLayers
+from trainfit.algorithms.forward_forward.binary.memory import plan_binarised
+from trainfit.algorithms.forward_forward.head import Activities
+from trainfit.algorithms.forward_forward.labels import (
+    hard_wrong_labels,
+    labelled,
+    random_wrong_labels,
+    write_labels,
+)
+from trainfit.algorithms.forward_forward.layers import ForwardForwardNet
+from trainfit.algorithms.forward_forward.memory import Parts, plan_closed_form
+from trainfit.algorithms.forward_forward.objective import Goodness, input_scale, normalise_
+from trainfit.algorithms.forward_forward.options import (
+    ForwardForwardOptions,
+    Implementation,
+    Negatives,
+    Passes,
+    Score,
+)
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.phases import Category, phase, tag
+
+
+class ForwardForward(ForwardForwardNet):
+    """Layer-local loss on goodness; hidden layers only."""
+
+    name: ClassVar[str] = "forward_forward"
+    summary: ClassVar[str] = "Forward-Forward: two forward passes, one local loss per layer"
+    paper: ClassVar[str] = "Hinton, arXiv 2212.13345, 2022"
+    options_type: ClassVar[type[AlgorithmOptions]] = ForwardForwardOptions
+    phases: ClassVar[tuple[str, ...]] = (
+        "forward",
+        "gradient",
+        "update",
+        *(
+            f"{phase}.{part}"
+            for phase in ("forward", "gradient", "update")
+            for part in ("neutral", "positive", "negative")
+        ),
+    )
+
+    # ---- the step ---------------------------------------------------------------------------
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update of every hidden layer from true and from wrong labels."""
+        self._optimiser.begin_step()
+        if self.options.implementation is Implementation.AUTOGRAD:
+            autograd_step(
+                self._parameters,
+                self._optimiser,
+                self._objective,
+                x,
+                y,
+                classes=self.model.classes,
+                label_scale=self.options.label_scale,
+                generator=self.generator,
+            )
+            return
+        with torch.no_grad():
+            wrong_B = self._neutral_pass(x, y) if self._head else None
+            if self.options.passes is Passes.JOINT:
+                self._joint_pass(x, y, wrong_B)
+                return
+            self._pass(x, y, positive=True)
+            if wrong_B is None:
+                with phase("forward.negative"):
+                    wrong_B = random_wrong_labels(y, self.model.classes, self.generator)
+            self._pass(x, wrong_B, positive=False)
+
+    def _pass(self, x_BI: torch.Tensor, y_B: torch.Tensor, *, positive: bool) -> None:
+        """One pass through all layers, each updated on the way."""
+        suffix = ".positive" if positive else ".negative"
+        with labelled(x_BI, y_B, self.model.classes, self.options.label_scale, f"forward{suffix}"):
+            with phase(f"forward{suffix}"):
+                held = [x_BI, input_scale(x_BI)]
+            self._net.train_layers(held, suffix, len(x_BI), positive=positive)
+
+    def _joint_pass(
+        self, x_BI: torch.Tensor, y_B: torch.Tensor, wrong_B: torch.Tensor | None
+    ) -> None:
+        """Both passes at once, the positive rows first."""
+        with phase("forward"):
+            if wrong_B is None:
+                wrong_B = random_wrong_labels(y_B, self.model.classes, self.generator)
+            pair_RI = tag(torch.cat((x_BI, x_BI)), Category.INPUTS, "inputs of both passes")
+            for half_BI, label_B in ((pair_RI[: len(x_BI)], y_B), (pair_RI[len(x_BI) :], wrong_B)):
+                write_labels(half_BI, label_B, self.model.classes, self.options.label_scale)
+            normalise_(pair_RI, torch.linalg.vector_norm(pair_RI, dim=1))
+            held = [pair_RI]
+            del pair_RI, half_BI
+        self._net.train_layers(held, "", len(x_BI), positive=None)
+
+    @property
+    def _net(self) -> ForwardForwardNet | BinaryLayers:
+        """The layers that a pass goes through."""
+        return self._binary or self
+
+    # ---- the classifier on the activities ---------------------------------------------------
+
+    def _neutral_pass(self, x_BI: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor | None:
+        """Train the classifier; draw the labels it confuses, if they are asked for."""
+        assert self._head is not None
+        wrong_B = None
+        activities = self._activities(x_BI, "forward.neutral")
+        with phase("forward.neutral"):
+            error_BC = self._head.probabilities(activities)
+            if self.options.negatives is Negatives.HARD:
+                wrong_B = hard_wrong_labels(error_BC, y_B, self.generator)
+        with phase("gradient.neutral"):
+            self._head.error_(error_BC, y_B)
+        with phase("update.neutral"):
+            self._head.learn(error_BC, activities)
+        return wrong_B
+
+    def _activities(self, x_BI: torch.Tensor, name: str) -> Activities:
+        """Normalised output of every judging layer for the neutral label."""
+        scale = self.options.label_scale
+        with labelled(x_BI, None, self.model.classes, scale, name), phase(name):
+            return self._net.activities(x_BI)
+
+    # ---- prediction and contract ------------------------------------------------------------
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Goodness of the judging layers with each label in turn, or the classifier's scores."""
+        with torch.no_grad():
+            if self.options.score is Score.HEAD:
+                assert self._head is not None
+                return self._head.logits(self._activities(x.clone(), "forward"))
+            scores_BC = torch.empty(len(x), self.model.classes)
+            h_BI = x.clone()
+            for label in range(self.model.classes):
+                y_B = torch.full((len(x),), label)
+                write_labels(h_BI, y_B, self.model.classes, self.options.label_scale)
+                scores_BC[:, label] = self._net.goodness(h_BI)
+        return scores_BC
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """See the modules named ``forward_forward_..._memory``."""
+        options = self.options
+        if options.implementation is Implementation.AUTOGRAD:
+            mean = options.goodness is Goodness.MEAN
+            return plan_autograd(self.model, self._optimiser, batch_size, mean=mean)
+        parts = Parts(
+            objective=self._objective,
+            joint=options.passes is Passes.JOINT,
+            peer=options.peer > 0,
+            head=self._head,
+            hard=options.negatives is Negatives.HARD,
+        )
+        if self._binary:
+            return plan_binarised(self.model, self._optimiser, batch_size, parts, self._binary)
+        return plan_closed_form(self.model, self._optimiser, batch_size, parts)

@@ -1,0 +1,224 @@
+"""The chain rule in INT8, whatever makes INT8 of a gradient: what backprop_int8 and others share.
+
+All products have INT8 operands and INT32 sums::
+
+    forward as in trainfit.algorithms.int8.net       e = (softmax(z_L) - y*) / B, float32
+    (q_d, s_d) = Q(dz_l)                    dz_L = e
+    dz_{l-1} = s_d s_w (q_d q_w) . 1[q_h > 0]
+    dw_l = s_d s_h (q_d^T q_h)              db_l = sum of dz_l over the batch
+
+Between the forward pass and the gradient activations are INT8. A gradient of activations is float32
+in the memory of its INT32 sums until it is rounded; one is alive at a time. It is passed down and
+rounded before the weights it went through move. Biases are float32 and follow the gradient as it
+was before rounding.
+
+A weight gradient is not rounded again. With ``weight_gradient=rows`` it exists a few rows at a
+time, float32 in the memory of their sums; with ``whole``, a layer's exists at once. Where weights
+are INT8 only, their new range is known when all have moved: with ``rows`` the products are computed
+twice, for the range and for the rounding.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, C classes, T outputs of a tile.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TypeVar
+
+import torch
+
+from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.int8.chain_memory import ChainPlan
+from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
+from trainfit.algorithms.int8.net import (
+    Int8Net,
+    Int8Options,
+    Quantised,
+    add_dequantised_,
+    rescale_,
+    shut_,
+    tile_height,
+)
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.int8.products import int8_outer, int8_through
+from trainfit.algorithms.numerics.int8.quantise import (
+    Rounding,
+    draw_seed,
+    nth_seed,
+    quantise_into,
+    scale_of,
+)
+from trainfit.algorithms.numerics.losses import cross_entropy_error_
+from trainfit.algorithms.phases import Category, phase, tag
+
+
+class WeightGradient(StrEnum):
+    """How much of a weight gradient exists at once."""
+
+    ROWS = "rows"
+    WHOLE = "whole"
+
+
+class RoundedOptions(Int8Options):
+    """What rules with INT8 gradients can be asked for."""
+
+    rounding: Rounding = Rounding.NEAREST
+    """Of gradients; activations are rounded to the nearest."""
+    weight_gradient: WeightGradient = WeightGradient.ROWS
+    """How much of it exists at once."""
+
+
+RoundedOptionsT = TypeVar("RoundedOptionsT", bound=RoundedOptions)
+
+
+class Int8Chain(Int8Net[RoundedOptionsT]):
+    """Backpropagation with INT8 operands in all three products of a layer.
+
+    A heir says how gradients become INT8, and whether there are latent weights.
+    """
+
+    def __init__(self, model: Mlp, options: RoundedOptionsT, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        self._quantiser = self._make_quantiser()
+        self._seed = 0
+
+    @abstractmethod
+    def _make_quantiser(self) -> GradientQuantiser:
+        """What makes INT8 of gradients."""
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update of every layer, the last one first."""
+        self._optimiser.begin_step()
+        self._quantiser.begin_step()
+        layers = len(self.model.layers)
+        with torch.no_grad():
+            with phase("forward"):
+                kept, logits_BC = self._forward(x)
+            with phase("gradient"):
+                if self._quantiser.rounding is Rounding.STOCHASTIC:
+                    self._seed = draw_seed(self.generator)
+                above = self._round(layers, cross_entropy_error_(logits_BC, y))
+                del logits_BC
+            for number in range(layers, 0, -1):
+                (db_O, d), h = above, kept.pop()
+                if number > 1:
+                    with phase("gradient"):
+                        above = self._round(number - 1, self._pass_down(number, d, h))
+                self._update(number, db_O, d, h)
+                del db_O, d, h
+
+    def _round(self, number: int, dz_BO: torch.Tensor) -> tuple[torch.Tensor, QuantisedGradient]:
+        """The gradient of a layer's bias, and that of its pre-activations in INT8."""
+        seed = nth_seed(self._seed, 2 * number)
+        return dz_BO.sum(0), self._quantiser.quantise(number, dz_BO, seed)
+
+    def _pass_down(self, number: int, d: QuantisedGradient, h: Quantised) -> torch.Tensor:
+        """``dz`` of the layer below ``number``, float32."""
+        weight = self._weights[number - 1]
+        sums_BI = int8_through(d.for_inputs.q, weight.q, kernel=self.options.kernel)
+        return shut_(rescale_(sums_BI, d.for_inputs.scale, weight.scale), h)
+
+    def _update(self, number: int, db_O: torch.Tensor, d: QuantisedGradient, h: Quantised) -> None:
+        """Move a layer, at a rate of its own."""
+        optimiser, lr = self._optimiser, self._optimiser.lr
+        optimiser.lr = lr * d.rate
+        with phase("update"):
+            optimiser.apply(f"b{number}", self._parameters[f"b{number}"], db_O)
+        if self._latent:
+            self._move_latent(number, d.for_weights, h)
+        else:
+            self._move_integers(number, d.for_weights, h)
+        optimiser.lr = lr
+
+    def _move_latent(self, number: int, d: Quantised, h: Quantised) -> None:
+        """Update float32 weights, then round them."""
+        name = f"w{number}"
+        for rows in self._tiles(number):
+            dw_TI = self._weight_gradient(d, h, rows)
+            with phase("update"):
+                self._optimiser.apply_rows(name, self._parameters[name], dw_TI, rows)
+            del dw_TI  # or two tiles would be alive in the next round
+        with phase("update"):
+            self._requantise(number)
+
+    def _move_integers(self, number: int, d: Quantised, h: Quantised) -> None:
+        """``Q(w - lr dw)``, its range the largest magnitude of the whole."""
+        q_OI, scale = self._weights[number - 1]
+        tiles = self._tiles(number)
+        w_TI = self._moved(number, d, h, tiles[0])
+        with phase("update"):
+            new = tag(scale_of(w_TI), Category.WORKSPACE, "new scale")
+        for rows in tiles[1:]:
+            del w_TI
+            w_TI = self._moved(number, d, h, rows)
+            with phase("update"):
+                torch.maximum(new, scale_of(w_TI), out=new)
+        last = len(tiles) - 1
+        for nth in range(last, -1, -1):  # backwards, as the last tile is still there
+            if nth < last:
+                w_TI = self._moved(number, d, h, tiles[nth])
+            seed = nth_seed(nth_seed(self._seed, 2 * number + 1), nth)
+            with phase("update"):
+                quantise_into(
+                    w_TI,
+                    q_OI[tiles[nth]],
+                    new,
+                    rounding=self._quantiser.rounding,
+                    seed=seed,
+                    kernel=self.options.kernel,
+                )
+            del w_TI
+        with phase("update"):
+            scale.copy_(new)
+
+    def _moved(self, number: int, d: Quantised, h: Quantised, rows: slice) -> torch.Tensor:
+        """Rows of ``w - lr dw``, float32 in the memory of the gradient."""
+        q_OI, scale = self._weights[number - 1]
+        dw_TI = self._weight_gradient(d, h, rows)
+        with phase("update"):
+            dw_TI.mul_(-self._optimiser.lr)
+            height = -(-tile_height(*q_OI.shape) // 4)  # beside a tile of the gradient
+            return add_dequantised_(dw_TI, Quantised(q_OI[rows], scale), height)
+
+    def _tiles(self, number: int) -> list[slice]:
+        """The rows of a layer's weights that are updated at a time."""
+        inputs, outputs = self.model.layers[number - 1]
+        whole = self.options.weight_gradient is WeightGradient.WHOLE
+        height = outputs if whole else tile_height(outputs, inputs)
+        return [slice(r, min(r + height, outputs)) for r in range(0, outputs, height)]
+
+    def _weight_gradient(self, d: Quantised, h: Quantised, rows: slice) -> torch.Tensor:
+        """Rows of ``dw``, float32."""
+        with phase("gradient"):
+            d_BT = d.q[:, rows]
+            if not d_BT.is_contiguous():
+                d_BT = tag(d_BT.contiguous(), Category.WORKSPACE, "columns of the gradient")
+            sums_TI = int8_outer(d_BT, h.q, kernel=self.options.kernel)
+            scale = d.scale[rows] if self._quantiser.channels else d.scale
+            return rescale_(sums_TI, scale, h.scale)
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Parameters, optimiser state and what gradients are rounded with."""
+        yield from super().static_tensors()
+        for name, buffer in self._quantiser.buffers():
+            yield StaticTensor(name, buffer, Category.BUFFERS)
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """See :mod:`trainfit.algorithms.int8.chain_memory`."""
+        plan = self._plan_static(batch_size)
+        self._quantiser.plan_buffers(plan)
+        with plan.phase("forward"):
+            kept, error = self._plan_forward(plan, batch_size)
+        ChainPlan(
+            plan,
+            self.model,
+            self._optimiser,
+            self._quantiser,
+            batch_size,
+            latent=self._latent,
+            whole=self.options.weight_gradient is WeightGradient.WHOLE,
+        ).backward(kept, error)
+        return plan

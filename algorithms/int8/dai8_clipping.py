@@ -1,0 +1,158 @@
+"""Gradients with a range per channel, by the channel's distribution: the two techniques of DAI8.
+
+Zhao et al., Distribution Adaptive INT8 Quantization for Training CNNs, AAAI 2021 (arXiv
+2102.04782). A channel, here an output unit of a fully connected layer, with gradient g:
+
+* gradient vectorised quantisation: every channel has a range s of its own. That gradient serves
+  the weights; the one that is passed down is summed over channels, and has one range for all.
+* magnitude-aware clipping: a channel counts as Gaussian where ``P(abs(g) > sigma) > lambda``, and
+  ``s_t = max abs(g)``; otherwise its distribution is an inverted T, a spike with long tails, and
+  ``s_t = (1 - k A) s_{t-1} + A max abs(g)``. This follows from weighing errors by
+  ``exp(alpha abs(g))``; alpha is contained in k and A.
+
+Decisions, as the paper was known to us by its abstract, a figure's caption and readers' notes only:
+sigma is the root of the mean square over the batch (symmetric distributions have mean 0); in the
+first step ``s_{t-1}`` is the largest magnitude; the single range is the largest magnitude too.
+
+Shape suffixes: B batch, O outputs of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
+from trainfit.algorithms.int8.net import Quantised, tile_height
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.int8.quantise import (
+    Int8Kernel,
+    Rounding,
+    nth_seed,
+    plan_quantise_into,
+    plan_scale_of,
+    quantise_into,
+    scale_of,
+)
+from trainfit.algorithms.phases import Category, tag
+
+
+class DistributionAdaptive(GradientQuantiser):
+    """One range per output unit for the weights, one per tensor for the layer below.
+
+    Args:
+        model: The net.
+        rounding: Of gradients.
+        kernel: What computes.
+        share: lambda.
+        k: See the module.
+        step: A.
+    """
+
+    channels = True
+
+    def __init__(
+        self,
+        model: Mlp,
+        rounding: Rounding,
+        kernel: Int8Kernel,
+        *,
+        share: float,
+        k: float,
+        step: float,
+    ) -> None:
+        super().__init__(model, rounding, kernel)
+        self.share = share
+        self.k = k
+        self.step = step
+        self.scales_O = [torch.zeros(outputs) for outputs in model.sizes[1:]]  # s / 127
+
+    def quantise(self, number: int, dz_BO: torch.Tensor, seed: int) -> QuantisedGradient:
+        """Two tensors; the lowest layer, which passes nothing down, has one."""
+        scale_O = self._next_scales(number, dz_BO)
+        q_BO = torch.empty(dz_BO.shape, dtype=torch.int8)
+        quantise_into(
+            dz_BO, q_BO, scale_O, rounding=self.rounding, seed=seed, axis=1, kernel=self.kernel
+        )
+        d = Quantised(q_BO, scale_O)
+        return QuantisedGradient(
+            d, self._by_magnitude(dz_BO, nth_seed(seed, 0)) if number > 1 else d
+        )
+
+    def _next_scales(self, number: int, dz_BO: torch.Tensor) -> torch.Tensor:
+        """``s_t / 127`` of every output, in place of ``s_{t-1} / 127``."""
+        scale_O = self.scales_O[number - 1]
+        gaussian_O = tag(is_gaussian(dz_BO, self.share), Category.WORKSPACE, "kind of channel")
+        largest_O = tag(scale_of(dz_BO, axis=1), Category.WORKSPACE, "largest")
+        if self.steps == 1:
+            scale_O.copy_(largest_O)
+        scale_O.mul_(1.0 - self.k * self.step).add_(largest_O, alpha=self.step)
+        return torch.where(gaussian_O, largest_O, scale_O, out=scale_O)
+
+    def plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
+        """Both tensors, and how many a channel has beyond sigma."""
+        outputs = self.model.sizes[number]
+        gaussian = plan_is_gaussian(plan, batch, outputs)
+        largest = plan_scale_of(plan, batch, outputs, Category.WORKSPACE, axis=1)
+        plan.scalar()
+        plan.each(Kind.MULTIPLY, 2 * outputs)
+        plan.each(Kind.ADD, outputs)
+        plan.free(largest, gaussian)
+        q = plan.alloc(f"dz{number} by channel", (batch, outputs), Category.GRADIENTS, bits=8)
+        plan_quantise_into(plan, batch, outputs, rounding=self.rounding, axis=1, kernel=self.kernel)
+        return [q, *(self._plan_by_magnitude(plan, batch, number) if number > 1 else [])]
+
+    def buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The range of every output."""
+        for number, scale_O in enumerate(self.scales_O, start=1):
+            yield f"clip{number}", scale_O
+
+    def plan_buffers(self, plan: MemoryPlan) -> None:
+        """One number per output."""
+        for number, outputs in enumerate(self.model.sizes[1:], start=1):
+            plan.hold(f"clip{number}", (outputs,), Category.BUFFERS)
+
+
+def is_gaussian(g_BO: torch.Tensor, share: float) -> torch.Tensor:
+    """Whether ``P(abs(g) > sigma) > share``, of every column; bool, shape (O,).
+
+    Args:
+        g_BO: float32, contiguous.
+        share: lambda.
+    """
+    batch, outputs = g_BO.shape
+    sigma_O = tag(torch.linalg.vector_norm(g_BO, dim=0), Category.WORKSPACE, "sigma")
+    sigma_O.mul_(batch**-0.5)
+    beyond_O = tag(torch.zeros(outputs), Category.WORKSPACE, "how many are beyond sigma")
+    height = tile_height(batch, outputs)
+    for start in range(0, batch, height):
+        tile = tag(g_BO[start : start + height].abs(), Category.WORKSPACE, "tile")
+        torch.gt(tile, sigma_O, out=tile)
+        beyond_O.add_(tag(tile.sum(0), Category.WORKSPACE, "sum of a tile"))
+        del tile  # or two tiles would be alive in the next round
+    return beyond_O > share * batch
+
+
+def plan_is_gaussian(plan: MemoryPlan, rows: int, columns: int) -> Item:
+    """The closed form of ``is_gaussian``; the caller frees what it returns."""
+    sigma = _work(plan, "sigma", (columns,))
+    plan.scalar()
+    beyond = _work(plan, "how many are beyond sigma", (columns,))
+    for some in plan.tiles(rows, tile_height(rows, columns)):
+        tile = _work(plan, "tile", (some, columns))
+        plan.workspace("sum of a tile", (columns,))
+        plan.free(tile)
+    with plan.number():
+        gaussian = _work(plan, "kind of channel", (columns,), bits=8)
+    plan.free(beyond, sigma)
+    plan.each(Kind.MULTIPLY, rows * columns)
+    plan.each(Kind.ADD, 2 * rows * columns)
+    plan.each(Kind.COMPARE, 2 * rows * columns)
+    return gaussian
+
+
+def _work(plan: MemoryPlan, name: str, shape: tuple[int, ...], *, bits: int = 32) -> Item:
+    return plan.alloc(name, shape, Category.WORKSPACE, bits=bits, essential=False)

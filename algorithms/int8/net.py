@@ -1,0 +1,249 @@
+"""Fully connected nets whose forward products have INT8 operands, as several rules train them.
+
+Weights and activations are integers with one scale per tensor, ``t = s q``, quantised by their
+largest magnitude and rounded to the nearest (:mod:`trainfit.algorithms.numerics.int8.quantise`)::
+
+    z_l = s_h s_w (q_h q_w^T) + b_l      h_l = max(0, z_l)      (q_h, s_h) = Q(h_l)
+
+The scale of an activation is that of the batch at hand, in training and in prediction: nothing is
+calibrated. A rectifier is open where its output has not been rounded to 0, since the integers are
+all that is kept of it. Biases are float32.
+
+The sums of a product are INT32; they become float32 in the same memory, and INT8 from there. One
+such matrix is alive at a time, as the scale is known only when all of it is.
+
+A heir may have latent float32 weights ``w`` beside the integers ``q`` (and scales ``s``), or the
+integers only.
+
+Shape suffixes: R rows, C columns, B batch, I inputs and O outputs of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.nets.fully_connected import FullyConnected, TrainingOptions
+from trainfit.algorithms.numerics.int8.products import int8_linear, plan_int8_product
+from trainfit.algorithms.numerics.int8.quantise import (
+    Int8Kernel,
+    Rounding,
+    plan_quantise,
+    plan_quantise_into,
+    plan_scale_of,
+    quantise,
+    quantise_into,
+    scale_of,
+)
+from trainfit.algorithms.numerics.optimisers import adam_tile
+from trainfit.algorithms.phases import Category, tag
+
+_LEAST_TILE = 1024  # elements; below, most of the time would go into starting operators
+
+
+class Quantised(NamedTuple):
+    """A matrix ``scale q``: int8 of shape (R, C); float32, one scale or one per column."""
+
+    q: torch.Tensor
+    scale: torch.Tensor
+
+
+class PlannedQuantised(NamedTuple):
+    """The closed form of a ``Quantised`` that is not static."""
+
+    q: Item
+    scale: Item
+
+
+def rescale_(sums_RC: torch.Tensor, scale: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """``scale other sums``, float32, in the memory of the INT32 sums.
+
+    Args:
+        sums_RC: int32, used up.
+        scale: One, or one per row.
+        other: One.
+    """
+    values_RC = sums_RC.view(torch.float32)
+    values_RC.copy_(sums_RC)  # element by element onto itself, of the same width
+    return values_RC.mul_(tag(scale * other, Category.WORKSPACE, "product of scales").view(-1, 1))
+
+
+def plan_rescale(plan: MemoryPlan, rows: int, columns: int, *, scales: int = 1) -> None:
+    """The closed form of ``rescale_``."""
+    plan.workspace("product of scales", (scales,))
+    plan.each(Kind.MULTIPLY, rows * columns)
+
+
+def quantised_linear(
+    h: Quantised, weight: Quantised, b_O: torch.Tensor, kernel: Int8Kernel
+) -> torch.Tensor:
+    """``z = h w^T + b``, float32, shape (B, O)."""
+    return rescale_(int8_linear(h.q, weight.q, kernel=kernel), h.scale, weight.scale).add_(b_O)
+
+
+def tile_height(rows: int, columns: int) -> int:
+    """Rows of a float32 tile of an INT8 matrix: a sixteenth of it, within 4 and 64 KiB."""
+    elements = max(_LEAST_TILE, adam_tile(rows * columns))
+    return min(rows, max(1, elements // columns))
+
+
+def add_dequantised_(t_RC: torch.Tensor, matrix: Quantised, height: int) -> torch.Tensor:
+    """``t += s q``, at most ``height`` rows at a time."""
+    scale = float(matrix.scale)
+    for start in range(0, len(t_RC), height):
+        rows = slice(start, start + height)
+        tile = tag(matrix.q[rows].to(torch.float32), Category.WORKSPACE, "tile of integers")
+        t_RC[rows].add_(tile, alpha=scale)
+        del tile  # or two of them would be alive in the next round
+    return t_RC
+
+
+def plan_add_dequantised(plan: MemoryPlan, rows: int, columns: int, height: int) -> None:
+    """The closed form of ``add_dequantised_``."""
+    for some in plan.tiles(rows, height):
+        plan.workspace("tile of integers", (some, columns))
+    plan.each(Kind.MULTIPLY, rows * columns)
+    plan.each(Kind.ADD, rows * columns)
+
+
+def shut_(dh_BI: torch.Tensor, h: Quantised) -> torch.Tensor:
+    """``dh . 1[h > 0]`` in place, for the output h of a rectifier."""
+    shut_BI = tag(torch.logical_not(h.q), Category.WORKSPACE, "rectifiers that are shut")
+    return dh_BI.masked_fill_(shut_BI, 0.0)
+
+
+def plan_shut(plan: MemoryPlan, batch: int, inputs: int) -> None:
+    """The closed form of ``shut_``."""
+    plan.workspace("rectifiers that are shut", (batch, inputs), bits=1, stored_bits=8)
+    plan.each(Kind.COMPARE, batch * inputs)
+
+
+def plan_requantise(plan: MemoryPlan, outputs: int, inputs: int, kernel: Int8Kernel) -> None:
+    """The closed form of rounding latent weights into the integers beside them."""
+    plan.free(plan_scale_of(plan, outputs, inputs, Category.WORKSPACE))
+    plan_quantise_into(plan, outputs, inputs, rounding=Rounding.NEAREST, kernel=kernel)
+
+
+class Int8Options(TrainingOptions):
+    """What all rules with INT8 products can be asked for."""
+
+    kernel: Int8Kernel = Int8Kernel.COMPILED
+    """What computes the products and the rounding; no influence on the result."""
+
+
+Int8OptionsT = TypeVar("Int8OptionsT", bound=Int8Options)
+
+
+class Int8Net(FullyConnected[Int8OptionsT]):
+    """INT8 weights, the forward pass, the prediction, and their closed forms."""
+
+    def __init__(self, model: Mlp, options: Int8OptionsT, *, seed: int = 0) -> None:
+        self._weights: list[Quantised] = []
+        super().__init__(model, options, seed=seed)
+
+    @property
+    def _latent(self) -> bool:
+        """Whether float32 weights are kept beside the integers."""
+        return True
+
+    def _layer_parameters(
+        self, number: int, w_OI: torch.Tensor, b_O: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        self._weights.append(self._quantise(w_OI))
+        parameters = super()._layer_parameters(number, w_OI, b_O)
+        if not self._latent:
+            del parameters[f"w{number}"]
+        return parameters
+
+    # ---- parts of a step --------------------------------------------------------------------
+
+    def _quantise(self, t_RC: torch.Tensor) -> Quantised:
+        """Q, for weights and activations."""
+        return Quantised(*quantise(t_RC, rounding=Rounding.NEAREST, kernel=self.options.kernel))
+
+    def _forward(self, x_BI: torch.Tensor) -> tuple[list[Quantised], torch.Tensor]:
+        """What every layer reads, the input first, and the logits."""
+        kept = [self._quantise(x_BI)]
+        for number in range(1, len(self.model.layers)):
+            z_BO = self._quantised_linear(kept[-1], number).relu_()
+            kept.append(self._quantise(z_BO))
+            del z_BO
+        return kept, self._quantised_linear(kept[-1], len(self.model.layers))
+
+    def _quantised_linear(self, h: Quantised, number: int) -> torch.Tensor:
+        b_O = self._parameters[f"b{number}"]
+        return quantised_linear(h, self._weights[number - 1], b_O, self.options.kernel)
+
+    def _plan_forward(self, plan: MemoryPlan, batch: int) -> tuple[list[PlannedQuantised], Item]:
+        kept = [self._plan_quantise(plan, batch, 0)]
+        for number in range(1, len(self.model.layers)):
+            z = self._plan_quantised_linear(plan, batch, number, f"z{number}")
+            plan.each(Kind.COMPARE, z.elements)
+            kept.append(self._plan_quantise(plan, batch, number))
+            plan.free(z)
+        layers = len(self.model.layers)
+        return kept, self._plan_quantised_linear(plan, batch, layers, "logits, then error")
+
+    def _plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> PlannedQuantised:
+        return PlannedQuantised(
+            *plan_quantise(
+                plan,
+                f"h{number}" if number else "x",
+                batch,
+                self.model.sizes[number],
+                Category.ACTIVATIONS,
+                rounding=Rounding.NEAREST,
+                kernel=self.options.kernel,
+            )
+        )
+
+    def _plan_quantised_linear(self, plan: MemoryPlan, batch: int, number: int, name: str) -> Item:
+        inputs, outputs = self.model.layers[number - 1]
+        z = plan.alloc(name, (batch, outputs), Category.ACTIVATIONS)
+        plan_int8_product(plan, batch, inputs, outputs, kernel=self.options.kernel)
+        plan_rescale(plan, batch, outputs)
+        plan.each(Kind.ADD, z.elements)
+        return z
+
+    def _requantise(self, number: int) -> None:
+        """Make the integers of a layer anew from its latent weights."""
+        weight, w_OI = self._weights[number - 1], self._parameters[f"w{number}"]
+        weight.scale.copy_(tag(scale_of(w_OI), Category.WORKSPACE, "scale"))
+        quantise_into(
+            w_OI,
+            weight.q,
+            weight.scale,
+            rounding=Rounding.NEAREST,
+            kernel=self.options.kernel,
+        )
+
+    def _plan_requantise(self, plan: MemoryPlan, number: int) -> None:
+        inputs, outputs = self.model.layers[number - 1]
+        plan_requantise(plan, outputs, inputs, self.options.kernel)
+
+    # ---- what is kept -----------------------------------------------------------------------
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        with torch.no_grad():
+            return self._forward(x)[1]
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Latent weights if any, biases, optimiser state, integers and their scales."""
+        yield from super().static_tensors()
+        for number, (q_OI, scale) in enumerate(self._weights, start=1):
+            yield StaticTensor(f"q{number}", q_OI, Category.PARAMETERS)
+            yield StaticTensor(f"s{number}", scale, Category.PARAMETERS)
+
+    def _plan_static(self, batch_size: int) -> MemoryPlan:
+        plan = super()._plan_static(batch_size)
+        for number, (inputs, outputs) in enumerate(self.model.layers, start=1):
+            plan.hold(f"q{number}", (outputs, inputs), Category.PARAMETERS, bits=8)
+            plan.hold(f"s{number}", (1,), Category.PARAMETERS)
+        return plan

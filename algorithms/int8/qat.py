@@ -1,0 +1,118 @@
+"""Quantisation-aware training: an INT8 forward pass, gradients of float32 weights.
+
+Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference, CVPR 2018 (arXiv 1712.05877), section 3: weights and activations are rounded in the
+forward pass, and gradients move float weights as if nothing had been rounded (straight through)::
+
+    forward as in trainfit.algorithms.int8.net       dz_L = (softmax(z_L) - y*) / B
+    dh_{l-1} = dz_l w^_l                    w^_l = s_w q_w, the weights that were used
+    dw_l = dz_l^T h^_{l-1}                  h^ = s_h q_h      dz_{l-1} = dh_{l-1} . 1[q_h > 0]
+
+Rounding by the largest magnitude clips nothing, so that no gradient is cut; none flows through a
+scale. Decisions: the forward pass is computed with the integers themselves, not with floats that
+have few values, and what is kept for the gradient are integers too. For its products, weights
+become float32 a tile at a time and activations one layer at a time. Scales are those of the batch
+at hand, where the paper smooths them over steps.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from trainfit.algorithms.contract import AlgorithmOptions
+from trainfit.algorithms.int8.net import (
+    Int8Net,
+    Int8Options,
+    Quantised,
+    plan_shut,
+    shut_,
+    tile_height,
+)
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
+from trainfit.algorithms.phases import Category, phase, tag
+
+
+class QatInt8(Int8Net[Int8Options]):
+    """Straight-through gradients of the net as it will be deployed."""
+
+    name: ClassVar[str] = "qat_int8"
+    summary: ClassVar[str] = "quantisation-aware training: INT8 forward pass, float32 gradients"
+    paper: ClassVar[str] = "Jacob et al., CVPR 2018, arXiv 1712.05877"
+    options_type: ClassVar[type[AlgorithmOptions]] = Int8Options
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update of every layer, the last one first."""
+        self._optimiser.begin_step()
+        with torch.no_grad():
+            with phase("forward"):
+                kept, logits_BC = self._forward(x)
+            with phase("gradient"):
+                dz_BO = cross_entropy_error_(logits_BC, y)
+                del logits_BC
+            for number in range(len(self.model.layers), 0, -1):
+                h = kept.pop()
+                with phase("gradient"):
+                    below_BI = self._pass_down(number, dz_BO, h) if number > 1 else dz_BO
+                    h_BI = tag(h.q.to(torch.float32), Category.WORKSPACE, "float activation")
+                    h_BI.mul_(h.scale)
+                    del h
+                self._apply(number, dz_BO, h_BI)
+                with phase("update"):
+                    self._requantise(number)
+                dz_BO = below_BI
+                del h_BI, below_BI
+
+    def _pass_down(self, number: int, dz_BO: torch.Tensor, h: Quantised) -> torch.Tensor:
+        """``dz w^ . 1[q_h > 0]``, a tile of rows of the weights at a time."""
+        q_OI, scale = self._weights[number - 1]
+        dh_BI = dz_BO.new_zeros(len(dz_BO), q_OI.shape[1])
+        height = tile_height(*q_OI.shape)
+        for start in range(0, len(q_OI), height):
+            rows = slice(start, start + height)
+            tile = tag(q_OI[rows].to(torch.float32), Category.WORKSPACE, "tile of integers")
+            dh_BI.addmm_(dz_BO[:, rows], tile)
+            del tile  # or two of them would be alive in the next round
+        return shut_(dh_BI.mul_(scale), h)
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """INT8 activations, one of them in float32, and two gradients of activations."""
+        plan = self._plan_static(batch_size)
+        layers, classes = len(self.model.layers), self.model.classes
+        with plan.phase("forward"):
+            kept, dz = self._plan_forward(plan, batch_size)
+        with plan.phase("gradient"):
+            plan_cross_entropy_error(plan, batch_size, classes)
+        for number in range(layers, 0, -1):
+            h = kept.pop()
+            below: list[Item] = []
+            with plan.phase("gradient"):
+                if number > 1:
+                    below = [self._plan_pass_down(plan, batch_size, number)]
+                shape = (batch_size, self.model.sizes[number - 1])
+                floats = plan.alloc("float activation", shape, Category.WORKSPACE, essential=False)
+                plan.each(Kind.MULTIPLY, floats.elements)
+                plan.free(*h)
+            self._plan_apply(plan, batch_size, number)
+            with plan.phase("update"):
+                self._plan_requantise(plan, number)
+            plan.free(floats, dz)
+            if below:
+                dz = below[0]
+        return plan
+
+    def _plan_pass_down(self, plan: MemoryPlan, batch: int, number: int) -> Item:
+        inputs, outputs = self.model.layers[number - 1]
+        dh = plan.alloc(f"dz{number - 1}", (batch, inputs), Category.GRADIENTS)
+        height = tile_height(outputs, inputs)
+        for rows in plan.tiles(outputs, height):
+            plan.workspace("tile of integers", (rows, inputs))
+        plan.product(batch, outputs, inputs)
+        plan.each(Kind.MULTIPLY, dh.elements)
+        plan_shut(plan, batch, inputs)
+        return dh

@@ -1,0 +1,142 @@
+"""Gradients clipped so that they keep their direction: the two techniques of UI8.
+
+Zhu et al., Towards Unified INT8 Training for Convolutional Neural Network, CVPR 2020 (arXiv
+1912.12607). With ``g^`` the gradient g rounded to INT8 with clipping value c:
+
+* direction-sensitive gradient clipping: c minimises ``d_c = 1 - g . g^ / (|g| |g^|)``;
+* deviation-counteractive learning rate scaling: the rate is multiplied with
+  ``max(exp(-alpha d_c), beta)``.
+
+Decisions, as the paper was known to us by its abstract and by readers' notes only: c is searched
+for among equal parts of ``max abs(g)``, with the rounding that is used; both techniques act layer
+by layer, and the scaled rate is that of weights and bias. A search can be spread over steps, and is
+so evenly that every step allocates the same.
+
+Shape suffixes: B batch, O outputs of a layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
+from trainfit.algorithms.int8.net import Quantised, tile_height
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.int8.quantise import (
+    Int8Kernel,
+    Rounding,
+    plan_quantise_into,
+    plan_scale_of,
+    quantise_into,
+    scale_of,
+)
+from trainfit.algorithms.phases import Category, tag
+
+
+class DirectionSensitive(GradientQuantiser):
+    """One range per tensor, that with which the gradient keeps its direction best.
+
+    Candidates are ``max abs(g)`` times 1/n, 2/n, ..., 1. Each is tried every ``period`` steps, the
+    same number of them in every step, and what was found last counts. The deviation that sets the
+    rate is that of the gradient as it is rounded.
+
+    Args:
+        model: The net.
+        rounding: Of gradients.
+        kernel: What computes.
+        alpha: How fast the learning rate falls with the deviation.
+        beta: The factor below which it does not fall.
+        candidates: n.
+        period: Steps over which the candidates are spread; divides n.
+    """
+
+    def __init__(
+        self,
+        model: Mlp,
+        rounding: Rounding,
+        kernel: Int8Kernel,
+        *,
+        alpha: float,
+        beta: float,
+        candidates: int,
+        period: int,
+    ) -> None:
+        super().__init__(model, rounding, kernel)
+        self.alpha = alpha
+        self.beta = beta
+        self.candidates = candidates
+        self.period = period
+        self.found = torch.full((len(model.layers), candidates), math.inf)  # d_c
+
+    def quantise(self, number: int, dz_BO: torch.Tensor, seed: int) -> QuantisedGradient:
+        """Try some candidates, then round with the best of all."""
+        d = Quantised(torch.empty(dz_BO.shape, dtype=torch.int8), torch.empty(1))
+        step = float(scale_of(dz_BO)) / self.candidates
+
+        def deviation(nth: int) -> float:
+            """d_c of the ``nth`` candidate, from 0, which is what ``d`` holds afterwards."""
+            d.scale.fill_(step * (nth + 1))
+            quantise_into(dz_BO, *d, rounding=self.rounding, seed=seed, kernel=self.kernel)
+            return direction_deviation(dz_BO, d.q)
+
+        found = self.found[number - 1]
+        for nth in range((self.steps - 1) % self.period, self.candidates, self.period):
+            found[nth : nth + 1].fill_(deviation(nth))
+        _, best = min((value, -nth) for nth, value in enumerate(found.tolist()))
+        rate = max(math.exp(-self.alpha * deviation(-best)), self.beta)  # of equal ones the widest
+        return QuantisedGradient(d, d, rate)
+
+    def plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
+        """One tensor and its scale, rounded over and over."""
+        outputs = self.model.sizes[number]
+        q = plan.alloc(f"rounded dz{number}", (batch, outputs), Category.GRADIENTS, bits=8)
+        scale = plan.alloc(f"scale of dz{number}", (1,), Category.GRADIENTS)
+        plan.free(plan_scale_of(plan, batch, outputs, Category.WORKSPACE))
+        for _ in range(self.candidates // self.period + 1):
+            plan_quantise_into(plan, batch, outputs, rounding=self.rounding, kernel=self.kernel)
+            plan_direction_deviation(plan, batch, outputs)
+        return [q, scale]
+
+    def buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The deviation of every layer's candidates."""
+        yield "deviations", self.found
+
+    def plan_buffers(self, plan: MemoryPlan) -> None:
+        """One number per layer and candidate."""
+        plan.hold("deviations", tuple(self.found.shape), Category.BUFFERS)
+
+
+def direction_deviation(g_BO: torch.Tensor, q_BO: torch.Tensor) -> float:
+    """``d_c = 1 - cos(g, q)``, a tile of rows at a time; 0 where one of both is all zeros.
+
+    Args:
+        g_BO: float32, contiguous.
+        q_BO: int8, the same rounded; a scale makes no difference to a direction.
+    """
+    both = own = other = 0.0
+    height = tile_height(*g_BO.shape)
+    for start in range(0, len(g_BO), height):
+        g = g_BO[start : start + height].view(-1)
+        q = tag(q_BO[start : start + height].to(torch.float32), Category.WORKSPACE, "tile")
+        q = q.view(-1)
+        both += float(torch.dot(g, q))
+        own += float(torch.dot(g, g))
+        other += float(torch.dot(q, q))
+        del q  # or two tiles would be alive in the next round
+    size = math.sqrt(own * other)
+    return max(0.0, 1.0 - both / size) if size else 0.0
+
+
+def plan_direction_deviation(plan: MemoryPlan, rows: int, columns: int) -> None:
+    """The closed form of ``direction_deviation``."""
+    for some in plan.tiles(rows, tile_height(rows, columns)):
+        tile = plan.alloc("tile", (some, columns), Category.WORKSPACE, essential=False)
+        plan.workspace("dot product", ())
+        plan.free(tile)
+    plan.each(Kind.MULTIPLY, 3 * rows * columns)
+    plan.each(Kind.ADD, 3 * rows * columns)

@@ -1,0 +1,1 @@
+"""What rules on fully connected nets share."""

@@ -1,0 +1,184 @@
+"""Fully connected nets whose hidden layers may have binary weights and activations.
+
+The "+BW" and "+BA" forms in which TinyFoA (Huang & Aminifar, AAAI 2025) compares itself with other
+rules. A heir of :class:`BinarisedNet` steps as one of :class:`FullyConnected` does, but what a
+layer reads may be bits. Of a hidden layer with latent weights W::
+
+    z = alpha h sign(W)^T + b      alpha = mean(abs(W))           dW = dz^T h 1[abs(W) < 1]
+
+How activations are binarised is told in :mod:`trainfit.algorithms.numerics.binary.activations`, and
+for the binarised tanh in :mod:`trainfit.algorithms.numerics.binary.signed_activations`. The batch
+stays real-valued and the classifier float. With binary weights all parameters are clipped to [-1,
+1] after each update.
+
+A gradient that is cut, or whose layer reads bits, cannot go into the momentum as a product, so it
+is made: some outputs at a time, each tile applied before the next is made, so that it never owns a
+peak. Each unpacks what the layer has read once more.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, T outputs of a tile.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TypeVar
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.nets.fully_connected import FullyConnected, TrainingOptions
+from trainfit.algorithms.numerics.binary.activations import (
+    Hidden,
+    Precision,
+    cut_,
+    plan_weight_gradient,
+    tile_extent,
+    weight_gradient,
+)
+from trainfit.algorithms.numerics.binary.sign_weights import LatentSigns
+from trainfit.algorithms.numerics.binary.weights import FloatWeights, Weights, linear, plan_linear
+from trainfit.algorithms.phases import phase
+
+_LEAST = 16  # outputs of a tile: fewer would save little and unpack often
+
+
+class BinarisedOptions(TrainingOptions):
+    """Options of rules that have a binarised form."""
+
+    weights: Precision = Precision.FLOAT
+    """Of the hidden layers, as products read them; latent weights are float."""
+    activations: Precision = Precision.FLOAT
+    """Of the hidden layers."""
+
+
+BinarisedOptionsT = TypeVar("BinarisedOptionsT", bound=BinarisedOptions)
+
+
+class BinarisedNet(FullyConnected[BinarisedOptionsT]):
+    """Layers that read floats or bits, with weights that are floats or signs."""
+
+    _cuts = True  # whether a binary weight's gradient is 0 from magnitude 1 on
+
+    def __init__(self, model: Mlp, options: BinarisedOptionsT, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        self._bits = options.activations is Precision.BINARY
+        self._clips = options.weights is Precision.BINARY
+        matrices = [self._parameters[f"w{n}"][None] for n in range(1, len(model.layers) + 1)]
+        *hidden, last = matrices
+        self._weights: list[Weights] = [
+            *(LatentSigns(w_1OI) if self._clips else FloatWeights(w_1OI) for w_1OI in hidden),
+            FloatWeights(last),
+        ]
+
+    def _reads_bits(self, number: int) -> bool:
+        """Whether layer ``number`` reads bits; the first one reads the batch."""
+        return self._bits and number > 1
+
+    # ---- forward ----------------------------------------------------------------------------
+
+    def _linear(self, h: Hidden, number: int) -> torch.Tensor:
+        """Pre-activation of layer ``number`` (from 1), shape (B, O)."""
+        weights = self._weights[number - 1]
+        if isinstance(h, torch.Tensor) and not weights.binary:
+            return super()._linear(h, number)
+        return linear(h, weights, self._parameters.get(f"b{number}"), weights.scale())
+
+    def _plan_linear(self, plan: MemoryPlan, batch: int, number: int, name: str) -> Item:
+        weights, bits = self._weights[number - 1], self._reads_bits(number)
+        if not (bits or weights.binary):
+            return super()._plan_linear(plan, batch, number, name)
+        scale = weights.plan_scale(plan)
+        bias = f"b{number}" in self._parameters
+        z = plan_linear(plan, name, weights, batch, bits=bits, bias=bias)
+        plan.free(*scale)
+        return z
+
+    @abstractmethod
+    def _hidden(self, h: Hidden, number: int, *, training: bool = True) -> Hidden:
+        """What hidden layer ``number`` puts out; outside training without masks."""
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        with torch.no_grad():
+            h: Hidden = x
+            for number in range(1, len(self.model.layers)):
+                h = self._hidden(h, number, training=False)
+            return self._linear(h, len(self.model.layers))
+
+    # ---- update -----------------------------------------------------------------------------
+
+    def _apply(self, number: int, dz_BO: torch.Tensor, h: Hidden) -> None:
+        """Update a layer from the gradient of its pre-activation, which is used up."""
+        if isinstance(h, torch.Tensor) and not self._is_cut(number):
+            super()._apply(number, dz_BO, h)
+        else:
+            if f"b{number}" in self._parameters:
+                with phase("update"):
+                    self._apply_bias(number, dz_BO)
+            for outputs in self._tiles(number):
+                self._apply_tile(number, dz_BO[:, outputs], h, outputs)
+        self._clip(number)
+
+    def _apply_tile(self, number: int, dz_BT: torch.Tensor, h: Hidden, outputs: slice) -> None:
+        """Update the weights of some outputs; ``dz_BT`` is used up."""
+        name = f"w{number}"
+        w_OI = self._parameters[name]
+        with phase("gradient"):
+            dw_TI = weight_gradient(dz_BT, h, 0, w_OI.shape[1])
+            if self._is_cut(number):
+                cut_(dw_TI, w_OI[outputs])
+        with phase("update"):
+            self._optimiser.apply_rows(name, w_OI, dw_TI, outputs)
+
+    def _clip(self, number: int) -> None:
+        """Bring the parameters of a layer back into [-1, 1], if weights are binary."""
+        if self._clips:
+            with phase("update"):
+                for parameter in self._of_layer(number):
+                    parameter.clamp_(-1, 1)
+
+    def _of_layer(self, number: int) -> list[torch.Tensor]:
+        names = (f"w{number}", f"b{number}")
+        return [self._parameters[name] for name in names if name in self._parameters]
+
+    def _is_cut(self, number: int) -> bool:
+        return self._cuts and self._weights[number - 1].binary
+
+    def _tiles(self, number: int) -> list[slice]:
+        """Outputs whose weights are updated at a time, in whole bytes of bits."""
+        outputs, rows = self.model.sizes[number], self._tile_rows(number)
+        return [slice(start, min(start + rows, outputs)) for start in range(0, outputs, rows)]
+
+    def _tile_rows(self, number: int) -> int:
+        inputs, outputs = self.model.layers[number - 1]
+        return 8 * -(-max(_LEAST, tile_extent(outputs, 4 * inputs)) // 8)
+
+    def _plan_apply(self, plan: MemoryPlan, batch: int, number: int) -> None:
+        if not (self._reads_bits(number) or self._is_cut(number)):
+            super()._plan_apply(plan, batch, number)
+        else:
+            if f"b{number}" in self._parameters:
+                with plan.phase("update"):
+                    self._plan_apply_bias(plan, batch, number)
+            for outputs in plan.tiles(self.model.sizes[number], self._tile_rows(number)):
+                self._plan_apply_tile(plan, batch, number, outputs)
+        self._plan_clip(plan, number)
+
+    def _plan_apply_tile(self, plan: MemoryPlan, batch: int, number: int, outputs: int) -> None:
+        name, shape = f"dw{number}", (outputs, self.model.sizes[number - 1])
+        bits = self._reads_bits(number)
+        with plan.phase("gradient"):
+            gradient = plan_weight_gradient(
+                plan, name, shape, batch, bits=bits, binary=self._is_cut(number)
+            )
+        with plan.phase("update"):
+            self._optimiser.plan_apply(plan, gradient.elements)
+            plan.free(gradient)
+
+    def _plan_clip(self, plan: MemoryPlan, number: int) -> None:
+        if self._clips:
+            with plan.phase("update"):
+                for parameter in self._of_layer(number):
+                    plan.each(Kind.COMPARE, 2 * parameter.numel())

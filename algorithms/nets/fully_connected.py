@@ -1,0 +1,178 @@
+"""What training rules on fully connected nets have in common, so that a new rule is short.
+
+A heir gets weights ``w1, b1, ...`` (the classifier last), an optimiser with state, a forward pass,
+the prediction, and the closed forms of all of these. It adds its ``step`` and the walk through it.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import torch
+from pydantic import Field
+from torch.nn import functional
+
+from trainfit.algorithms.contract import Algorithm, AlgorithmOptions, StaticTensor, hold_inputs
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.models.mlp import linear_init
+from trainfit.algorithms.numerics.optimisers import Optimiser, OptimizerName, Sgd, make_optimiser
+from trainfit.algorithms.numerics.schedules import Decay, rate_factor
+from trainfit.algorithms.phases import Category, phase, tag
+
+
+class RateOptions(AlgorithmOptions):
+    """A rate and its schedule: all that plain descent, which keeps no state, has to know."""
+
+    lr: float = Field(default=0.05, gt=0)
+    decay: Decay = Decay.CONSTANT
+
+    def make_optimiser(self) -> Optimiser:
+        """The update rule that is asked for."""
+        return Sgd(self.lr, momentum=0.0)
+
+
+class TrainingOptions(RateOptions):
+    """How weights follow their gradients, whatever rule the gradients come from."""
+
+    optimizer: OptimizerName = OptimizerName.SGD
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+
+    def make_optimiser(self) -> Optimiser:
+        """The update rule that is asked for."""
+        return make_optimiser(self.optimizer, self.lr, self.momentum)
+
+
+RateOptionsT = TypeVar("RateOptionsT", bound=RateOptions)
+TrainingOptionsT = TypeVar("TrainingOptionsT", bound=TrainingOptions)
+
+
+class FullyConnected(Algorithm[RateOptionsT]):
+    """A rule on a fully connected net: parameters, optimiser, forward pass, prediction."""
+
+    model: Mlp
+
+    def __init__(self, model: Mlp, options: RateOptionsT, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        self._optimiser = options.make_optimiser()
+        self._parameters: dict[str, torch.Tensor] = {}
+        for number, (inputs, outputs) in enumerate(model.layers, start=1):
+            w_OI, b_O = linear_init(inputs, outputs, self.generator)
+            self._parameters |= self._layer_parameters(number, w_OI, b_O)
+        for name, parameter in self._parameters.items():
+            if self._is_trained(name):
+                self._optimiser.add(name, parameter)
+
+    def _layer_parameters(
+        self, number: int, w_OI: torch.Tensor, b_O: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """What a rule keeps of a freshly drawn layer, by name; without ``b`` it has no bias."""
+        return {f"w{number}": w_OI, f"b{number}": b_O}
+
+    def _is_trained(self, name: str) -> bool:
+        """Whether a parameter has an optimiser state; a rule that freezes some says which."""
+        return True
+
+    def _in_storage(self, name: str) -> bool:
+        """Whether a parameter need not be in RAM; a rule that only reads some says which."""
+        return False
+
+    def _need_hidden_layers(self) -> None:
+        """Refuse a net without hidden layers.
+
+        Raises:
+            ConfigurationError: Naming one that would do.
+        """
+        if not self.model.hidden:
+            raise ConfigurationError(
+                f"{self.name} trains hidden layers, {self.model.name!r} has none;"
+                f" use for instance mlp-{self.model.inputs}-128-{self.model.classes}"
+            )
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Set the learning rate of the pass."""
+        super().begin_epoch(epoch, epochs)
+        factor = rate_factor(self.options.decay, epoch % epochs, epochs)
+        self._optimiser.lr = self.options.lr * factor
+
+    # ---- parts of a step --------------------------------------------------------------------
+
+    def _linear(self, h_BI: torch.Tensor, number: int) -> torch.Tensor:
+        """Pre-activation of layer ``number`` (from 1), shape (B, O)."""
+        return functional.linear(
+            h_BI, self._parameters[f"w{number}"], self._parameters.get(f"b{number}")
+        )
+
+    def _plan_linear(self, plan: MemoryPlan, batch: int, number: int, name: str) -> Item:
+        inputs, outputs = self.model.layers[number - 1]
+        plan.product(batch, inputs, outputs)
+        if f"b{number}" in self._parameters:
+            plan.each(Kind.ADD, batch * outputs)
+        return plan.alloc(name, (batch, outputs), Category.ACTIVATIONS)
+
+    def _apply(self, number: int, dz_BO: torch.Tensor, h_BI: torch.Tensor) -> None:
+        """Update a layer from the gradient of its pre-activation: dw = dz^T h, db = sum dz."""
+        with phase("update"):
+            if f"b{number}" in self._parameters:
+                self._apply_bias(number, dz_BO)
+            self._apply_weight(number, dz_BO, h_BI)
+
+    def _apply_bias(self, number: int, dz_BO: torch.Tensor) -> None:
+        db_O = tag(dz_BO.sum(0), Category.GRADIENTS, f"db{number}")
+        self._optimiser.apply(f"b{number}", self._parameters[f"b{number}"], db_O)
+
+    def _apply_weight(self, number: int, dz_BO: torch.Tensor, h_BI: torch.Tensor) -> None:
+        name = f"w{number}"
+        self._optimiser.apply_product(name, self._parameters[name], dz_BO.T, h_BI)
+
+    def _plan_apply(self, plan: MemoryPlan, batch: int, number: int) -> None:
+        with plan.phase("update"):
+            if f"b{number}" in self._parameters:
+                self._plan_apply_bias(plan, batch, number)
+            self._plan_apply_weight(plan, batch, number)
+
+    def _plan_apply_bias(self, plan: MemoryPlan, batch: int, number: int) -> None:
+        outputs = self.model.sizes[number]
+        db = plan.alloc(f"db{number}", (outputs,), Category.GRADIENTS)
+        plan.each(Kind.ADD, batch * outputs)
+        self._optimiser.plan_apply(plan, outputs)
+        plan.free(db)
+
+    def _plan_apply_weight(self, plan: MemoryPlan, batch: int, number: int) -> None:
+        name = f"w{number}"
+        outputs, inputs = self._parameters[name].shape
+        self._optimiser.plan_apply_product(plan, name, (outputs, inputs), batch)
+
+    # ---- what is kept -----------------------------------------------------------------------
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        with torch.no_grad():
+            h_BI = x
+            for number in range(1, len(self.model.layers)):
+                h_BI = self._linear(h_BI, number).relu_()
+            return self._linear(h_BI, len(self.model.layers))
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Parameters and optimiser state."""
+        for name, parameter in self._parameters.items():
+            storage = self._in_storage(name)
+            yield StaticTensor(name, parameter, Category.PARAMETERS, storage=storage)
+        for name, state in self._optimiser.states():
+            yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
+
+    def _plan_static(self, batch_size: int) -> MemoryPlan:
+        """A plan that holds the batch, all parameters and the optimiser's state."""
+        plan = MemoryPlan()
+        hold_inputs(plan, self.model, batch_size)
+        for name, parameter in self._parameters.items():
+            shape, storage = tuple(parameter.shape), self._in_storage(name)
+            plan.hold(name, shape, Category.PARAMETERS, storage=storage)
+            if self._is_trained(name):
+                self._optimiser.plan_static(plan, name, shape)
+        return plan

@@ -1,0 +1,1 @@
+"""Binary weights and activations, packed into bits."""

@@ -1,0 +1,252 @@
+"""Binary activations and the straight-through gradient, for rules whose nets are float otherwise.
+
+A weight is read as ``alpha sign(W)`` with ``alpha = mean(abs(W))`` over the whole matrix: products
+are in :mod:`trainfit.algorithms.numerics.binary.weights`. A hidden activation is ``s 1[z > 0]``
+with ``s = mean(abs(z))`` over the whole batch, which is the rectifier of ``s sign(z)``. Gradients
+pass both as if binarising were the identity, and are cut where the magnitude reaches 1::
+
+    dW = d(alpha sign(W)) 1[abs(W) < 1]        dz = dh 1[0 < z < 1]
+
+This is the binarisation of the released code of TinyFoA (Huang & Aminifar, AAAI 2025), which it
+applies to the rules that the paper compares with as well.
+
+Decisions: the sign of a weight of 0 is +1, since a bit has two values (0 in that code); an
+activation of z = 0 is 0 and passes no gradient, as in that code, for the rectifier shuts it. The
+straight-through gradient does not carry the scale, as in that code.
+
+No float copy of a whole binary tensor is made: bits are unpacked a tile at a time.
+
+Shape suffixes: B batch, O outputs of a layer, J outputs and K inputs of a slice of its weights,
+M groups of columns, b bytes of packed bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind, NumberFormat
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.binary.packing import (
+    pack_open_unit,
+    pack_positive,
+    packed_width,
+    plan_pack,
+    plan_unpack,
+    unpack,
+)
+from trainfit.algorithms.phases import Category
+
+UNPACKED = 5
+"""Bytes per bit while it is unpacked: four of float32, one on the way."""
+
+_TILES = 16  # a tile is at most this fraction of its tensor, so that it never owns a peak
+_MOST = 1 << 20  # bytes; beyond this a larger tile is no faster
+
+
+class Precision(StrEnum):
+    """What weights or activations are made of."""
+
+    FLOAT = "float"
+    BINARY = "binary"
+
+
+def mean_abs(values: torch.Tensor) -> torch.Tensor:
+    """Mean of magnitudes, a scalar, without a copy of ``values``."""
+    total: torch.Tensor = torch.linalg.vector_norm(values, ord=1)
+    return total.mul_(1.0 / values.numel())
+
+
+def abs_of_others(values: torch.Tensor, part: torch.Tensor) -> float:
+    """Sum of the magnitudes that are in ``values`` and not in ``part``; 0 where none have values.
+
+    Args:
+        values: A whole tensor; on the meta device it has a shape only.
+        part: A copy of some of it.
+    """
+    if values.is_meta:
+        return 0.0
+    return float(values.abs().sum(dtype=torch.float64) - part.abs().sum(dtype=torch.float64))
+
+
+def plan_mean_abs(plan: MemoryPlan, elements: int) -> Item:
+    """The closed form of ``mean_abs``; the caller frees what it returns."""
+    mean = plan.alloc("mean(abs)", (), Category.WORKSPACE, essential=False)
+    plan.scalar()
+    plan.each(Kind.ADD, elements)
+    return mean
+
+
+def tile_extent(extent: int, bytes_each: int) -> int:
+    """How many of ``extent`` rows are worked on at a time, each with ``bytes_each`` bytes."""
+    return max(1, min(-(-extent // _TILES), _MOST // bytes_each))
+
+
+# ---- activations ----------------------------------------------------------------------------
+
+
+@dataclass
+class Bits:
+    """The binary activations of one layer.
+
+    Attributes:
+        bits_MBb: Packed ``z > 0``, columns in groups as the next layer's weights have them.
+        scale: ``s``, a scalar; or a factor per row, shape (B, 1).
+        inside_Bb: Packed ``0 < z < 1``, where the gradient passes; empty if nobody will ask.
+        signed: Whether a bit of 0 stands for -1 instead
+        (:mod:`trainfit.algorithms.numerics.binary.signed_activations`).
+    """
+
+    bits_MBb: torch.Tensor
+    scale: torch.Tensor
+    inside_Bb: torch.Tensor
+    signed: bool = False
+
+
+Hidden = torch.Tensor | Bits
+"""What a layer reads: float32 of shape (B, I), or bits."""
+
+
+def binarise(
+    z_BO: torch.Tensor, groups: int = 1, *, mask: bool = True, scale: torch.Tensor | None = None
+) -> Bits:
+    """Pack the activations of a layer, and where its gradient passes.
+
+    Args:
+        z_BO: Pre-activation; left as it is, to be let go by the caller.
+        groups: M of the next layer's weights; divides O.
+        mask: Whether a gradient will come this way.
+        scale: ``s``, if z is no longer what s was taken of.
+    """
+    batch, outputs = z_BO.shape
+    width, rows = outputs // groups, tile_extent(batch, 2 * outputs)
+    scale = mean_abs(z_BO) if scale is None else scale
+    bits_MBb = torch.empty(groups, batch, packed_width(width), dtype=torch.uint8)
+    for group in range(groups):
+        pack_positive(z_BO[:, group * width : (group + 1) * width], bits_MBb[group], rows)
+    inside_Bb = torch.empty(batch if mask else 0, packed_width(outputs), dtype=torch.uint8)
+    if mask:
+        pack_open_unit(z_BO, inside_Bb, rows)
+    return Bits(bits_MBb, scale, inside_Bb)
+
+
+def plan_binarise(
+    plan: MemoryPlan,
+    name: str,
+    batch: int,
+    outputs: int,
+    groups: int = 1,
+    *,
+    mask: bool = True,
+    scale: Item | None = None,
+) -> list[Item]:
+    """The closed form of ``binarise``; the caller frees what it returns."""
+    width, rows = outputs // groups, tile_extent(batch, 2 * outputs)
+    scale = plan_mean_abs(plan, batch * outputs) if scale is None else scale
+    bits = plan.alloc(name, (groups, batch, width), Category.ACTIVATIONS, bits=1)
+    for _ in range(groups):
+        plan_pack(plan, batch, width, rows, comparisons=1)
+    plan.each(Kind.COMPARE, batch * outputs)
+    if not mask:
+        return [scale, bits]
+    inside = plan.alloc(f"{name}: 0 < z < 1", (batch, outputs), Category.ACTIVATIONS, bits=1)
+    plan_pack(plan, batch, outputs, rows, comparisons=2)
+    plan.each(Kind.COMPARE, 2 * batch * outputs)
+    return [scale, bits, inside]
+
+
+def bit_tiles(columns: int, batch: int) -> list[tuple[int, int]]:
+    """(start, stop) of the columns of packed bits that are unpacked at a time, in whole bytes."""
+    step = _bit_tile(columns, batch)
+    return [(start, min(start + step, columns)) for start in range(0, columns, step)]
+
+
+def _bit_tile(columns: int, batch: int) -> int:
+    return 8 * -(-tile_extent(columns, UNPACKED * batch) // 8)
+
+
+def unpack_tile(h: Bits, group: int, start: int, stop: int) -> torch.Tensor:
+    """Zeros and ones, or signs, of one of the ``bit_tiles`` of a group."""
+    tile = unpack(h.bits_MBb[group, :, start // 8 : packed_width(stop)], stop - start)
+    return torch.threshold_(tile, 0.5, -1.0) if h.signed else tile
+
+
+def plan_unpack_tiles(plan: MemoryPlan, columns: int, batch: int) -> None:
+    """The closed form of unpacking all tiles of a group, one after the other."""
+    for width in plan.tiles(columns, _bit_tile(columns, batch)):
+        plan.free(plan_unpack(plan, batch, width))
+
+
+# ---- the straight-through gradient ----------------------------------------------------------
+
+
+def through_(dh_BO: torch.Tensor, h: Hidden) -> torch.Tensor:
+    """Turn the gradient of a layer's activations into that of its pre-activation, in place.
+
+    Args:
+        dh_BO: float32, used up: the result takes its place.
+        h: The activations, with their mask if they are bits; a rectifier's if float.
+    """
+    if isinstance(h, torch.Tensor):
+        torch.ops.aten.threshold_backward.grad_input(dh_BO, h, 0, grad_input=dh_BO)
+        return dh_BO
+    batch, outputs = dh_BO.shape
+    rows = tile_extent(batch, UNPACKED * outputs)
+    for start in range(0, batch, rows):
+        part = slice(start, start + rows)
+        dh_BO[part] *= unpack(h.inside_Bb[part], outputs)
+    return dh_BO
+
+
+def plan_through(plan: MemoryPlan, batch: int, outputs: int, *, bits: bool) -> None:
+    """The closed form of ``through_``."""
+    if not bits:
+        plan.each(Kind.COMPARE, batch * outputs)
+        return
+    rows = tile_extent(batch, UNPACKED * outputs)
+    for some in plan.tiles(batch, rows):
+        plan.free(plan_unpack(plan, some, outputs))
+    plan.each(Kind.MULTIPLY, batch * outputs)
+
+
+def weight_gradient(dz_BJ: torch.Tensor, h: Hidden, group: int, width: int) -> torch.Tensor:
+    """``dz^T h`` of shape (J, K), before any cut.
+
+    Args:
+        dz_BJ: Gradient of the pre-activation, or a view of some outputs of it; used up.
+        h: What the layer read.
+        group: Which K inputs.
+        width: K.
+    """
+    dw_JK = torch.empty(dz_BJ.shape[1], width)
+    if isinstance(h, torch.Tensor):
+        h_BK = h[:, group * width : (group + 1) * width]
+        return torch.mm(dz_BJ.T, h_BK, out=dw_JK)
+    dz_BJ *= h.scale
+    for start, stop in bit_tiles(width, len(dz_BJ)):
+        h_BK = unpack_tile(h, group, start, stop)
+        torch.mm(dz_BJ.T, h_BK, out=dw_JK[:, start:stop])
+        del h_BK  # or two of them would be alive in the next round
+    return dw_JK
+
+
+def plan_weight_gradient(
+    plan: MemoryPlan, name: str, shape: tuple[int, int], batch: int, *, bits: bool, binary: bool
+) -> Item:
+    """The closed form of ``weight_gradient`` and of ``cut_`` if the weights are ``binary``."""
+    gradient = plan.alloc(name, shape, Category.GRADIENTS)
+    number_format = NumberFormat.FP32_BINARY if bits else NumberFormat.FP32
+    plan.product(shape[0], batch, shape[1], number_format)
+    if bits:
+        plan_unpack_tiles(plan, shape[1], batch)
+        plan.each(Kind.MULTIPLY, batch * shape[0])
+    plan.each(Kind.COMPARE, 2 * gradient.elements if binary else 0)
+    return gradient
+
+
+def cut_(dw_JK: torch.Tensor, latent_JK: torch.Tensor) -> torch.Tensor:
+    """Set the gradient to 0 where the latent weight's magnitude is 1 or more, in place."""
+    torch.ops.aten.hardtanh_backward.grad_input(dw_JK, latent_JK, -1.0, 1.0, grad_input=dw_JK)
+    return dw_JK

@@ -1,0 +1,113 @@
+"""Binary tensors as packed bits, and products with them that never unpack a whole matrix.
+
+Bit k of byte b of a row is column 8 b + k; rows are padded to whole bytes with zeros. The bits
+are moved eight at a time: eight bools are eight bytes, which one 64-bit multiplication gathers
+into one, and the other way round. A bit of a weight is 1 for +1 and 0 for -1; a bit of an
+activation is 1 for 1 and 0 for 0.
+
+Shape suffixes: R rows, C columns, b bytes per row, B batch, I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.phases import Category, tag
+
+_GATHER = 0x0102040810204080  # moves bit 0 of byte k to bit 56 + k
+_SPREAD = 0x0101010101010101  # copies a byte to all eight
+_SELECT = 0x8040201008040201 - (1 << 64)  # keeps bit k of byte k (as a signed number)
+
+
+def packed_width(columns: int) -> int:
+    """Bytes of a packed row."""
+    return -(-columns // 8)
+
+
+def pack_signs(values_RC: torch.Tensor, out_Rb: torch.Tensor, rows: int) -> None:
+    """Write the bits of ``values >= 0`` into ``out``, ``rows`` rows at a time."""
+    _pack(values_RC, out_Rb, rows, lambda values, bits: torch.ge(values, 0.0, out=bits))
+
+
+def pack_positive(values_RC: torch.Tensor, out_Rb: torch.Tensor, rows: int) -> None:
+    """Write the bits of ``values > 0`` into ``out``, ``rows`` rows at a time."""
+    _pack(values_RC, out_Rb, rows, lambda values, bits: torch.gt(values, 0.0, out=bits))
+
+
+def pack_open_unit(values_RC: torch.Tensor, out_Rb: torch.Tensor, rows: int) -> None:
+    """Write the bits of ``0 < values < 1`` into ``out``, ``rows`` rows at a time."""
+
+    def compare(values: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
+        torch.gt(values, 0.0, out=bits)
+        return bits.logical_and_(tag(values < 1.0, Category.WORKSPACE, "second comparison"))
+
+    _pack(values_RC, out_Rb, rows, compare)
+
+
+def _pack(
+    values_RC: torch.Tensor,
+    out_Rb: torch.Tensor,
+    rows: int,
+    compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> None:
+    if values_RC.is_meta:  # a sketch: shapes without values
+        return
+    columns = values_RC.shape[1]
+    for start in range(0, len(values_RC), rows):
+        part = slice(start, start + rows)
+        bits = _bools(values_RC[part], columns)
+        compare(values_RC[part], bits[:, :columns])
+        _gather(bits, out_Rb[part])
+        del bits  # or two of them would be alive in the next round
+
+
+def _bools(values_RC: torch.Tensor, columns: int) -> torch.Tensor:
+    """Room for one bool per column, padded to whole bytes of bits."""
+    shape = (len(values_RC), 8 * packed_width(columns))
+    return tag(torch.zeros(shape, dtype=torch.bool), Category.WORKSPACE, "bits not packed yet")
+
+
+def _gather(bits: torch.Tensor, out_Rb: torch.Tensor) -> None:
+    """Eight bools to a bit each; ``bits`` is used up."""
+    wide = bits.view(torch.int64)
+    out_Rb.copy_(wide.mul_(_GATHER).bitwise_right_shift_(56).bitwise_and_(255))
+
+
+def plan_pack(plan: MemoryPlan, height: int, columns: int, rows: int, comparisons: int) -> None:
+    """The closed form of packing ``height`` rows, ``rows`` at a time."""
+    for some in plan.tiles(height, rows):
+        shape = (some, 8 * packed_width(columns))
+        bits = _work(plan, "bits not packed yet", shape, 8)
+        plan.scalar()
+        if comparisons == 2:
+            with plan.number():
+                second = _work(plan, "second comparison", (shape[0], columns), 8)
+            plan.free(second)
+        for _ in range(3):
+            plan.workspace("64-bit constant", (), bits=64)
+        plan.free(bits)
+
+
+def unpack(packed_Rb: torch.Tensor, columns: int) -> torch.Tensor:
+    """Packed bits to float32 zeros and ones of shape (R, columns)."""
+    wide = tag(packed_Rb.to(torch.int64), Category.WORKSPACE, "bits on their way to bytes")
+    wide.mul_(_SPREAD).bitwise_and_(_SELECT)
+    ones = wide.view(torch.uint8).clamp_(max=1)[:, :columns]
+    return tag(ones.to(torch.float32), Category.WORKSPACE, "unpacked tile")
+
+
+def plan_unpack(plan: MemoryPlan, rows: int, columns: int) -> Item:
+    """The closed form of ``unpack``; the caller frees what it returns."""
+    wide = _work(plan, "bits on their way to bytes", (rows, packed_width(columns)), 64)
+    for _ in range(2):
+        plan.workspace("64-bit constant", (), bits=64)
+    tile = _work(plan, "unpacked tile", (rows, columns), 32)
+    plan.free(wide)
+    return tile
+
+
+def _work(plan: MemoryPlan, name: str, shape: tuple[int, ...], bits: int) -> Item:
+    return plan.alloc(name, shape, Category.WORKSPACE, bits=bits, essential=False)

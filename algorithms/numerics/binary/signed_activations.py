@@ -1,0 +1,49 @@
+"""Two-valued activations ``t sign(z)``, what a tanh becomes, and their products with signs.
+
+``t = tanh(mean(abs(z)))`` over the whole batch: binarised first, then put through the tanh, which
+leaves two values. Their gradient is ``(1 - t^2) 1[abs(z) < 1]``, the tanh's there times the
+straight-through cut. Their products with signs are
+in :mod:`trainfit.algorithms.numerics.binary.popcount_kernels`.
+
+Decisions: the sign of 0 is +1, since a bit has two values, and z = 0 passes no gradient.
+
+Shape suffixes: B batch, O outputs, b bytes of packed bits.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.binary.activations import (
+    Bits,
+    mean_abs,
+    plan_binarise,
+    tile_extent,
+)
+from trainfit.algorithms.numerics.binary.packing import pack_open_unit, pack_signs, packed_width
+
+
+def binarise_signs(z_BO: torch.Tensor, *, mask: bool = True) -> Bits:
+    """Pack the signs of a layer, and where its gradient passes.
+
+    Args:
+        z_BO: Pre-activation; used up if there is a mask.
+        mask: Whether a gradient will come this way.
+    """
+    batch, outputs = z_BO.shape
+    rows = tile_extent(batch, 2 * outputs)
+    scale = mean_abs(z_BO).tanh_()
+    bits_MBb = torch.empty(1, batch, packed_width(outputs), dtype=torch.uint8)
+    pack_signs(z_BO, bits_MBb[0], rows)
+    inside_Bb = torch.empty(batch if mask else 0, packed_width(outputs), dtype=torch.uint8)
+    if mask:
+        pack_open_unit(z_BO.abs_(), inside_Bb, rows)
+    return Bits(bits_MBb, scale, inside_Bb, signed=True)
+
+
+def plan_binarise_signs(plan: MemoryPlan, name: str, batch: int, outputs: int) -> list[Item]:
+    """The closed form of ``binarise_signs`` with the mask; the caller frees what it returns."""
+    plan.each(Kind.TRANSCENDENTAL, 1)
+    return plan_binarise(plan, name, batch, outputs)  # which counts both sides of the mask

@@ -1,0 +1,183 @@
+"""Layers whose weights, or what they read, may be binary: products forwards and backwards.
+
+How a product is computed follows from its two operands::
+
+    float h   and float W     one float product
+    bits of h and float W     h unpacked a tile of columns at a time
+    float h   and sign(W)     signs a tile of rows at a time    (numerics/sign_weights.py)
+    bits of h and sign(W)     packed bits, AND and population count            (as above)
+
+Weights lie in M groups of columns, one after the other, so that slice (i, j) of an M x M grid is
+contiguous; M = 1 is the plain matrix.
+
+Shape suffixes: B batch, O outputs and I = M K inputs of a layer, M groups of K columns.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind, NumberFormat
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.binary.activations import (
+    Bits,
+    Hidden,
+    bit_tiles,
+    plan_unpack_tiles,
+    unpack_tile,
+)
+from trainfit.algorithms.phases import Category
+
+
+class Weights(ABC):
+    """What a layer's products read.
+
+    Attributes:
+        groups: M.
+        outputs: O.
+        width: K.
+        binary: Whether it is ``alpha sign(W)``.
+    """
+
+    binary: bool
+
+    def __init__(self, groups: int, outputs: int, width: int) -> None:
+        self.groups = groups
+        self.outputs = outputs
+        self.width = width
+
+    @property
+    def inputs(self) -> int:
+        """I."""
+        return self.groups * self.width
+
+    def columns(self, group: int) -> slice:
+        """The inputs of a group."""
+        return slice(group * self.width, (group + 1) * self.width)
+
+    def scale(self) -> torch.Tensor | None:
+        """``alpha``, a scalar; none for float weights."""
+        return None
+
+    def plan_scale(self, plan: MemoryPlan) -> list[Item]:
+        """The closed form of ``scale``: what it makes, for the caller to free."""
+        return []
+
+    @abstractmethod
+    def add_product(self, h: Hidden, z_BO: torch.Tensor) -> None:
+        """``z += h W^T``, or ``h sign(W)^T``, without scales."""
+
+    @abstractmethod
+    def plan_product(self, plan: MemoryPlan, batch: int, *, bits: bool) -> None:
+        """The closed form of ``add_product``."""
+
+    @abstractmethod
+    def add_transposed(self, dz_BO: torch.Tensor, dh_BI: torch.Tensor) -> None:
+        """``dh += dz W``, or ``dz sign(W)``, without the scale."""
+
+    @abstractmethod
+    def plan_transposed(self, plan: MemoryPlan, batch: int) -> None:
+        """The closed form of ``add_transposed``."""
+
+
+class FloatWeights(Weights):
+    """Weights as they are."""
+
+    binary = False
+
+    def __init__(self, w_MOK: torch.Tensor) -> None:
+        super().__init__(*w_MOK.shape)
+        self._w_MOK = w_MOK
+
+    def add_product(self, h: Hidden, z_BO: torch.Tensor) -> None:
+        """Float products, of unpacked columns if ``h`` is bits."""
+        for group, w_OK in enumerate(self._w_MOK):
+            if isinstance(h, torch.Tensor):
+                z_BO.addmm_(h[:, self.columns(group)], w_OK.T)
+                continue
+            for start, stop in bit_tiles(self.width, len(z_BO)):
+                h_BK = unpack_tile(h, group, start, stop)
+                z_BO.addmm_(h_BK, w_OK[:, start:stop].T)
+                del h_BK
+
+    def plan_product(self, plan: MemoryPlan, batch: int, *, bits: bool) -> None:
+        """Unpacked tiles, if any."""
+        number_format = NumberFormat.FP32_BINARY if bits else NumberFormat.FP32
+        plan.product(batch, self.inputs, self.outputs, number_format)
+        for _ in range(self.groups if bits else 0):
+            plan_unpack_tiles(plan, self.width, batch)
+
+    def add_transposed(self, dz_BO: torch.Tensor, dh_BI: torch.Tensor) -> None:
+        """One product per group."""
+        for group, w_OK in enumerate(self._w_MOK):
+            dh_BI[:, self.columns(group)].addmm_(dz_BO, w_OK)
+
+    def plan_transposed(self, plan: MemoryPlan, batch: int) -> None:
+        """No temporary."""
+        plan.product(batch, self.outputs, self.inputs)
+
+
+def linear(
+    h: Hidden, weights: Weights, bias_O: torch.Tensor | None, scale: torch.Tensor | None
+) -> torch.Tensor:
+    """Pre-activation ``z = alpha s (h sign(W)^T) + b`` of shape (B, O), scales where there are any.
+
+    Args:
+        h: What the layer reads; bits carry s, or a factor per row.
+        weights: W.
+        bias_O: b, if there is one.
+        scale: What ``weights.scale()`` gave; it may carry a factor per row, too, shape (B, 1).
+    """
+    batch = len(h) if isinstance(h, torch.Tensor) else h.bits_MBb.shape[1]
+    z_BO = torch.zeros(batch, weights.outputs)
+    weights.add_product(h, z_BO)
+    if isinstance(h, Bits):
+        z_BO *= h.scale if scale is None else scale * h.scale
+    elif scale is not None:
+        z_BO *= scale
+    if bias_O is not None:
+        z_BO += bias_O
+    return z_BO
+
+
+def plan_linear(
+    plan: MemoryPlan,
+    name: str,
+    weights: Weights,
+    batch: int,
+    *,
+    bits: bool,
+    bias: bool = True,
+    scale_shape: tuple[int, ...] = (),
+) -> Item:
+    """The closed form of ``linear``; the caller frees what it returns.
+
+    ``scale_shape`` is that of the factors that bits carry.
+    """
+    z = plan.alloc(name, (batch, weights.outputs), Category.ACTIVATIONS)
+    weights.plan_product(plan, batch, bits=bits)
+    if weights.binary and bits:
+        scales = plan.alloc("scales", scale_shape, Category.ACTIVATIONS, essential=False)
+        plan.free(scales)
+    plan.each(Kind.MULTIPLY, z.elements if weights.binary or bits else 0)
+    plan.each(Kind.ADD, z.elements if bias else 0)
+    return z
+
+
+def input_gradient(
+    dz_BO: torch.Tensor, weights: Weights, scale: torch.Tensor | None
+) -> torch.Tensor:
+    """``dh = alpha dz sign(W)`` of shape (B, I)."""
+    dh_BI = torch.zeros(len(dz_BO), weights.inputs)
+    weights.add_transposed(dz_BO, dh_BI)
+    return dh_BI if scale is None else dh_BI.mul_(scale)
+
+
+def plan_input_gradient(plan: MemoryPlan, name: str, weights: Weights, batch: int) -> Item:
+    """The closed form of ``input_gradient``; the caller frees what it returns."""
+    dh = plan.alloc(name, (batch, weights.inputs), Category.GRADIENTS)
+    weights.plan_transposed(plan, batch)
+    plan.each(Kind.MULTIPLY, dh.elements if weights.binary else 0)
+    return dh

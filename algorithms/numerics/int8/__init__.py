@@ -1,0 +1,1 @@
+"""Products, quantisation and updates in 8-bit integers."""

@@ -1,0 +1,174 @@
+"""A layer's activations and gradients in INT8, with a scale per row; weights have one per output.
+
+The output of a layer is rounded to INT8 as soon as a row of its INT32 sums is complete: they never
+exist as a matrix. The equations are those of
+:mod:`trainfit.algorithms.numerics.int8.layer_kernels`. Its few rows of scratch are tensors, so that
+they are measured; the closed form is beside each function and counts the arithmetic too.
+
+Shape suffixes: B rows of activations, I inputs and O outputs of a layer, G rows of a group.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind, NumberFormat
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.int8 import torch_layer as plain
+from trainfit.algorithms.numerics.int8.products import plan_wide, wide_of
+from trainfit.algorithms.numerics.int8.quantise import Int8Kernel, Rounding, count_rounding, words
+from trainfit.algorithms.numerics.int8.tiles import Chance
+from trainfit.algorithms.numerics.lazy_kernels import int8_layer_kernels as compiled
+from trainfit.algorithms.phases import Category, tag
+
+
+class Rows(NamedTuple):
+    """A matrix with a scale per row: element (r, c) stands for ``scale[r] q[r, c]``."""
+
+    q: torch.Tensor
+    scale: torch.Tensor
+
+
+class PlannedRows(NamedTuple):
+    """The closed form of ``Rows``."""
+
+    q: Item
+    scale: Item
+
+
+def plan_rows(plan: MemoryPlan, name: str, rows: int, columns: int, kind: Category) -> PlannedRows:
+    """Room for ``Rows``, to be freed by the caller."""
+    q = plan.alloc(name, (rows, columns), kind, bits=8)
+    return PlannedRows(q, plan.alloc(f"scale of {name}", (rows,), kind))
+
+
+class Way(NamedTuple):
+    """How numbers are rounded, and by which kernel."""
+
+    rounding: Rounding
+    kernel: Int8Kernel
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether rounding takes random numbers."""
+        return self.rounding is Rounding.STOCHASTIC
+
+    @property
+    def in_torch(self) -> bool:
+        """Whether plain torch computes."""
+        return self.kernel is Int8Kernel.TORCH
+
+    def chance(self, seed: int) -> Chance:
+        """The random numbers of one tensor."""
+        return Chance(self.stochastic, *words(seed))
+
+
+def sums_of(rows: int, columns: int) -> torch.Tensor:
+    """Scratch for INT32 sums that are used up a few rows at a time."""
+    sums = torch.empty(rows, columns, dtype=torch.int32)
+    return tag(sums, Category.WORKSPACE, "INT32 sums of a few rows")
+
+
+def plan_sums(plan: MemoryPlan, rows: int, columns: int) -> Item:
+    """The closed form of ``sums_of``; the caller frees it."""
+    name = "INT32 sums of a few rows"
+    return plan.alloc(name, (rows, columns), Category.WORKSPACE, essential=False)
+
+
+# ---- activations ----------------------------------------------------------------------------
+
+
+def forward(h: Rows, w: Rows, b_O: torch.Tensor, way: Way, seed: int) -> tuple[Rows, torch.Tensor]:
+    """``max(0, h w^T + b)`` in INT8, and the sum of squares of each row of integers.
+
+    Args:
+        h: Inputs, q of shape (B, I).
+        w: Weights, q of shape (O, I).
+        b_O: Bias, float32.
+        way: How to round, and with what.
+        seed: 64 bits, for stochastic rounding.
+
+    Returns:
+        The output with q of shape (B, O), and ``sum_o q^2`` of shape (B,), float32: exact below
+        2^24, rounded below 2^31, which is beyond for more than 2^17 outputs.
+    """
+    batch, outputs = len(h.q), len(w.q)
+    q_BO = torch.empty(batch, outputs, dtype=torch.int8)
+    s_B = torch.empty(batch)
+    squares_B = torch.empty(batch)
+    chance = way.chance(seed)
+    if way.in_torch:
+        plain.forward(*h, *w, b_O, chance, q_BO, s_B)
+        plain.sum_squares(q_BO, squares_B)
+        return Rows(q_BO, s_B), squares_B
+    wide_GI = wide_of(batch, h.q.shape[1])
+    z_GO = sums_of(len(wide_GI), outputs)
+    operands = (*h, *w, b_O, wide_GI, z_GO)
+    results = (q_BO, s_B, squares_B)
+    compiled.forward(*(t.numpy() for t in operands), *chance, *(t.numpy() for t in results))
+    return Rows(q_BO, s_B), squares_B
+
+
+def plan_forward(
+    plan: MemoryPlan, name: str, batch: int, shape: tuple[int, int], way: Way
+) -> tuple[PlannedRows, Item]:
+    """The closed form of ``forward`` with weights of ``shape`` (O, I)."""
+    outputs, inputs = shape
+    h = plan_rows(plan, name, batch, outputs, Category.ACTIVATIONS)
+    squares = plan.alloc(f"squares of {name}", (batch,), Category.ACTIVATIONS)
+    if way.in_torch:
+        plain.plan_forward(plan, batch, inputs, outputs, stochastic=way.stochastic)
+        plain.plan_sum_squares(plan, batch, outputs)
+    else:
+        wide = plan_wide(plan, batch, inputs)
+        plan.free(plan_sums(plan, wide.shape[0], outputs), wide)
+    elements = batch * outputs
+    plan.product(batch, inputs, outputs, NumberFormat.INT8)
+    plan.each(Kind.MULTIPLY, 2 * elements)  # scales
+    plan.each(Kind.ADD, elements)
+    plan.each(Kind.COMPARE, 2 * elements)  # rectifier, largest of a row
+    plan.each(Kind.DIVIDE, batch)
+    count_rounding(plan, elements, way.rounding)
+    count_squares(plan, elements)
+    return h, squares
+
+
+def count_squares(plan: MemoryPlan, elements: int) -> None:
+    """The arithmetic of a sum of products of INT8."""
+    plan.each(Kind.MULTIPLY, elements, NumberFormat.INT8)
+    plan.each(Kind.ADD, elements, NumberFormat.INT8)
+
+
+# ---- gradients ------------------------------------------------------------------------------
+
+
+def rescale(
+    g: Rows, ratio_B: torch.Tensor, way: Way, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradients to one scale: ``round(ratio q)``, int8 of shape (B, O), and ``sum_b scale q``."""
+    d_BO = torch.empty_like(g.q)
+    db_O = torch.empty(g.q.shape[1])
+    chance = way.chance(seed)
+    if way.in_torch:
+        plain.rescale(*g, ratio_B, chance, d_BO, db_O)
+    else:
+        g_BO, gs_B = g
+        operands = (t.numpy() for t in (g_BO, ratio_B, gs_B))
+        compiled.rescale(*operands, *chance, d_BO.numpy(), db_O.numpy())
+    return d_BO, db_O
+
+
+def plan_rescale(
+    plan: MemoryPlan, name: str, batch: int, outputs: int, way: Way
+) -> tuple[Item, Item]:
+    """The closed form of ``rescale``."""
+    d = plan.alloc(f"d{name}", (batch, outputs), Category.GRADIENTS, bits=8)
+    db = plan.alloc(f"db{name}", (outputs,), Category.GRADIENTS)
+    if way.in_torch:
+        plain.plan_rescale(plan, batch, outputs, stochastic=way.stochastic)
+    plan.each(Kind.MULTIPLY, batch * outputs)
+    plan.each(Kind.ADD, batch * outputs)
+    count_rounding(plan, batch * outputs, way.rounding)
+    return d, db

@@ -1,0 +1,115 @@
+"""A gradient on its way down through INT8 weights, the normalisation of rows and a rectifier.
+
+The equations are those of ``back`` in :mod:`trainfit.algorithms.numerics.int8.layer_kernels`.
+
+Shape suffixes: B rows of activations, I inputs and O outputs of the layer above.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind, NumberFormat
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics.int8 import torch_layer as plain
+from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
+from trainfit.algorithms.numerics.int8.layer import (
+    PlannedRows,
+    Rows,
+    Way,
+    count_squares,
+    plan_rows,
+    plan_sums,
+    sums_of,
+)
+from trainfit.algorithms.numerics.int8.products import pairs_of, plan_pairs
+from trainfit.algorithms.numerics.int8.quantise import count_rounding
+from trainfit.algorithms.numerics.lazy_kernels import int8_layer_kernels as compiled
+from trainfit.algorithms.phases import Category, tag
+
+
+class Below(NamedTuple):
+    """What ``back`` needs of the layer that a gradient arrives at.
+
+    Attributes:
+        q_BI: Its output.
+        squares_B: The sums of squares of q's rows, at least 1.
+        local_B: What turns q into the gradient of the layer's own loss.
+        later_B: The derivative of the normalised output by the output, times the scale of e.
+        fold_I: The scales of the layer's weights; without elements if nothing is below it.
+    """
+
+    q_BI: torch.Tensor
+    squares_B: torch.Tensor
+    local_B: torch.Tensor
+    later_B: torch.Tensor
+    fold_I: torch.Tensor
+
+
+def back(  # noqa: PLR0917
+    e_BO: torch.Tensor,
+    w_OI: torch.Tensor,
+    at: Below,
+    weight: float,
+    way: Way,
+    seeds: tuple[int, int],
+) -> tuple[Rows, Rows | None]:
+    """A gradient through the weights above to a layer's output, joined with the layer's own.
+
+    With ``v`` the gradient that arrives, through normalisation and rectifier, and ``t = local q``:
+
+    Returns:
+        ``t + weight v`` for the layer's weights, and ``fold (t + v)`` for the layer below if
+        there is one, both of shape (B, I), with a scale per row.
+    """
+    g = _empty_rows(at.q_BI)
+    below = _empty_rows(at.q_BI) if len(at.fold_I) else None
+    chances = way.chance(seeds[0]), way.chance(seeds[1])
+    below_q, below_s = below or (g.q[:0], g.scale[:0])
+    if way.in_torch:
+        plain.back(e_BO, w_OI, *at, weight, chances, *g, below_q, below_s)
+        return g, below
+    pairs_RP = pairs_of(e_BO.shape[1])
+    dh_RI = sums_of(SPREAD_ROWS, w_OI.shape[1])
+    row_2I = tag(torch.empty(2, w_OI.shape[1]), Category.WORKSPACE, "two rows")
+    operands = (e_BO, w_OI, pairs_RP, dh_RI, row_2I, *at)
+    compiled.back(
+        *(t.numpy() for t in operands),
+        weight,
+        *chances[0],
+        *chances[1][1:],
+        *(t.numpy() for t in (*g, below_q, below_s)),
+    )
+    return g, below
+
+
+def _empty_rows(like_BI: torch.Tensor) -> Rows:
+    return Rows(torch.empty_like(like_BI), torch.empty(len(like_BI)))
+
+
+def plan_back(
+    plan: MemoryPlan, name: str, batch: int, shape: tuple[int, int], way: Way, *, below: bool
+) -> tuple[PlannedRows, PlannedRows | None]:
+    """The closed form of ``back`` through weights of ``shape`` (O, I)."""
+    outputs, inputs = shape
+    g = plan_rows(plan, f"g{name}", batch, inputs, Category.GRADIENTS)
+    passed = plan_rows(plan, f"e{name}", batch, inputs, Category.GRADIENTS) if below else None
+    if way.in_torch:
+        plain.plan_back(plan, batch, inputs, outputs, stochastic=way.stochastic, below=below)
+    else:
+        pairs = plan_pairs(plan, outputs)
+        sums = plan_sums(plan, SPREAD_ROWS, inputs)
+        rows = plan.alloc("two rows", (2, inputs), Category.WORKSPACE, essential=False)
+        plan.free(rows, sums, pairs)
+    elements = batch * inputs
+    plan.product(batch, outputs, inputs, NumberFormat.INT8)
+    count_squares(plan, elements)  # q . e w
+    plan.each(Kind.MULTIPLY, (4 + below) * elements)
+    plan.each(Kind.ADD, (2 + below) * elements)
+    plan.each(Kind.COMPARE, (2 + below) * elements)
+    plan.each(Kind.DIVIDE, (2 + below) * batch)
+    for _ in range(1 + below):
+        count_rounding(plan, elements, way.rounding)
+    return g, passed

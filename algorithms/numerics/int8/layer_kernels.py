@@ -1,0 +1,260 @@
+"""A layer's INT8 activations and gradients, compiled: no INT32 or float32 matrix is ever whole.
+
+What a product sums up in INT32 stands in a few rows of scratch, handed in by the caller, until it
+is rounded to INT8. The same in plain torch is :mod:`trainfit.algorithms.numerics.int8.torch_layer`;
+both give the same bits.
+
+Shape suffixes: B rows of activations, I inputs and O outputs of a layer, G rows of a group,
+R rows of a block, P pairs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
+from trainfit.algorithms.numerics.int8.kernels import (
+    clipped,
+    dot_rows,
+    pair_rows,
+    spread_rows,
+    uniform,
+)
+
+_U32 = np.uint32
+_F32 = np.float32
+_SMALLEST = _F32(2.0**-126)
+_LEVELS = _F32(127.0)
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def as_float(bits: Any) -> Any:  # pragma: no cover  (compiled)
+    """The float32 with these bits.
+
+    The bits of positive numbers are in the order of the numbers, and all others' are below: so
+    the largest of many is looked for among integers, which is done eight at a time.
+    """
+    return np.int32(bits).view(np.float32)
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    "void(int8[:,::1], float32[::1], int8[:,::1], float32[::1], float32[::1], int16[:,::1],"
+    " int32[:,::1], boolean, uint32, uint32, int8[:,::1], float32[::1], float32[::1])",
+    nogil=True,
+    cache=True,
+)
+def forward(  # noqa: PLR0917
+    h_BI: Any,
+    hs_B: Any,
+    w_OI: Any,
+    ws_O: Any,
+    b_O: Any,
+    wide_GI: Any,
+    z_GO: Any,
+    stochastic: Any,
+    low: Any,
+    high: Any,
+    q_BO: Any,
+    s_B: Any,
+    squares_B: Any,
+) -> None:  # pragma: no cover  (compiled)
+    """``y = max(0, z)``, rounded row by row to ``s q``, and the sum of q squared.
+
+    ``z[b, o] = hs[b] ws[o] (h w^T)[b, o] + b[o]``.
+    """
+    batch, outputs = q_BO.shape
+    zero = _F32(0.0)
+    count = len(wide_GI)
+    for group in range(0, batch, count):
+        first = min(group, batch - count)
+        dot_rows(h_BI, w_OI, wide_GI, z_GO, first, 0)
+        for r in range(count):
+            b = first + r
+            own, z_O, q_O = hs_B[b], z_GO[r], q_BO[b]
+            highest = np.int32(0)
+            for o in range(outputs):
+                y = _F32(z_O[o]) * ws_O[o] * own + b_O[o]
+                highest = max(highest, np.float32(y).view(np.int32))
+            scale = as_float(highest) / _LEVELS
+            inverse = _F32(1.0) / max(scale, _SMALLEST)
+            index = _U32(b * outputs)
+            if stochastic:
+                for o in range(outputs):
+                    y = max(zero, _F32(z_O[o]) * ws_O[o] * own + b_O[o])
+                    q_O[o] = clipped(np.floor(y * inverse + uniform(index, low, high)))
+                    index = _U32(index + _U32(1))
+            else:
+                for o in range(outputs):
+                    y = max(zero, _F32(z_O[o]) * ws_O[o] * own + b_O[o])
+                    q_O[o] = clipped(np.rint(y * inverse))
+            total = np.int32(0)
+            for o in range(outputs):
+                total = np.int32(total + np.int32(q_O[o]) * np.int32(q_O[o]))
+            s_B[b] = scale
+            squares_B[b] = _F32(total)
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    "void(int8[:,::1], float32[::1], float32[::1], boolean, uint32, uint32, int8[:,::1],"
+    " float32[::1])",
+    nogil=True,
+    cache=True,
+)
+def rescale(  # noqa: PLR0917
+    g_BO: Any,
+    ratio_B: Any,
+    scale_B: Any,
+    stochastic: Any,
+    low: Any,
+    high: Any,
+    d_BO: Any,
+    db_O: Any,
+) -> None:  # pragma: no cover  (compiled)
+    """``d = round(ratio g)``, and the bias gradient ``db = sum over b of scale g``."""
+    batch, outputs = g_BO.shape
+    db_O[:] = _F32(0.0)
+    for b in range(batch):
+        g_O, d_O, ratio, scale = g_BO[b], d_BO[b], ratio_B[b], scale_B[b]
+        for o in range(outputs):
+            db_O[o] = db_O[o] + _F32(g_O[o]) * scale
+        index = _U32(b * outputs)
+        if stochastic:
+            for o in range(outputs):
+                u = uniform(index, low, high)
+                d_O[o] = clipped(np.floor(_F32(g_O[o]) * ratio + u))
+                index = _U32(index + _U32(1))
+        else:
+            for o in range(outputs):
+                d_O[o] = clipped(np.rint(_F32(g_O[o]) * ratio))
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    "void(float32[:,::1], int64[::1], intp, float32, float32, boolean, uint32, uint32,"
+    " int8[:,::1], float32[::1])",
+    nogil=True,
+    cache=True,
+)
+def labelled(  # noqa: PLR0917
+    x_BI: Any,
+    class_B: Any,
+    classes: Any,
+    height: Any,
+    least: Any,
+    stochastic: Any,
+    low: Any,
+    high: Any,
+    q_BI: Any,
+    squares_B: Any,
+) -> None:  # pragma: no cover  (compiled)
+    """Rows in INT8 with a label of ``height`` over the first inputs, and the sum of q squared.
+
+    No row's scale is below ``least``, that of the label.
+    """
+    batch, inputs = x_BI.shape
+    for b in range(batch):
+        x_I, q_I = x_BI[b], q_BI[b]
+        highest = np.int32(0)
+        for i in range(inputs):
+            highest = max(highest, np.float32(abs(x_I[i])).view(np.int32))
+        inverse = _F32(1.0) / max(as_float(highest) / _LEVELS, least)
+        index = _U32(b * inputs)
+        if stochastic:
+            for i in range(inputs):
+                q_I[i] = clipped(np.floor(x_I[i] * inverse + uniform(index, low, high)))
+                index = _U32(index + _U32(1))
+        else:
+            for i in range(inputs):
+                q_I[i] = clipped(np.rint(x_I[i] * inverse))
+        for c in range(classes):
+            q_I[c] = np.int8(0)
+        q_I[class_B[b]] = clipped(np.rint(inverse * height))
+        total = np.int32(0)
+        for i in range(inputs):
+            total = np.int32(total + np.int32(q_I[i]) * np.int32(q_I[i]))
+        squares_B[b] = _F32(total)
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _round_row(  # noqa: PLR0917
+    t: Any, q: Any, stochastic: Any, index: Any, low: Any, high: Any
+) -> Any:  # pragma: no cover  (compiled)
+    """``t = s q`` for one row; returns s."""
+    highest = np.int32(0)
+    for i in range(len(t)):
+        highest = max(highest, np.float32(abs(t[i])).view(np.int32))
+    scale = as_float(highest) / _LEVELS
+    inverse = _F32(1.0) / max(scale, _SMALLEST)
+    if stochastic:
+        for i in range(len(t)):
+            q[i] = clipped(np.floor(t[i] * inverse + uniform(index, low, high)))
+            index = _U32(index + _U32(1))
+    else:
+        for i in range(len(t)):
+            q[i] = clipped(np.rint(t[i] * inverse))
+    return scale
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], float32[:,::1], int8[:,::1],"
+    " float32[::1], float32[::1], float32[::1], float32[::1], float32, boolean, uint32, uint32,"
+    " uint32, uint32, int8[:,::1], float32[::1], int8[:,::1], float32[::1])",
+    nogil=True,
+    cache=True,
+)
+def back(  # noqa: PLR0917
+    e_BO: Any,
+    w_OI: Any,
+    pairs_RP: Any,
+    dh_RI: Any,
+    row_2I: Any,
+    q_BI: Any,
+    squares_B: Any,
+    local_B: Any,
+    later_B: Any,
+    fold_I: Any,
+    weight: Any,
+    stochastic: Any,
+    low: Any,
+    high: Any,
+    low_below: Any,
+    high_below: Any,
+    g_BI: Any,
+    gs_B: Any,
+    below_BI: Any,
+    below_s_B: Any,
+) -> None:  # pragma: no cover  (compiled)
+    """A gradient through the layer above, its rows' normalisation and this layer's rectifier.
+
+    ``v = later (e w - q (q . e w) / squares)`` where q > 0, else 0; ``t = local q`` is the local
+    gradient. The outputs are ``g = t + weight v`` for this layer's weights and, if ``below`` has
+    rows, ``below = fold (t + v)`` for the layer below, both in INT8 with a scale per row.
+    """
+    batch, inputs = q_BI.shape
+    count = min(SPREAD_ROWS, batch)
+    zero = _F32(0.0)
+    for block in range(0, batch, SPREAD_ROWS):
+        first = min(block, batch - count)
+        pair_rows(e_BO, first, count, pairs_RP)
+        spread_rows(pairs_RP, w_OI, dh_RI, 0, count)
+        for r in range(count):
+            b = first + r
+            q_I, dh_I, local, later = q_BI[b], dh_RI[r], local_B[b], later_B[b]
+            along = np.int64(0)
+            for i in range(inputs):
+                along += np.int64(q_I[i]) * np.int64(dh_I[i])
+            share = _F32(along) / squares_B[b]
+            mine_I, below_I = row_2I[0], row_2I[1]
+            for i in range(inputs):
+                q = _F32(q_I[i])
+                v = (_F32(dh_I[i]) - q * share) * later if q > zero else zero
+                mine_I[i] = q * local + weight * v
+                below_I[i] = (q * local + v) * fold_I[i]
+            index = _U32(b * inputs)
+            gs_B[b] = _round_row(mine_I, g_BI[b], stochastic, index, low, high)
+            if len(below_BI):
+                below_s_B[b] = _round_row(
+                    below_I, below_BI[b], stochastic, index, low_below, high_below
+                )

@@ -1,0 +1,231 @@
+"""Symmetric uniform quantisation to INT8 (SUQ), and the random numbers of its rounding.
+
+With a clipping value m, ``s = m / 127`` and ``q = clip(round(t / s), -127, 127)``, so that
+``t = s q`` up to rounding; m is the largest magnitude of what shares the scale unless it is given.
+Rounding is to the nearest (halves to even), or stochastic: ``floor(t / s + u)`` with u drawn evenly
+from (0, 1), which is right on average (Gupta et al. 2015).
+
+Nothing here makes a float copy of a matrix. The random number of an element is a hash of the seed
+and of the element's place in its tensor (rows times columns, counted from 0): the same seed gives
+the same bits however the work is cut up, and in both kernels. It takes 2^16 values; sums of those
+with integers below 128 are exact in float32, so that what is an integer already stays as it is.
+``1 / s`` is computed once and multiplied with.
+
+Shape suffixes: R rows, C columns.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.int8 import torch_kernels as int8_torch
+from trainfit.algorithms.numerics.lazy_kernels import int8_kernels
+from trainfit.algorithms.phases import Category, tag
+
+LEVELS = 127
+"""INT8 is used from -127 to 127, so that a sign can be changed."""
+
+_SMALLEST = 2.0**-126
+"""Scales below have no inverse in float32; what they stand for is rounded to 0."""
+
+
+class Rounding(StrEnum):
+    """How a number becomes an integer."""
+
+    NEAREST = "nearest"  # halves to even
+    STOCHASTIC = "stochastic"  # up with a probability equal to the fraction
+
+
+class Int8Kernel(StrEnum):
+    """What computes with INT8; both give the same bits."""
+
+    COMPILED = "compiled"
+    TORCH = "torch"
+
+
+# ---- random numbers -------------------------------------------------------------------------
+
+
+def draw_seed(generator: torch.Generator) -> int:
+    """A 64-bit seed for one step, from the algorithm's own generator."""
+    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
+
+
+def plan_draw_seed(plan: MemoryPlan) -> None:
+    """The closed form of ``draw_seed``."""
+    plan.workspace("seed", (), bits=64)
+
+
+def nth_seed(seed: int, number: int) -> int:
+    """A seed for the ``number``-th tensor that is rounded in a step (SplitMix64, Steele 2014)."""
+    mask = (1 << 64) - 1
+    z = (seed + (number + 1) * 0x9E3779B97F4A7C15) & mask
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return z ^ (z >> 31)
+
+
+def words(seed: int) -> tuple[int, int]:
+    """The two 32-bit keys of a tensor's random numbers: every bit of the seed moves all of them."""
+    mixed = nth_seed(seed, 0)
+    return mixed & 0xFFFFFFFF, mixed >> 32
+
+
+# ---- scales ---------------------------------------------------------------------------------
+
+
+def scale_of(t_RC: torch.Tensor, axis: int | None = None) -> torch.Tensor:
+    """``s = max abs(t) / 127`` without a copy of t.
+
+    Args:
+        t_RC: float32.
+        axis: None for one scale, shape (1,); 0 for one per row, shape (R,); 1 for one per
+            column, shape (C,).
+    """
+    if t_RC.is_meta:  # a sketch: shapes without values
+        return t_RC.new_empty(_scales(len(t_RC), t_RC.shape[1], axis))
+    dims = (0, 1) if axis is None else (1 - axis,)
+    scale = t_RC.amax(dims)
+    low = t_RC.amin(dims).neg_()
+    torch.maximum(scale, low, out=scale)
+    del low  # before the division makes its two numbers
+    return scale.div_(LEVELS).view(-1)
+
+
+def plan_scale_of(
+    plan: MemoryPlan, rows: int, columns: int, category: Category, axis: int | None = None
+) -> Item:
+    """The closed form of ``scale_of``: the scale, to be freed by the caller."""
+    count = _scales(rows, columns, axis)
+    scale = plan.alloc("scale", (count,), category)
+    low = plan.alloc("smallest", (count,), category, essential=False)
+    plan.free(low)
+    plan.scalar()
+    plan.each(Kind.COMPARE, 2 * rows * columns)
+    plan.each(Kind.DIVIDE, count)
+    return scale
+
+
+def _scales(rows: int, columns: int, axis: int | None) -> int:
+    return 1 if axis is None else (rows, columns)[axis]
+
+
+# ---- quantising -----------------------------------------------------------------------------
+
+
+def quantise(
+    t: torch.Tensor,
+    *,
+    rounding: Rounding,
+    seed: int = 0,
+    clip: float | None = None,
+    axis: int | None = None,
+    kernel: Int8Kernel = Int8Kernel.COMPILED,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Symmetric uniform quantisation.
+
+    Args:
+        t: float32, contiguous, a matrix or a vector; finite.
+        rounding: To the nearest, or stochastic.
+        seed: 64 bits, for stochastic rounding only; see ``draw_seed`` and ``nth_seed``.
+        clip: The magnitude that becomes 127, above 0; None for the largest one there is.
+        axis: None for one scale, 0 for one per row, 1 for one per column (vectors have one).
+        kernel: What computes; no influence on the result.
+
+    Returns:
+        q, int8, of the shape of t; scale, float32, of shape (1,), (R,) or (C,).
+    """
+    t_RC = t if t.dim() > 1 else t[None]
+    if clip is None:
+        scale = scale_of(t_RC, axis)
+    else:
+        scale = torch.full((_scales(len(t_RC), t_RC.shape[1], axis),), clip / LEVELS)
+    q = torch.empty(t.shape, dtype=torch.int8)
+    quantise_into(t, q, scale, rounding=rounding, seed=seed, axis=axis, kernel=kernel)
+    return q, scale
+
+
+def quantise_into(
+    t: torch.Tensor,
+    q: torch.Tensor,
+    scale: torch.Tensor,
+    *,
+    rounding: Rounding,
+    seed: int = 0,
+    axis: int | None = None,
+    kernel: Int8Kernel = Int8Kernel.COMPILED,
+) -> None:
+    """``quantise`` with scales that are given, into memory that is given (int8, contiguous)."""
+    t_RC, q_RC = (t, q) if t.dim() > 1 else (t[None], q[None])
+    stochastic = rounding is Rounding.STOCHASTIC
+    way = -1 if axis is None else axis
+    low, high = words(seed)
+    if t.is_meta:  # as above
+        return
+    inverse = tag(scale.clamp(min=_SMALLEST), Category.WORKSPACE, "1 / s").reciprocal_()
+    if kernel is Int8Kernel.TORCH:
+        int8_torch.quantise_rows(
+            t_RC.detach(), q_RC, inverse, way, stochastic=stochastic, low=low, high=high
+        )
+        return
+    int8_kernels.quantise_rows(
+        t_RC.detach().numpy(), q_RC.numpy(), inverse.numpy(), way, stochastic, low, high
+    )
+
+
+def plan_quantise(
+    plan: MemoryPlan,
+    name: str,
+    rows: int,
+    columns: int,
+    category: Category,
+    *,
+    rounding: Rounding,
+    clip: bool = False,
+    axis: int | None = None,
+    kernel: Int8Kernel = Int8Kernel.COMPILED,
+) -> tuple[Item, Item]:
+    """The closed form of ``quantise``: q and its scale, to be freed by the caller.
+
+    ``category`` is what tensors born in the open phase count as: they are not tagged.
+    """
+    if clip:
+        scale = plan.alloc(f"scale of {name}", (_scales(rows, columns, axis),), category)
+    else:
+        scale = plan_scale_of(plan, rows, columns, category, axis)
+    q = plan.alloc(name, (rows, columns), category, bits=8)
+    plan_quantise_into(plan, rows, columns, rounding=rounding, axis=axis, kernel=kernel)
+    return q, scale
+
+
+def plan_quantise_into(
+    plan: MemoryPlan,
+    rows: int,
+    columns: int,
+    *,
+    rounding: Rounding,
+    axis: int | None = None,
+    kernel: Int8Kernel = Int8Kernel.COMPILED,
+) -> None:
+    """The closed form of ``quantise_into``."""
+    count = _scales(rows, columns, axis)
+    inverse = plan.alloc("1 / s", (count,), Category.WORKSPACE, essential=False)
+    plan.each(Kind.DIVIDE, count)
+    count_rounding(plan, rows * columns, rounding)
+    if kernel is Int8Kernel.TORCH:
+        stochastic = rounding is Rounding.STOCHASTIC
+        int8_torch.plan_quantise_rows(plan, rows, columns, stochastic=stochastic)
+    plan.free(inverse)
+
+
+def count_rounding(plan: MemoryPlan, elements: int, rounding: Rounding) -> None:
+    """The arithmetic of ``clip(round(t / s))``: a product, two bounds, perhaps a random number."""
+    plan.each(Kind.MULTIPLY, elements)
+    plan.each(Kind.COMPARE, 2 * elements)
+    if rounding is Rounding.STOCHASTIC:
+        plan.each(Kind.RANDOM, elements)
+        plan.each(Kind.ADD, elements)

@@ -1,0 +1,112 @@
+"""The arithmetic of the module ``update_kernels`` in plain torch, bit for bit.
+
+A tile of rows at a time; the closed form of its workspace is beside each function.
+
+Shape suffixes: B rows of activations, I inputs and O outputs of a layer, T rows of a tile.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics.int8.blocks import DOUBLINGS
+from trainfit.algorithms.numerics.int8.tiles import (
+    LEVELS,
+    Chance,
+    extent,
+    floats_,
+    parts_of,
+    plan_extent,
+    plan_tiles,
+    round_,
+    tile,
+)
+from trainfit.algorithms.numerics.int8.torch_kernels import (
+    plan_add_uniform,
+    plan_product,
+    product,
+    tile_rows,
+    work,
+)
+from trainfit.algorithms.phases import Category, tag
+
+HALF = 63
+
+
+def update_int8(  # noqa: PLR0917
+    w_OI: torch.Tensor,
+    ws_O: torch.Tensor,
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    step: float,
+    chance: Chance,
+) -> None:
+    """``ws w += step d^T h``, rounded at random; ws doubles or halves where its row asks for it."""
+    g_TI, w_TI = tile(w_OI, torch.int32), tile(w_OI)
+    for part in parts_of(w_OI):
+        rows = part.stop - part.start
+        product(d_BO[:, part].T, h_BI, g_TI[:rows])
+        moved, old = floats_(g_TI[:rows]), w_TI[:rows]
+        rate_T = tag(torch.full((rows,), step), Category.WORKSPACE, "rates").div_(ws_O[part])
+        moved.mul_(rate_T[:, None]).add_(old.copy_(w_OI[part]))
+        del rate_T
+        factor_T = _factors(extent(moved))
+        moved.mul_(factor_T[:, None])
+        ws_O[part].div_(factor_T)
+        del factor_T
+        round_(moved, w_OI[part], part.start * w_OI.shape[1], chance, w_TI.view(torch.int32))
+
+
+def _factors(most_T: torch.Tensor) -> torch.Tensor:
+    """What each row of weights is multiplied with, so that it fits; ``most`` is used up."""
+    factor_T = tag(torch.ones_like(most_T), Category.WORKSPACE, "factors")
+    scratch_T = tag(torch.empty_like(most_T), Category.WORKSPACE, "factors")
+    fits_T = tag((most_T <= HALF).logical_and_(most_T > 0), Category.WORKSPACE, "fits twice")
+    for _ in range(DOUBLINGS):
+        torch.mul(most_T, factor_T, out=scratch_T)
+        factor_T.mul_(scratch_T.gt_(LEVELS).mul_(-0.5).add_(1.0))
+    return factor_T.masked_fill_(fits_T, 2.0)
+
+
+def plan_update_int8(plan: MemoryPlan, batch: int, inputs: int, outputs: int) -> None:
+    """The closed form of ``update_int8``."""
+    with plan_tiles(plan, 2, outputs, inputs):
+        for rows in plan.tiles(outputs, tile_rows(outputs, inputs)):
+            plan_product(plan, rows, batch, inputs)
+            plan.free(work(plan, "rates", rows))
+            row_items = [plan_extent(plan, rows)]
+            row_items += [work(plan, "factors", rows) for _ in range(2)]
+            plan.free(*row_items)
+            plan_add_uniform(plan, rows * inputs)
+
+
+def update_fp32(
+    w_OI: torch.Tensor,
+    m_OI: torch.Tensor,
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    *,
+    scale: float,
+    momentum: float,
+    rate: float,
+) -> None:
+    """``m = momentum m + scale d^T h; w -= rate m``; without rows in m, it is not kept."""
+    g_TI = tile(w_OI, torch.int32)
+    for part in parts_of(w_OI):
+        rows = part.stop - part.start
+        product(d_BO[:, part].T, h_BI, g_TI[:rows])
+        moved = floats_(g_TI[:rows]).mul_(scale)
+        if len(m_OI):
+            torch.mul(m_OI[part].mul_(momentum).add_(moved), rate, out=moved)
+        else:
+            moved.mul_(rate)
+        w_OI[part].sub_(moved)
+
+
+def plan_update_fp32(plan: MemoryPlan, batch: int, inputs: int, outputs: int) -> None:
+    """The closed form of ``update_fp32``."""
+    with plan_tiles(plan, 1, outputs, inputs):
+        for rows in plan.tiles(outputs, tile_rows(outputs, inputs)):
+            plan_product(plan, rows, batch, inputs)
+            plan.scalar()

@@ -1,0 +1,102 @@
+"""Weights that follow a product of INT8 matrices: INT8 themselves, or float32.
+
+A few rows of the gradient are summed in INT32 and go to the weights at once; the gradient never
+exists as a matrix. The closed form is beside each function.
+
+Shape suffixes: B rows of activations, I inputs and O outputs of a layer, R rows of a block.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind, NumberFormat
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics.int8 import torch_update as plain
+from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
+from trainfit.algorithms.numerics.int8.layer import Rows, Way, plan_sums, sums_of
+from trainfit.algorithms.numerics.int8.products import pairs_of, plan_pairs
+from trainfit.algorithms.numerics.int8.quantise import Rounding, count_rounding
+from trainfit.algorithms.numerics.lazy_kernels import int8_update_kernels as compiled
+from trainfit.algorithms.phases import Category, tag
+
+
+def update_int8(  # noqa: PLR0917
+    w: Rows, d_BO: torch.Tensor, h_BI: torch.Tensor, step: float, way: Way, seed: int
+) -> None:
+    """``w += step d^T h`` on weights that are INT8, in place, rounded stochastically.
+
+    A row's scale doubles when the row would not fit any more, and halves when it would fit twice:
+    the largest weight of a row stays between 64 and 127 steps of its scale.
+    """
+    chance = way.chance(seed)
+    if way.in_torch:
+        plain.update_int8(*w, d_BO, h_BI, step, chance._replace(stochastic=True))
+        return
+    pairs_RP = pairs_of(len(d_BO))
+    sums_RI = sums_of(SPREAD_ROWS, h_BI.shape[1])
+    moved_I = tag(torch.empty_like(h_BI[0]), Category.WORKSPACE, "moved row")
+    operands = (d_BO, h_BI, pairs_RP, sums_RI, moved_I, *w)
+    compiled.update_int8(*(t.numpy() for t in operands), step, chance.low, chance.high)
+
+
+def plan_update_int8(plan: MemoryPlan, batch: int, shape: tuple[int, int], way: Way) -> None:
+    """The closed form of ``update_int8``."""
+    outputs, inputs = shape
+    if way.in_torch:
+        plain.plan_update_int8(plan, batch, inputs, outputs)
+    else:
+        _plan_update_scratch(plan, batch, inputs, moved_row=True)
+    elements = outputs * inputs
+    plan.product(outputs, batch, inputs, NumberFormat.INT8)
+    plan.each(Kind.MULTIPLY, elements)
+    plan.each(Kind.ADD, elements)
+    plan.each(Kind.COMPARE, elements)
+    plan.each(Kind.DIVIDE, outputs)
+    count_rounding(plan, elements, Rounding.STOCHASTIC)
+
+
+def update_fp32(
+    w_OI: torch.Tensor,
+    m_OI: torch.Tensor,
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    *,
+    scale: float,
+    momentum: float,
+    rate: float,
+    way: Way,
+) -> None:
+    """``m = momentum m + scale d^T h; w -= rate m`` on float32 weights, in place.
+
+    ``m`` has no rows if there is no momentum; its place is then taken by ``scale d^T h``.
+    """
+    if way.in_torch:
+        plain.update_fp32(w_OI, m_OI, d_BO, h_BI, scale=scale, momentum=momentum, rate=rate)
+        return
+    pairs_RP = pairs_of(len(d_BO))
+    operands = (d_BO, h_BI, pairs_RP, sums_of(SPREAD_ROWS, h_BI.shape[1]), w_OI, m_OI)
+    compiled.update_fp32(*(t.numpy() for t in operands), scale, momentum, rate)
+
+
+def plan_update_fp32(
+    plan: MemoryPlan, batch: int, shape: tuple[int, int], way: Way, *, momentum: bool
+) -> None:
+    """The closed form of ``update_fp32``."""
+    outputs, inputs = shape
+    if way.in_torch:
+        plain.plan_update_fp32(plan, batch, inputs, outputs)
+    else:
+        _plan_update_scratch(plan, batch, inputs, moved_row=False)
+    plan.product(outputs, batch, inputs, NumberFormat.INT8)
+    plan.each(Kind.MULTIPLY, (2 + momentum) * outputs * inputs)
+    plan.each(Kind.ADD, (1 + momentum) * outputs * inputs)
+
+
+def _plan_update_scratch(plan: MemoryPlan, batch: int, inputs: int, *, moved_row: bool) -> None:
+    scratch = [plan_pairs(plan, batch), plan_sums(plan, SPREAD_ROWS, inputs)]
+    if moved_row:
+        scratch.append(
+            plan.alloc("moved row", (inputs,), Category.WORKSPACE, bits=8, essential=False)
+        )
+    plan.free(*scratch)

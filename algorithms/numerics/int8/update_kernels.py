@@ -1,0 +1,119 @@
+"""Updates of weights by a product of INT8 matrices, compiled; a few rows of sums at a time.
+
+The same in plain torch is :mod:`trainfit.algorithms.numerics.int8.torch_update`; both give the same
+bits.
+
+Shape suffixes: B rows of activations, I inputs and O outputs of a layer, R rows of a block,
+P pairs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from trainfit.algorithms.numerics.int8.blocks import DOUBLINGS, SPREAD_ROWS
+from trainfit.algorithms.numerics.int8.kernels import clipped, pair_columns, spread_rows, uniform
+from trainfit.algorithms.numerics.int8.layer_kernels import as_float
+
+_U32 = np.uint32
+_F32 = np.float32
+_LEVELS = _F32(127.0)
+_HALF = _F32(63.0)
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _move_row(  # noqa: PLR0917
+    w_I: Any, g_I: Any, rate: Any, factor: Any, start: Any, low: Any, high: Any, moved_I: Any
+) -> Any:  # pragma: no cover  (compiled)
+    """``moved = round(factor (w + rate g))``; returns the largest magnitude without factor."""
+    highest = np.int32(0)
+    index = _U32(start)
+    for i in range(len(w_I)):
+        t = _F32(w_I[i]) + _F32(g_I[i]) * rate
+        highest = max(highest, np.float32(abs(t)).view(np.int32))
+        moved_I[i] = clipped(np.floor(t * factor + uniform(index, low, high)))
+        index = _U32(index + _U32(1))
+    return as_float(highest)
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], int8[::1], int8[:,::1],"
+    " float32[::1], float32, uint32, uint32)",
+    nogil=True,
+    cache=True,
+)
+def update_int8(  # noqa: PLR0917
+    d_BO: Any,
+    h_BI: Any,
+    pairs_RP: Any,
+    g_RI: Any,
+    moved_I: Any,
+    w_OI: Any,
+    ws_O: Any,
+    step: Any,
+    low: Any,
+    high: Any,
+) -> None:  # pragma: no cover  (compiled)
+    """``ws w += step d^T h``, rounded at random; ws doubles or halves where its row asks for it."""
+    outputs, inputs = w_OI.shape
+    count = min(SPREAD_ROWS, outputs)
+    for block in range(0, outputs, SPREAD_ROWS):
+        first = min(block, outputs - count)
+        pair_columns(d_BO, first, count, pairs_RP)
+        spread_rows(pairs_RP, h_BI, g_RI, 0, count)
+        for r in range(block - first, count):
+            o = first + r
+            w_I, g_I = w_OI[o], g_RI[r]
+            rate = step / ws_O[o]
+            most = _move_row(w_I, g_I, rate, _F32(1.0), o * inputs, low, high, moved_I)
+            factor = _F32(1.0)
+            for _ in range(DOUBLINGS):
+                if most * factor > _LEVELS:
+                    factor = factor * _F32(0.5)
+            if _F32(0.0) < most <= _HALF:
+                factor = _F32(2.0)
+            if factor != _F32(1.0):
+                _move_row(w_I, g_I, rate, factor, o * inputs, low, high, moved_I)
+            for i in range(inputs):
+                w_I[i] = moved_I[i]
+            ws_O[o] = ws_O[o] / factor
+
+
+@numba.njit(  # type: ignore[untyped-decorator]
+    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], float32[:,::1], float32[:,::1],"
+    " float32, float32, float32)",
+    nogil=True,
+    cache=True,
+)
+def update_fp32(  # noqa: PLR0917
+    d_BO: Any,
+    h_BI: Any,
+    pairs_RP: Any,
+    g_RI: Any,
+    w_OI: Any,
+    m_OI: Any,
+    scale: Any,
+    momentum: Any,
+    rate: Any,
+) -> None:  # pragma: no cover  (compiled)
+    """``m = momentum m + scale d^T h; w -= rate m``; without rows in m, it is not kept."""
+    outputs, inputs = w_OI.shape
+    count = min(SPREAD_ROWS, outputs)
+    for block in range(0, outputs, SPREAD_ROWS):
+        first = min(block, outputs - count)
+        pair_columns(d_BO, first, count, pairs_RP)
+        spread_rows(pairs_RP, h_BI, g_RI, 0, count)
+        for r in range(block - first, count):
+            w_I, g_I = w_OI[first + r], g_RI[r]
+            if len(m_OI):
+                m_I = m_OI[first + r]
+                for i in range(inputs):
+                    moved = m_I[i] * momentum + _F32(g_I[i]) * scale
+                    m_I[i] = moved
+                    w_I[i] = w_I[i] - moved * rate
+            else:
+                for i in range(inputs):
+                    w_I[i] = w_I[i] - _F32(g_I[i]) * scale * rate

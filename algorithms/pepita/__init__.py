@@ -1,0 +1,1 @@
+"""PEPITA and MEM-PEPITA."""

@@ -1,0 +1,77 @@
+"""PEPITA's binary activations: dropped units, and the difference of the two passes.
+
+Of a layer's z, with s = mean(abs(z)) and the same units dropped in both passes::
+
+    h_l = s / keep 1[z_l > 0 and kept]       h'_l = s' / keep 1[z'_l > 0 and kept]
+
+s is of all units, dropped ones included, as the binarisation comes before dropout. Even where both
+passes have the same bits the difference is not 0, since each pass has a scale of its own. It is
+made of some outputs at a time, those whose weights are updated next, and never whole.
+
+Shape suffixes: B batch, O outputs of a layer, T outputs of a tile.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.binary.activations import (
+    Bits,
+    binarise,
+    mean_abs,
+    plan_binarise,
+    plan_mean_abs,
+    unpack_tile,
+)
+from trainfit.algorithms.numerics.binary.packing import plan_unpack
+from trainfit.algorithms.numerics.dropout import Dropout
+
+
+def binarise_dropped(z_BO: torch.Tensor, dropout: Dropout | None, number: int) -> Bits:
+    """Activations of layer ``number``, some dropped.
+
+    Args:
+        z_BO: Pre-activation, contiguous; used up.
+        dropout: Which ones; none outside training.
+        number: Which tensor of the step it is.
+    """
+    if dropout is None:
+        return binarise(z_BO, mask=False)
+    scale = mean_abs(z_BO).mul_(1.0 / dropout.keep)
+    return binarise(dropout.apply_(z_BO, number), mask=False, scale=scale)
+
+
+def plan_binarise_dropped(plan: MemoryPlan, z: Item, dropout: Dropout) -> list[Item]:
+    """The closed form of ``binarise_dropped``, after which ``z`` is let go."""
+    scale = plan_mean_abs(plan, z.elements)
+    plan.scalar()
+    dropout.plan_apply(plan, z.elements)
+    batch, outputs = z.shape
+    bits = plan_binarise(plan, f"bits of {z.name}", batch, outputs, mask=False, scale=scale)
+    plan.free(z)
+    return bits
+
+
+def difference(h: Bits, m: Bits, outputs: slice) -> torch.Tensor:
+    """``(h - h') / B`` of some outputs, shape (B, T).
+
+    Args:
+        h: Activations of the standard pass.
+        m: Of the modulated one.
+        outputs: Which ones, starting with a whole byte.
+    """
+    h_BT = unpack_tile(h, 0, outputs.start, outputs.stop).mul_(h.scale)
+    h_BT.addcmul_(unpack_tile(m, 0, outputs.start, outputs.stop), m.scale, value=-1.0)
+    return h_BT.mul_(1.0 / len(h_BT))
+
+
+def plan_difference(plan: MemoryPlan, batch: int, outputs: int) -> Item:
+    """The closed form of ``difference``; the caller frees what it returns."""
+    tile = plan_unpack(plan, batch, outputs)
+    plan.free(plan_unpack(plan, batch, outputs))
+    plan.scalar()
+    plan.each(Kind.MULTIPLY, 3 * tile.elements)
+    plan.each(Kind.ADD, tile.elements)
+    return tile

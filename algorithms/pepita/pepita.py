@@ -1,0 +1,47 @@
+"""PEPITA with the activations of the standard pass kept; the rule is in ``pepita_rule``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.binary.activations import Hidden
+from trainfit.algorithms.pepita.rule import Kept, PepitaRule
+
+
+class Pepita(PepitaRule):
+    """The standard pass's activations are kept."""
+
+    name: ClassVar[str] = "pepita"
+    summary: ClassVar[str] = "PEPITA: a second forward pass on an input modulated by the error"
+    paper: ClassVar[str] = "Dellaferrera & Kreiman, ICML 2022, arXiv 2201.11665"
+    phases: ClassVar[tuple[str, ...]] = (
+        "forward",
+        "gradient",
+        "update",
+        "forward.standard",
+        "forward.modulated",
+    )
+
+    def _first_pass(self, x: torch.Tensor, kept: list[Hidden]) -> torch.Tensor:
+        h: Hidden = x
+        for number in range(1, self._last):
+            h = self._hidden(h, number)
+            kept.append(h)
+        return self._linear(h, self._last)
+
+    def _plan_first_pass(self, plan: MemoryPlan, batch: int, kept: Kept) -> Item:
+        for number in range(1, self._last):
+            kept.append(self._plan_hidden(plan, batch, number))
+        return self._plan_linear(plan, batch, self._last, "logits, then error")
+
+    def _recall(self, kept: list[Hidden], number: int) -> Hidden:
+        return kept.pop(0)
+
+    def _plan_recall(self, plan: MemoryPlan, batch: int, kept: Kept, number: int) -> None:
+        pass
+
+    def _plan_put_back(self, plan: MemoryPlan, kept: Kept, number: int) -> None:
+        plan.free(*kept.pop(0))

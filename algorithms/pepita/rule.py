@@ -1,0 +1,255 @@
+"""PEPITA: a second forward pass, its input modulated by the error, takes backward's place.
+
+The standard pass gives activations h_l and the error e; the modulated pass starts from x + F e::
+
+    e = softmax(a) - y*                      h'_0 = x + F e
+    dw_l = (h_l - h'_l)^T h'_{l-1} / B       hidden layers
+    dw_L = e'^T h'_{L-1} / B                 classifier, e' the modulated pass's error
+
+* ``pepita`` (Dellaferrera & Kreiman, ICML 2022, arXiv 2201.11665) keeps all h_l until the modulated
+  pass comes by. It takes 2 F + WU + P multiply-accumulates: F one forward pass, WU the products of
+  the weight gradients, P the projection F e.
+* ``mem_pepita`` (:mod:`trainfit.algorithms.pepita.mem_pepita`) keeps none and computes them again.
+
+Everything is in place: h_l becomes the difference, h'_{l-1} is scaled by 1/B when it is about to
+die, and a layer is updated as soon as its modulated output is known. The one tensor of the input's
+size is h'_0; the batch itself is the caller's.
+
+Decisions. As in the authors' code: no biases; weights U(+-sqrt(6/I)); F U(+-sqrt(6/I)) times 0.05
+with I inputs of the net; gradients are means over the batch; dropout keeps 0.9 of the hidden units,
+the same ones in both passes. The sign of F e is of no matter, F being drawn evenly around 0. The
+masks are made again from a seed, which takes 8 bytes, where packed masks take a bit per unit (see
+:mod:`trainfit.algorithms.numerics.dropout`). ``output_error=standard`` takes e for e', as the code
+of Srinivasan et al. (arXiv 2302.05440) does: the classifier then computes nothing in the modulated
+pass, but e lives as long as the step.
+
+``weights=binary`` and ``activations=binary`` are as in the code of TinyFoA's authors, without any
+straight-through cut: no gradient passes what is binarised, and that code too adds the products to
+the latent weights as they are. See :mod:`trainfit.algorithms.nets.binarised`,
+:mod:`trainfit.algorithms.pepita.binary`.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from trainfit.algorithms.contract import AlgorithmOptions, StaticTensor
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.nets.binarised import BinarisedNet, BinarisedOptions
+from trainfit.algorithms.numerics.binary.activations import Bits, Hidden
+from trainfit.algorithms.numerics.dropout import Dropout
+from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
+from trainfit.algorithms.numerics.schedules import Decay
+from trainfit.algorithms.pepita.binary import (
+    binarise_dropped,
+    difference,
+    plan_binarise_dropped,
+    plan_difference,
+)
+from trainfit.algorithms.phases import Category, phase, tag
+
+Kept = list[list[Item]]  # of the standard pass, by layer
+
+
+class OutputError(StrEnum):
+    """Which pass's error teaches the classifier."""
+
+    MODULATED = "modulated"
+    STANDARD = "standard"
+
+
+class PepitaOptions(BinarisedOptions):
+    """Options of ``pepita`` and ``mem_pepita``."""
+
+    lr: float = Field(default=0.1, gt=0)
+    decay: Decay = Decay.STEP
+    keep: float = Field(default=0.9, gt=0, le=1)
+    """Probability that a hidden unit stays in a step; 1 is no dropout."""
+    feedback_scale: float = Field(default=0.05, gt=0)
+    """F's bound in units of sqrt(6 / inputs)."""
+    output_error: OutputError = OutputError.MODULATED
+
+
+class PepitaRule(BinarisedNet[PepitaOptions]):
+    """The step, but for where the activations of the standard pass come from."""
+
+    _cuts = False
+    options_type: ClassVar[type[AlgorithmOptions]] = PepitaOptions
+
+    def __init__(self, model: Mlp, options: PepitaOptions, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        self._need_hidden_layers()
+        bound = options.feedback_scale * math.sqrt(6.0 / model.inputs)
+        self._feedback_CI = torch.empty(model.classes, model.inputs)
+        self._feedback_CI.uniform_(-bound, bound, generator=self.generator)
+        self._dropout = Dropout(options.keep, self.generator)
+        self._last = len(model.layers)
+
+    def _layer_parameters(
+        self, number: int, w_OI: torch.Tensor, b_O: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """No bias; U(+-1/sqrt(I)) becomes U(+-sqrt(6/I))."""
+        return {f"w{number}": w_OI.mul_(math.sqrt(6.0))}
+
+    # ---- the step ---------------------------------------------------------------------------
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update of every layer, on the way through the modulated pass."""
+        self._optimiser.begin_step()
+        kept: list[Hidden] = []
+        with torch.no_grad():
+            with phase("forward.standard"):
+                self._dropout.begin_step()
+                error_BC = self._first_pass(x, kept)
+            with phase("gradient"):
+                cross_entropy_error_(error_BC, y)  # divided by B
+            with phase("forward.modulated"):
+                x_BI = torch.addmm(x, error_BC, self._feedback_CI, alpha=len(x))
+                below: Hidden = tag(x_BI, Category.INPUTS, "modulated input")
+                del x_BI
+            if self.options.output_error is OutputError.MODULATED:
+                del error_BC
+            for number in range(1, self._last):
+                h = self._recall(kept, number)
+                with phase("forward.modulated"):
+                    m = self._hidden(below, number)
+                self._learn(number, h, m, below, len(x))
+                below = m
+                self._put_back(h, m, number)
+                del h, m
+            if self.options.output_error is OutputError.MODULATED:
+                with phase("forward.modulated"):
+                    error_BC = self._linear(below, self._last)
+                with phase("gradient"):
+                    cross_entropy_error_(error_BC, y)
+            self._apply(self._last, error_BC, below)
+
+    def _hidden(self, h: Hidden, number: int, *, training: bool = True) -> Hidden:
+        """A hidden layer in either pass, the same units dropped."""
+        z_BO, dropout = self._linear(h, number), self._dropout if training else None
+        if self._bits:
+            return binarise_dropped(z_BO, dropout, number)
+        return dropout.apply_(z_BO.relu_(), number) if dropout else z_BO.relu_()
+
+    def _learn(self, number: int, h: Hidden, m: Hidden, below: Hidden, batch: int) -> None:
+        """Update a hidden layer from what it put out in both passes, which is used up if float."""
+        match h, m, below:
+            case torch.Tensor(), torch.Tensor(), torch.Tensor():
+                with phase("gradient"):
+                    h.sub_(m)
+                    below.mul_(1.0 / batch)
+                self._apply(number, h, below)
+            case Bits(), Bits(), _:
+                for outputs in self._tiles(number):
+                    with phase("gradient"):
+                        difference_BT = difference(h, m, outputs)
+                    self._apply_tile(number, difference_BT, below, outputs)
+                    del difference_BT
+                self._clip(number)
+
+    @abstractmethod
+    def _first_pass(self, x: torch.Tensor, kept: list[Hidden]) -> torch.Tensor:
+        """The logits; into ``kept`` goes what ``_recall`` will need."""
+
+    @abstractmethod
+    def _recall(self, kept: list[Hidden], number: int) -> Hidden:
+        """The standard pass's output of hidden layer ``number``."""
+
+    def _put_back(self, h: Hidden, m: Hidden, number: int) -> None:
+        """Make h of the difference again, if it is needed again."""
+
+    # ---- the same as a closed form ----------------------------------------------------------
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """The step walked through once more."""
+        plan = self._plan_static(batch_size)
+        kept: Kept = []
+        with plan.phase("forward.standard"):
+            self._dropout.plan_begin_step(plan)
+            error = self._plan_first_pass(plan, batch_size, kept)
+        with plan.phase("gradient"):
+            plan_cross_entropy_error(plan, batch_size, self.model.classes)
+        with plan.phase("forward.modulated"):
+            shape = (batch_size, self.model.inputs)
+            below = [plan.alloc("modulated input", shape, Category.INPUTS)]
+            plan.product(batch_size, self.model.classes, self.model.inputs)
+            plan.each(Kind.ADD, batch_size * self.model.inputs)
+        if self.options.output_error is OutputError.MODULATED:
+            plan.free(error)
+        for number in range(1, self._last):
+            self._plan_recall(plan, batch_size, kept, number)
+            with plan.phase("forward.modulated"):
+                modulated = self._plan_hidden(plan, batch_size, number, "modulated h")
+            self._plan_learn(plan, batch_size, number)
+            plan.free(*below)
+            below = modulated
+            self._plan_put_back(plan, kept, number)
+        if self.options.output_error is OutputError.MODULATED:
+            with plan.phase("forward.modulated"):
+                error = self._plan_linear(plan, batch_size, self._last, "modulated error")
+            with plan.phase("gradient"):
+                plan_cross_entropy_error(plan, batch_size, self.model.classes)
+        self._plan_apply(plan, batch_size, self._last)
+        plan.free(error, *below)
+        return plan
+
+    def _plan_hidden(
+        self, plan: MemoryPlan, batch: int, number: int, name: str = "h"
+    ) -> list[Item]:
+        h = self._plan_linear(plan, batch, number, f"{name}{number}")
+        if self._bits:
+            return plan_binarise_dropped(plan, h, self._dropout)
+        plan.each(Kind.COMPARE, h.elements)
+        self._dropout.plan_apply(plan, h.elements)
+        return [h]
+
+    def _plan_learn(self, plan: MemoryPlan, batch: int, number: int) -> None:
+        inputs, width = self.model.layers[number - 1]
+        if not self._bits:
+            with plan.phase("gradient"):
+                plan.scalar()
+                plan.each(Kind.ADD, batch * width)
+                plan.each(Kind.MULTIPLY, batch * inputs)
+            self._plan_apply(plan, batch, number)
+            return
+        for outputs in plan.tiles(width, self._tile_rows(number)):
+            with plan.phase("gradient"):
+                tile = plan_difference(plan, batch, outputs)
+            self._plan_apply_tile(plan, batch, number, outputs)
+            plan.free(tile)
+        self._plan_clip(plan, number)
+
+    @abstractmethod
+    def _plan_first_pass(self, plan: MemoryPlan, batch: int, kept: Kept) -> Item:
+        """The closed form of ``_first_pass``."""
+
+    @abstractmethod
+    def _plan_recall(self, plan: MemoryPlan, batch: int, kept: Kept, number: int) -> None:
+        """The closed form of ``_recall``."""
+
+    @abstractmethod
+    def _plan_put_back(self, plan: MemoryPlan, kept: Kept, number: int) -> None:
+        """The closed form of ``_put_back``, and of h's end."""
+
+    # ---- what is kept -----------------------------------------------------------------------
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Weights, optimiser state and F."""
+        yield from super().static_tensors()
+        yield StaticTensor("feedback", self._feedback_CI, Category.BUFFERS)
+
+    def _plan_static(self, batch_size: int) -> MemoryPlan:
+        plan = super()._plan_static(batch_size)
+        plan.hold("feedback", (self.model.classes, self.model.inputs), Category.BUFFERS)
+        return plan

@@ -1,0 +1,1 @@
+"""Backpropagation that updates chosen layers, rows or biases only."""

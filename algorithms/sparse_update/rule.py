@@ -1,0 +1,215 @@
+"""Sparse update: backpropagation that trains chosen layers only, or only biases.
+
+What a parameter needs is stored for it, and nothing else (Lin et al., NeurIPS 2022, arXiv
+2206.15472, sparse update; Cai et al., NeurIPS 2020, arXiv 2007.11622, biases alone)::
+
+    dw_n = dz_n^T h_(n-1)                      the input of every chosen weight is stored
+    db_n = sum dz_n                            nothing is
+    dz_(n-1) = dz_n w_n . 1[h_(n-1) > 0]       one bit per unit whose value is not stored
+
+Below the lowest trained parameter nothing is stored and no gradient goes. A layer is updated as
+soon as its gradient has been passed on, so no two weight gradients exist, and with
+``optimizer=sgd`` none does. Only what is trained has optimiser state.
+
+* ``layers``: the weights to train: ``last:N``, ``all``, ``none``, or numbers from 1 (``1,3``).
+* ``biases``: the same, or ``chosen``: every layer from the lowest chosen weight up, where the
+  gradient comes by anyway. The paper trains the biases of the last k layers, with k at least
+  that deep: ``last:k``.
+* ``ratio``, ``part``: of every chosen weight, the columns of the first ``ratio`` of its inputs,
+  or the rows of the first ``ratio`` of its outputs. The released code takes inputs, the default
+  here: only these inputs are stored then. It picks those with the largest weights of a
+  pre-trained net; freshly drawn weights give no reason to prefer any, so the first are taken.
+  The number is rounded down, as there. Biases are trained whole.
+* ``frozen``: whether parameters that are only read are in RAM or in flash.
+
+Not here: the paper's INT8 weights with their scaling, its search for the best choice, and
+TinyTL's lite residual modules.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, K inputs that are stored.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch.nn import functional
+
+from trainfit.algorithms.contract import AlgorithmOptions
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.nets.fully_connected import FullyConnected, TrainingOptions
+from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
+from trainfit.algorithms.phases import Category, phase
+from trainfit.algorithms.sparse_update.choice import CHOSEN, Part, choose
+from trainfit.algorithms.sparse_update.stored_input import (
+    Kept,
+    keep,
+    plan_keep,
+    plan_through_rectifier,
+    through_rectifier_,
+)
+
+
+class Frozen(StrEnum):
+    """Where parameters are that are never written."""
+
+    RAM = "ram"
+    FLASH = "flash"
+
+
+class SparseUpdateOptions(TrainingOptions):
+    """Options of ``sparse_update``."""
+
+    layers: str = "last:2"
+    """Weights to train: ``last:N``, ``all``, ``none`` or numbers from 1, such as ``1,3``."""
+    biases: str = CHOSEN
+    """Biases to train: the same, or ``chosen`` for all from the lowest chosen weight up."""
+    ratio: float = Field(default=1.0, gt=0, le=1)
+    """Fraction of the inputs or outputs of every chosen weight that is trained."""
+    part: Part = Part.INPUTS
+    frozen: Frozen = Frozen.RAM
+
+
+class SparseUpdate(FullyConnected[SparseUpdateOptions]):
+    """Cross-entropy on a rectifier net, gradients in closed form, only where they are wanted."""
+
+    name: ClassVar[str] = "sparse_update"
+    summary: ClassVar[str] = "backpropagation into chosen layers or biases only, storing no more"
+    paper: ClassVar[str] = "Lin et al., NeurIPS 35, 2022; Cai et al., NeurIPS 33, 2020"
+    options_type: ClassVar[type[AlgorithmOptions]] = SparseUpdateOptions
+
+    def __init__(self, model: Mlp, options: SparseUpdateOptions, *, seed: int = 0) -> None:
+        # first, since drawing the weights asks for it
+        self._choice = choose(model, options.layers, options.biases, options.ratio, options.part)
+        super().__init__(model, options, seed=seed)
+
+    # ---- what is trained, and where it is ---------------------------------------------------
+
+    def _layer_parameters(
+        self, number: int, w_OI: torch.Tensor, b_O: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """A weight that is trained in part is two tensors: one may be in flash."""
+        if not self._choice.is_split(number):
+            return super()._layer_parameters(number, w_OI, b_O)
+        columns, rows = self._choice.columns[number], self._choice.rows[number]
+        trained = w_OI[:rows, :columns].clone()
+        frozen = (w_OI[:, columns:] if rows == len(w_OI) else w_OI[rows:]).clone()
+        return {f"w{number}": trained, f"w{number}.frozen": frozen, f"b{number}": b_O}
+
+    def _is_trained(self, name: str) -> bool:
+        return name in self._choice.names
+
+    def _in_storage(self, name: str) -> bool:
+        return self.options.frozen is Frozen.FLASH and not self._is_trained(name)
+
+    # ---- the step ---------------------------------------------------------------------------
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update of what was chosen, the last layer first."""
+        self._optimiser.begin_step()
+        layers, lowest = len(self.model.layers), self._choice.lowest
+        kept: list[Kept] = []
+        with torch.no_grad():
+            with phase("forward"):
+                h_BI = x
+                for number in range(1, layers + 1):
+                    kept.append(self._keep(h_BI, number))
+                    h_BI = self._linear(h_BI, number)
+                    if number < layers:
+                        h_BI.relu_()
+            with phase("gradient"):
+                dz_BO = cross_entropy_error_(h_BI, y)
+                del h_BI
+            for number in range(layers, lowest, -1):
+                below = kept.pop()
+                with phase("gradient"):  # before the weight that it passes is updated
+                    dh_BI = through_rectifier_(self._input_gradient(dz_BO, number), below)
+                self._update(number, dz_BO, below)
+                dz_BO = dh_BI
+                del below, dh_BI
+            self._update(lowest, dz_BO, kept.pop())
+
+    def _update(self, number: int, dz_BO: torch.Tensor, below: Kept) -> None:
+        with phase("update"):
+            if number in self._choice.biases:
+                self._apply_bias(number, dz_BO)
+            if below.h_BK is not None:
+                rows = self._choice.rows[number]
+                self._apply_weight(number, dz_BO[:, :rows], below.h_BK)
+
+    def _keep(self, h_BI: torch.Tensor, number: int) -> Kept:
+        columns = self._choice.columns.get(number, 0)
+        masked = number > self._choice.lowest
+        copied = number > 1 and columns < h_BI.shape[1]  # the batch is not the step's to free
+        return keep(h_BI, columns, masked=masked, copied=copied)
+
+    def _linear(self, h_BI: torch.Tensor, number: int) -> torch.Tensor:
+        if not self._choice.is_split(number):
+            return super()._linear(h_BI, number)
+        w, frozen = self._parameters[f"w{number}"], self._parameters[f"w{number}.frozen"]
+        b_O, at = self._parameters[f"b{number}"], self._choice.border(number)
+        if self.options.part is Part.INPUTS:
+            return functional.linear(h_BI[:, :at], w, b_O).addmm_(h_BI[:, at:], frozen.T)
+        z_BO = h_BI.new_empty(len(h_BI), len(b_O))
+        torch.addmm(b_O[:at], h_BI, w.T, out=z_BO[:, :at])
+        torch.addmm(b_O[at:], h_BI, frozen.T, out=z_BO[:, at:])
+        return z_BO
+
+    def _input_gradient(self, dz_BO: torch.Tensor, number: int) -> torch.Tensor:
+        """``dz w``, shape (B, I)."""
+        w = self._parameters[f"w{number}"]
+        if not self._choice.is_split(number):
+            return dz_BO @ w
+        frozen, at = self._parameters[f"w{number}.frozen"], self._choice.border(number)
+        if self.options.part is Part.OUTPUTS:
+            return (dz_BO[:, :at] @ w).addmm_(dz_BO[:, at:], frozen)
+        dh_BI = dz_BO.new_empty(len(dz_BO), self.model.sizes[number - 1])
+        torch.mm(dz_BO, w, out=dh_BI[:, :at])
+        torch.mm(dz_BO, frozen, out=dh_BI[:, at:])
+        return dh_BI
+
+    # ---- the closed form --------------------------------------------------------------------
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """What is stored of the inputs, and two gradients of neighbouring layers."""
+        plan = self._plan_static(batch_size)
+        layers, lowest = len(self.model.layers), self._choice.lowest
+        kept = []
+        h = None
+        with plan.phase("forward"):
+            for number in range(1, layers + 1):
+                columns = self._choice.columns.get(number, 0)
+                shape = (batch_size, self.model.sizes[number - 1])
+                kept.append(plan_keep(plan, h, shape, columns, masked=number > lowest))
+                z = self._plan_linear(plan, batch_size, number, f"h{number}")
+                if number < layers:
+                    plan.each(Kind.COMPARE, z.elements)
+                kept[-1].release(plan, h)
+                h = z
+        with plan.phase("gradient"):
+            plan_cross_entropy_error(plan, batch_size, self.model.classes)
+        dz = z
+        for number in range(layers, lowest, -1):
+            inputs, outputs = self.model.layers[number - 1]
+            with plan.phase("gradient"):
+                dh = plan.alloc(f"dh{number - 1}", (batch_size, inputs), Category.GRADIENTS)
+                plan.product(batch_size, outputs, inputs)
+                columns = self._choice.columns.get(number, 0)
+                plan_through_rectifier(plan, (batch_size, inputs), columns)
+            self._plan_update(plan, batch_size, number)
+            plan.free(*kept.pop().items(), dz)
+            dz = dh
+        self._plan_update(plan, batch_size, lowest)
+        plan.free(*kept.pop().items(), dz)
+        return plan
+
+    def _plan_update(self, plan: MemoryPlan, batch: int, number: int) -> None:
+        with plan.phase("update"):
+            if number in self._choice.biases:
+                self._plan_apply_bias(plan, batch, number)
+            if number in self._choice.weights:
+                self._plan_apply_weight(plan, batch, number)

@@ -1,0 +1,1 @@
+"""TinyFoA as its paper describes it."""

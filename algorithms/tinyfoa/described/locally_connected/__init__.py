@@ -1,0 +1,1 @@
+"""TinyFoA as described, on locally connected nets."""

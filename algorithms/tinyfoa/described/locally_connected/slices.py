@@ -1,0 +1,159 @@
+"""What TinyFoA (described) keeps of a locally connected net between steps.
+
+RAM holds, of the layers up to the active one, packed signs, biases, batch normalisation's
+parameters and running statistics and one scale; the active layer's fixed head; and of one slice
+the latent weights and Adam's moments, together with the biases, gains and shifts of its output
+channels. Latent weights of all layers are in storage.
+
+Weights and biases start normally distributed and heads as ``torch.nn.Linear`` does, as in the
+released code; weights and biases are clipped to [-1, 1] at once, where that code does so after the
+first step.
+
+Shape suffixes: N groups of output channels, M of input channels, P positions, J outputs of a
+group, S segments of K inputs, I inputs of the head from a group (P times J), C classes, b bytes of
+packed bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import torch
+
+from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.models import LocallyConnected
+from trainfit.algorithms.models.mlp import linear_init
+from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width
+from trainfit.algorithms.phases import Category
+from trainfit.algorithms.tinyfoa.features import FeatureRule, FeatureSource
+from trainfit.algorithms.tinyfoa.grid import Grid, make_grids
+from trainfit.algorithms.tinyfoa.variant import Kernel
+
+
+@dataclass
+class Layer:
+    """One hidden layer as it is kept between steps; the head and latent weights come last."""
+
+    packed_NMPJSb: torch.Tensor
+    bias_NPJ: torch.Tensor
+    gain_NJ: torch.Tensor
+    shift_NJ: torch.Tensor
+    mean_NJ: torch.Tensor  # running
+    variance_NJ: torch.Tensor  # running
+    scale: torch.Tensor  # mean(abs(latent)), a scalar
+    head_NCI: torch.Tensor
+    head_bias_C: torch.Tensor
+    latent_NMPJSK: torch.Tensor
+
+
+_BUFFERS = ("mean_NJ", "variance_NJ", "head_NCI", "head_bias_C")
+
+
+class LcSlicedRule(FeatureRule):
+    """A rule that has one slice of one layer in RAM; ``step`` is left to its heir."""
+
+    _reads_in_place = True
+
+    def __init__(
+        self,
+        model: LocallyConnected,
+        slices: int,
+        lr: float,
+        generator: torch.Generator,
+        *,
+        kernel: Kernel,
+        features: FeatureSource,
+    ) -> None:
+        super().__init__(lr, kernel, slices, len(model.hidden), features)
+        self._model = model
+        self._grids = make_grids(model, slices)
+        self._layers = [_new_layer(grid, model.classes, generator) for grid in self._grids]
+
+    def _grid_size(self) -> tuple[int, int]:
+        grid = self._grids[self._active]
+        return grid.groups, grid.columns
+
+    def _latent(self) -> torch.Tensor:
+        return self._layers[self._active].latent_NMPJSK
+
+    def _stored_slice(self) -> torch.Tensor:
+        return self._latent()[self._place]
+
+    def _companions(self) -> dict[str, torch.Tensor]:
+        layer, group = self._layers[self._active], self._place[0]
+        return {
+            "b": layer.bias_NPJ[group],
+            "gain": layer.gain_NJ[group],
+            "shift": layer.shift_NJ[group],
+        }
+
+    def _inputs(self) -> int:
+        return self._model.inputs
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """The layers that a step reads, the active one's head, and the slice; else storage."""
+        for index, layer in enumerate(self._layers):
+            for field in fields(layer):
+                name = field.name.rpartition("_")[0] or field.name
+                storage = (
+                    name == "latent"
+                    or self._above_or_cached(index)
+                    or (name.startswith("head") and index != self._active)
+                )
+                category = Category.BUFFERS if field.name in _BUFFERS else Category.PARAMETERS
+                tensor = getattr(layer, field.name)
+                yield StaticTensor(f"{name}{index + 1}", tensor, category, storage=storage)
+        yield from self._scale_tensors()
+        yield StaticTensor("slice", self._slice, Category.PARAMETERS)
+        for name, state in self._adam.states():
+            yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
+
+    def _plan_static(self, plan: MemoryPlan) -> None:
+        """The same from the shapes that the grids give."""
+        classes = self._model.classes
+        for index, grid in enumerate(self._grids):
+            groups, outputs, units = grid.groups, grid.outputs, grid.units
+            weights = (groups, grid.columns, grid.positions, outputs, grid.segments, grid.inputs)
+            number, unused, idle = index + 1, self._above_or_cached(index), index != self._active
+            parameters, buffers = Category.PARAMETERS, Category.BUFFERS
+            plan.hold(f"packed{number}", weights, parameters, bits=1, storage=unused)
+            plan.hold(f"bias{number}", (groups, units), parameters, storage=unused)
+            plan.hold(f"gain{number}", (groups, outputs), parameters, storage=unused)
+            plan.hold(f"shift{number}", (groups, outputs), parameters, storage=unused)
+            plan.hold(f"mean{number}", (groups, outputs), buffers, storage=unused)
+            plan.hold(f"variance{number}", (groups, outputs), buffers, storage=unused)
+            plan.hold(f"scale{number}", (), parameters, storage=unused)
+            plan.hold(f"head{number}", (groups, classes, units), buffers, storage=idle)
+            plan.hold(f"head_bias{number}", (classes,), buffers, storage=idle)
+            plan.hold(f"latent{number}", weights, parameters, storage=True)
+        active = self._grids[self._active]
+        plan.hold("slice", (active.slice_weights,), Category.PARAMETERS)
+        self._adam.plan_static(plan, "w", (active.slice_weights,))
+        self._adam.plan_static(plan, "b", (active.units,))
+        self._adam.plan_static(plan, "gain", (active.outputs,))
+        self._adam.plan_static(plan, "shift", (active.outputs,))
+
+
+def _new_layer(grid: Grid, classes: int, generator: torch.Generator) -> Layer:
+    groups, outputs, units = grid.groups, grid.outputs, grid.units
+    shape = (groups, grid.columns, grid.positions, outputs, grid.segments)
+    latent_NMPJSK = torch.randn(*shape, grid.inputs, generator=generator).clamp_(-1, 1)
+    packed_NMPJSb = torch.empty(*shape, packed_width(grid.inputs), dtype=torch.uint8)
+    rows = latent_NMPJSK.numel() // grid.inputs
+    pack_signs(latent_NMPJSK.view(rows, -1), packed_NMPJSb.view(rows, -1), rows)
+    bias_NPJ = torch.randn(groups, grid.positions, outputs, generator=generator).clamp_(-1, 1)
+    w_CI, head_bias_C = linear_init(groups * units, classes, generator)
+    return Layer(
+        packed_NMPJSb=packed_NMPJSb,
+        bias_NPJ=bias_NPJ,
+        gain_NJ=torch.ones(groups, outputs),
+        shift_NJ=torch.zeros(groups, outputs),
+        mean_NJ=torch.zeros(groups, outputs),
+        variance_NJ=torch.ones(groups, outputs),
+        scale=latent_NMPJSK.abs().mean(),
+        head_NCI=w_CI.view(groups, classes, units),
+        head_bias_C=head_bias_C,
+        latent_NMPJSK=latent_NMPJSK,
+    )

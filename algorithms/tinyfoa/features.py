@@ -1,0 +1,156 @@
+"""Where the input of TinyFoA's active layer comes from: the layers below, or storage.
+
+Layers below the active one do not change any more, so what they make of the training set can be
+kept: with ``features=cached`` their packed outputs for every sample are written to storage when a
+stage begins, one bit per unit, and a step reads those of its batch. Then no weights but the active
+layer's are in RAM, and nothing below it is computed.
+
+One thing differs from ``features=recomputed``: the scale of a layer's output is a mean over a
+batch there, and cannot be for samples that are kept one by one. It is the mean over the whole
+training set instead, one number per layer, in training and in prediction.
+
+Shape suffixes: S samples, B batch, I inputs, M groups of inputs, b bytes of packed bits.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+import torch
+
+from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.phases import Category
+from trainfit.algorithms.tinyfoa.slice_turns import TurnTaking
+from trainfit.algorithms.tinyfoa.variant import Kernel
+
+_ROWS = 500  # samples whose features are made at a time; between steps, so of no matter for a peak
+
+
+class FeatureSource(StrEnum):
+    """Where a step gets the active layer's input."""
+
+    RECOMPUTED = "recomputed"
+    CACHED = "cached"
+
+
+@dataclass
+class Features:
+    """Input of a layer.
+
+    Attributes:
+        values: The batch itself, (B, I), or packed bits by group of inputs, (M, B, ...).
+        scale: What a bit stands for; None for the batch itself.
+    """
+
+    values: torch.Tensor
+    scale: torch.Tensor | None = None
+
+
+class FeatureRule(TurnTaking):
+    """A rule whose layers below the active one are run for each batch, or once for all."""
+
+    _reads_in_place: ClassVar[bool]
+    """Whether products take groups of inputs as they lie in a batch, sample by sample."""
+
+    def __init__(
+        self, lr: float, kernel: Kernel, slices: int, layers: int, source: FeatureSource
+    ) -> None:
+        super().__init__(lr, kernel)
+        self._slices = slices
+        self._cached = source is FeatureSource.CACHED
+        self._output_scales = [torch.ones(()) for _ in range(layers)] if self._cached else []
+
+    @abstractmethod
+    def _advance(self, index: int, features: Features, *, training: bool) -> None:
+        """Put the output of layer ``index`` in the place of its input, with the batch's scale."""
+
+    def _features(self, x_BI: torch.Tensor, *, training: bool) -> Features:
+        """Input of the active layer, from samples."""
+        features = Features(x_BI)
+        for index in range(self._active):
+            self._advance(index, features, training=training)
+            if self._cached:
+                features.scale = self._output_scales[index]
+        return features
+
+    def _step_input(self, x: torch.Tensor) -> Features:
+        """Input of the active layer, from what a step is given."""
+        return self._read(x, self._active) if self._cached else self._features(x, training=True)
+
+    def _read(self, x: torch.Tensor, index: int) -> Features:
+        """Input of layer ``index`` from rows of ``stage_data``."""
+        if index == 0:
+            return Features(x)
+        bits = x.transpose(0, 1)
+        scale = self._output_scales[index - 1]
+        return Features(bits if self._reads_in_place else bits.contiguous(), scale)
+
+    def stage_data(self, x_SI: torch.Tensor) -> torch.Tensor:
+        """The samples, or the packed features of each, (S, M, ...)."""
+        if not self._cached:
+            return x_SI
+        rows = x_SI
+        with torch.no_grad():
+            for index in range(self._active):
+                made, total = [], 0.0
+                for part in rows.split(_ROWS):
+                    features = self._read(part, index)
+                    self._advance(index, features, training=False)
+                    assert features.scale is not None
+                    total += float(features.scale) * len(part)
+                    made.append(features.values.transpose(0, 1).contiguous())
+                self._output_scales[index].fill_(total / len(rows))
+                rows = torch.cat(made)
+        return rows
+
+    # ---- closed forms -----------------------------------------------------------------------
+
+    def _above_or_cached(self, index: int) -> bool:
+        """Whether a step has no use for the parameters of a layer, so that they are in storage."""
+        return index > self._active or (self._cached and index < self._active)
+
+    def _scale_tensors(self) -> list[StaticTensor]:
+        """The scales of cached features; a step needs that of the layer just below."""
+        return [
+            StaticTensor(
+                f"output_scale{index + 1}",
+                scale,
+                Category.PARAMETERS,
+                storage=index != self._active - 1,
+            )
+            for index, scale in enumerate(self._output_scales)
+        ]
+
+    def _plan_batch(self, plan: MemoryPlan, batch: int, inputs: tuple[int, ...]) -> None:
+        """The batch as it is handed to a step, and the scales.
+
+        Args:
+            plan: Where they go.
+            batch: Rows.
+            inputs: Shape of a sample's packed features, the last one in bits.
+        """
+        if self._cached and self._active:
+            plan.hold("x, packed features", (batch, *inputs), Category.INPUTS, bits=1)
+        else:
+            plan.hold("x", (batch, self._inputs()), Category.INPUTS)
+        plan.hold("y", (batch,), Category.INPUTS, bits=64)
+        for index in range(len(self._output_scales)):
+            name, storage = f"output_scale{index + 1}", index != self._active - 1
+            plan.hold(name, (), Category.PARAMETERS, storage=storage)
+
+    @abstractmethod
+    def _inputs(self) -> int:
+        """Features of a sample."""
+
+
+def plan_read(plan: MemoryPlan, batch: int, groups: int, width: int) -> list[Item]:
+    """The closed form of putting packed features group by group, where that moves anything."""
+    if groups == 1 or batch == 1:
+        return []
+    shape = (groups, batch, width)
+    name = "packed features by group"
+    return [plan.alloc(name, shape, Category.ACTIVATIONS, bits=1, essential=False)]

@@ -1,0 +1,1 @@
+"""TinyFoA as the code released with its paper does it."""

@@ -1,0 +1,207 @@
+"""TinyFoA (Huang & Aminifar, AAAI 2025, doi 10.1609/aaai.v39i16.33910).
+
+Hidden layers are trained one after the other, each against a fixed random classifier of its own
+("horizontal"), a slice of its weights at a time ("vertical"), with binary weights and activations::
+
+    z = s_w sign(W) h + b            h' = s_z 1[z > 0]        s_t = mean(abs(t))
+    a = B h'                         dh' = B^T da             (B fixed, softmax cross-entropy)
+    dz = dh' 1[z > 0] 1[abs(z) < 1]  dW = dz h^T 1[abs(W) <= 1]
+
+Two variants, because the paper's figure and its authors' released code differ:
+
+* ``variant=described`` (:mod:`trainfit.algorithms.tinyfoa.described.mlp.rule`): what the figure
+  says. Only slice (i, j) of the active layer has a gradient, optimiser state and latent weights in
+  RAM; the forward pass reads packed one-bit weights; all other latent weights are in storage.
+* ``variant=released`` (:mod:`trainfit.algorithms.tinyfoa.released.mlp`): what the code does. Dense
+  latent weights, dense gradient, dense Adam; each epoch all but one diagonal block is updated.
+
+On locally connected nets (``lc-...``) batch normalisation and rectifier come before activations are
+binarised, and the heads have biases:
+:mod:`trainfit.algorithms.tinyfoa.described.locally_connected.rule` and
+:mod:`trainfit.algorithms.tinyfoa.released.locally_connected`.
+
+``features=cached`` keeps what the layers below the active one make of the training set in storage
+(:mod:`trainfit.algorithms.tinyfoa.features`), where the released code runs them again for every
+batch.
+
+Training starts with layer 1; ``epochs`` counts passes per layer. The heads are fixed, so the
+classifier that a model's name ends with is only their number of classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from trainfit.algorithms.contract import Algorithm, AlgorithmOptions, StaticTensor
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.models import LocallyConnected, Mlp
+from trainfit.algorithms.tinyfoa.described.locally_connected.forward import FrozenStatistics
+from trainfit.algorithms.tinyfoa.described.locally_connected.rule import LcDescribed
+from trainfit.algorithms.tinyfoa.described.mlp.rule import Described
+from trainfit.algorithms.tinyfoa.features import FeatureSource
+from trainfit.algorithms.tinyfoa.released.locally_connected import LcReleased
+from trainfit.algorithms.tinyfoa.released.mlp import Released
+from trainfit.algorithms.tinyfoa.variant import Kernel, Rule
+
+
+class Variant(StrEnum):
+    """Whose TinyFoA: the paper's description or its released code."""
+
+    DESCRIBED = "described"
+    RELEASED = "released"
+
+
+class SliceUpdate(StrEnum):
+    """Whether the slice's gradient is held whole or applied some rows at a time."""
+
+    WHOLE = "whole"
+    FUSED = "fused"
+
+
+class TinyFoAOptions(AlgorithmOptions):
+    """Options of ``tinyfoa``."""
+
+    variant: Variant = Variant.DESCRIBED
+    slices: int = Field(default=2, ge=1)
+    """M: a layer's weight is cut into M x M slices, the first one of ``lc-...`` into M."""
+    lr: float = Field(default=1e-3, gt=0)
+    update: SliceUpdate = SliceUpdate.WHOLE
+    """Only for ``variant=described``."""
+    kernel: Kernel = Kernel.POPCOUNT
+    """Only for ``variant=described``: population counts and a compiled Adam, or torch operators on
+    tiles, unpacked for a float product."""
+    frozen_statistics: FrozenStatistics = FrozenStatistics.RUNNING
+    """Only for ``variant=described`` on ``lc-...``: what normalises layers below the active one."""
+    features: FeatureSource = FeatureSource.RECOMPUTED
+    """Only for ``variant=described``: layers below are run for each batch, or once per stage."""
+
+
+class TinyFoA(Algorithm[TinyFoAOptions]):
+    """Layer-wise training of binary nets, a slice at a time."""
+
+    name: ClassVar[str] = "tinyfoa"
+    summary: ClassVar[str] = "TinyFoA: layer-wise, a slice at a time, binary weights, fixed heads"
+    paper: ClassVar[str] = "Huang & Aminifar, AAAI 39(16), 2025"
+    options_type: ClassVar[type[AlgorithmOptions]] = TinyFoAOptions
+
+    models = (Mlp, LocallyConnected)
+    model: Mlp | LocallyConnected
+
+    def __init__(
+        self, model: Mlp | LocallyConnected, options: TinyFoAOptions, *, seed: int = 0
+    ) -> None:
+        super().__init__(model, options, seed=seed)
+        if not model.hidden:
+            raise ConfigurationError(
+                f"tinyfoa trains hidden layers, {model.name!r} has none;"
+                f" use for instance mlp-{model.inputs}-128-{model.classes}"
+            )
+        self._refuse_options_without_effect()
+        self._rule = self._make_rule()
+        self._rule.enter_layer(0)
+
+    def _refuse_options_without_effect(self) -> None:
+        options = self.options
+        released = options.variant is Variant.RELEASED
+        if released and options.update is SliceUpdate.FUSED:
+            raise ConfigurationError(
+                "tinyfoa: update=fused needs variant=described; the released code applies its"
+                " dense gradient whole"
+            )
+        if options.frozen_statistics is FrozenStatistics.BATCH and (
+            released or isinstance(self.model, Mlp)
+        ):
+            raise ConfigurationError(
+                "tinyfoa: frozen_statistics=batch needs variant=described and a net with batch"
+                " normalisation (lc-...); the released code always has the batch's"
+            )
+
+        if options.features is FeatureSource.CACHED and (
+            released or options.frozen_statistics is FrozenStatistics.BATCH
+        ):
+            raise ConfigurationError(
+                "tinyfoa: features=cached needs variant=described and frozen_statistics=running;"
+                " what depends on the rest of a batch cannot be kept"
+            )
+
+    def _make_rule(self) -> Rule:
+        """The variant for the model's architecture."""
+        model, options, generator = self.model, self.options, self.generator
+        slices, lr = options.slices, options.lr
+        fused = options.update is SliceUpdate.FUSED
+        if isinstance(model, LocallyConnected):
+            if options.variant is Variant.RELEASED:
+                return LcReleased(model, slices, lr, generator)
+            return LcDescribed(
+                model,
+                slices,
+                lr,
+                generator,
+                fused=fused,
+                kernel=options.kernel,
+                frozen_statistics=options.frozen_statistics,
+                features=options.features,
+            )
+        for width in model.sizes[:-1]:
+            if width % slices:
+                raise ConfigurationError(
+                    f"tinyfoa: slices={slices} does not divide width {width} of"
+                    f" {model.name!r}; choose a divisor of all widths but the last"
+                )
+        if options.variant is Variant.RELEASED:
+            return Released(model, slices, lr, generator)
+        return Described(
+            model,
+            slices,
+            lr,
+            generator,
+            fused=fused,
+            kernel=options.kernel,
+            features=options.features,
+        )
+
+    def check_batch(self, batch_size: int) -> None:
+        """Batch normalisation needs more than one value per channel."""
+        self._rule.check_batch(batch_size)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Hidden layers, trained one after the other."""
+        return tuple(f"layer{number}" for number in range(1, len(self.model.hidden) + 1))
+
+    def enter_stage(self, index: int) -> None:
+        """Train another hidden layer from now on."""
+        super().enter_stage(index)
+        self._rule.enter_layer(index)
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Next layer after ``epochs`` passes, next slice after every pass."""
+        super().begin_epoch(epoch, epochs)
+        self._rule.enter_slice(epoch % epochs)
+
+    def stage_data(self, x: torch.Tensor) -> torch.Tensor:
+        """Samples, or with ``features=cached`` the packed output of the layer below for each."""
+        return self._rule.stage_data(x)
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update of the active layer (``described``: of its active slice)."""
+        self._rule.step(x, y)
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores of the active layer's fixed head."""
+        with torch.no_grad():
+            return self._rule.predict(x)
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """What the variant holds between steps."""
+        return self._rule.static_tensors()
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """See the variant's module."""
+        return self._rule.memory_model(batch_size)

@@ -1,0 +1,80 @@
+"""How slices of a layer take turns, whatever the layer is made of.
+
+Latent weights of all layers are in storage. The slice whose turn it is, is fetched into RAM and
+written back after its turn; its moments start at zero. Slices take turns pass by pass, row by row
+of the grid that the layer's weights are cut into.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+
+from trainfit.algorithms.numerics.binary.activations import abs_of_others
+from trainfit.algorithms.numerics.optimisers import Adam
+from trainfit.algorithms.tinyfoa.variant import Kernel, Rule
+
+
+class TurnTaking(Rule):
+    """A rule that has one slice of one layer in RAM.
+
+    An heir says what a layer's grid is, where slice ``self._place`` (row, column) of layer
+    ``self._active`` is in storage, and which small parameters are trained together with it.
+    """
+
+    def __init__(self, lr: float, kernel: Kernel) -> None:
+        self._lr = lr
+        self._kernel = kernel
+        self._active = -1
+        self._place = (0, 0)
+
+    @abstractmethod
+    def _grid_size(self) -> tuple[int, int]:
+        """Rows and columns of the active layer's grid."""
+
+    @abstractmethod
+    def _latent(self) -> torch.Tensor:
+        """The active layer's latent weights in storage, whole."""
+
+    @abstractmethod
+    def _stored_slice(self) -> torch.Tensor:
+        """View of the active slice in storage."""
+
+    @abstractmethod
+    def _companions(self) -> dict[str, torch.Tensor]:
+        """Views of the small parameters that are trained with the active slice, by name."""
+
+    def enter_layer(self, index: int) -> None:
+        """Put the active slice back, fetch the first one of another layer."""
+        self._put_back()
+        self._active = index
+        self._fetch(0, 0)
+
+    def enter_slice(self, epoch: int) -> None:
+        """Slices take turns, row by row of the grid."""
+        self._put_back()
+        rows, columns = self._grid_size()
+        self._fetch(*divmod(epoch % (rows * columns), columns))
+
+    def _put_back(self) -> None:
+        if self._active >= 0:
+            self._stored_slice().copy_(self._slice)
+
+    def _fetch(self, row: int, column: int) -> None:
+        self._place = (row, column)
+        self._slice = self._stored_slice().clone()
+        # What the other slices contribute to the layer's scale, while they do not change.
+        self._others = abs_of_others(self._latent(), self._slice)
+        self._adam = Adam(self._lr, compiled=self._kernel is Kernel.POPCOUNT)
+        self._adam.add("w", self._slice)
+        for name, parameter in self._companions().items():
+            self._adam.add(name, parameter)
+
+    def _rescale(self, scale: torch.Tensor) -> None:
+        """Set a layer's scale, mean(abs(latent)), after a step of the active slice."""
+        scale.copy_(
+            torch.linalg.vector_norm(self._slice, ord=1)
+            .add_(self._others)
+            .mul_(1.0 / self._latent().numel())
+        )

@@ -1,0 +1,60 @@
+"""What the two variants of TinyFoA have in common."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from enum import StrEnum
+
+import torch
+
+from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.memory.plan import MemoryPlan
+
+
+class Kernel(StrEnum):
+    """Whether products of bits and Adam are compiled; the same bits either way."""
+
+    POPCOUNT = "popcount"
+    TILES = "tiles"
+
+
+class Rule(ABC):
+    """One variant of TinyFoA, at one layer at a time."""
+
+    @abstractmethod
+    def enter_layer(self, index: int) -> None:
+        """Train hidden layer ``index`` (from 0) from now on."""
+
+    @abstractmethod
+    def enter_slice(self, epoch: int) -> None:
+        """Choose the slice for pass ``epoch`` (from 0) of the active layer."""
+
+    def check_batch(self, batch_size: int) -> None:  # noqa: B027  (most rules take any)
+        """Refuse a batch that the net cannot be trained on."""
+
+    def stage_data(self, x_SI: torch.Tensor) -> torch.Tensor:
+        """What steps of the active layer take in place of samples."""
+        return x_SI
+
+    @abstractmethod
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update of the active layer."""
+
+    @abstractmethod
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Class scores of the active layer's head."""
+
+    @abstractmethod
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Everything held between steps."""
+
+    @abstractmethod
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """The closed form of a step of the active layer."""
+
+
+def fixed_head(outputs: int, classes: int, generator: torch.Generator) -> torch.Tensor:
+    """A fixed random classifier ``head_CO``, He-normal, no bias."""
+    return torch.empty(classes, outputs).normal_(0, math.sqrt(2 / outputs), generator=generator)

@@ -1,0 +1,1 @@
+"""The claims ledger: what papers claim, compared with records."""

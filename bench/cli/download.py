@@ -1,0 +1,92 @@
+"""The command that fetches the files of data sets, or lists which of them can be fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+
+from trainfit.bench.cli.lists import print_table
+from trainfit.bench.cli.output import output
+from trainfit.bench.cli.progress_line import ProgressLine
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(download)
+
+
+def download(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="The data set; without one, list what there is.", show_default=False),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="TRAINFIT_DATA_ROOT", help="The folder that data sets are read from."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Fetch from here instead; the checksums stay the same."),
+    ] = None,
+) -> None:
+    """Fetch the published files of a data set and verify them; without a name, list what there is.
+
+    Files that are there and intact are not fetched again. No other command uses a network.
+    """
+    from trainfit.algorithms.data.download import download as fetch  # noqa: PLC0415  (imports torch)
+    from trainfit.algorithms.data.sources import find_source  # noqa: PLC0415
+    from trainfit.algorithms.errors import ConfigurationError  # noqa: PLC0415
+
+    if name is None:
+        _list()
+        return
+    source = find_source(name)
+    if data_root is None:
+        raise ConfigurationError(
+            f"dataset {name!r}: where to? pass --data-root DIR or set TRAINFIT_DATA_ROOT"
+        )
+    with _Bar() as bar:
+        done = fetch(name, data_root, base_url=base_url, progress=bar.show)
+    out = output()
+    out.show(
+        f"{name}: {len(done.fetched)} files fetched, {len(done.kept)} were there; "
+        f"all have the published checksum",
+        f"folder: {done.folder}",
+        f"source: {source.info.source}; licence: {source.info.licence}",
+    )
+    out.fact("fetched", [str(each) for each in done.fetched])
+    out.fact("kept", [str(each) for each in done.kept])
+    out.fact("folder", str(done.folder))
+
+
+def _list() -> None:
+    from trainfit.algorithms.data.sources import SOURCES  # noqa: PLC0415
+
+    rows = []
+    for name, source in SOURCES.items():
+        size = f"{source.size_bytes / 1e6:,.0f} MB"
+        host = urlsplit(source.base_url).hostname or ""
+        rows.append((name, size, f"{source.folder}/", host, source.info.licence))
+    columns = ("dataset", "to fetch", "below the data root", "from", "licence")
+    print_table("downloads", columns, rows)
+
+
+class _Bar(ProgressLine):
+    """The file that arrives."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "connecting",
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+        )
+
+    def show(self, name: str, done: int, total: int | None) -> None:
+        """A piece of a file has arrived."""
+        self._progress.update(self._task, description=name, completed=done, total=total)

@@ -1,0 +1,186 @@
+"""Where results go: tables for people, one JSON document for machines, CSV files for both.
+
+A command hands every table over once, as columns and rows of plain values; whoever runs it chooses
+with ``--json``, ``--csv DIR`` and ``--quiet`` what becomes of it. Errors do not come this way.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from trainfit.bench.errors import BenchError
+
+WIDTH = 100
+"""Columns of what is printed where there is no terminal."""
+
+Row = Mapping[str, Any]
+
+
+class OutputError(BenchError):
+    """Results cannot be written where they were asked for."""
+
+
+def stdout() -> Console:
+    """Where results go: a terminal in its own width, anything else as plain text."""
+    console = Console(highlight=False, emoji=False)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, emoji=False, width=WIDTH, color_system=None)
+
+
+def plain(value: Any) -> str:
+    """A value as a cell of a table has it: missing as ``-``, whole numbers with separators."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        key: Its name for machines, and the key of its values in a row.
+        title: Its head for people; without one it is not shown to them.
+        text: How people see a value.
+        right: It is set flush right, as numbers are.
+    """
+
+    key: str
+    title: str = ""
+    text: Callable[[Any], str] = plain
+    right: bool = False
+
+
+@dataclass
+class Output:
+    """What becomes of the results of one command.
+
+    Attributes:
+        quiet: Nothing is printed.
+        as_json: One JSON document is printed when the command ends, and nothing else.
+        csv_folder: Every table is written into this folder, too.
+    """
+
+    quiet: bool = False
+    as_json: bool = False
+    csv_folder: Path | None = None
+    _document: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def for_people(self) -> bool:
+        """Somebody reads along."""
+        return not (self.quiet or self.as_json)
+
+    def table(
+        self,
+        name: str,
+        columns: Sequence[Column],
+        rows: Iterable[Row],
+        *,
+        printed: Iterable[RenderableType] | None = None,
+    ) -> None:
+        """Hand a table over.
+
+        Args:
+            name: Its key in the JSON document and the stem of its CSV file.
+            columns: What there is to know about a row, in this order.
+            rows: Values by column; a missing one is None.
+            printed: What people see instead of the plain table.
+
+        Raises:
+            OutputError: The CSV file cannot be written.
+        """
+        found = [{column.key: row.get(column.key) for column in columns} for row in rows]
+        self._document[name] = found
+        if self.csv_folder is not None:
+            _write_csv(self.csv_folder, name, [column.key for column in columns], found)
+        if printed is not None:
+            self.show(*printed)
+        elif self.for_people:
+            self.show(drawn(columns, found))
+
+    def fact(self, name: str, value: Any) -> None:
+        """A single result, for machines."""
+        self._document[name] = value
+
+    def show(self, *parts: RenderableType) -> None:
+        """Something for people; a line stays one line, so that it can be searched."""
+        if self.for_people:
+            console = stdout()
+            for part in parts:
+                console.print(part, soft_wrap=isinstance(part, str | Text), markup=False)
+
+    def finish(self) -> None:
+        """The command has ended well: print the document, if one was asked for."""
+        if self.as_json and self._document:
+            sys.stdout.write(json.dumps(self._document, indent=2) + "\n")
+
+
+def drawn(columns: Iterable[Column], rows: Iterable[Row]) -> Table:
+    """The table that people see: the columns that have a title."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    shown = [column for column in columns if column.title]
+    for index, column in enumerate(shown):
+        table.add_column(
+            column.title,
+            overflow="fold",
+            no_wrap=index == 0 or column.right,
+            justify="right" if column.right else "left",
+        )
+    for row in rows:
+        table.add_row(*(column.text(row.get(column.key)) for column in shown))
+    return table
+
+
+def _write_csv(folder: Path, name: str, keys: list[str], rows: Iterable[Row]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, keys)
+            writer.writeheader()
+            writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    except OSError as error:
+        raise OutputError(f"--csv {folder}: cannot be written: {error.strerror}") from error
+
+
+def _cell(value: Any) -> Any:
+    """CSV knows no structure: lists and tables as JSON, truth as JSON has it."""
+    return json.dumps(value) if isinstance(value, list | dict | bool) else value
+
+
+_current = Output()
+
+
+def output() -> Output:
+    """What the command line asked for."""
+    return _current
+
+
+def configure(chosen: Output) -> None:
+    """Choose what becomes of the results of the command that runs now.
+
+    Raises:
+        OutputError: The folder for CSV files cannot be made; said before anything takes time.
+    """
+    if chosen.csv_folder is not None:
+        try:
+            chosen.csv_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"--csv {chosen.csv_folder}: cannot be written: {error.strerror}"
+            ) from error
+    global _current  # noqa: PLW0603  (one process, one command line)
+    _current = chosen

@@ -1,0 +1,289 @@
+"""The command that recommends what to train on a device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+
+from trainfit.bench.cli.budget_options import (
+    BudgetOption,
+    asked_budgets,
+    budget_table,
+    refuse_contradictions,
+)
+from trainfit.bench.cli.fit import find_local_modules
+from trainfit.bench.cli.output import output
+from trainfit.bench.cli.progress_line import ProgressLine
+from trainfit.bench.errors import BenchError
+from trainfit.hardware_profiles import Device, device_names, load_device
+
+if TYPE_CHECKING:
+    from trainfit.bench.cli.reports.recommend import Asked
+    from trainfit.bench.sizing.recommend import Candidate, Trained
+
+RUN_FOLDERS = ("runs", "results/runs")
+"""Where records are looked for, below the current folder, unless --from says otherwise."""
+
+ALL = "all"
+"""Stands for every packaged device."""
+
+
+class RecommendError(BenchError):
+    """The question cannot be answered as it was asked."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(recommend)
+
+
+def recommend(
+    device: Annotated[
+        list[str],
+        typer.Option("--device", metavar="NAME|FILE|all", help="The device; repeatable."),
+    ],
+    dataset: Annotated[str, typer.Option(help="The data set that has to be learnt.")],
+    *,
+    min_accuracy: Annotated[
+        float, typer.Option(help="Leave out what trains worse than this, from 0 to 1.")
+    ] = 0.0,
+    objective: Annotated[
+        str,
+        typer.Option(metavar="bytes|energy|latency", help="What accuracy is traded against."),
+    ] = "bytes",
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="A run folder with trainings; repeatable. [default: all in runs and results/runs]",
+            show_default=False,
+        ),
+    ] = None,
+    algorithm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this algorithm; repeatable. [default: all]"),
+    ] = None,
+    width: Annotated[
+        list[int] | None, typer.Option(min=1, help="Units per hidden layer; repeatable.")
+    ] = None,
+    depth: Annotated[
+        list[int] | None, typer.Option(min=1, max=99, help="Hidden layers; repeatable.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples per step in the grid.")] = 32,
+    budget: BudgetOption = None,
+    suite: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a suite that trains what has no record yet."),
+    ] = None,
+) -> None:
+    """What should be trained on this device, for this data set?
+
+    Holds every algorithm on a grid of model sizes, and every workload that records have an accuracy
+    of, against the device, and prints the Pareto front: nothing that fits is more accurate for
+    less. How well something trains is read from records only; what fits and has no record is
+    offered as a suite.
+    """
+    from trainfit.algorithms import algorithm_names, get_algorithm  # noqa: PLC0415  (imports torch)
+    from trainfit.bench.cli.reports.recommend import Asked  # noqa: PLC0415
+    from trainfit.bench.sizing import recommend as asks  # noqa: PLC0415
+    from trainfit.bench.sizing.recommend_suite import suite_text, untrained  # noqa: PLC0415
+
+    if objective not in list(asks.Objective):
+        raise RecommendError(f"--objective {objective}: write bytes, energy or latency")
+    if not 0 <= min_accuracy <= 1:
+        raise RecommendError(
+            f"--min-accuracy {min_accuracy:g}: write a share from 0 to 1, 0.95 for 95 %"
+        )
+    if suite is not None:
+        _check_suite(suite)
+    find_local_modules()
+    for name in algorithm or []:
+        get_algorithm(name)
+    given = list(dict.fromkeys(device))
+    if ALL in given:
+        given = list(dict.fromkeys([*device_names(), *(name for name in given if name != ALL)]))
+    devices = [load_device(name) for name in given]
+    _refuse_namesakes(devices)
+    asked = asked_budgets(budget)
+    for each in devices:
+        refuse_contradictions(each, asked)
+    features, classes = _shape(dataset)
+    folders = _folders(runs)
+    in_hand = _trained(folders, dataset)
+    sizes = asks.grid(
+        list(dict.fromkeys(algorithm or algorithm_names())),
+        features,
+        classes,
+        dataset=dataset,
+        batch_size=batch_size,
+        widths=sorted(set(width or asks.WIDTHS)),
+        depths=sorted(set(depth or asks.DEPTHS)),
+    )
+    goal = asks.Objective(objective)
+    found: list[Candidate] = []
+    fronts: dict[str, list[Candidate]] = {}
+    with _Bar(len(devices)) as bar:
+        made = asks.forms([*(each.workload for each in in_hand), *sizes])
+        for each in devices:
+            own = asks.candidates(in_hand, sizes, each, asked, made)
+            found += own
+            fronts[each.name] = asks.front(own, goal, min_accuracy)
+            bar.advance()
+    _show(found, fronts, Asked(goal, min_accuracy), folders=len(folders), dataset=dataset)
+    offered = untrained(found)
+
+    def text() -> str:
+        assert suite is not None
+        return suite_text(
+            offered,
+            dataset,
+            batch_size,
+            name=suite.stem,
+            devices=[_as_a_suite_names_it(name, suite) for name in given],
+            budgets=budget_table(budget),
+        )
+
+    _offer(offered, suite, text)
+
+
+def _refuse_namesakes(devices: Sequence[Device]) -> None:
+    names = [device.name for device in devices]
+    for name in names:
+        if names.count(name) > 1:
+            raise RecommendError(
+                f"--device {name}: two devices have this name; rename the file of one and the name"
+                " in it"
+            )
+
+
+def _shape(dataset: str) -> tuple[int, int]:
+    """Features and classes of a data set; from its description, or by making it."""
+    from trainfit.algorithms.data import describe_datasets, load_dataset  # noqa: PLC0415
+
+    for info in describe_datasets():
+        if info.name == dataset and info.features is not None and info.classes is not None:
+            return info.features, info.classes
+    data = load_dataset(dataset, None)
+    return data.features, data.classes
+
+
+def _folders(runs: Sequence[Path] | None) -> list[Path]:
+    from trainfit.bench.records.reading import RECORDS  # noqa: PLC0415
+
+    for run in runs or []:
+        if not (run / RECORDS).is_file():
+            raise RecommendError(
+                f"--from {run}: is not a run folder, it has no {RECORDS}; give one that trainfit"
+                " run has written"
+            )
+    if runs:
+        return list(dict.fromkeys(runs))
+    found = [path.parent for base in RUN_FOLDERS for path in Path(base).glob(f"*/{RECORDS}")]
+    return sorted(found)
+
+
+def _trained(folders: Sequence[Path], dataset: str) -> list[Trained]:
+    from trainfit.bench.records.reading import read_records  # noqa: PLC0415
+    from trainfit.bench.sizing.recommend import trained  # noqa: PLC0415
+
+    return trained([record for folder in folders for record in read_records(folder)], dataset)
+
+
+def _show(
+    found: Sequence[Candidate],
+    fronts: dict[str, list[Candidate]],
+    asked: Asked,
+    *,
+    folders: int,
+    dataset: str,
+) -> None:
+    from trainfit.bench.cli.reports import recommend as report  # noqa: PLC0415
+
+    out = output()
+    in_hand = {id(each.trained) for each in found if each.trained}
+    out.show(
+        f"{dataset}: {len(in_hand)} trained workloads in {folders} run folders,"
+        f" {len(found):,} held against devices by closed form"
+    )
+    if not in_hand:
+        out.show(
+            f"No record says how well anything trains {dataset}; accuracy is read from records"
+            " only (--from RUN)."
+        )
+    elif any(fronts.values()):
+        out.show("Trained, fitting, and nothing that fits is at least as accurate for less:")
+    rows = [report.row(each) for chosen in fronts.values() for each in chosen]
+    printed = report.by_device(fronts, found, asked) if in_hand else ()
+    out.table("front", report.COLUMNS, rows, printed=printed)
+    out.table("candidates", report.COLUMNS, [report.row(each) for each in found], printed=())
+
+
+def _offer(offered: Sequence[Candidate], suite: Path | None, text: Callable[[], str]) -> None:
+    from trainfit.bench.cli.reports.recommend import COLUMNS, row  # noqa: PLC0415
+
+    out = output()
+    out.table("untrained", COLUMNS, [row(each) for each in offered], printed=())
+    count = len({(each.workload.algorithm, each.workload.model) for each in offered})
+    if not offered:
+        written = "" if suite is None else f"; {suite} was not written"
+        out.show(f"Nothing of the grid fits that has no record{written}.")
+        return
+    if suite is None:
+        out.show(
+            f"Fits, and nobody has trained it yet: {count} workloads (of every algorithm and depth"
+            " the widest); --suite FILE.toml writes a suite that does"
+        )
+        return
+    try:
+        with suite.open("x", encoding="utf-8") as stream:
+            stream.write(text())
+    except FileExistsError:
+        raise _exists(suite) from None
+    except OSError as error:
+        raise RecommendError(f"--suite {suite}: cannot be written: {error.strerror}") from error
+    out.show(f"{count} workloads that fit and have no record: trainfit run {suite}")
+    out.fact("suite", str(suite))
+
+
+def _check_suite(suite: Path) -> None:
+    """Refuse at once what could not be written in the end, or not be read again."""
+    if suite.suffix != ".toml":
+        raise RecommendError(f"--suite {suite}: write a name that ends in .toml")
+    if suite.exists():
+        raise _exists(suite)
+    if not suite.parent.is_dir():
+        raise RecommendError(f"--suite {suite}: there is no folder {suite.parent}; make it first")
+
+
+def _exists(suite: Path) -> RecommendError:
+    return RecommendError(
+        f"--suite {suite}: exists already, nothing was overwritten; choose another name"
+    )
+
+
+def _as_a_suite_names_it(device: str, suite: Path) -> str:
+    """A name as it is; the path of a device file relative to the folder of the suite."""
+    return os.path.relpath(device, suite.parent) if device.endswith(".toml") else device
+
+
+class _Bar(ProgressLine):
+    """The device that is looked at."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__(
+            "closed forms",
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+        )
+        self._progress.update(self._task, total=total)
+
+    def advance(self) -> None:
+        """A device is done."""
+        self._progress.advance(self._task)

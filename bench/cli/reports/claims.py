@@ -1,0 +1,134 @@
+"""Judged claims as tables, for people and for machines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from trainfit.bench.claims.judge import Judged, Verdict, command
+from trainfit.bench.claims.select import Interval, Side
+from trainfit.bench.claims.statistics import UNITS, Outcome
+from trainfit.bench.claims.text import claimed, missing, reproduced, seeds, sentences
+from trainfit.bench.cli.output import Column, Row
+
+CLAIMS = tuple(
+    Column(key)
+    for key in (
+        "id", "paper", "text", "source", "claimed", "reproduced", "verdict", "reason", "remark",
+        "commands",
+    )
+)  # fmt: skip
+CHECKS = tuple(
+    Column(key)
+    for key in (
+        "claim", "what", "statistic", "quantity", "unit", "expect", "published_low",
+        "published_high", "tolerance", "value_low", "value_high", "deviation", "seeds", "outcome",
+        "reason", "sides",
+    )
+)  # fmt: skip
+
+
+def claim_row(judged: Judged) -> Row:
+    """A claim as a row of :data:`CLAIMS`."""
+    claim = judged.claim
+    return {
+        "id": claim.id,
+        "paper": claim.paper,
+        "text": claim.text,
+        "source": claim.source,
+        "claimed": [claimed(each.check) for each in judged.checks],
+        "reproduced": [reproduced(each) for each in judged.checks],
+        "verdict": judged.verdict.value,
+        "reason": judged.reason,
+        "remark": claim.remark,
+        "commands": [command(suite) for suite in judged.suites],
+    }
+
+
+def check_rows(judged: Judged) -> list[Row]:
+    """The checks of a claim as rows of :data:`CHECKS`."""
+    return [
+        {
+            "claim": judged.claim.id,
+            "what": each.check.what,
+            "statistic": each.check.statistic.value,
+            "quantity": each.check.quantity[0],
+            "unit": UNITS[each.check.statistic],
+            "expect": each.check.expect.value,
+            "published_low": each.check.published[0] if each.check.published else None,
+            "published_high": each.check.published[1] if each.check.published else None,
+            "tolerance": each.check.tolerance,
+            "value_low": _finite(each.value, 0),
+            "value_high": _finite(each.value, 1),
+            "deviation": each.deviation,
+            "seeds": each.seeds,
+            "outcome": each.outcome.value,
+            "reason": each.reason,
+            "sides": [_side_row(side) for side in each.sides],
+        }
+        for each in judged.checks
+    ]
+
+
+def _finite(value: Interval | None, end: int) -> float | None:
+    return None if value is None or math.isinf(value[end]) else value[end]
+
+
+def _side_row(side: Side) -> dict[str, Any]:
+    return {
+        "asked": side.selector.text,
+        "settings": [
+            {
+                "workload": each.label,
+                "epochs": each.epochs,
+                "low": each.mean[0],
+                "high": each.mean[1],
+                "deviation": each.deviation,
+                "seeds": sorted(each.by_seed),
+            }
+            for each in side.settings
+        ],
+    }
+
+
+def printed(judged: Sequence[Judged]) -> list[RenderableType]:
+    """By paper and claim: the verdict, a table of the checks, what else has to be known."""
+    parts: list[RenderableType] = []
+    for title, group in groupby(judged, key=lambda each: each.claim.paper_title):
+        parts.append(Text(f"\n{title}", style="bold underline"))
+        for each in group:
+            head = Text(f"\n{each.verdict.value.upper()}  ", style="bold")
+            parts.append(head.append(f"{each.claim.id}: {each.claim.text}", style="not bold"))
+            parts += [_table(each)] if each.checks else []
+            parts += [Text(f"  {notes}", style="dim")] if (notes := _notes(each)) else []
+    return [*parts, "", *missing(judged)]
+
+
+def _table(judged: Judged) -> Table:
+    """Of one claim; the widths are those of every other claim's."""
+    table = Table(box=None, padding=(0, 2, 0, 2), show_header=False, expand=True)
+    for ratio in (7, 4, 8):
+        table.add_column(ratio=ratio, overflow="fold")
+    table.add_column(no_wrap=True, width=len(Outcome.FAILS.value))
+    for check in judged.checks:
+        note = f", {seeds(check)}" if seeds(check) else ""
+        table.add_row(
+            Text(check.check.what),
+            Text(f"claimed {claimed(check.check)}"),
+            Text(f"found {reproduced(check)}{note}" if check.value else "not found"),
+            Text(check.outcome.value),
+        )
+    return table
+
+
+def _notes(judged: Judged) -> str:
+    """Why it is not judged, and what has to be known of what does not fully hold."""
+    clear = judged.verdict in (Verdict.HOLDS, Verdict.NO_RECORDS)
+    remark = None if clear else judged.claim.remark
+    return sentences(judged.reason, remark)

@@ -1,0 +1,239 @@
+"""One screen: how a workload stands against the budgets of a device, and what would make it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from trainfit.bench.cli.output import Column
+from trainfit.bench.cli.reports.run import CELLS
+from trainfit.bench.records.schema import Bounds, DeviceModel, Evidence, Memory, Modelled
+from trainfit.bench.sizing.closed_form import ClosedForm
+from trainfit.bench.sizing.suggestions import Remedy
+from trainfit.bench.verdicts.intervals import format_quantity, spread
+from trainfit.bench.verdicts.memory import Status, Verdict
+from trainfit.hardware_profiles import format_bytes
+
+BAR = 19
+"""Columns of a bar, the stroke of the limit among them."""
+
+LIMIT_AT = 12
+"""The column of that stroke, from 0: two thirds of the way, so that there is room beyond."""
+
+NAMES = {
+    "ram": "RAM",
+    "flash": "flash",
+    "step_latency": "step latency",
+    "energy_per_step": "energy per step",
+    "training_energy": "training energy",
+}
+"""How people call a budget."""
+
+MOST_OWNERS = 5
+"""Tensors at the peak that are named; the rest is summed."""
+
+MOST_REMEDIES = 6
+"""So that the whole answer is on a screen of 80 x 30."""
+
+BUDGET_COLUMNS = (
+    Column("budget"),
+    Column("status"),
+    Column("low"),
+    Column("high"),
+    Column("limit"),
+    Column("margin"),
+    Column("unit"),
+    Column("evidence"),
+    Column("reason"),
+)
+REMEDY_COLUMNS = (
+    Column("change", "change"),
+    Column("what", "what it does"),
+    Column("ram_bytes", "RAM needed", format_bytes, right=True),
+    Column("status", "verdict"),
+    Column("margin"),
+    Column("algorithm"),
+    Column("options"),
+    Column("batch_size"),
+)
+OWNER_COLUMNS = (
+    Column("name"),
+    Column("category"),
+    Column("kind"),
+    Column("bytes"),
+)
+
+
+def budget_rows(
+    verdicts: Sequence[Verdict], needs: dict[str, Bounds | None], limits: dict[str, float | None]
+) -> list[dict[str, Any]]:
+    """One row per budget that was judged."""
+    rows = []
+    for verdict in verdicts:
+        need, unit = needs.get(verdict.budget), verdict.unit
+        rows.append(
+            {
+                **verdict.model_dump(mode="json"),
+                "low": _whole(need.low, unit) if need else None,
+                "high": _whole(need.high, unit) if need else None,
+                "limit": limits.get(verdict.budget),
+            }
+        )
+    return rows
+
+
+def _whole(value: float, unit: str) -> float | int:
+    return int(value) if unit == "B" else value
+
+
+def budgets_drawn(rows: Iterable[dict[str, Any]]) -> Table:
+    """Every budget as a bar: what is needed, the limit as a stroke, an interval in two shades."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for title in ("budget", "", "verdict", "needs", "limit", "evidence"):
+        table.add_column(title, no_wrap=title != "needs")
+    for row in rows:
+        word, _, colour = CELLS[Status(row["status"])]
+        need = Bounds(low=row["low"], high=row["high"]) if row["high"] is not None else None
+        table.add_row(
+            NAMES[row["budget"]],
+            bar(need, row["limit"], colour),
+            Text(word, style=colour),
+            _amount(need, row["unit"]),
+            "unknown" if row["limit"] is None else _figure(row["limit"], row["unit"]),
+            "-" if row["evidence"] == Evidence.UNAVAILABLE else row["evidence"],
+        )
+    return table
+
+
+def bar(need: Bounds | None, limit: float | None, colour: str) -> Text:
+    """Full blocks up to what is needed for certain, shaded ones up to what may be.
+
+    The stroke is the limit. What is within it never crosses it, what is beyond always does, and an
+    arrow at the end says that it goes on.
+    """
+    if need is None or limit is None:
+        return Text("?".ljust(BAR), style="magenta")
+    certain, possible = _cells(need.low, limit), _cells(need.high, limit)
+    drawn = ("█" * certain + "▒" * (possible - certain)).ljust(BAR - 1)
+    if need.high / limit * LIMIT_AT > BAR - 1:
+        drawn = drawn[:-1] + "▶"
+    text = Text(drawn[:LIMIT_AT], style=colour)
+    text.append("│", style="bold")
+    return text.append(drawn[LIMIT_AT:], style=colour)
+
+
+def _cells(amount: float, limit: float) -> int:
+    """How many columns an amount takes, the stroke not counted."""
+    cells = round(min(amount / limit, BAR) * LIMIT_AT)
+    if amount > limit:
+        return min(max(cells, LIMIT_AT + 1), BAR - 1)
+    return min(max(cells, 1), LIMIT_AT) if amount > 0 else 0
+
+
+def _amount(need: Bounds | None, unit: str) -> str:
+    if need is None:
+        return "unknown"
+    return format_bytes(int(need.high)) if unit == "B" else spread(need, unit)
+
+
+def _figure(value: float, unit: str) -> str:
+    return format_bytes(int(value)) if unit == "B" else format_quantity(value, unit)
+
+
+def unlimited(model: DeviceModel, judged: Iterable[str]) -> list[str]:
+    """Time and energy that no budget limits, as far as they can be modelled."""
+    lines = []
+    for budget, figure, unit in (
+        ("step_latency", model.latency, "s"),
+        ("energy_per_step", model.energy, "J"),
+    ):
+        if budget not in judged:
+            lines.append(f"{NAMES[budget]}: {_modelled(figure, unit)}; no budget is set")
+    return lines
+
+
+def _modelled(figure: Modelled, unit: str) -> str:
+    if figure.step is None:
+        return f"unknown ({figure.reason})"
+    return f"{spread(figure.step, unit)} (modelled: {figure.model})"
+
+
+def owners(form: ClosedForm) -> list[dict[str, Any]]:
+    """Every tensor alive at the peak and every static one, largest first within its kind."""
+    plan = form.plan
+    kinds = (("dynamic", plan.peak_items()), ("static", plan.static), ("storage", plan.storage))
+    return [
+        {
+            "name": item.name,
+            "category": str(item.category),
+            "kind": kind,
+            "bytes": item.stored_bytes,
+        }
+        for kind, items in kinds
+        for item in sorted(items, key=lambda item: -item.stored_bytes)
+    ]
+
+
+def owners_drawn(form: ClosedForm) -> list[RenderableType]:
+    """Which tensors make the peak, in some lines."""
+    plan = form.plan
+    at = f"stage {form.stages[form.worst]}, " if len(form.stages) > 1 else ""
+    head = (
+        f"The peak is in {at}{plan.peak_phase}: {format_bytes(plan.closed_form_bytes)} come and go"
+        f" beside {format_bytes(plan.static_bytes)} that stay"
+    )
+    if form.storage_bytes:
+        head += f", {format_bytes(form.storage_bytes)} in storage"
+    lines: list[RenderableType] = [Text(head)]
+    for kind, title in (("dynamic", "come and go"), ("static", "stay")):
+        items = [row for row in owners(form) if row["kind"] == kind and row["bytes"]]
+        parts = [f"{row['name']} {format_bytes(row['bytes'])}" for row in items[:MOST_OWNERS]]
+        rest = sum(row["bytes"] for row in items[MOST_OWNERS:])
+        if rest:
+            parts.append(f"others {format_bytes(rest)}")
+        lines.append(Text(f"  {title}: {', '.join(parts) or 'nothing'}"))
+    return lines
+
+
+def remedy_rows(found: Sequence[Remedy]) -> list[dict[str, Any]]:
+    """One row per remedy."""
+    return [
+        {
+            "change": remedy.change,
+            "what": remedy.what,
+            "ram_bytes": remedy.ram_bytes,
+            "status": str(remedy.verdict.status),
+            "margin": remedy.verdict.margin,
+            "algorithm": remedy.workload.algorithm,
+            "options": remedy.workload.options,
+            "batch_size": remedy.workload.batch_size,
+        }
+        for remedy in found
+    ]
+
+
+def no_remedy(verdicts: Iterable[Verdict]) -> list[str]:
+    """Why nothing is offered, and where to look on."""
+    blind = [NAMES[each.budget] for each in verdicts if each.margin is None]
+    if blind:
+        return [
+            f"Nothing that was tried is sure to fit, since {' and '.join(blind)} cannot be judged"
+            " (see above)."
+        ]
+    return [
+        "Nothing that was tried is sure to fit: batches, options, other algorithms. A smaller net"
+        " may be (--max width, --max depth)."
+    ]
+
+
+def confirmation(form: ClosedForm, memory: Memory) -> str:
+    """What the measurement says about the closed form."""
+    measured = memory.static_bytes + memory.peak_dynamic_bytes
+    says = f"measured: {measured:,} B of RAM, peak in {memory.peak_phase}"
+    if measured == form.ram_bytes:
+        return f"{says}; equal to the closed form"
+    return f"{says}; {measured - form.ram_bytes:+,} B from the closed form"

@@ -1,0 +1,265 @@
+"""What a person reads of a run: one table of figures and one matrix of verdicts.
+
+Nothing is printed here: both are lists of rich renderables, of which a ``Text`` is one line. Bytes
+are exact. A cell never says by colour alone what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from trainfit.bench.records.schema import (
+    Energy,
+    ErrorRecord,
+    Memory,
+    Record,
+    RecordStatus,
+    VerdictRecord,
+)
+from trainfit.bench.verdicts.memory import Status
+from trainfit.hardware_profiles import Device, format_bytes
+
+MISSING = "-"
+CELLS = {
+    Status.FITS: ("fits", "F", "green"),
+    Status.TIGHT: ("tight", "T", "yellow"),
+    Status.EXCEEDS: ("no", "X", "red"),
+    Status.UNKNOWN: ("?", "?", "magenta"),
+}
+"""How a verdict is written: as a word, as a letter where there is no room, and its colour."""
+
+MEANINGS = ("enough", "enough, little left", "too little", "not known")
+
+SEVERITY = (Status.FITS, Status.TIGHT, Status.UNKNOWN, Status.EXCEEDS)
+COMFORTABLE_WIDTH = 100
+"""With fewer columns than this, sub-phases go on a line of their own."""
+
+WORD_WIDTH = 6
+"""Columns a workload takes in the matrix where there is room for words, with the space after."""
+
+STATUS_WORDS = {
+    RecordStatus.OK: "ok",
+    RecordStatus.FAILED: "failed",
+    RecordStatus.TIMED_OUT: "timed out",
+    RecordStatus.OUT_OF_MEMORY: "out of memory",
+}
+
+
+def figures(records: Sequence[Record], width: int) -> list[RenderableType]:
+    """One row per workload: accuracy, bytes, what owns the peak, closed form, time of a step.
+
+    What all workloads share is said once, above; below the table is one line per failure.
+
+    Args:
+        records: The workloads, in the order that numbers them.
+        width: Columns there are.
+    """
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("workload", overflow="fold", min_width=14)
+    table.add_column("test\nacc", justify="right", no_wrap=True)
+    table.add_column("static\nbytes", justify="right", no_wrap=True)
+    table.add_column("peak dyn\nbytes", justify="right", no_wrap=True)
+    table.add_column("peak in", overflow="fold", min_width=8)
+    table.add_column("closed\nform", justify="right", no_wrap=True)
+    table.add_column("lower\nbound", justify="right", no_wrap=True)
+    table.add_column("step\nms", justify="right", no_wrap=True)
+    energy = any(record.energy and record.energy.joules_per_step for record in records)
+    if energy:
+        table.add_column("step\nmJ", justify="right", no_wrap=True)
+    shared = _shared(records)
+    notes: list[RenderableType] = []
+    if any(record.memory and not record.memory.deterministic for record in records):
+        notes.append(Text("~ peaks of repeated steps differed: not deterministic, never gated"))
+    for number, record in enumerate(records, start=1):
+        label = Text(_short_label(record, shared))
+        if record.error:
+            label.append(f" ({STATUS_WORDS[record.status]})", style="red")
+            notes.append(_failure(number, record.status, record.error))
+        cells = _cells(record, narrow=width < COMFORTABLE_WIDTH)
+        if energy:
+            cells.append(_millijoules(record))
+        table.add_row(str(number), label, *cells)
+    notes += _energy_notes(records)
+    title = Text(", ".join(shared.values()), style="bold")
+    return [title, table, *notes] if shared else [table, *notes]
+
+
+def _shared(records: Sequence[Record]) -> dict[str, str]:
+    """What all workloads have in common; said once, above the table."""
+    says = {
+        "model": "{}",
+        "dataset": "{}",
+        "batch_size": "batch size {}",
+        "seed": "seed {}",
+    }
+    values = {key: {getattr(record.workload, key) for record in records} for key in says}
+    return {key: says[key].format(*found) for key, found in values.items() if len(found) == 1}
+
+
+def _short_label(record: Record, shared: dict[str, str]) -> str:
+    workload = record.workload
+    parts = [workload.algorithm.rpartition(":")[2]]
+    parts += [f"{key}={value}".lower() for key, value in sorted(workload.options.items())]
+    for key, form in (("model", "{}"), ("dataset", "{}"), ("batch_size", "b{}"), ("seed", "s{}")):
+        if key not in shared:
+            parts.append(form.format(getattr(workload, key)))
+    return " ".join(parts)
+
+
+def _cells(record: Record, *, narrow: bool) -> list[str | Text]:
+    memory, latency, accuracy = record.memory, record.latency, record.accuracy
+    cells: list[str | Text] = [f"{accuracy.test_accuracy:.1%}" if accuracy else MISSING]
+    if memory is None:
+        cells += [MISSING] * 5
+    else:
+        mark = "" if memory.deterministic else "~"
+        cells += [
+            f"{memory.static_bytes:,}",
+            f"{mark}{memory.peak_dynamic_bytes:,}",
+            memory.peak_phase.replace(".", "\n.") if narrow else memory.peak_phase,
+            _closed_form(memory),
+            f"{memory.lower_bound_bytes:,}",
+        ]
+    seconds = latency.step_seconds_median if latency else None
+    cells.append(MISSING if seconds is None else f"{seconds * 1e3:.2f}")
+    return cells
+
+
+def _millijoules(record: Record) -> str:
+    joules = record.energy.joules_per_step if record.energy else None
+    return MISSING if joules is None else f"{joules * 1e3:.3g}"
+
+
+def _energy_notes(records: Sequence[Record]) -> list[Text]:
+    """Where energy comes from, or why there is none; each said once."""
+    found = [record.energy for record in records if record.energy is not None]
+    said = dict.fromkeys(_energy_note(energy) for energy in found)
+    return [Text(line) for line in said]
+
+
+def _energy_note(energy: Energy) -> str:
+    if energy.joules_per_step is not None:
+        return f"energy by {energy.sensor}: {energy.coverage}"
+    if energy.sensor is None:
+        return "no energy: no sensor could be read (trainfit sensors says why)"
+    return f"no energy by {energy.sensor}: {energy.reason}"
+
+
+def _closed_form(memory: Memory) -> Text:
+    """``= peak`` where it is, otherwise what was measured beyond it."""
+    residual = memory.peak_dynamic_bytes - memory.closed_form_bytes
+    return Text(f"{residual:+,}", style="yellow") if residual else Text("= peak", style="green")
+
+
+def _failure(number: int, status: RecordStatus, error: ErrorRecord) -> Text:
+    what = f"{error.type}: {error.message}" if error.message else error.type
+    where = f" at {error.where}" if error.where else ""
+    return Text(f"#{number} {STATUS_WORDS[status]}: {what}{where}", style="red")
+
+
+def verdicts(
+    records: Sequence[Record], devices: Sequence[Device], width: int
+) -> list[RenderableType]:
+    """Devices by workloads, then which device is the smallest for each.
+
+    Args:
+        records: The workloads, numbered from 1 as in the table.
+        devices: What they were judged against; shown by usable RAM, the unknown last.
+        width: Columns there are; workloads that do not fit beside each other get a block below.
+    """
+    if not devices or not any(record.verdicts for record in records):
+        return []
+    ordered = sorted(devices, key=lambda d: (d.usable_ram_bytes is None, d.usable_ram_bytes or 0))
+    names = max(len(device.name) for device in ordered)
+    sizes = max(len("usable RAM"), *(len(_ram(device)) for device in ordered))
+    margin = names + 1 + sizes + 1
+    words = margin + WORD_WIDTH * len(records) <= width
+    cell = WORD_WIDTH if words else len(f"#{len(records)} ")
+    per_block = max(1, (width - margin) // cell)
+    blocks = [
+        _block(records, ordered, range(start, min(start + per_block, len(records))), words)
+        for start in range(0, len(records), per_block)
+    ]
+    legend = Text(f"RAM for static + peak dynamic bytes, flash for storage{_others(records)}: ")
+    for (word, letter, colour), meaning in zip(CELLS.values(), MEANINGS, strict=True):
+        legend.append(word if words else letter, style=colour).append(f" = {meaning} | ")
+    legend.right_crop(3)
+    return [*blocks, legend, *_reasons(records, ordered)]
+
+
+def _others(records: Sequence[Record]) -> str:
+    """The budgets beyond bytes that were judged, and by which evidence."""
+    found = {
+        f"{verdict.budget.replace('_', ' ')} ({verdict.evidence})"
+        for record in records
+        for verdict in record.verdicts
+        if verdict.unit != "B"
+    }
+    return "".join(f", {each}" for each in sorted(found))
+
+
+def _block(
+    records: Sequence[Record], devices: Iterable[Device], chosen: range, words: bool
+) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("device", no_wrap=True)
+    table.add_column("usable RAM", justify="right", no_wrap=True)
+    for index in chosen:
+        table.add_column(f"#{index + 1}", no_wrap=True, min_width=WORD_WIDTH - 1 if words else None)
+    for device in devices:
+        row: list[str | Text] = [device.name, _ram(device)]
+        for index in chosen:
+            verdict = _deciding(records[index], device)
+            if verdict is None:
+                row.append(MISSING)
+            else:
+                word, letter, colour = CELLS[Status(verdict.status)]
+                row.append(Text(word if words else letter, style=colour))
+        table.add_row(*row)
+    return table
+
+
+def _ram(device: Device) -> str:
+    return "unknown" if device.usable_ram_bytes is None else format_bytes(device.usable_ram_bytes)
+
+
+def _deciding(record: Record, device: Device) -> VerdictRecord | None:
+    """The verdict that decides: exceeds before unknown before tight before fits."""
+    own = [verdict for verdict in record.verdicts if verdict.device == device.name]
+    return max(own, key=lambda v: SEVERITY.index(Status(v.status)), default=None)
+
+
+def _reasons(records: Sequence[Record], devices: Sequence[Device]) -> list[Text]:
+    """One line per device that is the smallest for some workload, and per what is in the way."""
+    smallest: dict[str, list[int]] = {}
+    nowhere: list[Text] = []
+    unknown: dict[str, str] = {}
+    for number, record in enumerate(records, start=1):
+        found = [(device, _deciding(record, device)) for device in devices]
+        judged = [(device, verdict) for device, verdict in found if verdict is not None]
+        fitting = [d for d, v in judged if v.status in {Status.FITS, Status.TIGHT}]
+        exceeded = [v for _, v in judged if v.status == Status.EXCEEDS]
+        if fitting:
+            smallest.setdefault(fitting[0].name, []).append(number)
+        elif exceeded:
+            unit = min(verdict.unit for verdict in exceeded)  # bytes before joules and seconds
+            alike = [verdict for verdict in exceeded if verdict.unit == unit]
+            best = max(alike, key=lambda verdict: verdict.margin or 0)
+            nowhere.append(Text(f"#{number} fits on none; {best.device}: {best.reason}"))
+        for device, verdict in judged:
+            if verdict.status == Status.UNKNOWN:
+                unknown.setdefault(device.name, verdict.reason)
+    lines = [
+        Text(f"smallest device for {' '.join(f'#{n}' for n in smallest[device.name])}: ").append(
+            device.name, style="bold"
+        )
+        for device in devices
+        if device.name in smallest
+    ]
+    asked = [Text(f"? {name}: {reason}") for name, reason in unknown.items()]
+    return [*lines, *nowhere, *asked]

@@ -1,0 +1,94 @@
+"""How a run goes, for a person who waits, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import TimeElapsedColumn as Elapsed
+
+from trainfit.bench.cli.output import Column, output, stdout
+from trainfit.bench.cli.progress_line import ProgressLine
+from trainfit.bench.cli.reports.run import STATUS_WORDS, figures, verdicts
+from trainfit.bench.records.frame import flatten
+from trainfit.bench.records.reading import LOGS
+from trainfit.bench.records.schema import Record, RecordStatus, Workload
+from trainfit.bench.run.runner import Run
+from trainfit.hardware_profiles import Device
+
+
+class RunProgress(ProgressLine):
+    """A listener to a run."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "starting",
+            SpinnerColumn(),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            Elapsed(),
+            TextColumn("{task.description}", markup=False),
+        )
+        self._name = ""
+
+    def checking(self) -> None:
+        """The suite is being checked, and torch is being imported."""
+        self._progress.update(self._task, description="checking the suite")
+
+    def started(self, number: int, total: int, workload: Workload) -> None:
+        """A workload begins."""
+        self._name = workload.label
+        self._progress.update(self._task, completed=number - 1, total=total, description=self._name)
+
+    def doing(self, what: str) -> None:
+        """A workload goes on to its next part."""
+        self._progress.update(self._task, description=f"{self._name}: {what}")
+
+    def finished(self, number: int, record: Record) -> None:
+        """A workload has its record."""
+        self._progress.update(self._task, completed=number)
+        if record.status is not RecordStatus.OK and not self._progress.disable:
+            line = f"#{number} {record.workload.label}: {STATUS_WORDS[record.status]}"
+            self._progress.console.print(line, markup=False, highlight=False, style="red")
+
+
+VERDICT_COLUMNS = tuple(
+    Column(key)
+    for key in (
+        "number",
+        "workload",
+        "device",
+        "budget",
+        "status",
+        "margin",
+        "unit",
+        "evidence",
+        "reason",
+    )
+)
+
+
+def show_run(done: Run, devices: Sequence[Device]) -> None:
+    """The figures and verdicts of a run, and where its records are."""
+    out = output()
+    records = done.records
+    width = stdout().width
+    rows = [flatten(record) for record in records]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    out.table("figures", [Column(key) for key in keys], rows, printed=figures(records, width))
+    judged = [
+        {"number": number, "workload": record.workload.label, **verdict.model_dump(mode="json")}
+        for number, record in enumerate(records, start=1)
+        for verdict in record.verdicts
+    ]
+    out.table("verdicts", VERDICT_COLUMNS, judged, printed=["", *verdicts(records, devices, width)])
+    failed = sum(record.error is not None for record in records)
+    summary = f"{len(records) - failed} of {len(records)} workloads measured"
+    kept = len(records) - done.measured
+    if kept:
+        summary += f", {kept} of them before" if not failed else f", {kept} records kept"
+    out.show(f"\n{summary}; run written to {done.path}")
+    out.fact("run", str(done.path))
+    if failed:
+        out.show(f"what they wrote: {done.path / LOGS}")
+        out.fact("logs", str(done.path / LOGS))

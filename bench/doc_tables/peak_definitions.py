@@ -1,0 +1,209 @@
+"""One training step seen by every method that is called "peak memory": ``docs/which-peak.md``.
+
+``python -m trainfit.bench.doc_tables.peak_definitions`` measures each cell in a process of its own
+and prints two Markdown tables: what each method answers, and which phase owns the peak. Methods
+that depend on the page allocator are repeated and shown as a range.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trainfit.algorithms import build_algorithm
+from trainfit.bench.doc_tables.reference_methods import (
+    Prepared,
+    algorithm_step,
+    as_deployed,
+    batch,
+    exact,
+    heap_high_water,
+    hwm_growth,
+    maxrss_growth,
+    polled_growth,
+    python_heap,
+    sum_of_outputs,
+    torch_step,
+    tracker_peak,
+)
+from trainfit.bench.processes.child import Ending, Message, Send
+from trainfit.bench.processes.isolation import call
+from trainfit.bench.profiler.memory import static_bytes
+from trainfit.bench.profiler.step import profile_step
+
+CASES = (("mlp-64-128-128-10", 32), ("mlp-784-500-500-10", 100), ("mlp-784-4000x3-10", 100))
+"""Models and batch sizes: a microcontroller's, the usual one, and one of more than 100 MB."""
+
+NOISY_REPEATS = 5
+
+
+class Method(NamedTuple):
+    """A row of the first table."""
+
+    name: str
+    measure: Callable[[Prepared], int] | str  # a string is an attribute of the closed form
+    remark: str
+    noisy: bool = False
+
+
+METHODS = (
+    Method("allocator events (`profile_step`)", exact, "the exact figure"),
+    Method("closed form", "closed_form_bytes", "computed, nothing runs"),
+    Method("lower bound", "lower_bound_bytes", "what the algorithm cannot do without"),
+    Method("static + dynamic", "total", "plus parameters, momentum and the batch"),
+    Method("as deployed", as_deployed, "threads and oneDNN as found"),
+    Method("`MemTracker`", tracker_peak, "one forward per root module only"),
+    Method("memray high water", heap_high_water, "plus Python's bookkeeping", noisy=True),
+    Method(
+        "sum of operator outputs",
+        sum_of_outputs,
+        "no lifetimes; views and in-place results count again",
+    ),
+    Method("`tracemalloc`", python_heap, "sees no tensor data", noisy=True),
+    Method("`ru_maxrss` growth", maxrss_growth, "the warm-up has been there already", noisy=True),
+    Method("`VmHWM` after `clear_refs`", hwm_growth, "reused pages do not count", noisy=True),
+    Method("RSS polled every 10 ms", polled_growth, "the peak falls between two looks", noisy=True),
+)
+
+OWNERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("backprop, `torch.optim.SGD` with momentum", "mlp-784-500-500-10", {"torch": "sgd"}),
+    ("backprop, `torch.optim.Adam`", "mlp-784-500-500-10", {"torch": "adam"}),
+    ("backprop, Adam a tile at a time", "mlp-784-500-500-10", {"optimizer": "adam"}),
+    (
+        "backprop, update fused into the backward pass",
+        "mlp-784-500-500-10",
+        {"update": "fused"},
+    ),
+    (
+        "Forward-Forward by autograd, **one** layer",
+        "mlp-784-500-10",
+        {"implementation": "autograd"},
+    ),
+    (
+        "Forward-Forward in closed form, one layer",
+        "mlp-784-500-10",
+        {"implementation": "closed_form"},
+    ),
+    (
+        "Forward-Forward in closed form, both layers",
+        "mlp-784-500-500-10",
+        {"implementation": "closed_form"},
+    ),
+)
+
+
+# ---- in the child --------------------------------------------------------------------------------
+
+
+def answer(job: Message, send: Send) -> None:
+    """Measure one cell of the first table; ``job`` has ``method`` (its number), ``case``."""
+    method, (model, rows) = METHODS[job["method"]], CASES[job["case"]]
+    if isinstance(method.measure, str):
+        algorithm = build_algorithm("backprop", model)
+        plan = algorithm.memory_model(rows)
+        ram, _ = static_bytes(algorithm, *batch(model, rows))
+        total = plan.closed_form_bytes + sum(ram.values())
+        send({"bytes": total if method.measure == "total" else getattr(plan, method.measure)})
+        return
+    try:
+        send({"bytes": method.measure(algorithm_step("backprop", model, rows))})
+    except (ImportError, OSError) as error:
+        send({"unavailable": str(error)})
+
+
+def own(job: Message, send: Send) -> None:
+    """Measure one row of the second table; ``job`` has ``owner`` (its number)."""
+    _, model, options = OWNERS[job["owner"]]
+    if "torch" in options:
+        step = torch_step(model, 100, options["torch"])
+    else:
+        name = "forward_forward" if "implementation" in options else "backprop"
+        step = algorithm_step(name, model, 100, options)
+    profile = profile_step(step.run)
+    peaks = [profile.phases[p].peak_bytes for p in ("forward", "gradient", "update")]
+    send({"peaks": peaks, "peak": profile.peak_dynamic_bytes, "owner": profile.peak_phase})
+
+
+# ---- the tables ----------------------------------------------------------------------------------
+
+
+def ask(target: str, job: Message, *, timeout_seconds: float = 300) -> Message:
+    """Run ``target`` in a process of its own and return what it sends.
+
+    Raises:
+        RuntimeError: It did not end well.
+    """
+    said: Message = {}
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        outcome = call(
+            target,
+            job,
+            log=log,
+            timeout_seconds=timeout_seconds,
+            preload=[
+                "trainfit.bench.doc_tables.peak_definitions",
+                "torch.distributed._tools.mem_tracker",
+                "memray",
+            ],
+            on_message=said.update,
+        )
+        if outcome.ending is not Ending.RETURNED:
+            raise RuntimeError(f"{target} {job}: {outcome.type}: {outcome.message}")
+    return said
+
+
+def methods_table(case: int) -> Iterable[str]:
+    """Rows of the first table for one case."""
+    yield "| method | bytes | of the exact figure | remark |"
+    yield "|---|--:|--:|---|"
+    truth = 0
+    for number, method in enumerate(METHODS):
+        repeats = NOISY_REPEATS if method.noisy else 1
+        said = [
+            ask(
+                "trainfit.bench.doc_tables.peak_definitions:answer",
+                {"method": number, "case": case},
+            )
+            for _ in range(repeats)
+        ]
+        found = sorted(each["bytes"] for each in said if "bytes" in each)
+        if not found:
+            yield f"| {method.name} | unavailable | | {said[0]['unavailable']} |"
+            continue
+        truth = truth or found[0]
+        ends = list(dict.fromkeys((found[0], found[-1])))
+        figures = " to ".join(f"{end:,}" for end in ends)
+        ratios = " to ".join(dict.fromkeys(f"{end / truth:.3f}" for end in ends))
+        yield f"| {method.name} | {figures} | {ratios} | {method.remark} |"
+
+
+def owners_table() -> Iterable[str]:
+    """Rows of the second table."""
+    yield "| step, batch 100 | model | forward | gradient | update | peak | owned by |"
+    yield "|---|---|--:|--:|--:|--:|---|"
+    for number, (title, model, _) in enumerate(OWNERS):
+        said = ask("trainfit.bench.doc_tables.peak_definitions:own", {"owner": number})
+        peaks = " | ".join(f"{peak:,}" for peak in said["peaks"])
+        yield f"| {title} | `{model}` | {peaks} | {said['peak']:,} | {said['owner']} |"
+
+
+def main() -> None:
+    """Print both tables as they are made."""
+    say = sys.stdout
+    for case, (model, rows) in enumerate(CASES):
+        say.write(f"**`{model}`, batch {rows}**\n\n")
+        for line in methods_table(case):
+            say.write(line + "\n")
+            say.flush()
+        say.write("\n")
+    for line in owners_table():
+        say.write(line + "\n")
+        say.flush()
+
+
+if __name__ == "__main__":
+    main()

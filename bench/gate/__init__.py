@@ -1,0 +1,1 @@
+"""The gate: measured bytes compared with committed ones, at tolerance 0."""

@@ -1,0 +1,214 @@
+"""Which tensor did it: the itemised lists of two peaks compared.
+
+A record lists what is alive at the peak of every phase. Lists of the same phase are compared, and
+what differs in the same way in several phases is said once. Where there are no lists (bytes held
+between steps, records of older versions), the categories are compared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from trainfit.bench.gate.golden import Entry, Place, TensorGroup
+
+_MADE = re.compile(r"(?P<operator>\S+) (?P<dtype>[a-z]+\d+\w*|bool) (?P<shape>\S+)")
+"""How a tensor is named that nobody named: what made it, of what type, of what shape."""
+
+_MOST_NAMED = 4
+
+_ONLY_STAGE = "all"
+"""What an algorithm calls its stage if it has but one."""
+
+
+@dataclass(frozen=True)
+class TensorChange:
+    """One difference between two itemised lists.
+
+    Attributes:
+        bytes: What it adds to the peak; negative for what is gone.
+        text: In words.
+    """
+
+    bytes: int
+    text: str
+
+
+def diff_tensors(
+    golden: Sequence[TensorGroup],
+    measured: Sequence[TensorGroup],
+    *,
+    elsewhere: tuple[Set[tuple[str, int]], Set[tuple[str, int]]] = (frozenset(), frozenset()),
+) -> list[TensorChange]:
+    """What is new, gone, more, fewer, wider or for something else; largest change first.
+
+    Args:
+        golden: What was alive.
+        measured: What is alive now.
+        elsewhere: (name, bytes) of what was, and is, alive in other phases; what is new here and
+            was alive there is kept alive longer than it was.
+    """
+    before, after = elsewhere
+    then, now = _counted(golden), _counted(measured)
+    changes: list[TensorChange] = []
+    for alike in then.keys() & now.keys():
+        old, new = then.pop(alike), now.pop(alike)
+        if old != new:
+            category, name, size = alike
+            text = f"{abs(new - old)} {'more' if new > old else 'fewer'} of {name} ({category}, "
+            text += f"{size:,} B each): {new}, was {old}"
+            changes.append(TensorChange((new - old) * size, text))
+    for alike in sorted(then, key=lambda alike: -alike[2]):
+        partner = _partner(alike, now)
+        if partner is not None:
+            changes.append(_turned(alike, then.pop(alike), partner, now.pop(partner)))
+    for alike, count in then.items():
+        word = "no longer alive" if alike[1:] in after else "gone"
+        changes.append(_appeared(word, alike, -count))
+    for alike, count in now.items():
+        changes.append(_appeared("kept alive" if alike[1:] in before else "new", alike, count))
+    return sorted(changes, key=lambda change: (-abs(change.bytes), change.text))
+
+
+def explain(golden: Entry, measured: Entry) -> list[str]:
+    """What made the difference between two entries, in words; what weighs most first."""
+    said: dict[str, int] = {}
+    places: dict[str, list[str]] = {}
+    for place, then in golden.tensors.items():
+        now = measured.tensors.get(place)
+        if now is None:
+            continue
+        elsewhere = (_others(golden, place), _others(measured, place))
+        for change in diff_tensors(then, now, elsewhere=elsewhere):
+            said[change.text] = max(said.get(change.text, 0), abs(change.bytes))
+            places.setdefault(change.text, []).append(_spoken(place))
+    for place, metrics in golden.figures.items():
+        current = measured.figures.get(place, {})
+        changes = [*_categories(place, "static.", metrics, current)]
+        if _spoken(place) not in {name for names in places.values() for name in names}:
+            changes += _categories(place, "category.", metrics, current)
+        for size, text in changes:
+            said[text] = size
+    for place, metrics in golden.figures.items() if not said else ():
+        known = [*_alive(golden, place), *_alive(measured, place)]
+        said |= dict(_borders(place, metrics, measured.figures.get(place, {}), known))
+    texts = sorted(said, key=lambda text: -said[text])
+    return [f"{text}, in {_joined(places[text])}" if text in places else text for text in texts]
+
+
+def _counted(groups: Sequence[TensorGroup]) -> Counter[tuple[str, str, int]]:
+    counted: Counter[tuple[str, str, int]] = Counter()
+    for category, name, size, count in groups:
+        counted[category, name, size] += count
+    return counted
+
+
+def _partner(
+    alike: tuple[str, str, int], others: Mapping[tuple[str, str, int], int]
+) -> tuple[str, str, int] | None:
+    """What a tensor has turned into: of the same name, of the same shape, of the same operator."""
+    category, name, _ = alike
+    made = _MADE.fullmatch(name)
+    peers = [other for other in others if other[0] == category]
+    for found in (
+        [other for other in others if other[1] == name],
+        [other for other in peers if _alike(made, other[1], "operator", "shape")],
+        [other for other in peers if _alike(made, other[1], "operator", "dtype")],
+    ):
+        if found:
+            return max(found, key=lambda other: (other[2], other))
+    return None
+
+
+def _alike(made: re.Match[str] | None, name: str, *parts: str) -> bool:
+    other = _MADE.fullmatch(name)
+    return made is not None and other is not None and made.group(*parts) == other.group(*parts)
+
+
+def _turned(
+    old: tuple[str, str, int], before: int, new: tuple[str, str, int], after: int
+) -> TensorChange:
+    change = new[2] * after - old[2] * before
+    if old[2] == new[2] and old[1] == new[1]:
+        words = f"{new[1]} counts as {new[0]}, was {old[0]} ({new[2]:,} B)"
+    else:
+        word = "grown" if new[2] > old[2] else "shrunk" if new[2] < old[2] else "changed"
+        words = f"{word}: {old[1]}, {old[2]:,} B -> "
+        words += f"{new[1]}, {new[2]:,} B" if old[1] != new[1] else f"{new[2]:,} B"
+        words += f" ({new[0]})"
+    if before != after:
+        words += f", {after} of them, was {before}"
+    return TensorChange(change, words)
+
+
+def _appeared(word: str, alike: tuple[str, str, int], count: int) -> TensorChange:
+    category, name, size = alike
+    times = f"{abs(count)} x " if abs(count) > 1 else ""
+    return TensorChange(count * size, f"{word}: {times}{name} ({category}, {size:,} B)")
+
+
+def _categories(place: str, prefix: str, then: Place, now: Place) -> Iterator[tuple[int, str]]:
+    """Bytes by what they are for: held between steps, or alive at the peak of a phase."""
+    for name in dict.fromkeys([*then, *now]):
+        change = _number(now, name) - _number(then, name) if name.startswith(prefix) else 0
+        if change and now:
+            category = name.removeprefix(prefix).removesuffix("_bytes")
+            text = f"{abs(change):,} B {'more' if change > 0 else 'less'} of {category} "
+            if prefix == "static.":
+                text += "held between steps"
+                if category != "parameters" and abs(change) == then.get("static.parameters_bytes"):
+                    text += ", as much as all parameters"
+            else:
+                text += "alive at the peak"
+            where = "" if place == _ONLY_STAGE else f", in {_spoken(place)}"
+            yield abs(change), text + where
+
+
+def _borders(
+    place: str, then: Place, now: Place, known: Iterable[TensorGroup]
+) -> Iterator[tuple[str, int]]:
+    """What is alive when a phase begins or ends, where no peak has changed."""
+    for name, word in (("entry_bytes", "begins"), ("exit_bytes", "ends")):
+        change = _number(now, name) - _number(then, name) if name in then and name in now else 0
+        if change:
+            names = list(dict.fromkeys(group.name for group in known if group.bytes == abs(change)))
+            whose = f", the size of {' or of '.join(names[:_MOST_NAMED])}" if names else ""
+            more = "more" if change > 0 else "less"
+            text = f"{abs(change):,} B {more} alive when {_spoken(place)} {word}{whose}"
+            yield text, abs(change)
+
+
+def _alive(entry: Entry, place: str) -> Iterator[TensorGroup]:
+    """The tensors that are known of the stage of a place."""
+    stage = place.partition("/")[0]
+    for other, groups in entry.tensors.items():
+        if other.partition("/")[0] == stage:
+            yield from groups
+
+
+def _others(entry: Entry, place: str) -> set[tuple[str, int]]:
+    """Name and size of what is alive in other phases of the same stage."""
+    elsewhere = {other: groups for other, groups in entry.tensors.items() if other != place}
+    rest = entry.model_copy(update={"tensors": elsewhere})
+    return {(group.name, group.bytes) for group in _alive(rest, place)}
+
+
+def _spoken(place: str) -> str:
+    """A place as people say it: ``update``, ``update of layer2``."""
+    stage, _, phase = place.partition("/")
+    if not phase:
+        return f"stage {stage}"
+    return phase if stage == _ONLY_STAGE else f"{phase} of {stage}"
+
+
+def _joined(names: Sequence[str]) -> str:
+    if len(names) > _MOST_NAMED:
+        names = [*names[:_MOST_NAMED], f"{len(names) - _MOST_NAMED} more"]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _number(place: Place, name: str) -> int:
+    value = place.get(name, 0)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,239 @@
+"""The golden file: what deterministic figures are expected, and what may differ from them.
+
+One JSON file holds many workloads, each place of a workload (its whole, a stage, a phase of a
+stage) on a line of its own, so that a change of one figure is a difference of one line::
+
+    {
+     "schema": "trainfit.golden/1",
+     "conditions": {"torch": "2.13.0", "evidence": "allocator", "threads": 1, "onednn": false},
+     "made_with": {"trainfit": "0.1.0", "suite": "goldens", ...},
+     "rules": [...],
+     "workloads": {
+      "backprop mlp-64-10 digits b32": {
+       "figures": {
+        "workload": {"static_bytes": 3000, "peak_dynamic_bytes": 1000, ...},
+        "all/gradient": {"peak_bytes": 1000, "category.gradients_bytes": 600, ...}
+       },
+       "tensors": {"all/gradient": [["gradients", "mm float32 10x64", 2560, 1]]}
+      }
+     }
+    }
+
+Latency and energy have no place in it: they are compared as ratios within one job only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainfit.bench.gate.rules import NOISY, PAIRED, WORKLOAD, GoldenError, Rule, refuse_noisy
+from trainfit.bench.suite.toml_errors import explain
+
+SCHEMA: Literal["trainfit.golden/1"] = "trainfit.golden/1"
+"""Name and version of the format."""
+
+Place = dict[str, Annotated[int, Field(strict=True)] | Annotated[str, Field(strict=True)]]
+"""The metrics of one place, by name."""
+
+Figures = dict[str, Place]
+"""By place: ``workload``, a stage, or ``STAGE/PHASE``."""
+
+
+class TensorGroup(NamedTuple):
+    """Tensors alive at the peak that are alike."""
+
+    category: str
+    name: str
+    bytes: int
+    """Of one of them."""
+    times: int
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Conditions(_Block):
+    """What exact bytes depend on; two sets of figures with other conditions are not compared."""
+
+    torch: str
+    """Version without what follows ``+``: the builds for CPU and for CUDA share their kernels."""
+    evidence: str = "allocator"
+    threads: int = 1
+    onednn: bool = False
+
+
+class Entry(_Block):
+    """What is expected of one workload, or what was measured of it.
+
+    Attributes:
+        figures: Metrics by place.
+        tensors: By phase of a stage, what was alive at its peak; this explains a difference and is
+            not gated itself.
+    """
+
+    figures: Figures
+    tensors: dict[str, list[TensorGroup]] = Field(default_factory=dict)
+
+    def metrics(self) -> Iterator[tuple[str, int | str]]:
+        """Every metric by its full name: ``workload/static_bytes``, ``all/update/peak_bytes``."""
+        for place, metrics in self.figures.items():
+            for name, value in metrics.items():
+                yield f"{place}/{name}", value
+
+
+class Golden(_Block):
+    """A golden file."""
+
+    schema_: Literal["trainfit.golden/1"] = Field(default=SCHEMA, alias="schema")
+    conditions: Conditions
+    made_with: dict[str, str] = Field(default_factory=dict)
+    """What to know about its making; nothing of it is compared."""
+    rules: list[Rule] = Field(default_factory=list)
+    workloads: dict[str, Entry] = Field(default_factory=dict)
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def entry_of(metrics: Mapping[str, int | str]) -> Entry:
+    """An entry from plain metrics: ``{"peak_dynamic_bytes": 4096, "update/peak_bytes": 512}``.
+
+    A name without a ``/`` belongs to the workload as a whole.
+
+    Raises:
+        GoldenError: A metric is a latency or an energy, or neither a whole number nor text.
+    """
+    refuse_noisy((name.rpartition("/")[2] for name in metrics), "metrics")
+    figures: Figures = {}
+    for name, value in metrics.items():
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise GoldenError(f"metric {name!r}: must be a whole number or text, got {value!r}")
+        place, _, last = name.rpartition("/")
+        figures.setdefault(place or WORKLOAD, {})[last] = value
+    return Entry(figures=figures)
+
+
+def read_golden(file: Path) -> Golden:
+    """Read and check a golden file.
+
+    Raises:
+        GoldenError: It is missing, no golden of this version, or holds what must not be gated.
+    """
+    text = golden_text(file)
+    try:
+        found = Golden.model_validate_json(text)
+    except ValidationError as error:
+        raise GoldenError(f"{file}: {_what_is_wrong(error, text)}") from None
+    for number, rule in enumerate(found.rules, start=1):
+        refuse_noisy([rule.metric], f"{file}: rules[{number}]")
+        if rule.unit == "ratio":
+            raise GoldenError(f"{file}: rules[{number}]: a ratio has no stored value; {PAIRED}")
+    names: set[str] = set()  # thousands of workloads share a few dozen of them
+    for entry in found.workloads.values():
+        names.update(*entry.figures.values())
+    if any(map(NOISY.search, names)):
+        for key, entry in found.workloads.items():
+            known = (name for place in entry.figures.values() for name in place)
+            refuse_noisy(known, f"{file}: workload {key!r}")
+    return found
+
+
+def golden_text(file: Path) -> str:
+    """The text of a golden file.
+
+    Raises:
+        GoldenError: It cannot be read.
+    """
+    try:
+        return file.read_text("utf-8")
+    except FileNotFoundError:
+        raise GoldenError(
+            f"{file}: there is no golden; make it from a run: "
+            f"trainfit gate RUN --golden {file} --update"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise GoldenError(f"{file}: cannot be read: {what}") from error
+
+
+def write_golden(file: Path, golden: Golden) -> None:
+    """Write a golden file, whole or not at all; the same content gives the same bytes.
+
+    Raises:
+        GoldenError: It cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, scratch = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(to_text(golden))
+            Path(scratch).chmod(0o644)
+            Path(scratch).replace(file)
+        except BaseException:
+            with suppress(OSError):
+                Path(scratch).unlink()
+            raise
+    except OSError as error:
+        raise GoldenError(f"{file}: cannot be written: {error.strerror}") from error
+
+
+def to_text(golden: Golden) -> str:
+    """A golden as JSON: workloads sorted by name, one line per rule, place and stage."""
+    workloads = [
+        _lines(
+            key,
+            [
+                _lines("figures", [_line(*item, 4) for item in entry.figures.items()], 3),
+                *(
+                    [_lines("tensors", [_line(*item, 4) for item in entry.tensors.items()], 3)]
+                    if entry.tensors
+                    else []
+                ),
+            ],
+            2,
+        )
+        for key, entry in sorted(golden.workloads.items())
+    ]
+    rules = [f"  {_compact(rule.model_dump(mode='json'))}" for rule in golden.rules]
+    parts = [
+        _line("schema", golden.schema_, 1),
+        _line("conditions", golden.conditions.model_dump(), 1),
+        _line("made_with", golden.made_with, 1),
+        ' "rules": ' + ("[\n" + ",\n".join(rules) + "\n ]" if rules else "[]"),
+        _lines("workloads", workloads, 1),
+    ]
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _line(key: str, value: Any, depth: int) -> str:
+    return f"{' ' * depth}{_compact(key)}: {_compact(value)}"
+
+
+def _lines(key: str, lines: list[str], depth: int) -> str:
+    inner = "{\n" + ",\n".join(lines) + f"\n{' ' * depth}}}" if lines else "{}"
+    return f"{' ' * depth}{_compact(key)}: {inner}"
+
+
+def _what_is_wrong(error: ValidationError, text: str) -> str:
+    """The first problem, with the place it has in the file."""
+    try:
+        raw = json.loads(text)
+    except ValueError as broken:
+        return f"not valid JSON: {broken}"
+    if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+        given = raw.get("schema") if isinstance(raw, dict) else None
+        return f"not a golden of this version: schema must be {SCHEMA!r}, got {given!r}"
+    return explain(error, raw, Golden)

@@ -1,0 +1,1 @@
+"""Two workloads, or two revisions of one, timed in turns."""

@@ -1,0 +1,112 @@
+"""One side of a comparison, in its own process: blocks of steps, each when its turn comes.
+
+A turn is a line in a FIFO: how many steps to take, 0 for warming up. Between turns this process is
+blocked in a read, so it takes nothing from the side that runs. The end of the FIFO ends it.
+
+:mod:`trainfit.bench.latency_comparison.paired` is the other end.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any, TextIO
+
+import torch
+
+from trainfit.algorithms import Algorithm, complete_name, get_model
+from trainfit.algorithms.data import Dataset, check_fits
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.bench.latency_comparison.processes import WARM_UP
+from trainfit.bench.processes.child import Message, Send
+from trainfit.bench.profiler.determinism import quiet_collector
+from trainfit.bench.profiler.latency import warm_up
+from trainfit.bench.records.schema import Workload
+from trainfit.bench.training.train import build, epoch, load
+
+
+def run_side(job: Message, send: Send) -> None:
+    """Prepare a workload, then take blocks of its steps, turn by turn.
+
+    Args:
+        job: ``workload`` (a dumped :class:`~trainfit.bench.records.schema.Workload`), ``stage``
+        (its number),
+            ``threads``, ``data_root`` and ``turns``, the path of the FIFO.
+        send: Gets ``{"ready": {"stage": ..., "stages": ..., "model": ..., "onednn": ...}}``, then
+            ``{"step_seconds": ...}`` after every turn: the time of a step, on average over a block.
+
+    Raises:
+        ConfigurationError: The workload does not exist or does not fit together.
+    """
+    workload = Workload.model_validate(job["workload"])
+    torch.set_num_threads(job["threads"])
+    with _open_turns(job["turns"]) as turns:
+        send({"doing": "data"})
+        data = load(workload, job["data_root"])
+        workload = _fitting(workload, data)
+        algorithm = build(workload)
+        algorithm.check_batch(workload.batch_size)
+        stage = _enter(algorithm, job["stage"])
+        x_BI, y_B = next(epoch(workload, data, 0))
+        x_BF = algorithm.stage_data(x_BI)
+        del data
+        send(
+            {
+                "ready": {
+                    "stage": stage,
+                    "stages": len(algorithm.stages),
+                    "model": workload.model,
+                    "onednn": bool(torch._C._get_mkldnn_enabled()),
+                }
+            }
+        )
+        with quiet_collector():
+            _take_turns(lambda: algorithm.step(x_BF, y_B), turns, send)
+
+
+def _open_turns(path: str) -> TextIO:
+    """Open the FIFO for reading; if nobody writes to it any more, that is its end, no wait."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, encoding="ascii")
+
+
+def _take_turns(step: Callable[[], None], turns: TextIO, send: Send) -> None:
+    def seconds(count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            step()
+        return (time.perf_counter() - start) / count
+
+    for turn in turns:
+        count = int(turn)
+        if count > 1:
+            step()  # not timed: it finds the caches as the other side has left them
+        taken = median(warm_up(lambda: seconds(1))[-3:]) if count == WARM_UP else seconds(count)
+        gc.collect(0)  # before the other side's turn; held while steps are timed
+        send({"step_seconds": taken})
+
+
+def _fitting(workload: Workload, data: Dataset) -> Workload:
+    """The workload with its model's full name, which fits the data."""
+    name = complete_name(workload.model, data.shape, data.classes)
+    model = get_model(name)
+    check_fits(
+        data, model.inputs, model.classes, workload.batch_size, name, model_shape=model.shape
+    )
+    return workload.model_copy(update={"model": name})
+
+
+def _enter(algorithm: Algorithm[Any], index: int) -> str:
+    """Enter a stage by number; returns its name."""
+    stages = algorithm.stages
+    if not 0 <= index < len(stages):
+        raise ConfigurationError(
+            f"{algorithm.name} has {len(stages)} stages here ({', '.join(stages)}), no number"
+            f" {index}; use 0 to {len(stages) - 1}"
+        )
+    algorithm.enter_stage(index)
+    return stages[index]

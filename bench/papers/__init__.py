@@ -1,0 +1,1 @@
+"""The suite, figures, tables and claims of a paper in one folder."""

@@ -1,0 +1,1 @@
+"""What is measured of a trained net: its gradients, and its robustness to noise."""

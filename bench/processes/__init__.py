@@ -1,0 +1,1 @@
+"""Workloads in processes of their own, with typed endings."""

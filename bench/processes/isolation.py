@@ -1,0 +1,160 @@
+"""Run a function in a process of its own, and learn how that ended, whatever it was.
+
+A fork server imports torch once; every call forks from it::
+
+    caller                         fork server             child
+      | call("a.module:function") --> fork ---------------->| limits, log, lifeline
+      |<------------------- JSON messages ------------------| function(job, send)
+      |                                                     | ... or signal, _exit, hang, raise
+
+The child's output goes to a log file. A child dies with its caller, killed or not.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import trainfit
+from trainfit.bench.processes.child import (
+    STACK_SIGNAL,
+    Ending,
+    Message,
+    Outcome,
+    Send,
+    run_child,
+    short_path,
+)
+
+LOG_TAIL_BYTES = 65_536
+"""How much of a log is searched for a stack."""
+
+
+def _ensure_server(preload: Sequence[str]) -> None:
+    """Start the fork server if there is none yet, or if it was killed."""
+    # Read when torch is imported; without it the profiler writes to stderr in every session.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    multiprocessing.set_forkserver_preload(list(preload))
+    # The server is a fresh interpreter: it finds this package only if it is told where.
+    before = os.environ.get("PYTHONPATH")
+    here = str(Path(str(trainfit.__file__)).parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [before, here]))
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+@contextmanager
+def _nothing_of_main() -> Iterator[None]:
+    """Keep children from running the caller's script again, which multiprocessing has them do."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def call(
+    target: str,
+    job: Message,
+    *,
+    log: Path,
+    timeout_seconds: float,
+    memory_limit_mib: int | None = None,
+    preload: Sequence[str] = (),
+    on_message: Send = lambda _: None,
+) -> Outcome:
+    """Run ``function(job, send)`` in a process of its own.
+
+    Args:
+        target: The function, as ``module:function``; it is imported in the child alone.
+        job: Its first argument, made of what JSON can hold.
+        log: File that receives whatever the child writes to stdout and stderr.
+        timeout_seconds: After this long the child is killed.
+        memory_limit_mib: Memory the child may take beyond what it holds when it starts (Linux).
+        preload: Modules that the fork server imports, once for all calls, when it starts.
+        on_message: Called with everything that the function sends, as it comes.
+    """
+    ours, theirs = multiprocessing.Pipe()
+    context = multiprocessing.get_context("forkserver")
+    process = context.Process(
+        target=run_child, args=(target, job, theirs, str(log), memory_limit_mib)
+    )
+    _ensure_server(preload)
+    with _nothing_of_main():
+        process.start()
+    deadline = time.monotonic() + timeout_seconds
+    theirs.close()
+    raised: Outcome | None = None
+    try:
+        while True:
+            if not ours.poll(max(0.0, deadline - time.monotonic())):
+                return _give_up(process, log, timeout_seconds)
+            try:
+                message = json.loads(ours.recv_bytes())
+            except (EOFError, ConnectionResetError):
+                break
+            if "outcome" in message:
+                raised = Outcome(
+                    **message["outcome"] | {"ending": Ending(message["outcome"]["ending"])}
+                )
+                break
+            on_message(message)
+        # A child that has said its last word may still hang in a destructor.
+        process.join(max(1.0, deadline - time.monotonic()) if raised is None else 5.0)
+        return raised or _post_mortem(process.exitcode, log)
+    finally:
+        if process.is_alive():
+            process.kill()
+        process.join()
+        ours.close()
+
+
+def _give_up(process: Any, log: Path, timeout_seconds: float) -> Outcome:
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, STACK_SIGNAL)
+    process.join(0.3)  # long enough to write the stack
+    message = f"still running after {timeout_seconds:g} s"
+    return Outcome(Ending.TIMED_OUT, "Timeout", message, _last_stack(log))
+
+
+def _post_mortem(exit_code: int | None, log: Path) -> Outcome:
+    where = _last_stack(log)
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        if name == "SIGKILL":
+            return Outcome(
+                Ending.OUT_OF_MEMORY,
+                name,
+                "killed from outside, most likely by the kernel because memory ran out",
+                where,
+            )
+        return Outcome(Ending.DIED, name, f"process ended by {name}", where)
+    return Outcome(Ending.DIED, "ProcessExit", f"process ended early, exit code {exit_code}", where)
+
+
+def _last_stack(log: Path) -> str | None:
+    """The deepest frame of the first stack that faulthandler wrote to the log."""
+    text = ""
+    if log.exists():
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+            text = stream.read().decode("utf-8", "replace")
+    match = re.search(r'most recent call first\):\n  File "(.+?)", line (\d+) in (\S+)', text)
+    return f"{short_path(match[1])}:{match[2]} {match[3]}" if match else None

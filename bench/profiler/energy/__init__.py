@@ -1,0 +1,1 @@
+"""Energy of a step by a sensor, whole and per phase."""

@@ -1,0 +1,1 @@
+"""Records of a run: their schema, written line by line, read as frames."""

@@ -1,0 +1,97 @@
+"""Reading a run folder: one JSON line per workload, its suite, and what produced it.
+
+::
+
+    DIR/suite.json         the suite, every default filled in
+    DIR/environment.json   versions, machine, revision of the code
+    DIR/records.jsonl      one line per workload
+    DIR/timelines.jsonl    how memory came and went in a step of it
+    DIR/logs/03.log        what the third workload wrote to stdout and stderr, if anything
+    DIR/state/03.pt        how far its training has come, while it runs
+    DIR/cache/             the frame of a large run, so that it need not be made again
+
+:mod:`trainfit.bench.records.writing` writes it. A last line without its end is a record that was
+cut off, and is ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from trainfit.bench.errors import RunFolderError
+from trainfit.bench.records.schema import Record, Workload
+
+if TYPE_CHECKING:
+    pass
+
+RECORDS = "records.jsonl"
+SUITE = "suite.json"
+ENVIRONMENT = "environment.json"
+LOGS = "logs"
+STATE = "state"
+
+
+def workload_key(workload: Workload) -> str:
+    """What makes two workloads the same one."""
+    return json.dumps(workload.model_dump(mode="json"), sort_keys=True)
+
+
+def iter_records(path: Path) -> Iterator[Record]:
+    """The records of a run one after the other, in the order they were measured.
+
+    Args:
+        path: The run folder.
+
+    Raises:
+        RunFolderError: There is no run, or a finished line is not a record.
+    """
+    file = path / RECORDS
+    try:
+        stream = file.open("rb")
+    except OSError as error:
+        raise RunFolderError(f"{path}: is not a run folder: no {RECORDS}") from error
+    with stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                return  # unfinished
+            try:
+                yield Record.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(step) for step in first["loc"])
+                what = f"{where}: {first['msg']}" if where else first["msg"]
+                raise RunFolderError(
+                    f"{file}:{number}: not a record of this version: {what}"
+                ) from None
+
+
+def read_records(path: Path) -> list[Record]:
+    """All records of a run; see :func:`iter_records`."""
+    return list(iter_records(path))
+
+
+def read_suite(path: Path) -> dict[str, Any]:
+    """The suite that made a run."""
+    return _read_json(path / SUITE)
+
+
+def read_environment(path: Path) -> dict[str, Any]:
+    """What produced a run."""
+    return _read_json(path / ENVIRONMENT)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise RunFolderError(f"{file.parent}: is not a run folder: no {file.name}") from error
+    except ValueError as error:
+        raise RunFolderError(f"{file}: not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise RunFolderError(f"{file}: must hold a JSON object")
+    return found

@@ -1,0 +1,207 @@
+"""One schema for writers and readers of records; one JSON line per workload.
+
+Bytes are ``int``, times ``float`` seconds. What was not measured is ``None`` beside a reason,
+never 0. Unknown keys are an error, so that a reader never silently drops what a writer meant.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from trainfit.bench.records.schema.base import Block, Evidence
+from trainfit.bench.records.schema.costs import (
+    Bounds,
+    DeviceModel,
+    Energy,
+    Latency,
+    Modelled,
+    PhaseEnergy,
+    PhaseLatency,
+    Stop,
+)
+from trainfit.bench.records.schema.memory import (
+    AsDeployed,
+    Memory,
+    PhaseMemory,
+    Residual,
+    StageMemory,
+    TensorBytes,
+)
+from trainfit.bench.records.schema.operations import PhaseOperations, StageOperations
+from trainfit.bench.records.schema.probes import (
+    LayerGradients,
+    Noise,
+    NoisyAccuracy,
+    QuantisationError,
+    QuantisedAccuracy,
+)
+
+SCHEMA = "trainfit.record/3"
+"""Name and version of the record format; a change that breaks readers raises the number."""
+
+READABLE = ("trainfit.record/1", "trainfit.record/2", SCHEMA)
+"""The versions that this one reads. Version 1 had no energy, no interval, and no device models;
+version 2 no lower bound per phase."""
+
+
+class RecordStatus(StrEnum):
+    """How measuring a workload ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+
+
+class Measurement(StrEnum):
+    """What can be measured of a workload."""
+
+    MEMORY = "memory"
+    LATENCY = "latency"
+    ENERGY = "energy"
+    ACCURACY = "accuracy"
+    GRADIENTS = "gradients"
+    NOISE = "noise"
+
+
+PROBES = (Measurement.GRADIENTS, Measurement.NOISE)
+"""What looks into the trained net; measured only where a suite names it."""
+
+
+class Workload(Block):
+    """One thing to measure.
+
+    ``options`` holds only what the suite set; the algorithm's defaults fill the rest.
+    """
+
+    algorithm: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    model: str
+    dataset: str
+    batch_size: int = Field(ge=1)
+    seed: int = Field(default=0, ge=0)
+    epochs: int = Field(default=0, ge=0)
+    """Passes over the training data per stage for the accuracy; 0 measures no accuracy."""
+    evaluate_every: int = Field(default=1, ge=1)
+    """Passes from one point of the accuracy's curve to the next; the last pass always is one."""
+    train_samples: int | None = Field(default=None, ge=1)
+    """Only the first samples of the training half; None takes all."""
+    standardise: bool = False
+    """Mean 0 and deviation 1 per channel, by the training half."""
+    shuffle: bool = True
+    """Draw the order of the training half anew for every pass; otherwise as the files have it."""
+
+    @property
+    def label(self) -> str:
+        """How a person names it: ``backprop[optimizer=adam] mlp-64-128-128-10 b32``."""
+        options = ",".join(f"{key}={_plain(value)}" for key, value in sorted(self.options.items()))
+        chosen = f"[{options}]" if options else ""
+        data = self.dataset
+        if self.train_samples is not None:
+            data += f"[:{self.train_samples}]"
+        if self.standardise:
+            data += " standardised"
+        return f"{self.algorithm}{chosen} {self.model} {data} b{self.batch_size}"
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class Accuracy(Block):
+    """Accuracy on the test split after training on the training split."""
+
+    test_accuracy: float
+    epochs: int
+    train_seconds: float
+    curve: list[float] = Field(default_factory=list)
+    """Test accuracy after some passes over the training data."""
+    curve_passes: list[int] = Field(default_factory=list)
+    """After how many passes each point of the curve was measured."""
+    data_note: str = ""
+    """What there is to know about the data, such as which part of it was at hand."""
+
+
+class VerdictRecord(Block):
+    """One device budget held against the workload.
+
+    ``margin`` is what is left, in ``unit``: whole bytes (``B``), seconds (``s``) or joules (``J``);
+    for an interval, at its worse end.
+    """
+
+    device: str
+    budget: str
+    status: str
+    margin: int | float | None
+    unit: Literal["B", "s", "J"] = "B"
+    evidence: Evidence = Evidence.ALLOCATOR
+    reason: str
+
+
+class ErrorRecord(Block):
+    """Why a workload did not end well."""
+
+    type: str
+    message: str
+    where: str | None = None
+
+
+class Record(Block):
+    """Everything measured about one workload."""
+
+    schema_: Literal[READABLE] = Field(default=SCHEMA, alias="schema")  # type: ignore[valid-type]
+    workload: Workload
+    status: RecordStatus
+    operations: list[StageOperations] = Field(default_factory=list)
+    memory: Memory | None = None
+    latency: Latency | None = None
+    energy: Energy | None = None
+    devices: list[DeviceModel] = Field(default_factory=list)
+    accuracy: Accuracy | None = None
+    gradients: list[LayerGradients] = Field(default_factory=list)
+    noise: Noise | None = None
+    verdicts: list[VerdictRecord] = Field(default_factory=list)
+    error: ErrorRecord | None = None
+    seconds: float
+    """Wall time this workload took to measure, everything included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+__all__ = [
+    "PROBES",
+    "READABLE",
+    "SCHEMA",
+    "Accuracy",
+    "AsDeployed",
+    "Bounds",
+    "DeviceModel",
+    "Energy",
+    "ErrorRecord",
+    "Evidence",
+    "Latency",
+    "LayerGradients",
+    "Measurement",
+    "Memory",
+    "Modelled",
+    "Noise",
+    "NoisyAccuracy",
+    "PhaseEnergy",
+    "PhaseLatency",
+    "PhaseMemory",
+    "PhaseOperations",
+    "QuantisationError",
+    "QuantisedAccuracy",
+    "Record",
+    "RecordStatus",
+    "Residual",
+    "StageMemory",
+    "StageOperations",
+    "Stop",
+    "TensorBytes",
+    "VerdictRecord",
+    "Workload",
+]

@@ -1,0 +1,104 @@
+"""The part of a record that is bytes: what a step needs, phase by phase."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from trainfit.bench.records.schema.base import Block, Evidence
+
+
+class TensorBytes(Block):
+    """One tensor alive at the peak, as measured or as the closed form lists it."""
+
+    name: str
+    bytes: int
+    category: str
+    shape: tuple[int, ...] | None = None
+    bits: int | None = None
+    essential: bool | None = None
+
+
+class PhaseMemory(Block):
+    """Dynamic bytes of one phase.
+
+    ``entry_bytes`` is the level when the phase is first entered, ``exit_bytes`` when it is last
+    left; ``categories`` splits ``peak_bytes`` and sums to it exactly. ``lower_bound_bytes`` counts
+    only what the algorithm cannot do without in this phase.
+    """
+
+    peak_bytes: int
+    entry_bytes: int
+    exit_bytes: int
+    categories: dict[str, int]
+    closed_form_bytes: int | None = None
+    lower_bound_bytes: int | None = None
+    """None in records of versions 1 and 2."""
+    peak_tensors: list[TensorBytes] = Field(default_factory=list)
+    """What is alive at the peak of the phase, largest first; with stages, from version 3 on."""
+
+
+class Residual(Block):
+    """What closed form and measurement do not agree on, and what a step leaves behind.
+
+    ``unexplained_bytes`` is measured peak minus closed form; ``items`` names its parts.
+    ``left_after_step_bytes`` is the level after the step minus the level before it.
+    """
+
+    unexplained_bytes: int
+    left_after_step_bytes: int
+    items: list[TensorBytes] = Field(default_factory=list)
+
+
+class StageMemory(Block):
+    """Memory of one stage (one layer of a layer-wise algorithm, or the whole net)."""
+
+    stage: str
+    static_bytes: int
+    static_categories: dict[str, int]
+    storage_bytes: int
+    peak_dynamic_bytes: int
+    peak_phase: str
+    closed_form_bytes: int
+    closed_form_static_bytes: int
+    lower_bound_bytes: int
+    deterministic: bool
+    phases: dict[str, PhaseMemory]
+    peak_tensors: list[TensorBytes]
+    residual: Residual
+
+    @property
+    def ram_bytes(self) -> int:
+        """Static plus peak dynamic bytes: what a device must hold."""
+        return self.static_bytes + self.peak_dynamic_bytes
+
+
+class AsDeployed(Block):
+    """The peak with threads and oneDNN as the user would run it; never gated."""
+
+    peak_dynamic_bytes: int | None
+    threads: int
+    onednn: bool
+    deterministic: bool
+    reason: str | None = None
+
+
+class Memory(Block):
+    """Memory of a workload: the figures of its worst stage, then every stage.
+
+    The worst stage is the one with the largest static plus peak dynamic bytes.
+    ``storage_bytes`` is the largest over all stages.
+    """
+
+    evidence: Evidence
+    static_bytes: int
+    storage_bytes: int
+    peak_dynamic_bytes: int
+    peak_phase: str
+    closed_form_bytes: int
+    lower_bound_bytes: int
+    deterministic: bool
+    phases: dict[str, PhaseMemory]
+    residual: Residual
+    worst_stage: str
+    stages: list[StageMemory]
+    as_deployed: AsDeployed | None = None

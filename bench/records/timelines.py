@@ -1,0 +1,149 @@
+"""How the memory of a step came and went: one JSON line per workload, beside its record.
+
+::
+
+    DIR/timelines.jsonl    one line per workload whose memory was measured, see TimelineLine
+
+Records are read often and whole; a timeline is as long as a step has allocations, and only
+figures want it. A line without its end is one that was cut off, and is ignored; of several lines
+of a workload the last one counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from trainfit.bench.errors import RunFolderError
+from trainfit.bench.records.frame import identity
+from trainfit.bench.records.reading import workload_key
+from trainfit.bench.records.schema import Workload
+from trainfit.bench.records.schema.base import Block
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TIMELINES = "timelines.jsonl"
+SCHEMA: Literal["trainfit.timeline/1"] = "trainfit.timeline/1"
+
+
+class Timeline(Block):
+    """Dynamic bytes alive in the course of one step, by category, in columns of equal length.
+
+    Attributes:
+        stage: Whose step it is: the stage that needs the most RAM.
+        events: How many allocations and frees the step had.
+        index: Of how many of them each point is right after, from 0 (before the first), rising.
+            Where a step has more than fit, a point is the highest of those around it.
+        phase: The innermost phase at each point.
+        bytes: Per category, what was alive at each point.
+    """
+
+    stage: str
+    events: int = Field(ge=0)
+    index: list[int]
+    phase: list[str]
+    bytes: dict[str, list[int]]
+
+    @model_validator(mode="after")
+    def _columns_match(self) -> Self:
+        points = len(self.index)
+        lengths = {"phase": len(self.phase)} | {k: len(v) for k, v in self.bytes.items()}
+        for name, length in lengths.items():
+            if length != points:
+                raise ValueError(f"{name} has {length} points, index has {points}")
+        return self
+
+
+class TimelineLine(Timeline):
+    """A timeline with the workload it belongs to."""
+
+    schema_: Literal["trainfit.timeline/1"] = Field(default=SCHEMA, alias="schema")
+    workload: Workload
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def timeline_line(workload: Workload, timeline: dict[str, Any]) -> str:
+    """The line of a workload, from its timeline as the workload's process sent it.
+
+    Raises:
+        ValidationError: It is not a timeline.
+    """
+    line = TimelineLine.model_validate({**timeline, "workload": workload})
+    return line.model_dump_json(by_alias=True)
+
+
+def read_timelines(run: Path) -> list[TimelineLine]:
+    """The timelines of a run, one per workload; none where the run has no such file.
+
+    Raises:
+        RunFolderError: A finished line is not a timeline, or the file cannot be read.
+    """
+    file = run / TIMELINES
+    try:
+        lines = file.read_bytes().split(b"\n")[:-1]  # what follows the last newline is unfinished
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunFolderError(f"{file}: cannot be read: {error.strerror}") from error
+    found: dict[str, TimelineLine] = {}
+    for number, text in enumerate(lines, start=1):
+        try:
+            line = TimelineLine.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(step) for step in first["loc"])
+            what = f"{where}: {first['msg']}" if where else first["msg"]
+            raise RunFolderError(
+                f"{file}:{number}: not a timeline of this version: {what}"
+            ) from None
+        found[workload_key(line.workload)] = line
+    return list(found.values())
+
+
+def timelines_frame(runs: Sequence[Path]) -> pd.DataFrame:
+    """The timelines of some runs as one tidy frame: one row per workload, point and category.
+
+    Columns: ``run`` (name of the folder), ``algorithm``, ``options`` (compact JSON), ``model``,
+    ``dataset``, ``batch_size``, ``seed``, ``epochs``, ``train_samples``, ``standardise``,
+    ``shuffle``, ``label``, ``stage``, ``events`` (of the step), ``index``, ``phase``, ``category``
+    and ``bytes``. Text is categorical: a row is one number and much that repeats.
+
+    Raises:
+        RunFolderError: A finished line is not a timeline, or a file cannot be read.
+    """
+    import numpy as np  # noqa: PLC0415  (heavy, and only figures need them)
+    import pandas as pd  # noqa: PLC0415
+
+    lines = [(run.resolve().name, line) for run in runs for line in read_timelines(run)]
+    columns = ["run", *identity(Workload(algorithm="", model="", dataset="", batch_size=1))]
+    columns += ["stage", "events"]
+    about = pd.DataFrame(
+        [
+            {"run": run, **identity(line.workload), "stage": line.stage, "events": line.events}
+            for run, line in lines
+        ],
+        columns=columns,
+    ).astype({"train_samples": "Int64"})
+    texts = {name: "category" for name in columns if about[name].dtype in (object, "str")}
+    about = about.astype(texts)
+    sizes = [len(line.index) * len(line.bytes) for _, line in lines]
+    frame = about.iloc[np.repeat(np.arange(len(lines)), sizes)].reset_index(drop=True)
+    repeated = [(line, category) for _, line in lines for category in line.bytes]
+    frame["index"] = _joined([line.index for line, _ in repeated])
+    frame["phase"] = pd.Categorical([phase for line, _ in repeated for phase in line.phase])
+    frame["category"] = pd.Categorical(
+        [category for line, category in repeated for _ in line.index]
+    )
+    frame["bytes"] = _joined([line.bytes[category] for line, category in repeated])
+    return frame
+
+
+def _joined(columns: list[list[int]]) -> Any:
+    import numpy as np  # noqa: PLC0415
+
+    return np.concatenate([np.zeros(0, np.int64), *(np.array(each) for each in columns)])

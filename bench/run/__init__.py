@@ -1,0 +1,1 @@
+"""A suite measured workload by workload."""

@@ -1,0 +1,93 @@
+"""What a workload needs by its closed form alone: nothing is trained, nothing is allocated.
+
+Evidence is ``analytic``; the memory pass confirms it by measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from trainfit.algorithms import MemoryPlan, sketch_algorithm
+from trainfit.bench.costs.device_model import model_device
+from trainfit.bench.records.schema import Evidence, StageOperations, Workload
+from trainfit.bench.verdicts.judge import Needs
+from trainfit.hardware_profiles import Device
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """The closed form of a workload.
+
+    Attributes:
+        workload: With the full name of its model.
+        stages: Names of the stages.
+        plans: One per stage.
+    """
+
+    workload: Workload
+    stages: tuple[str, ...]
+    plans: Sequence[MemoryPlan]
+
+    @cached_property
+    def worst(self) -> int:
+        """Index of the stage with the largest static plus peak dynamic bytes."""
+        return max(range(len(self.plans)), key=lambda index: ram_bytes(self.plans[index]))
+
+    @property
+    def plan(self) -> MemoryPlan:
+        """Of the worst stage."""
+        return self.plans[self.worst]
+
+    @property
+    def ram_bytes(self) -> int:
+        """Static plus peak dynamic bytes of the worst stage."""
+        return ram_bytes(self.plan)
+
+    @property
+    def storage_bytes(self) -> int | None:
+        """The most that any stage keeps out of RAM; None where it grows with the training set."""
+        if self.workload.options.get("features") == "cached":
+            return None
+        return max(plan.storage_bytes for plan in self.plans)
+
+    @cached_property
+    def operations(self) -> list[StageOperations]:
+        """The arithmetic of a step of every stage."""
+        return [
+            StageOperations.of(stage, plan.operations.phases, plan.static_bytes)
+            for stage, plan in zip(self.stages, self.plans, strict=True)
+        ]
+
+    def needs(self, device: Device) -> Needs:
+        """To be judged against a device."""
+        return Needs(
+            static_bytes=self.plan.static_bytes,
+            peak_dynamic_bytes=self.plan.closed_form_bytes,
+            storage_bytes=self.storage_bytes,
+            evidence=Evidence.ANALYTIC,
+            batch_size=self.workload.batch_size,
+            stages=len(self.stages),
+            modelled=model_device(self.operations, device, self.workload.batch_size),
+        )
+
+
+def ram_bytes(plan: MemoryPlan) -> int:
+    """What a device must hold for this stage."""
+    return plan.static_bytes + plan.closed_form_bytes
+
+
+def closed_form(workload: Workload) -> ClosedForm:
+    """The closed form of every stage of a workload.
+
+    Raises:
+        ConfigurationError: Algorithm, options, model and batch size do not exist or fit together.
+    """
+    algorithm = sketch_algorithm(workload.algorithm, workload.model, workload.options)
+    algorithm.check_batch(workload.batch_size)
+    plans = []
+    for index in range(len(algorithm.stages)):
+        algorithm.enter_stage(index)
+        plans.append(algorithm.memory_model(workload.batch_size))
+    return ClosedForm(workload, tuple(algorithm.stages), plans)

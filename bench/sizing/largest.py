@@ -1,0 +1,247 @@
+"""The inverse question: the largest batch, width or depth that fits a device.
+
+By bisection over the closed form. Bisection presumes that more needs more; that is checked, on
+every size probed and on a sweep around the answer, and where it does not hold the result says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import chain, islice
+
+from trainfit.algorithms import Mlp, get_algorithm, get_model
+from trainfit.algorithms.contract import check_model, parse_options
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.models import with_depth, with_width
+from trainfit.bench.errors import BenchError
+from trainfit.bench.records.schema import Workload
+from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.verdicts.judge import judge_all
+from trainfit.bench.verdicts.memory import Status, Verdict, worst
+from trainfit.hardware_profiles import Budgets, Device
+
+
+class Dimension(StrEnum):
+    """What is made larger."""
+
+    BATCH = "batch"
+    WIDTH = "width"
+    DEPTH = "depth"
+
+
+CEILING = {Dimension.BATCH: 2**20, Dimension.WIDTH: 2**16, Dimension.DEPTH: 99}
+"""Where the search ends: beyond this nobody asks."""
+
+REFUSED_IN_A_ROW = 1024
+"""So many neighbouring sizes may be none that a rule can be trained on (slices divide widths)."""
+
+SWEEP = {Dimension.BATCH: 24, Dimension.WIDTH: 24, Dimension.DEPTH: 6}
+"""Sizes probed to see whether more needs more, spread evenly over the logarithm.
+
+Few of the depth: the closed form of a rule with a stage per layer takes its depth squared.
+"""
+
+REACH = {Dimension.BATCH: 4.0, Dimension.WIDTH: 4.0, Dimension.DEPTH: 1.5}
+"""Up to how many times the answer they go."""
+
+NEIGHBOURS = {Dimension.BATCH: 8, Dimension.WIDTH: 8, Dimension.DEPTH: 1}
+"""Sizes right above the answer, and right below it, that are probed as well."""
+
+ROUNDS = 16
+"""How often a sweep may find a larger size that fits, and the search go on from there."""
+
+FITTING = (Status.FITS, Status.TIGHT)
+
+
+class LargestError(BenchError):
+    """The largest size cannot be found."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One size that was looked at.
+
+    Attributes:
+        size: The batch, width or depth.
+        ram_bytes: What it needs.
+        verdict: The one that decides.
+    """
+
+    size: int
+    ram_bytes: int
+    verdict: Verdict
+
+    @property
+    def fits(self) -> bool:
+        """It is within every budget."""
+        return self.verdict.status in FITTING
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The answer.
+
+    Attributes:
+        dimension: What was made larger.
+        size: The largest that fits; None where none is sure to.
+        workload: Of that size; of the smallest where none fits.
+        probe: What it needs; of the smallest where none fits.
+        next_probe: The next size that can be trained, which does not fit; None where the search
+            met its ceiling, or where none fits.
+        monotone: On every size probed, more needed more, and none below the answer does not fit.
+        exceptions: Sizes below the answer that do not fit, though the answer does.
+        probes: Every size that was looked at, ascending.
+    """
+
+    dimension: Dimension
+    size: int | None
+    workload: Workload
+    probe: Probe
+    next_probe: Probe | None
+    monotone: bool
+    exceptions: tuple[int, ...]
+    probes: tuple[Probe, ...]
+
+
+@dataclass
+class _Search:
+    """Probes sizes, each once."""
+
+    device: Device
+    make: Callable[[int], Workload]
+    asked: Budgets
+    seen: dict[int, Probe] = field(default_factory=dict)
+    refused: dict[int, ConfigurationError] = field(default_factory=dict)
+
+    def probe(self, size: int) -> Probe | None:
+        """What a size needs; None for one that the rule cannot be trained on."""
+        if size not in self.seen and size not in self.refused:
+            try:
+                form = closed_form(self.make(size))
+            except ConfigurationError as error:
+                self.refused[size] = error
+                return None
+            verdict = worst(judge_all(form.needs(self.device), self.device, self.asked))
+            self.seen[size] = Probe(size, form.ram_bytes, verdict)
+        return self.seen.get(size)
+
+    def first(self, sizes: Iterable[int]) -> Probe | None:
+        """Of the first of these sizes that the rule can be trained on."""
+        return next(filter(None, map(self.probe, sizes)), None)
+
+    def top(self) -> int | None:
+        """The largest size probed that fits."""
+        return max((size for size, probe in self.seen.items() if probe.fits), default=None)
+
+
+def largest(
+    workload: Workload, device: Device, dimension: Dimension, asked: Budgets | None = None
+) -> Largest:
+    """Find the largest batch, width or depth of a workload that fits a device.
+
+    Args:
+        workload: Everything but the dimension is taken from it.
+        device: What it has to fit.
+        dimension: What is made larger. Width is that of all hidden layers, depth their number.
+        asked: Budgets beside those of the device's profile.
+
+    Raises:
+        LargestError: A figure of the device is unknown, so that no size can be judged.
+        ConfigurationError: The workload is not one, or has no such dimension.
+    """
+    own = _own_size(workload, dimension)
+    search = _Search(device, _maker(workload, dimension), asked or Budgets())
+    first = search.first([*range(1, REFUSED_IN_A_ROW + 1), own])
+    if first is None:
+        raise search.refused[own]
+    if first.verdict.status is Status.UNKNOWN and first.verdict.margin is None:
+        raise LargestError(
+            f"{device.name}: the largest {dimension} cannot be found: {first.verdict.budget}:"
+            f" {first.verdict.reason}; a device file of your own (--device FILE.toml) can give"
+            " what is unknown"
+        )
+    if own <= CEILING[dimension]:
+        search.probe(own)
+    _sweep(search, first.size, dimension)
+    for _ in range(ROUNDS):
+        start = search.top()
+        if start is None:
+            break
+        found = _climb(search, start, CEILING[dimension])
+        _sweep(search, found, dimension)
+        if search.top() == found:
+            break
+    return _answer(search, dimension, search.top(), first)
+
+
+def _own_size(workload: Workload, dimension: Dimension) -> int:
+    """The size that the workload has now; what would be wrong at any size is an error here."""
+    algorithm, model = get_algorithm(workload.algorithm), get_model(workload.model)
+    check_model(algorithm, model)
+    parse_options(algorithm, workload.options)
+    if dimension is Dimension.BATCH:
+        return workload.batch_size
+    _maker(workload, dimension)(1)  # refuses a net that has no such dimension
+    assert isinstance(model, Mlp)
+    return model.hidden[0] if dimension is Dimension.WIDTH else len(model.hidden)
+
+
+def _maker(workload: Workload, dimension: Dimension) -> Callable[[int], Workload]:
+    if dimension is Dimension.BATCH:
+        return lambda size: workload.model_copy(update={"batch_size": size})
+    rename = with_width if dimension is Dimension.WIDTH else with_depth
+    return lambda size: workload.model_copy(update={"model": rename(workload.model, size)})
+
+
+def _climb(search: _Search, low: int, ceiling: int) -> int:
+    """From a size that fits, double until one does not, then bisect; the largest that fits."""
+    high = None
+    while high is None and low < ceiling:
+        double = min(2 * low, ceiling)
+        probe = search.first(range(double, min(double + REFUSED_IN_A_ROW, ceiling) + 1))
+        if probe is None:
+            high = ceiling + 1  # what lies below the double may still be trained
+        elif probe.fits:
+            low = probe.size
+        else:
+            high = probe.size
+    while high is not None:
+        middle = (low + high) // 2
+        # sizes that the rule cannot be trained on are stepped over, downwards, then upwards
+        between = chain(range(middle, low, -1), range(middle + 1, high))
+        probe = search.first(islice(between, REFUSED_IN_A_ROW))
+        if probe is None:
+            break
+        low, high = (probe.size, high) if probe.fits else (low, probe.size)
+    return low
+
+
+def _sweep(search: _Search, answer: int, dimension: Dimension) -> None:
+    """Probe sizes up to some times the answer, and those right around it."""
+    ceiling, count, near = CEILING[dimension], SWEEP[dimension], NEIGHBOURS[dimension]
+    top = min(round(REACH[dimension] * answer), ceiling)
+    sizes = {round(top ** (index / count)) for index in range(count + 1)}
+    sizes |= set(range(answer - near, answer + near + 1))
+    for size in sorted(sizes):
+        if 1 <= size <= ceiling:
+            search.probe(size)
+
+
+def _answer(search: _Search, dimension: Dimension, size: int | None, first: Probe) -> Largest:
+    ordered = [search.seen[each] for each in sorted(search.seen)]
+    needs = [probe.ram_bytes for probe in ordered]
+    shown = first if size is None else search.seen[size]
+    above = [probe for probe in ordered if size is not None and probe.size > size]
+    exceptions = [p.size for p in ordered if size is not None and p.size < size and not p.fits]
+    return Largest(
+        dimension=dimension,
+        size=size,
+        workload=search.make(shown.size),
+        probe=shown,
+        next_probe=above[0] if above else None,
+        monotone=needs == sorted(needs) and not exceptions,
+        exceptions=tuple(exceptions),
+        probes=tuple(ordered),
+    )

@@ -1,0 +1,1 @@
+"""Suites: which workloads are measured and which devices judge them."""

@@ -1,0 +1,1 @@
+"""The suites that come with trainfit, one TOML file each."""

@@ -1,0 +1,60 @@
+"""What a run folder keeps of the suite that made it, and the devices that a suite names."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainfit.bench.errors import SuiteError
+from trainfit.bench.suite.file import Defaults
+from trainfit.bench.suite.suite import Suite
+from trainfit.hardware_profiles import Device, device_names, load_device
+
+
+def load_devices(suite: Suite) -> list[Device]:
+    """The devices that a suite is judged against.
+
+    Raises:
+        ProfileError: One does not exist or its file is malformed.
+        SuiteError: Two have the same name.
+    """
+    names = device_names() if suite.devices is None else suite.devices
+    devices = [load_device(name) for name in names]
+    if suite.host is not None and suite.host not in [device.name for device in devices]:
+        raise SuiteError(
+            f"suite {suite.name}: host {suite.host!r} is none of its devices; add it to devices"
+        )
+    for index, device in enumerate(devices):
+        if device.name in [other.name for other in devices[:index]]:
+            raise SuiteError(f"suite {suite.name}: device {device.name!r} is named twice")
+    return devices
+
+
+def to_manifest(suite: Suite, devices: list[Device]) -> dict[str, Any]:
+    """What a run folder keeps of its suite; devices with a digest of all their figures."""
+    sources = suite.devices or [device.name for device in devices]
+    return suite.model_dump(mode="json", exclude={"defaults"}) | {
+        "devices": [
+            {
+                "name": device.name,
+                "source": source,
+                "sha256": hashlib.sha256(device.model_dump_json().encode()).hexdigest(),
+            }
+            for device, source in zip(devices, sources, strict=True)
+        ]
+    }
+
+
+def from_manifest(manifest: dict[str, Any], *, source: str) -> Suite:
+    """The suite that a run folder keeps.
+
+    Raises:
+        SuiteError: It is not one that :func:`to_manifest` made.
+    """
+    try:
+        devices = [device["source"] for device in manifest["devices"]]
+        return Suite.model_validate(manifest | {"devices": devices, "defaults": Defaults()})
+    except (ValidationError, KeyError, TypeError) as error:
+        raise SuiteError(f"{source}: is not the suite of a run: {error!r:.200}") from error

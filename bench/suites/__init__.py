@@ -1,1 +1,0 @@
-"""The suites that come with trainfit, one TOML file each; :mod:`bench.suite` reads them."""

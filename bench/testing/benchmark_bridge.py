@@ -1,0 +1,251 @@
+"""Bytes, energy and verdicts beside the times of pytest-benchmark, and back from its JSON.
+
+pytest-benchmark keeps whatever a benchmark puts into ``extra_info``, but compares times only. So
+the bytes of a step go in there in the shape of a golden's entry, and :func:`read_benchmarks` makes
+of its JSON what ``trainfit gate-benchmark`` holds against a golden file, as ``trainfit gate`` does
+with a run. Energy and verdicts go with them to be read; they are not gated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainfit.bench.environment import trainfit_version
+from trainfit.bench.errors import BenchError
+from trainfit.bench.gate.golden import Conditions, Entry
+from trainfit.bench.gate.run import GatedRun
+from trainfit.bench.gate.validity import Measured
+from trainfit.bench.records.schema import Energy, Record
+from trainfit.bench.suite.toml_errors import explain
+from trainfit.bench.verdicts.memory import judge
+from trainfit.hardware_profiles import Device, load_device
+
+if TYPE_CHECKING:
+    from trainfit.bench.profiler import StepProfile
+
+KEY = "trainfit"
+"""Under which name of ``extra_info`` everything of ours is."""
+
+SCHEMA = "trainfit.benchmark/1"
+
+
+class BenchmarkError(BenchError):
+    """A benchmark, or the JSON of pytest-benchmark, has no figures that could be used."""
+
+
+class Benchmark(Protocol):
+    """What is needed of pytest-benchmark's fixture."""
+
+    extra_info: dict[str, Any]
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Step(_Block):
+    """What is kept of one step.
+
+    ``entry`` is gated. ``verdicts`` and ``energy`` are to be read: plain values as in a record, and
+    energy that was not measured is ``unavailable`` with the reason.
+    """
+
+    evidence: str = "allocator"
+    deterministic: bool
+    ram_bytes: int
+    entry: Entry
+    verdicts: list[dict[str, Any]] = Field(default_factory=list)
+    energy: dict[str, Any] = Field(default_factory=dict)
+
+
+class Recorded(_Block):
+    """All steps of one benchmark, by name."""
+
+    schema_: str = Field(default=SCHEMA, alias="schema")
+    torch: str
+    steps: dict[str, Step] = Field(default_factory=dict)
+
+
+def record_benchmark(
+    benchmark: Benchmark,
+    measured: StepProfile | Record,
+    *,
+    device: str | Device | Sequence[str | Device] = (),
+    name: str = "",
+    energy: Energy | None = None,
+) -> None:
+    """Put the bytes of a step into ``benchmark.extra_info["trainfit"]``, before or after its times.
+
+    ::
+
+        def test_step(benchmark):
+            record_benchmark(benchmark, trainfit.profile_step(step), device="stm32f746")
+            benchmark(step)
+
+    Args:
+        benchmark: The fixture of pytest-benchmark.
+        measured: From ``profile_step``, or a record of a run made with the torch that is installed.
+        device: Names, files, or devices to judge against, besides the verdicts of a record.
+        name: Tells the steps of one benchmark apart.
+        energy: What a step takes, as ``measure_energy`` gives it; a record brings its own.
+
+    Raises:
+        BenchmarkError: The name is taken, or the record has no bytes.
+        ProfileError: There is no such device.
+    """
+    known = benchmark.extra_info.get(KEY, {})
+    if name in known.get("steps", {}):
+        raise BenchmarkError(
+            f"this benchmark has a step named {name!r} already; tell them apart with name="
+        )
+    devices = [device] if isinstance(device, str | Device) else device
+    judged = [load_device(each) if isinstance(each, str) else each for each in devices]
+    if isinstance(measured, Record):
+        step = _of_record(measured, judged, energy or measured.energy)
+    else:
+        step = _of_profile(measured, judged, energy)
+    found = Recorded(torch=version("torch").partition("+")[0], steps={name: step})
+    added = found.model_dump(mode="json", by_alias=True)
+    added["steps"] = {**known.get("steps", {}), **added["steps"]}
+    benchmark.extra_info[KEY] = added
+
+
+def _of_profile(profile: StepProfile, devices: Sequence[Device], energy: Energy | None) -> Step:
+    from trainfit.bench.testing.figures import figures_of  # noqa: PLC0415
+    from trainfit.bench.testing.goldens import entry_of_step  # noqa: PLC0415
+
+    figures = figures_of(profile)
+    return Step(
+        deterministic=profile.deterministic,
+        ram_bytes=figures["ram_bytes"],
+        entry=entry_of_step(figures),
+        verdicts=_verdicts(profile.static_bytes, profile.peak_dynamic_bytes, 0, devices),
+        energy=_energy(energy),
+    )
+
+
+def _of_record(record: Record, devices: Sequence[Device], energy: Energy | None) -> Step:
+    from trainfit.bench.gate.metrics import entry_of_record  # noqa: PLC0415
+
+    memory = record.memory
+    if memory is None:
+        raise BenchmarkError(
+            f"the record of {record.workload.label} has no bytes (it is {record.status.value});"
+            ' measure = ["memory"] in the suite makes them'
+        )
+    return Step(
+        evidence=memory.evidence.value,
+        deterministic=memory.deterministic,
+        ram_bytes=memory.static_bytes + memory.peak_dynamic_bytes,
+        entry=entry_of_record(memory, record.operations),
+        verdicts=[
+            *(verdict.model_dump(mode="json") for verdict in record.verdicts),
+            *_verdicts(
+                memory.static_bytes, memory.peak_dynamic_bytes, memory.storage_bytes, devices
+            ),
+        ],
+        energy=_energy(energy),
+    )
+
+
+def _verdicts(
+    static: int, peak: int, storage: int, devices: Sequence[Device]
+) -> list[dict[str, Any]]:
+    return [
+        verdict.model_dump(mode="json")
+        for device in devices
+        for verdict in judge(static, peak, storage, device)
+    ]
+
+
+def _energy(energy: Energy | None) -> dict[str, Any]:
+    if energy is None:
+        return {"evidence": "unavailable", "reason": "not measured"}
+    return energy.model_dump(mode="json", exclude_none=True)
+
+
+# ---- and back ------------------------------------------------------------------------------------
+
+
+def read_benchmarks(file: Path) -> GatedRun:
+    """The steps in a file of ``pytest --benchmark-json``, named by test, as the gate sees a run.
+
+    Raises:
+        BenchmarkError: The file cannot be read, is of another kind, or has no bytes in it.
+    """
+    found = dict(_recorded(file))
+    if not found:
+        raise BenchmarkError(
+            f"{file}: no benchmark in it has bytes; put them there with"
+            " trainfit.record_benchmark(benchmark, trainfit.profile_step(step))"
+        )
+    torch = _one(file, "version of torch", {each.torch for each in found.values()})
+    steps = {
+        f"{test} {name}".rstrip(): step
+        for test, each in found.items()
+        for name, step in each.steps.items()
+    }
+    evidence = _one(file, "way of measuring bytes", {step.evidence for step in steps.values()})
+    measured = Measured(
+        entries={key: step.entry for key, step in steps.items() if step.deterministic},
+        invalid={
+            key: "its bytes are not deterministic: repeats differed"
+            for key, step in steps.items()
+            if not step.deterministic
+        },
+        version=SCHEMA,
+        evidence=evidence,
+    )
+    made_with = {"made_by": "trainfit gate-benchmark", "trainfit": trainfit_version()}
+    return GatedRun(file, measured, Conditions(torch=torch, evidence=evidence), made_with)
+
+
+def _recorded(file: Path) -> Iterator[tuple[str, Recorded]]:
+    for number, benchmark in enumerate(_benchmarks(file), start=1):
+        raw = (benchmark.get("extra_info") or {}).get(KEY)
+        if raw is None:
+            continue
+        name = benchmark.get("fullname")
+        where = f"{file}: benchmark {number} ({name}): extra_info.{KEY}"
+        if not isinstance(raw, Mapping) or raw.get("schema") != SCHEMA:
+            given = raw.get("schema") if isinstance(raw, Mapping) else raw
+            raise BenchmarkError(
+                f"{where}: schema is {given!r}, expected {SCHEMA!r}; run the benchmarks again with"
+                " this trainfit"
+            )
+        try:
+            yield str(name), Recorded.model_validate(raw)
+        except ValidationError as error:
+            raise BenchmarkError(f"{where}: {explain(error, dict(raw), Recorded)}") from None
+
+
+def _benchmarks(file: Path) -> list[dict[str, Any]]:
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BenchmarkError(
+            f"{file}: no such file; make it with pytest --benchmark-json={file}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BenchmarkError(f"{file}: cannot be read as JSON: {error}") from None
+    found = document.get("benchmarks") if isinstance(document, dict) else None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise BenchmarkError(
+            f"{file}: has no list of benchmarks; expected a file of pytest --benchmark-json"
+        )
+    return found
+
+
+def _one(file: Path, what: str, found: set[str]) -> str:
+    if len(found) > 1:
+        raise BenchmarkError(
+            f"{file}: more than one {what} in it ({', '.join(sorted(found))}); make one file for"
+            " each"
+        )
+    return found.pop()

@@ -1,0 +1,217 @@
+"""Train a workload and follow its test accuracy; a training that was cut off goes on.
+
+What a training has come to is kept in a file after a pass, at most once a minute. The file is read
+with ``weights_only``: only tensors, generators, plain containers and the classes of the algorithm's
+own package are admitted, so that a file from elsewhere cannot run code.
+
+Shape suffixes: S samples, B batch, I inputs, C classes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainfit.algorithms import Algorithm, build_algorithm
+from trainfit.algorithms.data import Dataset, batches, load_dataset
+from trainfit.algorithms.data.standardise import standardise
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.bench.processes.child import Send
+from trainfit.bench.records.schema import Accuracy, Workload
+from trainfit.bench.training.contract_check import check_finite, predict_scores
+
+EVALUATION_ROWS = 500
+"""Rows predicted at once when accuracy is measured."""
+
+SAVE_SECONDS = 60.0
+"""A training that lasts longer than this is kept between passes, and once in that time at most."""
+
+_FIXED = ("model", "options")
+"""Attributes that the workload says; everything else of an algorithm is its state."""
+
+
+def build(workload: Workload) -> Algorithm[Any]:
+    """A fresh algorithm; everything that draws without a generator of its own is seeded too."""
+    torch.manual_seed(workload.seed)
+    return build_algorithm(workload.algorithm, workload.model, workload.options, seed=workload.seed)
+
+
+def load(workload: Workload, data_root: str | None) -> Dataset:
+    """The workload's data, cut and standardised as it says.
+
+    Raises:
+        ConfigurationError: It cannot be loaded.
+    """
+    data = load_dataset(workload.dataset, Path(data_root) if data_root else None)
+    samples = workload.train_samples
+    if samples is not None:
+        if samples > len(data.train_x):
+            raise ConfigurationError(
+                f"train_samples is {samples:,}, but dataset {data.name!r} has"
+                f" {len(data.train_x):,} training samples"
+            )
+        data = replace(data, train_x=data.train_x[:samples], train_y=data.train_y[:samples])
+        _require_all_classes(data, samples)
+    return standardise(data) if workload.standardise else data
+
+
+def _require_all_classes(data: Dataset, samples: int) -> None:
+    """A net cannot learn what it is never shown; rules with wrong labels would even unlearn it."""
+    counts_C = torch.bincount(data.train_y, minlength=data.classes)
+    absent = [str(label) for label in torch.nonzero(counts_C == 0).flatten().tolist()]
+    if absent:
+        raise ConfigurationError(
+            f"the first {samples:,} training samples of dataset {data.name!r} have none of class"
+            f" {', '.join(absent)}; raise train_samples"
+        )
+
+
+def epoch(
+    workload: Workload, data: Dataset, number: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The batches of pass ``number``."""
+    generator = torch.Generator().manual_seed(workload.seed + number)
+    return batches(
+        data.train_x, data.train_y, workload.batch_size, generator, shuffle=workload.shuffle
+    )
+
+
+@dataclass
+class Progress:
+    """How far a training has come."""
+
+    passes: int = 0
+    seconds: float = 0.0
+    curve: list[float] = field(default_factory=list)
+    curve_passes: list[int] = field(default_factory=list)
+
+
+def train(workload: Workload, data: Dataset, send: Send, state: Path | None = None) -> Accuracy:
+    """Train from scratch, or from where ``state`` says, and measure accuracy on the way.
+
+    Args:
+        workload: What to train, for how long, and how often to evaluate.
+        data: Its data.
+        send: Hears of the progress.
+        state: Where the training is kept while it runs; deleted when it is done.
+
+    Raises:
+        ContractError: Training diverged, or the algorithm does not predict as it should.
+    """
+    accuracy, _ = train_and_keep(workload, data, send, state)
+    if state:
+        state.unlink(missing_ok=True)
+    return accuracy
+
+
+def train_and_keep(
+    workload: Workload, data: Dataset, send: Send, state: Path | None = None
+) -> tuple[Accuracy, Algorithm[Any]]:
+    """``train``, and the algorithm that was trained; ``state`` is left to the caller to delete.
+
+    So whoever goes on with the algorithm and is cut off need not train it again.
+    """
+    algorithm = build(workload)
+    passes = algorithm.passes(workload.epochs)
+    progress = (state and _restore(state, workload, algorithm)) or Progress()
+    saved = time.monotonic()
+    staged: Dataset | None = None
+    for number in range(progress.passes, passes):
+        send({"doing": f"accuracy {number + 1}/{passes}"})
+        started = time.perf_counter()
+        algorithm.begin_epoch(number, workload.epochs)
+        if staged is None or number % workload.epochs == 0:  # a stage begins, or goes on
+            staged = replace(data, train_x=algorithm.stage_data(data.train_x))
+        for x_BF, y_B in epoch(workload, staged, number):
+            algorithm.step(x_BF, y_B)
+        progress.seconds += time.perf_counter() - started
+        progress.passes = number + 1
+        check_finite(algorithm, f"after training pass {number + 1} of {passes}")
+        if progress.passes % workload.evaluate_every == 0 or progress.passes == passes:
+            progress.curve.append(test_accuracy(algorithm, data))
+            progress.curve_passes.append(progress.passes)
+        if state and time.monotonic() - saved > SAVE_SECONDS:
+            _save(state, workload, algorithm, progress)
+            saved = time.monotonic()
+    accuracy = Accuracy(
+        test_accuracy=progress.curve[-1],
+        epochs=passes,
+        train_seconds=progress.seconds,
+        curve=progress.curve,
+        curve_passes=progress.curve_passes,
+        data_note=data.note,
+    )
+    return accuracy, algorithm
+
+
+def test_accuracy(algorithm: Algorithm[Any], data: Dataset) -> float:
+    """Share of the test half that is classified rightly."""
+    right = 0
+    for start in range(0, len(data.test_x), EVALUATION_ROWS):
+        rows = slice(start, start + EVALUATION_ROWS)
+        scores_BC = predict_scores(algorithm, data.test_x[rows])
+        right += int((scores_BC.argmax(1) == data.test_y[rows]).sum())
+    return right / len(data.test_x)
+
+
+def _save(path: Path, workload: Workload, algorithm: Algorithm[Any], progress: Progress) -> None:
+    """Keep a training, whole or not at all; one that cannot be kept starts over when cut off."""
+    if any(held.tensor._post_accumulate_grad_hooks for held in algorithm.static_tensors()):
+        return  # hooks are code, and code is not kept
+    kept = {
+        "workload": workload.model_dump_json(),
+        "progress": asdict(progress),
+        "algorithm": {k: v for k, v in vars(algorithm).items() if k not in _FIXED},
+    }
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".part")
+    with suppress(pickle.PicklingError, TypeError, AttributeError):
+        torch.save(kept, partial)
+        partial.replace(path)
+    partial.unlink(missing_ok=True)
+
+
+def _restore(path: Path, workload: Workload, algorithm: Algorithm[Any]) -> Progress | None:
+    """Put a kept training into a fresh algorithm; None if there is none that can be used."""
+    if not path.exists():
+        return None
+    try:
+        with torch.serialization.safe_globals(_classes(algorithm)):
+            kept = torch.load(path, weights_only=True)
+        if kept["workload"] != workload.model_dump_json():
+            return None
+        progress = Progress(**kept["progress"])
+        state = kept["algorithm"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, OSError):
+        return None
+    if set(state) != {name for name in vars(algorithm) if name not in _FIXED}:
+        return None
+    vars(algorithm).update(state)
+    return progress
+
+
+def _classes(algorithm: Algorithm[Any]) -> list[Any]:
+    """The classes that a kept training may hold: those of the algorithm's package and of ours."""
+    own = "trainfit.algorithms"
+    package = type(algorithm).__module__.split(".", 1)[0]
+    prefixes = tuple(f"{name}." for name in {own, *({package} - {"trainfit"})})
+    modules = [m for n, m in list(sys.modules.items()) if f"{n}.".startswith(prefixes)]
+    return [
+        torch.Generator,
+        *(frozenset, set, slice, range),  # plain data that torch's own list leaves out
+        *{
+            each
+            for module in modules
+            for each in vars(module).values()
+            if inspect.isclass(each) and f"{each.__module__}.".startswith(prefixes)
+        },
+    ]

@@ -1,0 +1,1 @@
+"""Bytes, time and energy compared with the budgets of a device."""

@@ -1,0 +1,203 @@
+"""Every budget of a device, held against what is known of a workload.
+
+RAM and flash are always judged; time and energy where the device's profile or the user sets a
+limit. What was measured on the device itself counts; otherwise what was modelled for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trainfit.bench.costs.intervals import bounds, scaled
+from trainfit.bench.records.schema import Bounds, DeviceModel, Energy, Evidence, Latency, Modelled
+from trainfit.bench.verdicts.intervals import judge_interval
+from trainfit.bench.verdicts.memory import Budget, Status, Verdict, judge, unknown
+from trainfit.hardware_profiles import Budgets, Device, tighten
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What is known of a workload.
+
+    Attributes:
+        static_bytes, peak_dynamic_bytes, storage_bytes: As
+        :func:`trainfit.bench.verdicts.memory.judge` takes them. evidence: Of the bytes;
+        ``unavailable`` where nobody asked for them: they are not judged. batch_size: Samples per
+        step. stages: How many there are; what was measured here was measured at one of them.
+        modelled: Time and energy of a step on the device, as computed.
+        latency, energy: As measured here; they count if this machine is the device.
+    """
+
+    static_bytes: int | None
+    peak_dynamic_bytes: int | None
+    storage_bytes: int | None
+    evidence: Evidence
+    batch_size: int
+    stages: int
+    modelled: DeviceModel
+    latency: Latency | None = None
+    energy: Energy | None = None
+
+
+def judge_all(
+    needs: Needs, device: Device, asked: Budgets | None = None, *, here: bool = False
+) -> list[Verdict]:
+    """Hold a workload against every budget of a device.
+
+    Args:
+        needs: What is known of the workload.
+        device: The device.
+        asked: Budgets beside those of its profile; they can only be tighter. A looser one
+            contradicts the profile, and the verdict on it is ``unknown`` with that reason.
+        here: This machine is the device, so that what was measured is its own.
+
+    Returns:
+        The verdicts on RAM, flash (unless no storage is needed), step latency, energy per step and
+        energy of a training run, the last three where they are limited.
+    """
+    limits, conflicts = tighten(device.budgets, asked or Budgets())
+    found: list[Verdict] = []
+    if needs.evidence is not Evidence.UNAVAILABLE:
+        found = judge(
+            needs.static_bytes,
+            needs.peak_dynamic_bytes,
+            needs.storage_bytes,
+            device,
+            budgets=limits,
+            evidence=needs.evidence,
+        )
+    found += _costs(needs, device, limits, here=here)
+    return [
+        unknown(device, each.budget, conflicts[each.budget]) if each.budget in conflicts else each
+        for each in found
+    ]
+
+
+def amounts(
+    needs: Needs, device: Device, asked: Budgets
+) -> tuple[dict[str, Bounds | None], dict[str, float | None]]:
+    """What is needed, and what is allowed, by budget: bytes, seconds or joules, to be drawn."""
+    limits, _ = tighten(device.budgets, asked)
+    ram = None
+    if needs.static_bytes is not None and needs.peak_dynamic_bytes is not None:
+        ram = _exactly(needs.static_bytes + needs.peak_dynamic_bytes)
+    needed = {
+        "ram": ram,
+        "flash": None if needs.storage_bytes is None else _exactly(needs.storage_bytes),
+        "step_latency": needs.modelled.latency.step,
+        "energy_per_step": needs.modelled.energy.step,
+        "training_energy": None,
+    }
+    if limits.training_samples is not None:
+        energy = _modelled(needs.modelled.energy)
+        needed["training_energy"] = _training(needs, energy, limits.training_samples).interval
+    allowed = {
+        "ram": _least(limits.ram_bytes, device.usable_ram_bytes),
+        "flash": _least(limits.flash_bytes, device.usable_flash_bytes),
+        "step_latency": limits.step_latency_seconds,
+        "energy_per_step": limits.energy_per_step_joules,
+        "training_energy": limits.battery_joules,
+    }
+    return needed, allowed
+
+
+def _exactly(count: int) -> Bounds:
+    return Bounds(low=count, high=count)
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _costs(needs: Needs, device: Device, limits: Budgets, *, here: bool) -> Iterable[Verdict]:
+    if limits.step_latency_seconds is not None:
+        figure = _modelled(needs.modelled.latency)
+        if here:
+            figure = _rather(_measured_latency(needs.latency), figure)
+        verdict = _judged(device, "step_latency", figure, limits.step_latency_seconds)
+        yield _of_every_stage(verdict, needs, device)
+    energy = _modelled(needs.modelled.energy)
+    if here:
+        energy = _rather(_measured_energy(needs.energy), energy)
+    if limits.energy_per_step_joules is not None:
+        verdict = _judged(device, "energy_per_step", energy, limits.energy_per_step_joules)
+        yield _of_every_stage(verdict, needs, device)
+    if limits.battery_joules is not None and limits.training_samples is not None:
+        training = _training(needs, energy, limits.training_samples)
+        yield _judged(device, "training_energy", training, limits.battery_joules)
+
+
+def _of_every_stage(verdict: Verdict, needs: Needs, device: Device) -> Verdict:
+    """A step was measured at one stage; that it fits there says nothing about the others."""
+    modelled = verdict.evidence is Evidence.MODELLED  # for the stage that takes most
+    if modelled or needs.stages < 2 or verdict.status not in {Status.FITS, Status.TIGHT}:
+        return verdict
+    why = f"measured at one of {needs.stages} stages, the worst for memory; others may take more"
+    return unknown(device, verdict.budget, f"{verdict.reason}; {why}")
+
+
+def _training(needs: Needs, energy: _Figure, samples: int) -> _Figure:
+    """Joules of a training run: every sample is shown to every stage."""
+    if energy.interval is None:
+        return _Figure(None, Evidence.UNAVAILABLE, energy.source)
+    sample = needs.modelled.energy_per_sample
+    if energy.evidence is not Evidence.MODELLED:
+        if needs.stages > 1:
+            why = f"the energy was measured at one of {needs.stages} stages"
+            return _Figure(None, Evidence.UNAVAILABLE, why)
+        ends = (energy.interval.low, energy.interval.high)
+        sample = bounds(scaled(ends, 1 / needs.batch_size))
+    if sample is None:
+        return _Figure(None, Evidence.UNAVAILABLE, energy.source)
+    whole = bounds(scaled((sample.low, sample.high), samples))
+    return _Figure(whole, energy.evidence, f"{samples:,} samples; {energy.source}")
+
+
+@dataclass(frozen=True)
+class _Figure:
+    interval: Bounds | None
+    evidence: Evidence
+    source: str
+
+
+def _rather(measured: _Figure, modelled: _Figure) -> _Figure:
+    """What was measured, if it was; otherwise what was modelled, and why not measured."""
+    if measured.interval is not None:
+        return measured
+    if modelled.interval is None:
+        return measured
+    source = f"{modelled.source}; not measured here: {measured.source}"
+    return _Figure(modelled.interval, modelled.evidence, source)
+
+
+def _judged(device: Device, budget: Budget, figure: _Figure, limit: float) -> Verdict:
+    return judge_interval(
+        device, budget, figure.interval, limit, figure.evidence, source=figure.source
+    )
+
+
+def _modelled(model: Modelled) -> _Figure:
+    if model.step is None:
+        return _Figure(None, Evidence.UNAVAILABLE, model.reason or "not modelled")
+    return _Figure(model.step, model.evidence, model.model or "")
+
+
+def _measured_latency(latency: Latency | None) -> _Figure:
+    if latency is None or latency.step_interval is None:
+        return _Figure(None, Evidence.UNAVAILABLE, "the latency was not measured")
+    return _Figure(
+        latency.step_interval, latency.evidence, f"median of {latency.steps} steps on this machine"
+    )
+
+
+def _measured_energy(energy: Energy | None) -> _Figure:
+    if energy is None:
+        return _Figure(None, Evidence.UNAVAILABLE, "the energy was not measured")
+    if energy.joules_per_step_interval is None or not energy.valid:
+        why = energy.reason or "the energy was not measured"
+        return _Figure(None, Evidence.UNAVAILABLE, why)
+    source = f"{energy.sensor}: {'+'.join(energy.rails)}"
+    if energy.idle_subtracted:
+        source += ", without what the machine takes idle"
+    return _Figure(energy.joules_per_step_interval, energy.evidence, source)

@@ -1,0 +1,225 @@
+"""Verdicts on bytes: does a workload fit on a device, with what margin, and why.
+
+RAM needed is what must be resident during a step (static bytes) plus the peak of what comes and
+goes (dynamic bytes), in one contiguous piece. Storage is held against flash. All sums are exact
+integers; KiB and MiB appear only in the reason. For time and energy see
+:mod:`trainfit.bench.verdicts.intervals`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from fractions import Fraction
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from trainfit.bench.records.schema.base import Evidence
+from trainfit.hardware_profiles import Budgets, Device, format_bytes
+
+
+class Status(StrEnum):
+    """How a workload stands against a budget."""
+
+    FITS = "fits"
+    TIGHT = "tight"
+    EXCEEDS = "exceeds"
+    UNKNOWN = "unknown"
+
+
+Budget = Literal["ram", "flash", "step_latency", "energy_per_step", "training_energy"]
+"""What can be limited."""
+
+UNITS: dict[Budget, Literal["B", "s", "J"]] = {
+    "ram": "B",
+    "flash": "B",
+    "step_latency": "s",
+    "energy_per_step": "J",
+    "training_energy": "J",
+}
+"""Of the figures of a budget: bytes, seconds, joules."""
+
+_SEVERITY = (Status.FITS, Status.TIGHT, Status.UNKNOWN, Status.EXCEEDS)
+"""From best to worst: what is known not to fit weighs more than what is not known."""
+
+
+class Verdict(BaseModel):
+    """A workload held against one budget of one device.
+
+    Attributes:
+        device: Name of the device.
+        budget: Which of its limits.
+        status: The verdict.
+        margin: What is left, negative where something lacks, None where a figure is unknown; of an
+            interval, what is left at its worse end.
+        unit: Of the margin: whole bytes, seconds or joules.
+        evidence: How the figure that was judged had been obtained.
+        reason: One sentence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str
+    budget: Budget
+    status: Status
+    margin: int | float | None
+    unit: Literal["B", "s", "J"] = "B"
+    evidence: Evidence = Evidence.ALLOCATOR
+    reason: str
+
+
+def judge(
+    static_bytes: int | None,
+    peak_dynamic_bytes: int | None,
+    storage_bytes: int | None,
+    device: Device,
+    *,
+    budgets: Budgets | None = None,
+    evidence: Evidence = Evidence.ALLOCATOR,
+) -> list[Verdict]:
+    """Hold the bytes of a workload against a device.
+
+    Args:
+        static_bytes: Resident before, during and after a step; None where not measured.
+        peak_dynamic_bytes: Largest sum of all other bytes; None where not measured.
+        storage_bytes: Kept out of RAM during a step; None where not known.
+        device: The device.
+        budgets: Limits that are tighter than its memory; None takes those of its profile.
+        evidence: How the bytes were obtained; verdicts on bytes that are None say ``unavailable``.
+
+    Returns:
+        The verdict on RAM; then, unless ``storage_bytes`` is 0, the one on flash.
+
+    Raises:
+        ValueError: A number of bytes is negative.
+    """
+    for name, count in (
+        ("static_bytes", static_bytes),
+        ("peak_dynamic_bytes", peak_dynamic_bytes),
+        ("storage_bytes", storage_bytes),
+    ):
+        if count is not None and count < 0:
+            raise ValueError(f"{name} is {count}; bytes are counted from 0")
+    limits = device.budgets if budgets is None else budgets
+    verdicts = [_judge_ram(static_bytes, peak_dynamic_bytes, device, limits.ram_bytes)]
+    known = [static_bytes is not None and peak_dynamic_bytes is not None]
+    if storage_bytes != 0:
+        verdicts.append(_judge_flash(storage_bytes, device, limits.flash_bytes))
+        known.append(storage_bytes is not None)
+    return [
+        verdict.model_copy(update={"evidence": evidence}) if there else verdict
+        for verdict, there in zip(verdicts, known, strict=True)
+    ]
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict that decides: exceeds before unknown before tight before fits.
+
+    Raises:
+        ValueError: There are none.
+    """
+    found = list(verdicts)
+    if not found:
+        raise ValueError("no verdicts to choose from")
+    return max(found, key=lambda verdict: _SEVERITY.index(verdict.status))
+
+
+def _judge_ram(
+    static: int | None, dynamic: int | None, device: Device, limit: int | None
+) -> Verdict:
+    if static is None or dynamic is None:
+        what = "static bytes were" if static is None else "peak dynamic memory was"
+        return unknown(device, "ram", f"cannot be judged because the {what} not measured")
+    needed = static + dynamic
+    parts = f"({format_bytes(static)} static + {format_bytes(dynamic)} peak dynamic)"
+    needs = f"needs {format_bytes(needed)} {parts}"
+    usable = device.usable_ram_bytes
+    arena = device.largest_arena
+    if limit is not None and usable is None:
+        return _beyond_unknown(device, "ram", needed, limit, needs, why=device.ram_unknown)
+    if usable is None or arena is None or arena.size_bytes is None:
+        return unknown(device, "ram", f"{needs}, but {device.ram_unknown}")
+    reserved = arena.size_bytes - usable
+    where = (
+        f"{needs} of the {format_bytes(usable)} usable in {arena.name}"
+        f" ({format_bytes(arena.size_bytes)} less {format_bytes(reserved)} reserved)"
+    )
+    if limit is not None and limit < usable:
+        where = f"{needs} of a budget of {format_bytes(limit)}"
+        return _compare(device, "ram", needed, limit, where)
+    verdict = _compare(device, "ram", needed, usable, where)
+    together = sum(other.size_bytes or 0 for other in device.arenas) - reserved
+    if verdict.status is Status.EXCEEDS and needed <= together:
+        split = (
+            f"{verdict.reason}; all arenas together have {format_bytes(together)},"
+            " but no contiguous run is long enough"
+        )
+        return verdict.model_copy(update={"reason": split})
+    return verdict
+
+
+def _judge_flash(storage: int | None, device: Device, limit: int | None) -> Verdict:
+    if storage is None:
+        return unknown(device, "flash", "cannot be judged because the storage is not known")
+    needs = f"needs {format_bytes(storage)} of storage"
+    usable = device.usable_flash_bytes
+    if limit is not None and usable is None:
+        return _beyond_unknown(device, "flash", storage, limit, needs, why=device.flash_unknown)
+    if limit is not None and usable is not None and limit < usable:
+        where = f"{needs} of a budget of {format_bytes(limit)}"
+        return _compare(device, "flash", storage, limit, where)
+    if usable is None or device.flash.value is None:
+        return unknown(device, "flash", f"{needs}, but {device.flash_unknown}")
+    reserved = device.flash.value - usable
+    where = (
+        f"{needs} of the {format_bytes(usable)} usable in flash"
+        f" ({format_bytes(device.flash.value)} less {format_bytes(reserved)} for the program)"
+    )
+    return _compare(device, "flash", storage, usable, where)
+
+
+def _beyond_unknown(
+    device: Device, budget: Budget, needed: int, limit: int, needs: str, *, why: str
+) -> Verdict:
+    """A budget on a device of unknown size: what is above it does not fit, whatever there is."""
+    if needed > limit:
+        return _compare(
+            device, budget, needed, limit, f"{needs} of a budget of {format_bytes(limit)}"
+        )
+    return unknown(
+        device, budget, f"{needs}, within the budget of {format_bytes(limit)}, but {why}"
+    )
+
+
+def _compare(device: Device, budget: Budget, needed: int, usable: int, where: str) -> Verdict:
+    margin = usable - needed
+    # The fraction as it is written in the profile: 0.1 as a binary float is a little more.
+    limit = Fraction(str(device.tight_margin)) * usable
+    if margin < 0:
+        status, outcome = Status.EXCEEDS, f"{format_bytes(-margin)} too much"
+    elif margin < limit:
+        status = Status.TIGHT
+        outcome = f"{format_bytes(margin)} left, under the margin of {device.tight_margin:.0%}"
+    else:
+        status, outcome = Status.FITS, f"{format_bytes(margin)} left"
+    return Verdict(
+        device=device.name,
+        budget=budget,
+        status=status,
+        margin=margin,
+        reason=f"{where}: {outcome}",
+    )
+
+
+def unknown(device: Device, budget: Budget, reason: str) -> Verdict:
+    """A verdict that cannot be given, and why."""
+    return Verdict(
+        device=device.name,
+        budget=budget,
+        status=Status.UNKNOWN,
+        margin=None,
+        unit=UNITS[budget],
+        evidence=Evidence.UNAVAILABLE,
+        reason=reason,
+    )

@@ -1,0 +1,1 @@
+"""What figures and tables share: style, labels, ticks, saving."""

@@ -1,0 +1,49 @@
+"""Figures and tables as files: PDF, SVG and PNG; CSV, LaTeX and Markdown.
+
+The same numbers give the same bytes: no dates, no random identifiers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainfit.plots.drawing.style import styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+FORMATS = ("pdf", "svg", "png")
+
+_METADATA = {
+    "pdf": {"Creator": "trainfit", "Producer": None, "CreationDate": None},
+    "svg": {"Creator": "trainfit", "Date": None},
+    "png": {"Software": None},
+}
+
+
+@styled
+def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) -> list[Path]:
+    """Write a figure in every format, and what it plots as CSV.
+
+    Args:
+        figure: What ``draw`` made.
+        numbers: What it plots.
+        folder: Made if it is not there.
+        name: The stem of all files.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.draw_without_rendering()  # finds the layout, which need not be found for every format
+    figure.set_layout_engine("none")
+    files = []
+    for kind in FORMATS:
+        file = folder / f"{name}.{kind}"
+        figure.savefig(file, metadata=_METADATA[kind])
+        files.append(file)
+    files.append(folder / f"{name}.csv")
+    numbers.to_csv(files[-1], index=False, lineterminator="\n")
+    return files

@@ -1,0 +1,184 @@
+"""FF-INT8's Table V for the MLP, ours beside it: bytes, accuracy, modelled time and energy.
+
+Everything is a ratio to FP32, but for accuracy: their megabytes hold the framework, their seconds
+and joules a training of unknown length, ours one step. GDAI8 is not among our algorithms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.legend_handler import HandlerTuple
+
+from trainfit.plots.drawing.base import MissingDataError
+from trainfit.plots.drawing.style import colours, new_figure, styled
+from trainfit.plots.papers.published import STAND_IN, TABLE_V
+from trainfit.plots.papers.rows import first, longest, origin, ratio, spread, where, with_options
+from trainfit.plots.papers.table_v_panels import INTERVALS, accuracy, legend, memory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SOURCE = "records"
+TITLE = "Bytes, accuracy, time and energy of the MLP, beside FF-INT8's Table V"
+
+SIZES = (784, 1000, 1000, 10)
+BATCH = 32
+BOARD = "jetson-orin-nano-4gb"
+"""The paper's; another modelled device is taken where this one was not."""
+
+BASE = "FP32"
+RULES: Mapping[str, tuple[str, tuple[str, ...], str | None]] = {
+    BASE: ("backprop", (), "FP32"),
+    "INT8": ("backprop_int8", (), "INT8"),
+    "UI8": ("backprop_ui8", (), "UI8"),
+    STAND_IN: ("backprop_dai8", (), "GDAI8"),
+    "FF-INT8": ("ff_int8", ("true", "detached"), "FF-INT8"),
+    "FF-INT8, no look-ahead": ("ff_int8", ("off",), None),
+}
+"""Row to algorithm, values of ``lookahead``, and column of the published table."""
+
+REMEDY = "run the suite paper-ff-int8 (trainfit run paper-ff-int8 --data-root DIR)"
+
+_MOMENTUM = {"backprop": 0.9, "backprop_ui8": 0.9, "backprop_dai8": 0.9}
+"""Of the algorithms that have one by default."""
+
+_RATIOS = {
+    "ram": "ram_bytes",
+    "published_megabytes": "published_megabytes",
+    "modelled_seconds_low": "modelled_seconds_low",
+    "modelled_seconds_high": "modelled_seconds_high",
+    "published_training_seconds": "published_training_seconds",
+    "modelled_joules_low": "modelled_joules_low",
+    "modelled_joules_high": "modelled_joules_high",
+    "published_training_joules": "published_training_joules",
+    "step_seconds_median": "step_seconds_median",
+}
+"""Ratio to figure, each over FP32's."""
+
+_OTHER_FORMS = ("weights", "activations", "checkpoint", "micro_batch", "update", "slices", "master")
+
+
+def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per rule: ours, the published figures, and both as ratios to FP32's.
+
+    Memory is RAM: static plus peak dynamic bytes. Rules without momentum are preferred to those
+    with one. Modelled intervals are of one step of ``device``; a ratio is taken between the
+    low ends, and between the high ends.
+
+    Raises:
+        MissingDataError: Bytes of FP32, or of every other rule, are not in the frame.
+    """
+    rows = with_options(frame[(frame["batch_size"] == BATCH)])
+    rows = where(rows, "sizes", lambda sizes: sizes == SIZES)
+    device = _device(rows)
+    found = [_row(rows, rule, device) for rule in RULES]
+    known = [each["rule"] for each in found if each["ram_bytes"] is not None]
+    if BASE not in known or len(known) < 2:
+        raise MissingDataError(
+            "no bytes of backprop and another of Table V's rules on 784-1000-1000-10 in batches of"
+            " 32",
+            REMEDY,
+        )
+    base = found[0]
+    return pd.DataFrame([_with_ratios(each, base) for each in found])
+
+
+def _device(rows: pd.DataFrame) -> str | None:
+    """The device whose modelled step is shown."""
+    known = [str(name) for name in rows.columns if rows[name].notna().any()]
+    modelled = [name.removeprefix("modelled.") for name in known if name.startswith("modelled.")]
+    devices = [name.rpartition(".")[0] for name in modelled]
+    return BOARD if BOARD in devices else next(iter(devices), None)
+
+
+def _in_form(modes: tuple[str, ...]) -> Callable[[dict[str, Any]], bool]:
+    """The plain form of a rule, with one of these modes of look-ahead."""
+    return lambda chosen: (
+        not {*chosen} & {*_OTHER_FORMS}
+        and chosen.get("optimizer", "sgd") == "sgd"
+        and (not modes or chosen.get("lookahead", "off") in modes)
+    )
+
+
+def _row(rows: pd.DataFrame, rule: str, device: str | None) -> dict[str, Any]:
+    algorithm, modes, column = RULES[rule]
+    own = where(rows[rows["algorithm"] == algorithm], "chosen", _in_form(modes))
+    momentum = [chosen.get("momentum", _MOMENTUM.get(algorithm, 0.0)) for chosen in own["chosen"]]
+    own = own.assign(momentum=momentum).sort_values("momentum", kind="stable")
+    measured = own[own["peak_dynamic_bytes"].notna()].head(1)
+    trained = longest(own[own["test_accuracy"].notna()])
+    accuracy, deviation = spread(trained["test_accuracy"])
+    static, peak = first(measured, "static_bytes"), first(measured, "peak_dynamic_bytes")
+    figures = {
+        f"modelled_{what}_{end}": first(own, f"modelled.{device}.{what}_{end}")
+        for what in ("seconds", "joules")
+        for end in ("low", "high")
+    }
+    theirs = TABLE_V["MLP"][column] if column else None
+    return {
+        "rule": rule,
+        "algorithm": algorithm,
+        "options": first(measured, "options"),
+        "static_bytes": static,
+        "peak_dynamic_bytes": peak,
+        "ram_bytes": None if static is None or peak is None else int(static) + int(peak),
+        "test_accuracy": accuracy,
+        "test_accuracy_deviation": deviation,
+        "seeds": len(trained) or None,
+        "epochs": first(trained, "epochs"),
+        "accuracy_options": first(trained, "options"),
+        "device": device,
+        **figures,
+        "step_seconds_median": first(own, "step_seconds_median"),
+        "published_accuracy": theirs and theirs.accuracy,
+        "published_training_seconds": theirs and theirs.seconds,
+        "published_training_joules": theirs and theirs.joules,
+        "published_megabytes": theirs and theirs.megabytes,
+        "runs": origin(pd.concat([measured, trained])),
+    }
+
+
+def _with_ratios(row: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """The row, every figure over FP32's, and our ratio of bytes over the published one."""
+    ratios = {f"{name}_ratio": ratio(row[key], base[key]) for name, key in _RATIOS.items()}
+    deviation = ratio(ratios["ram_ratio"], ratios["published_megabytes_ratio"])
+    return {**row, **ratios, "ram_over_published_ratio": deviation}
+
+
+@styled
+def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
+    """A panel per figure of the table; rules from top to bottom."""
+    panels = [("memory / FP32's", memory)]
+    if numbers["test_accuracy"].notna().any():
+        panels.append(("test accuracy on MNIST (%)", accuracy))
+    for what, title in (("seconds", "time / FP32's"), ("joules", "energy / FP32's")):
+        if numbers[f"modelled_{what}_low_ratio"].notna().any():
+            panels.append((title, INTERVALS[what]))
+    across = min(len(panels), 4 if columns == 2 else 2)
+    down = -(-len(panels) // across)
+    figure = new_figure(columns, height=0.55 + (0.55 + 0.3 * len(numbers)) * down)
+    grid = figure.subplots(down, across, sharey=True, squeeze=False)
+    colour = next(iter(colours(("here", "published")).values()))
+    for axes, (title, paint) in zip(grid.flat, panels, strict=False):
+        paint(axes, numbers, colour)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(title)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_axis_off()
+    names = [name.replace(", ", ",\n").replace(" for ", "\nfor ") for name in numbers["rule"]]
+    for axes in grid[:, 0]:
+        axes.set_yticks(range(len(numbers)), names)
+        axes.set_ylim(len(numbers) - 0.45, -0.55)
+    handles, labels = zip(*legend(numbers, colour), strict=True)
+    figure.legend(
+        handles,
+        labels,
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0.6)},
+        handlelength=3,
+        loc="outside upper center",
+        ncols=3 if columns == 2 else 1,
+    )
+    return figure

@@ -1,0 +1,236 @@
+"""RAM against batch size, width and depth, with the limits of devices."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
+
+from trainfit.plots.drawing.base import MissingDataError, require
+from trainfit.plots.drawing.labels import short_labels
+from trainfit.plots.drawing.style import DASHES, MARKERS, colours, limit_line, new_figure, styled
+from trainfit.plots.drawing.ticks import log_byte_axis
+from trainfit.plots.drawing.workloads import (
+    device_limits,
+    limits_of,
+    over_seeds,
+    ram_bytes,
+    spread_limits,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SOURCE = "records"
+TITLE = "RAM against batch size, width and depth"
+
+AXES = {
+    "batch_size": ("batch size", ("model",)),
+    "width": ("width of the hidden layers", ("inputs", "classes", "depth", "batch_size")),
+    "depth": ("number of hidden layers", ("inputs", "classes", "width", "batch_size")),
+}
+"""What may vary: how it is called, and what has to stay the same, beside the data set."""
+
+MOST = 10
+"""Series in one figure."""
+LINES = 4
+"""Device limits in one panel."""
+
+REMEDY = (
+    "run the suite scaling, or give a workload a list: batch_size = [1, 8, 64], or "
+    'model = ["mlp-64-64x2-10", "mlp-64-128x2-10"]'
+)
+
+_PART = re.compile(r"(\d+)(?:x(\d+))?")
+
+
+def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per point and ``axis``, which is ``batch_size``, ``width`` or ``depth``.
+
+    A series is an algorithm with its options where nothing but the axis varies; of several such
+    settings, the one with the most points. ``closed_form_ram_bytes`` is static plus closed-form
+    bytes. ``largest_that_fits`` names the devices on which this is the largest measured point that
+    fits, and a larger one does not; nothing between points is inferred.
+
+    Raises:
+        MissingDataError: Nothing was measured at two sizes with all else equal.
+    """
+    known = require(frame, "static_bytes", "peak_dynamic_bytes", remedy=REMEDY)
+    same = ["algorithm", "options", "model", "dataset", "batch_size"]
+    rows = over_seeds(known).drop_duplicates(same).reset_index(drop=True)
+    rows["ram_bytes"] = ram_bytes(rows)
+    rows["closed_form_ram_bytes"] = rows["static_bytes"] + rows["closed_form_bytes"]
+    rows = rows.join(pd.DataFrame([_sizes(model) for model in rows["model"]]).astype("Int64"))
+    found = [panel for axis in AXES if (panel := _panel(rows, axis)) is not None]
+    if not found:
+        raise MissingDataError("no two workloads differ in batch size, width or depth only", REMEDY)
+    limits = device_limits(frame)
+    table = pd.concat(found, ignore_index=True)
+    table["workload"] = short_labels(table[["algorithm", "options"]])
+    table["largest_that_fits"] = _largest(table, limits)
+    return table.assign(**{f"limit.{device}_bytes": limit for device, limit in limits.items()})
+
+
+def _sizes(model: str) -> dict[str, int | None]:
+    """Inputs, classes, hidden layers and their width, from a name such as mlp-64-128x2-10."""
+    nothing = dict.fromkeys(("inputs", "classes", "width", "depth"))
+    family, *parts = model.split("-")
+    matches = [_PART.fullmatch(part) for part in parts]
+    if family != "mlp" or len(parts) < 3 or not all(matches):
+        return nothing
+    sizes = [int(m[1]) for m in matches if m for _ in range(int(m[2] or 1))]
+    hidden = sizes[1:-1]
+    if len(set(hidden)) != 1:
+        return nothing
+    return {"inputs": sizes[0], "classes": sizes[-1], "width": hidden[0], "depth": len(hidden)}
+
+
+def _panel(rows: pd.DataFrame, axis: str) -> pd.DataFrame | None:
+    """The points of the setting in which the most of them vary along this axis only."""
+    fixed = ["dataset", *AXES[axis][1]]
+    series = [*fixed, "algorithm", "options"]
+    whole = rows.dropna(subset=[axis, *fixed])
+    several = whole[whole.groupby(series)[axis].transform("nunique") > 1]
+    if several.empty:
+        return None
+    best = several.groupby(fixed, sort=False)[axis].size().idxmax()
+    chosen: pd.DataFrame = several.set_index(fixed, drop=False).loc[[best]]
+    names = ["workload", "algorithm", "options", "model", "dataset", "batch_size"]
+    sizes = ["static_bytes", "peak_dynamic_bytes", "ram_bytes", "closed_form_ram_bytes"]
+    chosen = chosen.sort_values(by=axis, kind="stable")
+    setting = _setting(chosen.iloc[0], axis)
+    points = chosen.assign(axis=axis, setting=setting, at=chosen[axis], workload="")
+    return points[["axis", "setting", "at", *names, *sizes]]
+
+
+def _setting(row: pd.Series[Any], axis: str) -> str:
+    if axis == "batch_size":
+        return str(row["model"])
+    other = f"{row['depth']} hidden layers" if axis == "width" else f"layers of {row['width']}"
+    return f"{other}, batch {row['batch_size']}"
+
+
+def _largest(table: pd.DataFrame, limits: dict[str, int]) -> list[str]:
+    """Per row, the devices on which it is the largest that fits of its series."""
+    named: dict[Any, list[str]] = {index: [] for index in table.index}
+    for _, points in table.groupby(["axis", "algorithm", "options"], sort=False):
+        for device, limit in limits.items():
+            fits = points[points["ram_bytes"] <= limit]
+            if len(fits) and points["at"].max() > fits["at"].max():
+                named[fits["at"].astype(int).idxmax()].append(device)
+    return [", ".join(devices) for devices in named.values()]
+
+
+@styled
+def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
+    """One panel per axis that varies, side by side (one column: below each other)."""
+    names = list(dict.fromkeys(numbers["workload"]))
+    shown = names[:MOST]
+    points = numbers[numbers["workload"].isin(shown)]
+    panels = [(axis, rows) for axis in AXES if len(rows := points[points["axis"] == axis])]
+    across = 1 if columns == 1 else len(panels)
+    per_row = 2 * columns
+    legend_rows = -(-(len(shown) + 2) // per_row)
+    height = 2.2 * len(panels) if columns == 1 else 2.5
+    figure = new_figure(columns, height=height + 0.16 * legend_rows + 0.3)
+    grid = figure.subplots(len(panels) // across, across, sharey=columns == 2, squeeze=False)
+    paint = colours(shown)
+    low, high = 0.8 * points["ram_bytes"].min(), 1.3 * points["ram_bytes"].max()
+    lines = spread_limits(limits_of(numbers), low, high, LINES)
+    for index, (axes, (axis, rows)) in enumerate(zip(grid.flat, panels, strict=True)):
+        _draw_panel(axes, axis, rows, paint)
+        axes.set_ylim(low, high)
+        last = columns == 1 or index == len(panels) - 1
+        if columns == 1 or index == 0:
+            axes.set_ylabel("RAM: static + peak dynamic")
+        _limits(axes, lines, rows, names=last)
+    keys = [
+        Line2D([], [], marker=_mark(i), linestyle=_dash(i), color=paint[name], label=name)
+        for i, name in enumerate(shown)
+    ]
+    keys.append(Line2D([], [], **_TICK, label="closed form"))
+    if lines:
+        keys.append(Line2D([], [], **_RING, label="largest measured that fits"))
+    if len(names) > len(shown):
+        note = f"{len(names) - len(shown)} more series are in the CSV"
+        keys.append(Line2D([], [], linestyle="", label=note))
+    figure.legend(handles=keys, loc="outside lower center", ncols=per_row, columnspacing=1.2)
+    return figure
+
+
+_TICK: dict[str, Any] = {
+    "marker": "_",
+    "markersize": 7,
+    "markeredgewidth": 0.7,
+    "color": "black",
+    "linestyle": "",
+}
+_RING: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 7.5,
+    "markeredgewidth": 0.7,
+    "markerfacecolor": "none",
+    "markeredgecolor": "black",
+    "linestyle": "",
+}
+
+
+def _mark(index: int) -> str:
+    return MARKERS[index % len(MARKERS)]
+
+
+def _dash(index: int) -> Any:
+    return DASHES[index % len(DASHES)]
+
+
+def _draw_panel(axes: Axes, axis: str, rows: pd.DataFrame, paint: dict[Any, Any]) -> None:
+    for index, (name, colour) in enumerate(paint.items()):
+        points = rows[rows["workload"] == name]
+        at = points["at"].astype(int)
+        axes.plot(
+            at,
+            points["ram_bytes"].astype(float),
+            marker=_mark(index),
+            linestyle=_dash(index),
+            color=colour,
+            markeredgecolor="white",
+            markeredgewidth=0.3,
+            zorder=4,
+        )
+        axes.plot(at, points["closed_form_ram_bytes"].astype("Float64").astype(float), **_TICK)
+    log_byte_axis(axes.yaxis)
+    if axis == "depth":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(AXES[axis][0])
+    axes.set_title(rows["setting"].iloc[0], color="0.25")
+    axes.grid(axis="y")
+
+
+def _limits(axes: Axes, lines: list[tuple[str, int]], rows: pd.DataFrame, *, names: bool) -> None:
+    """Lines of devices, their names outside at the right, and the largest points below them."""
+    for text, limit in lines:
+        limit_line(axes, limit, "")
+        if names:
+            axes.annotate(
+                text.replace(", ", ",\n").replace(" and ", "\nand "),
+                (1, limit),
+                xycoords=("axes fraction", "data"),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=6,
+                color="0.25",
+                annotation_clip=False,
+            )
+        device = text.split(",")[0].split(" and ")[0]
+        held = rows["largest_that_fits"].str.split(", ").map(lambda found, d=device: d in found)
+        points = rows[held]
+        axes.plot(points["at"].astype(int), points["ram_bytes"].astype(float), **_RING, zorder=5)

@@ -1,0 +1,1 @@
+"""Figures of the TinyFoA paper, ours beside the published ones."""

@@ -1,0 +1,238 @@
+"""TinyFoA's figure: forward, gradient and update of all layers, the largest layer, or a slice.
+
+The paper argues with four rows. For each stands one of our algorithms:
+
+==============================  ===================================================
+Backpropagation, all layers     ``backprop[optimizer=adam]``
+Horizontal, the largest layer   ``local_head[head=fixed,optimizer=adam]``
+Horizontal + vertical, a slice  the same with ``parts=4``: a quarter of a layer, as large as a
+                                slice of 2 x 2, but whole rows of the weight
+TinyFoA, binary                 ``tinyfoa[variant=described]``
+==============================  ===================================================
+
+Beside them: what its released code does, and backpropagation with the same means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from trainfit.plots.drawing.base import MissingDataError
+from trainfit.plots.drawing.style import PHASES, colours, new_figure, styled
+from trainfit.plots.drawing.ticks import log_byte_axis
+from trainfit.plots.papers.published import TINYFOA_FACTORS, TINYFOA_FACTORS_SOURCE
+from trainfit.plots.papers.rows import (
+    HERE,
+    OPEN,
+    PUBLISHED,
+    first,
+    holds,
+    note_at_end,
+    origin,
+    ratio,
+    where,
+    with_options,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SOURCE = "records"
+TITLE = "Forward, gradient and update memory, from backpropagation to TinyFoA"
+
+HIDDEN = (2000, 2000, 2000, 2000)
+BATCH = 100
+REMEDY = "run the suite paper-tinyfoa (trainfit run paper-tinyfoa --data-root DIR)"
+
+BASE = "backpropagation\n(all layers)"
+OURS = "TinyFoA as described\n(binary, M = 2)"
+CLAIMED = "TinyFoA, published\nfactors (second hand)"
+
+_ADAM = {"optimizer": "adam"}
+_HEAD = {"head": "fixed", **_ADAM}
+ROWS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    BASE: ("backprop", _ADAM),
+    "horizontal\n(one layer)": ("local_head", {**_HEAD, "parts": None}),
+    "horizontal + vertical\n(a quarter of a layer)": ("local_head", {**_HEAD, "parts": 4}),
+    "binary, horizontal\n(TinyFoA, M = 1)": ("tinyfoa", {"slices": 1}),
+    OURS: ("tinyfoa", {}),
+    "TinyFoA as described,\nupdate fused": ("tinyfoa", {"update": "fused"}),
+    "TinyFoA as released": ("tinyfoa", {"variant": "released"}),
+    "backpropagation,\nupdate fused": ("backprop", {**_ADAM, "update": "fused"}),
+    "backpropagation,\nfused, binary, M = 2": (
+        "backprop",
+        {**_ADAM, "update": "fused", "weights": "binary", "activations": "binary", "slices": 2},
+    ),
+}
+"""Row to algorithm and the options that make it; every other option that decides bytes has its
+default."""
+
+_DECIDE = (
+    "optimizer",
+    "head",
+    "parts",
+    "slices",
+    "update",
+    "variant",
+    "weights",
+    "activations",
+    "checkpoint",
+    "micro_batch",
+    "kernel",
+    "features",
+)
+_DEFAULTS = {"tinyfoa": {"variant": "described", "slices": 2}}
+
+
+def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Per row and phase: dynamic bytes, with what is held between steps, and factors against BP's.
+
+    ``dynamic_factor`` and ``ram_factor`` are backpropagation's bytes over the row's; the published
+    factors have rows of their own.
+
+    Raises:
+        MissingDataError: There is no net of 4 x 2000 with backpropagation by Adam and TinyFoA.
+    """
+    rows = with_options(frame[frame["batch_size"] == BATCH])
+    rows = where(rows, "sizes", lambda sizes: sizes[1:-1] == HIDDEN)
+    rows = rows[rows["peak_dynamic_bytes"].notna()]
+    for model in sorted(set(rows["model"]), key=lambda name: not name.startswith("mlp-784-")):
+        found = _of_net(rows[rows["model"] == model])
+        names = {each["row"] for each in found}
+        if BASE in names and len(names) > 1:
+            base = {each["phase"]: each for each in found if each["row"] == BASE}
+            return pd.DataFrame(
+                [*(_against(each, base[each["phase"]]) for each in found), *_claimed(base)]
+            ).assign(model=model)
+    raise MissingDataError(
+        "no net of 4 x 2000 in batches of 100 has both backprop[optimizer=adam] and a rule that"
+        " trains a layer at a time",
+        REMEDY,
+    )
+
+
+def _of_net(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    found = []
+    for name, (algorithm, wanted) in ROWS.items():
+        defaults = _DEFAULTS.get(algorithm, {})
+        exact = {option: defaults.get(option) for option in _DECIDE} | wanted
+        same = where(rows[rows["algorithm"] == algorithm], "chosen", _exactly(exact, defaults))
+        for phase in PHASES if len(same) else ():
+            dynamic = first(same, f"phase.{phase}.peak_bytes")
+            if dynamic is None:
+                continue
+            static = int(same["static_bytes"].iloc[0])
+            found.append(
+                {
+                    "row": name,
+                    "phase": phase,
+                    "source": HERE,
+                    "algorithm": algorithm,
+                    "options": same["options"].iloc[0],
+                    "dynamic_bytes": int(dynamic),
+                    "lower_bound_bytes": first(same, f"phase.{phase}.lower_bound_bytes"),
+                    "static_bytes": static,
+                    "ram_bytes": static + int(dynamic),
+                    "evidence": first(same, "evidence"),
+                    "runs": origin(same),
+                }
+            )
+    return found
+
+
+def _exactly(
+    wanted: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda chosen: holds({**defaults, **chosen}, wanted)
+
+
+def _against(row: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **row,
+        "dynamic_factor": ratio(base["dynamic_bytes"], row["dynamic_bytes"]),
+        "ram_factor": ratio(base["ram_bytes"], row["ram_bytes"]),
+    }
+
+
+def _claimed(base: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The published factors, of dynamic bytes and of all: which ones are meant is not known."""
+    return [
+        {
+            "row": CLAIMED,
+            "phase": phase,
+            "source": PUBLISHED,
+            "options": TINYFOA_FACTORS_SOURCE,
+            "dynamic_bytes": round(base[phase]["dynamic_bytes"] / factor),
+            "ram_bytes": round(base[phase]["ram_bytes"] / factor),
+            "dynamic_factor": factor,
+            "ram_factor": factor,
+            "runs": "",
+        }
+        for phase, factor in TINYFOA_FACTORS.items()
+        if phase in base
+    ]
+
+
+@styled
+def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
+    """A panel per phase, a pair of bars per row, and the factor against backpropagation."""
+    names = list(dict.fromkeys(numbers["row"]))
+    phases = [phase for phase in PHASES if phase in set(numbers["phase"])]
+    shape = (1, len(phases)) if columns == 2 else (len(phases), 1)
+    height = 0.85 + 0.29 * len(names) if columns == 2 else 1.2 + 3 * (0.25 + 0.23 * len(names))
+    figure = new_figure(columns, height=height)
+    grid = figure.subplots(*shape, sharex=True, sharey=columns == 2, squeeze=False)
+    palette = colours(("dynamic", "ram"))
+    for phase, axes in zip(phases, grid.flat, strict=True):
+        _panel(axes, numbers[numbers["phase"] == phase].set_index("row"), names, palette)
+        axes.set_title(phase)
+    known = pd.concat([numbers["dynamic_bytes"], numbers["ram_bytes"]]).dropna().astype(float)
+    grid.flat[0].set_xlim(known.min() / 2, known.max() * 6)
+    figure.supxlabel("bytes (factor: backpropagation's over the row's)", fontsize=7)
+    handles: list[Any] = [
+        Patch(facecolor=palette["dynamic"], label="peak dynamic"),
+        Patch(facecolor=palette["ram"], label="with what is held between steps"),
+    ]
+    if numbers["lower_bound_bytes"].notna().any():
+        mark: dict[str, Any] = {"marker": "|", "markersize": 6, "color": "0.0", "linestyle": "none"}
+        handles.append(Line2D([], [], label="its lower bound", **mark))
+    if CLAIMED in names:
+        handles.append(Patch(**OPEN, label="BP's bytes / published factor"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=4 if columns == 2 else 1)
+    return figure
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.{0 if factor >= 10 else 1}f}\N{MULTIPLICATION SIGN}"
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, names: list[str], palette: dict[Any, Any]) -> None:
+    for place, name in enumerate(names):
+        if name not in rows.index:
+            continue
+        row: Any = rows.loc[name]
+        if row["source"] == PUBLISHED:
+            low, high = float(row["dynamic_bytes"]), float(row["ram_bytes"])
+            axes.barh(place, high - low, left=low, height=0.4, **OPEN)
+            note_at_end(axes, high, place, _times(row["dynamic_factor"]))
+            continue
+        for offset, kind, column in ((-0.2, "dynamic", "dynamic"), (0.2, "ram", "ram")):
+            size = float(row[f"{column}_bytes"])
+            axes.barh(place + offset, size, height=0.38, color=palette[kind])
+            if name != BASE:
+                note_at_end(axes, size, place + offset, _times(row[f"{column}_factor"]))
+        bound = row["lower_bound_bytes"]
+        if pd.notna(bound):
+            axes.plot(float(bound), place - 0.2, marker="|", markersize=6, color="black")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    log_byte_axis(axes.xaxis)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", rotation=45)
+    axes.grid(axis="x")

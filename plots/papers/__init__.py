@@ -1,0 +1,1 @@
+"""Published numbers, and the rows of records that answer to them."""

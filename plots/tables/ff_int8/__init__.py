@@ -1,0 +1,1 @@
+"""Tables of the FF-INT8 paper, ours beside the published ones."""

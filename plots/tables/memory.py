@@ -1,0 +1,39 @@
+"""Bytes of every workload: what is held, the peak by phase, and what the peak is compared with."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from trainfit.plots.drawing.base import require
+from trainfit.plots.drawing.style import PHASES
+from trainfit.plots.drawing.workloads import baseline, identity, over_seeds
+
+SOURCE = "records"
+TITLE = "Memory by phase"
+CAPTION = (
+    "Bytes of one training step at the stage that needs most. Static bytes are held between steps; "
+    "peaks are dynamic bytes, measured at the allocator. The closed form is the same peak computed "
+    "from the rule's definition, the lower bound counts only the tensors that the rule cannot do "
+    "without. The ratio is that of the peak to plain backpropagation's on the same net and batch."
+)
+
+
+def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per workload; a phase or bound that is not known is missing.
+
+    Raises:
+        MissingDataError: No workload has a measured peak.
+    """
+    remedy = 'measure the memory: a suite with measure = ["memory"], or without the line'
+    known = require(frame, "static_bytes", "peak_dynamic_bytes", remedy=remedy)
+    rows = over_seeds(known)
+    table = identity(rows)
+    table["static_bytes"] = rows["static_bytes"]
+    for phase in PHASES:
+        if (column := f"phase.{phase}.peak_bytes") in rows:
+            table[f"{phase}_bytes"] = rows[column]
+    table["peak_bytes"] = rows["peak_dynamic_bytes"]
+    table["closed_form_bytes"] = rows["closed_form_bytes"]
+    table["lower_bound_bytes"] = rows["lower_bound_bytes"]
+    table["peak_to_backprop_ratio"] = rows["peak_dynamic_bytes"] / baseline(rows)
+    return table

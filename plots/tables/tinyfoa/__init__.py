@@ -1,0 +1,1 @@
+"""Tables of the TinyFoA paper, ours beside the published ones."""

@@ -1,0 +1,241 @@
+"""INT8: rounding, scales, products; both kernels give the same bits, and memory is as planned."""
+
+from __future__ import annotations
+
+import platform
+
+import numba
+import pytest
+import torch
+from llvmlite.binding import get_host_cpu_features
+
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics.int8 import kernels as int8_kernels
+from trainfit.algorithms.numerics.int8.products import (
+    int8_linear,
+    int8_outer,
+    int8_through,
+    plan_int8_product,
+)
+from trainfit.algorithms.numerics.int8.quantise import (
+    Int8Kernel,
+    Rounding,
+    draw_seed,
+    nth_seed,
+    plan_draw_seed,
+    plan_quantise,
+    quantise,
+)
+from trainfit.algorithms.phases import Category, phase
+from trainfit.bench.profiler import profile_step
+
+KERNELS = list(Int8Kernel)
+SHAPES = [(1, 1), (3, 5), (17, 33), (64, 100), (40, 1000), (2, 20000)]
+
+
+def random_matrix(rows, columns, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, columns, generator=generator)
+
+
+def expanded(scale, axis):
+    return scale[:, None] if axis == 0 else scale
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_nearest_is_within_half_a_step_and_uses_the_whole_range(axis, kernel):
+    t = random_matrix(17, 33)
+    t[3] = 0.0
+    q, scale = quantise(t, rounding=Rounding.NEAREST, axis=axis, kernel=kernel)
+    assert q.dtype is torch.int8
+    assert scale.shape == {None: (1,), 0: (17,), 1: (33,)}[axis]
+    s = expanded(scale, axis)
+    assert ((s * q - t).abs() <= 0.5001 * s).all()
+    magnitude = t.abs().amax({None: (0, 1), 0: 1, 1: 0}[axis])
+    torch.testing.assert_close(scale, magnitude.view(-1) / 127)
+    extreme = q.to(torch.int32).abs().amax({None: (0, 1), 0: 1, 1: 0}[axis]).view(-1)
+    assert torch.equal(extreme, torch.where(magnitude.view(-1) > 0, 127, 0).to(torch.int32))
+    assert not q[3].any()
+
+
+def test_halves_go_to_the_even_neighbour_and_what_is_beyond_the_clip_is_clipped():
+    t = torch.tensor([0.5, 1.5, 2.5, -0.5, -1.5, 126.5, 127.4, 300.0, -300.0])
+    for kernel in KERNELS:
+        q, scale = quantise(t, rounding=Rounding.NEAREST, clip=127.0, kernel=kernel)
+        assert scale.tolist() == [1.0]
+        assert q.tolist() == [0, 2, 2, 0, -2, 126, 127, 127, -127]
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("rounding", list(Rounding))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_both_kernels_round_to_the_same_bits(shape, rounding, axis):
+    t = random_matrix(*shape)
+    seed = 0xFEDCBA9876543210
+    found = [
+        quantise(t, rounding=rounding, seed=seed, axis=axis, kernel=kernel) for kernel in KERNELS
+    ]
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
+def test_stochastic_rounding_is_right_on_average_and_leaves_integers_alone():
+    fractions = torch.linspace(-127, 127, 1017)  # steps of a quarter
+    t = fractions.repeat(400, 1)
+    q, _ = quantise(t, rounding=Rounding.STOCHASTIC, clip=127.0, seed=3)
+    off = q.double().mean(0) - fractions
+    assert off.abs().max() < 5 * 0.5 / 400**0.5
+    assert abs(off.mean()) < 5 * 0.5 / (400 * 1017) ** 0.5
+    assert torch.equal(q.float().sub(t).abs().ceil(), (t != t.round()).float())
+
+
+def test_random_numbers_depend_on_the_seed_and_look_independent():
+    t = torch.full((1000, 1000), 0.5)
+
+    def drawn(seed):
+        q, _ = quantise(t, rounding=Rounding.STOCHASTIC, clip=127.0, seed=seed)
+        return q.double()
+
+    first = drawn(nth_seed(1, 0))
+    assert torch.equal(first, drawn(nth_seed(1, 0)))
+    for other in (nth_seed(1, 1), nth_seed(2, 0), nth_seed(1, 0) ^ (1 << 40)):
+        assert abs(((first - 0.5) * (drawn(other) - 0.5)).mean()) < 5 * 0.25 / 1000
+    for shift in (1, 2, 8, 1000):
+        moved = first.view(-1).roll(shift).view(1000, 1000)
+        assert abs(((first - 0.5) * (moved - 0.5)).mean()) < 5 * 0.25 / 1000
+
+
+def test_seeds_come_from_the_generator():
+    seeds = [draw_seed(torch.Generator().manual_seed(n)) for n in (0, 0, 1)]
+    assert seeds[0] == seeds[1] != seeds[2]
+
+
+def random_int8(rows, columns, seed):
+    generator = torch.Generator().manual_seed(seed)
+    full = torch.randint(-127, 128, (rows, columns), dtype=torch.int8, generator=generator)
+    full.view(-1)[: min(7, full.numel())] = -127
+    return full
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    ("batch", "inputs", "outputs"),
+    [
+        (1, 1, 1),
+        (2, 3, 5),
+        (7, 16, 9),
+        (12, 24, 16),
+        (33, 65, 31),
+        (5, 1100, 130),
+        (70, 40, 4),
+        (8, 20, 3),
+    ],
+)
+def test_products_are_exact(batch, inputs, outputs, kernel):
+    h, w, d = (
+        random_int8(*shape, seed)
+        for seed, shape in enumerate([(batch, inputs), (outputs, inputs), (batch, outputs)])
+    )
+    wide_h, wide_w, wide_d = (t.to(torch.int64) for t in (h, w, d))
+    for found, right in (
+        (int8_linear(h, w, kernel=kernel), wide_h @ wide_w.T),
+        (int8_through(d, w, kernel=kernel), wide_d @ wide_w),
+        (int8_outer(d, h, kernel=kernel), wide_d.T @ wide_h),
+    ):
+        assert found.dtype is torch.int32
+        assert torch.equal(found.to(torch.int64), right)
+
+
+def test_the_largest_sums_are_exact():
+    h = torch.full((4, 70000), -127, dtype=torch.int8)
+    for kernel in KERNELS:
+        assert (int8_linear(h, -h, kernel=kernel) == -127 * 127 * 70000).all()
+
+
+# ---- memory ---------------------------------------------------------------------------------
+
+
+def as_planned(step, plan):
+    profile = profile_step(step, warmup=1, repeats=2)
+    measured = {
+        name: (figures.peak_bytes, figures.categories) for name, figures in profile.phases.items()
+    }
+    planned = {
+        name: (figures.peak_bytes, {str(c): b for c, b in figures.categories.items() if b})
+        for name, figures in plan.phases.items()
+    }
+    assert measured == planned
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("rounding", list(Rounding))
+@pytest.mark.parametrize("clip", [None, 2.0])
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("shape", [(12, 24), (40, 1000)])
+def test_quantising_needs_what_is_planned(shape, axis, clip, rounding, kernel):
+    t = random_matrix(*shape)
+    generator = torch.Generator()
+
+    def step():
+        with phase("forward"):
+            seed = draw_seed(generator)
+            q = quantise(t, rounding=rounding, seed=seed, clip=clip, axis=axis, kernel=kernel)
+            del q
+
+    plan = MemoryPlan()
+    with plan.phase("forward"):
+        plan_draw_seed(plan)
+        items = plan_quantise(
+            plan,
+            "q",
+            *shape,
+            Category.ACTIVATIONS,
+            rounding=rounding,
+            clip=clip is not None,
+            axis=axis,
+            kernel=kernel,
+        )
+        plan.free(*items)
+    as_planned(step, plan)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("batch", "inputs", "outputs"), [(12, 24, 16), (33, 1000, 130)])
+def test_products_need_what_is_planned(batch, inputs, outputs, kernel):
+    h, w, d = (
+        random_int8(*shape, seed)
+        for seed, shape in enumerate([(batch, inputs), (outputs, inputs), (batch, outputs)])
+    )
+
+    def step():
+        with phase("forward"):
+            int8_linear(h, w, kernel=kernel)
+        with phase("gradient"):
+            int8_through(d, w, kernel=kernel)
+        with phase("update"):
+            int8_outer(d, h, kernel=kernel)
+
+    plan = MemoryPlan()
+    for name, shape, category in (
+        ("forward", (batch, inputs, outputs), Category.ACTIVATIONS),
+        ("gradient", (batch, outputs, inputs), Category.GRADIENTS),
+        ("update", (outputs, batch, inputs), Category.WORKSPACE),
+    ):
+        with plan.phase(name):
+            result = plan.alloc("result", (shape[0], shape[2]), category)
+            plan_int8_product(plan, *shape, pairs=name != "forward", kernel=kernel)
+            plan.free(result)
+    as_planned(step, plan)
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or not get_host_cpu_features().get("avx2"),
+    reason="what a product of INT8 should become is known for AVX2 only",
+)
+@pytest.mark.parametrize("name", ["linear", "through", "outer"])
+def test_products_are_compiled_to_products_of_16_bit_integers(name):
+    cached = getattr(int8_kernels, name)
+    (signature,) = cached.nopython_signatures
+    assembly = numba.njit(signature)(cached.py_func).inspect_asm(signature.args)
+    assert assembly.count("vpmaddwd") >= 8

@@ -1,0 +1,175 @@
+"""What becomes of results: printed, as one JSON document, as CSV files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.text import Text
+
+from trainfit.bench.cli import main as cli
+from trainfit.bench.cli.output import Column, Output, OutputError, configure, output, plain
+
+COLUMNS = (
+    Column("name", "name"),
+    Column("size", "size", right=True),
+    Column("ok", "ok"),
+    Column("parts"),
+)
+ROWS: list[dict[str, Any]] = [
+    {"name": "a", "size": 1_234_567, "ok": True, "parts": [1, 2]},
+    {"name": "b", "size": None, "ok": False, "parts": {"x": 1}, "other": "not a column"},
+]
+
+
+def test_people_see_the_columns_that_have_a_title(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().table("sizes", COLUMNS, ROWS)
+
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split() == ["name", "size", "ok"]
+    assert first.split() == ["a", "1,234,567", "true"]
+    assert second.split() == ["b", "-", "false"]
+    assert first.index("7") == second.index("-"), "numbers are flush right"
+
+
+def test_people_may_see_something_else_than_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().table("sizes", COLUMNS, ROWS, printed=["two of them", Text("in all")])
+    assert capsys.readouterr().out == "two of them\nin all\n"
+
+    Output().table("sizes", COLUMNS, ROWS, printed=())
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_of_a_text_is_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    label = "backprop[optimizer=adam] [red]x[/red] a:on:b"
+
+    out = Output()
+    out.show(label)
+    out.table("labels", [Column("label", "label")], [{"label": label}])
+
+    assert capsys.readouterr().out.count(label) == 2
+
+
+def test_a_long_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().show("word " * 100)
+
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (True, "true"), (1_000_000, "1,000,000"), (0, "0"), (0.25, "0.25"), ("a", "a")],
+)
+def test_plain_values(value: Any, text: str) -> None:
+    assert plain(value) == text
+
+
+def test_machines_get_one_document_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(as_json=True)
+
+    out.table("sizes", COLUMNS, ROWS, printed=["for people"])
+    out.table("none", COLUMNS, [])
+    out.fact("run", "runs/x")
+    out.show("for people")
+    assert capsys.readouterr().out == ""
+    out.finish()
+
+    assert json.loads(capsys.readouterr().out) == {
+        "sizes": [
+            {"name": "a", "size": 1_234_567, "ok": True, "parts": [1, 2]},
+            {"name": "b", "size": None, "ok": False, "parts": {"x": 1}},
+        ],
+        "none": [],
+        "run": "runs/x",
+    }
+
+
+def test_without_json_nothing_is_printed_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    for out in (Output(), Output(quiet=True), Output(as_json=True)):
+        if not out.as_json:  # one that was asked for JSON and given nothing
+            out.fact("run", "runs/x")
+        out.finish()
+
+    assert capsys.readouterr().out == ""
+
+
+def test_quiet_prints_nothing_but_the_document(capsys: pytest.CaptureFixture[str]) -> None:
+    for as_json in (False, True):
+        out = Output(quiet=True, as_json=as_json)
+        out.table("sizes", COLUMNS, ROWS)
+        out.show("for people")
+        out.finish()
+        assert bool(capsys.readouterr().out) == as_json
+
+
+def test_every_table_is_a_csv_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "new" / "folder"
+
+    for quiet in (False, True):
+        out = Output(csv_folder=folder, quiet=quiet)
+        out.table("sizes", COLUMNS, iter(ROWS), printed=["printed as ever"])
+        out.table("none", COLUMNS, [])
+        assert bool(capsys.readouterr().out) != quiet
+
+    assert sorted(path.name for path in folder.iterdir()) == ["none.csv", "sizes.csv"]
+    with (folder / "sizes.csv").open(encoding="utf-8", newline="") as stream:
+        assert list(csv.DictReader(stream)) == [
+            {"name": "a", "size": "1234567", "ok": "true", "parts": "[1, 2]"},
+            {"name": "b", "size": "", "ok": "false", "parts": '{"x": 1}'},
+        ]
+    assert (folder / "none.csv").read_text("utf-8").split() == ["name,size,ok,parts"]
+
+
+def test_text_with_commas_quotes_and_lines_comes_back(tmp_path: Path) -> None:
+    text = 'a, "b"\nµ'
+
+    Output(csv_folder=tmp_path, quiet=True).table("t", [Column("x")], [{"x": text}])
+
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as stream:
+        assert list(csv.reader(stream)) == [["x"], [text]]
+
+
+def test_a_folder_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+
+    with pytest.raises(OutputError, match=r"--csv .*file: cannot be written: File exists"):
+        Output(csv_folder=tmp_path / "file").table("t", COLUMNS, [])
+    with pytest.raises(OutputError, match=r"--csv .*below: cannot be written: Not a directory"):
+        Output(csv_folder=tmp_path / "file" / "below").table("t", COLUMNS, [])
+
+
+def test_what_was_chosen_is_what_commands_get() -> None:
+    before = output()
+    chosen = Output(quiet=True)
+    try:
+        configure(chosen)
+        assert output() is chosen
+    finally:
+        configure(before)
+
+
+# --- the options of every command
+
+
+@pytest.mark.parametrize(
+    ("given", "first"),
+    [
+        ("suites", "suites"),
+        ("suites --json", "--json suites"),
+        ("--json suites", "--json suites"),
+        ("run quick --quiet --csv DIR --out x", "--quiet --csv DIR run quick --out x"),
+        ("run --csv=DIR quick --debug", "--csv=DIR --debug run quick"),
+        ("--csv DIR run", "--csv DIR run"),
+        ("run -- --json", "run -- --json"),
+        ("run --quiet -- --csv --json", "--quiet run -- --csv --json"),
+        ("-- run --json", "-- run --json"),
+        # --csv without its folder: whatever else there is, that is what is wrong
+        ("suites --csv", "--csv"),
+        ("suites --csv --json", "--csv"),
+    ],
+)
+def test_options_of_every_command_may_stand_anywhere(given: str, first: str) -> None:
+    assert cli._common_first(given.split()) == first.split()

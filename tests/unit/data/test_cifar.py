@@ -1,0 +1,438 @@
+"""CIFAR: what loads, and that no file, however made, runs anything or takes memory for nothing."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trainfit.algorithms.data import DATA_ROOT_VARIABLE, load_dataset
+from trainfit.algorithms.data import inert_pickle as inert
+from trainfit.algorithms.data.inert_pickle import ArrayRecord, InertPickleError, read_pickle
+from trainfit.algorithms.errors import ConfigurationError
+
+REAL_ROOT = os.environ.get(DATA_ROOT_VARIABLE, "")
+FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+FILES = {
+    "cifar10": [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"],
+    "cifar100": ["train", "test"],
+}
+KEYS = {"cifar10": "labels", "cifar100": "fine_labels"}
+
+
+def pixels(count: int, first: int = 0) -> np.ndarray:
+    values = (np.arange(count * 3072) + first) % 256
+    return values.astype(np.uint8).reshape(count, 3072)
+
+
+def python2(labels: list[int], data: np.ndarray, key: str) -> bytes:
+    """A batch as the published ones are written: protocol 2, strings of Python 2."""
+
+    def text(value: bytes) -> bytes:
+        return b"U" + bytes([len(value)]) + value
+
+    def number(value: int) -> bytes:
+        return b"K" + bytes([value]) if value < 256 else b"M" + struct.pack("<H", value)
+
+    return b"".join(
+        [
+            b"\x80\x02}q\x01(",
+            text(b"batch_label") + b"q\x02" + text(b"testing batch 1 of 1") + b"q\x03",
+            text(key.encode()) + b"q\x04]q\x05(" + b"".join(map(number, labels)) + b"e",
+            text(b"data") + b"q\x06",
+            b"cnumpy.core.multiarray\n_reconstruct\nq\x07cnumpy\nndarray\nq\x08",
+            b"K\x00\x85" + text(b"b") + b"\x87Rq\x09(K\x01",
+            number(data.shape[0]) + number(data.shape[1]) + b"\x86",
+            b"cnumpy\ndtype\nq\n" + text(b"u1") + b"K\x00K\x01\x87Rq\x0b",
+            b"(K\x03" + text(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb",
+            b"\x89T" + struct.pack("<i", data.size) + data.tobytes() + b"tb",
+            text(b"filenames") + b"r\x0c\x00\x00\x00]q\x0d(" + text(b"cat.png") + b"q\x0eeu.",
+        ]
+    )
+
+
+@pytest.fixture(params=["cifar10", "cifar100"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Both data sets, two images in each file."""
+    for name, folder in FOLDERS.items():
+        (tmp_path / folder).mkdir()
+        for number, file in enumerate(FILES[name]):
+            content = python2([number, 9], pixels(2, first=number), KEYS[name])
+            (tmp_path / folder / file).write_bytes(content)
+    return tmp_path
+
+
+def refusal(name: str, root: Path) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_dataset(name, root)
+    return str(caught.value)
+
+
+# --- what loads ---------------------------------------------------------------------------------
+
+
+def test_cifar_loads(name: str, root: Path) -> None:
+    loaded = load_dataset(name, root)
+    train = FILES[name][:-1]
+    assert loaded.train_x.shape == (2 * len(train), 3072)
+    assert loaded.test_x.shape == (2, 3072)
+    assert loaded.shape == (3, 32, 32)
+    assert loaded.classes == {"cifar10": 10, "cifar100": 100}[name]
+    assert loaded.train_y.tolist() == [part for n in range(len(train)) for part in (n, 9)]
+    assert loaded.test_y.tolist() == [len(train), 9]
+    expected = torch.from_numpy(pixels(2, first=len(train))).float() / 255
+    assert torch.equal(loaded.test_x, expected)
+    for number in range(len(train)):
+        part = loaded.train_x[2 * number : 2 * number + 2]
+        assert torch.equal(part, torch.from_numpy(pixels(2, first=number)).float() / 255)
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_files_written_again_by_python_3_load(name: str, root: Path, protocol: int) -> None:
+    for number, file in enumerate(FILES[name]):
+        content = {"data": pixels(3, first=number), KEYS[name]: [number, 0, 5]}
+        (root / FOLDERS[name] / file).write_bytes(pickle.dumps(content, protocol=protocol))
+    loaded = load_dataset(name, root)
+    assert loaded.train_y[:3].tolist() == [0, 0, 5]
+    assert torch.equal(loaded.train_x[:3], torch.from_numpy(pixels(3)).float() / 255)
+
+
+def test_channels_come_one_after_the_other(root: Path) -> None:
+    data = np.zeros((1, 3, 32, 32), dtype=np.uint8)
+    data[0, 2, 5, 7] = 255  # blue, row 5, column 7
+    file = root / FOLDERS["cifar10"] / "test_batch"
+    file.write_bytes(python2([0], data.reshape(1, -1), "labels"))
+    loaded = load_dataset("cifar10", root)
+    assert loaded.test_x.view(1, *loaded.shape).nonzero().tolist() == [[0, 2, 5, 7]]
+
+
+def test_pythons_own_machine_is_not_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("unpickled while loading")
+
+    for part in ("load", "loads", "Unpickler", "_Unpickler"):
+        monkeypatch.setattr(pickle, part, refuse)
+    load_dataset("cifar10", root)
+
+
+@pytest.mark.skipif(
+    not REAL_ROOT or not (Path(REAL_ROOT) / FOLDERS["cifar10"]).is_dir(),
+    reason=f"{DATA_ROOT_VARIABLE} names no folder with CIFAR-10",
+)
+def test_real_cifar10() -> None:
+    loaded = load_dataset("cifar10", Path(REAL_ROOT))
+    assert loaded.train_x.shape == (50_000, 3072)
+    assert loaded.train_y.bincount().tolist() == [5000] * 10
+    assert loaded.test_y.bincount().tolist() == [1000] * 10
+    assert loaded.test_y[:8].tolist() == [3, 8, 8, 0, 6, 6, 1, 6]  # cat, ship, ship, plane, ...
+
+
+# --- what does not ------------------------------------------------------------------------------
+
+IMAGES = pixels(2)
+
+
+def batch(**changes: Any) -> bytes:
+    return pickle.dumps({"data": IMAGES, "labels": [0, 1], **changes}, protocol=4)
+
+
+DAMAGED: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "is empty (0 bytes); fetch it again"),
+    "no pickle": (
+        b"<!DOCTYPE html>",
+        "is not one of the published pickles: it has the instruction 0x3c, which plain values do "
+        "not need, at byte 1; fetch it again",
+    ),
+    "no dictionary": (pickle.dumps([1], protocol=2), "holds a list, expected a dictionary; fetch"),
+    "no data": (
+        pickle.dumps({"labels": [1], "x" * 99: 1}, protocol=4),
+        f"holds no 'data' but 'labels', '{'x' * 20}': it belongs to another data set",
+    ),
+    "of cifar100": (
+        python2([1, 2], IMAGES, "fine_labels"),
+        "holds no 'labels' but 'batch_label', 'data', 'filenames', 'fine_labels': it belongs to "
+        "another data set",
+    ),
+    "nothing in it": (pickle.dumps({}, protocol=2), "holds no 'data' but nothing"),
+    "data of another kind": (batch(data=[1, 2]), "holds a list as 'data', expected an array"),
+    "other images": (
+        batch(data=np.zeros((2, 784), np.uint8)),
+        "holds pixels of 2x784, expected samples x 3,072; fetch it again",
+    ),
+    "four dimensions": (
+        batch(data=np.zeros((2, 3, 32, 32), np.uint8)),
+        "holds pixels of 2x3x32x32, expected samples x 3,072",
+    ),
+    "by columns": (
+        batch(data=np.asfortranarray(IMAGES)),
+        "holds pixels of 2x3072 by columns, expected samples x 3,072",
+    ),
+    "other type": (
+        batch(data=IMAGES.astype(np.float32)),
+        "is not one of the published pickles: it has an array of b'f4'; expected unsigned bytes",
+    ),
+    "objects": (
+        batch(data=np.array([{}], dtype=object)),
+        "is not one of the published pickles: it has an array of b'O8'; expected unsigned bytes",
+    ),
+    "fewer labels": (batch(labels=[0]), "holds 2 images but 1 labels; every image needs one"),
+    "label too large": (
+        batch(labels=[0, 10]),
+        "holds label 10 at position 1; labels go from 0 to 9: fetch it again",
+    ),
+    "label below 0": (batch(labels=[-1, 0]), "holds label -1 at position 0; labels go from 0 to 9"),
+    "label of truth": (batch(labels=[True, 0]), "holds a bool as label at position 0"),
+    "label of text": (batch(labels=["cat", 0]), "holds a bytes as label at position 0"),
+    "labels in a tuple": (batch(labels=(0, 1)), "holds a tuple of labels, expected a list"),
+    "trailing": (
+        batch() + b"12345",
+        "is not one of the published pickles: it ends 5 bytes before the file does",
+    ),
+    "protocol 5": (pickle.dumps(1, protocol=5), "it is of protocol 5; protocols 2 to 4 are read"),
+    "fewer pixels than promised": (
+        python2([0, 1], IMAGES, "labels").replace(b"K\x02M\x00\x0c\x86", b"K\x03M\x00\x0c\x86"),
+        "holds 6,144 pixels, its shape of 3 x 3,072 promises 9,216: it is damaged; fetch it again",
+    ),
+    "a shape of text": (
+        python2([0, 1], IMAGES, "labels").replace(b"K\x02M\x00\x0c\x86", b"U\x012M\x00\x0c\x86"),
+        "it has an array whose shape is not made of whole numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_file(root: Path, case: str) -> None:
+    content, message = DAMAGED[case]
+    file = root / FOLDERS["cifar10"] / "test_batch"
+    file.write_bytes(content)
+    text = refusal("cifar10", root)
+    assert text.startswith(f"{file} ")
+    assert message in text
+
+
+@pytest.mark.parametrize("write", [python2, lambda *_: batch()], ids=["published", "protocol 4"])
+def test_truncated_anywhere(root: Path, write: Callable[..., bytes]) -> None:
+    whole = write([0, 1], IMAGES, "labels")
+    file = root / FOLDERS["cifar10"] / "test_batch"
+    for size in [*range(1, 200), *range(200, len(whole), 997), len(whole) - 1]:
+        file.write_bytes(whole[:size])
+        text = refusal("cifar10", root)
+        assert f"it ends at byte {size:,}" in text or "has a name that does not end" in text
+
+
+def test_every_byte_may_be_wrong() -> None:
+    """Whatever is flipped, there is a value or a refusal, nothing else."""
+    whole = python2([0, 1], IMAGES[:, :8], "labels")
+    for position in range(len(whole)):
+        for wrong in (0, 40, 46, 82, 99, 113, 128, 255):
+            damaged = whole[:position] + bytes([wrong]) + whole[position + 1 :]
+            try:
+                value = read_pickle(damaged)
+            except InertPickleError:
+                continue
+            assert isinstance(value, dict)
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "permission", "large"])
+def test_file_that_cannot_be_read(root: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = root / FOLDERS["cifar10"] / "test_batch"
+    if kind == "missing":
+        file.unlink()
+        expected = f"dataset 'cifar10': {file.parent} holds no test_batch; it needs data_batch_1, "
+    elif kind == "folder":
+        file.unlink()
+        file.mkdir()
+        expected = f"{file} is not a regular file"
+    elif kind == "large":
+        os.truncate(file, 1 << 29)  # sparse
+        expected = f"{file} holds 536,870,912 bytes, more than the 268,435,456 that it may hold"
+    else:
+        # Replaced, not chmod: permissions do not stop root, whom containers run tests as.
+        def refuse(self: Path) -> bytes:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+        expected = f"{file.parent / 'data_batch_1'} cannot be read: permission denied; make it"
+    assert refusal("cifar10", root).startswith(expected)
+
+
+# --- hostile pickles ----------------------------------------------------------------------------
+
+
+class Calls:
+    """Pickles as a call of whatever it is given."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("function", [os.system, eval, exec, print, getattr, np.load, bytearray])
+def test_nothing_is_called(root: Path, function: Any, protocol: int) -> None:
+    witness = root / "witness"
+    argument = f"touch {witness}" if function is os.system else f"open({str(witness)!r}, 'w')"
+    content = pickle.dumps({"data": Calls(function, argument), "labels": [0]}, protocol=protocol)
+    file = root / FOLDERS["cifar10"] / "test_batch"
+    file.write_bytes(content)
+    assert refusal("cifar10", root).startswith(f"{file} is not one of the published pickles: it ")
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02cos\nsystem\nU\x04true\x85R.",
+        b"\x80\x02cnumpy\nload\n.",
+        b"\x80\x02cnumpy.core.multiarray\nscalar\n.",
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
+        b"\x80\x04\x8c\x0bnumpy.dtype\x8c\x00\x93.",
+        b"\x80\x04K\x01\x8c\x06system\x93.",
+        b"\x80\x02(S'true'\nios\nsystem\n.",  # INST
+        b"\x80\x02(cos\nsystem\nU\x04trueo.",  # OBJ
+        b"\x80\x02cos\nsystem\nU\x04true\x85\x81.",  # NEWOBJ
+        b"\x80\x02\x82\x01.",  # EXT1, a function by number
+        b"\x80\x02U\x01xQ.",  # a persistent id
+        b"\x80\x02U\x04trueR.",
+        b"\x80\x02U\x01xU\x04true\x85R.",
+        b"\x80\x02cnumpy\ndtype\ncnumpy\nndarray\n\x85R.",
+        b"\x80\x02cnumpy\nndarray\nK\x01\x85R.",
+        b"\x80\x02}U\x01a}b.",
+        b"\x80\x02cnumpy\nndarray\n}b.",
+        b"\x80\x02c" + b"a" * 1000 + b"\nb\n.",
+    ],
+)
+def test_names_and_calls_are_refused(content: bytes) -> None:
+    with pytest.raises(InertPickleError):
+        read_pickle(content)
+
+
+def test_names_of_numpy_stay_names() -> None:
+    value = read_pickle(b"\x80\x02cnumpy\nndarray\n.")
+    assert not callable(value)
+    array = read_pickle(pickle.dumps(IMAGES, protocol=4))
+    assert isinstance(array, ArrayRecord)
+    assert (array.shape, array.fortran) == ((2, 3072), False)
+    assert array.payload == IMAGES.tobytes()
+
+
+NESTED = b"\x80\x02K\x00" + b"\x85" * 100_000
+BOMBS = {
+    "memo": b"\x80\x02Nr\xff\xff\xff\xff.",  # Python's machine makes room for 8,589,934,590 values
+    "memo again": b"\x80\x02" + b"Nr\xff\xff\xff\xff0" * 1000,
+    "bytes": b"\x80\x02T\xff\xff\xff\x7fshort",
+    "text": b"\x80\x02X\xff\xff\xff\xffshort",
+    "frame": b"\x80\x04\x95" + b"\xff" * 8,
+    "array": python2([0], IMAGES[:1], "labels").replace(
+        b"K\x01M\x00\x0c\x86", b"J\xff\xff\xff\x7fh\x09\x86"
+    ),
+    "laughs": b"\x80\x02]q\x00"
+    + b"".join(b"](h" + bytes([n]) + b"h" + bytes([n]) + b"eq" + bytes([n + 1]) for n in range(60))
+    + b".",
+    "a tuple as a key": b"\x80\x02}"
+    + NESTED[2:]
+    + b"Ns.",  # a million deep, Python's machine crashes
+    "a tuple": NESTED + b".",
+    "itself": b"\x80\x02]q\x00h\x00a.",
+}
+
+
+@pytest.mark.parametrize("case", BOMBS)
+def test_bombs_do_not_go_off(root: Path, case: str) -> None:
+    file = root / FOLDERS["cifar10"] / "test_batch"
+    file.write_bytes(BOMBS[case])
+    tracemalloc.start()
+    try:
+        text = refusal("cifar10", root)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert text.startswith(f"{file} ")
+    assert len(text) < 500
+    assert peak < 20e6
+
+
+@pytest.mark.parametrize("instruction", [b"(", b"]", b"}", b")", b"N"])
+def test_memory_is_bounded_by_the_number_of_instructions(
+    instruction: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inert, "MAX_INSTRUCTIONS", 10_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InertPickleError, match="has more than 10,000 instructions"):
+            read_pickle(b"\x80\x02" + instruction * 1_000_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3e6  # of which the pickle itself is one third
+
+
+def test_instructions_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = pickle.dumps(list(range(100)), protocol=2)
+    assert read_pickle(content) == list(range(100))
+    monkeypatch.setattr(inert, "MAX_INSTRUCTIONS", 100)
+    with pytest.raises(InertPickleError, match="has more than 100 instructions"):
+        read_pickle(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x80\x020.", "0x30, which plain values do not need"),
+        (b"\x80\x02.", "takes a value where there is none"),
+        (b"\x80\x02NN.", "ends with values left over"),
+        (b"\x80\x02(N.", "ends with values left over"),
+        (b"\x80\x02e.", "goes back to a mark where there is none"),
+        (b"\x80\x02Nh\x07.", "recalls value 7, which was not remembered"),
+        (b"\x80\x02NNa.", "appends to what is not a list"),
+        (b"\x80\x02](NNu.", "stores into what is not a dictionary"),
+        (b"\x80\x02}(Nu.", "stores into what is not a dictionary"),
+        (b"\x80\x02}NNs.", "has a key that is not a string"),
+        (b"\x80\x02N(q\x00.", "takes a value where there is none"),
+    ],
+)
+def test_malformed(content: bytes, message: str) -> None:
+    with pytest.raises(InertPickleError, match=message):
+        read_pickle(content)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_plain_values_are_what_python_reads(protocol: int) -> None:
+    if protocol == 2:  # Python 3 writes bytes as a call in protocol 2
+        value: Any = {
+            "a": [1, 255, 256, 65535, 65536, -1, True, False, None],
+            "b": ((), (1,), (1, 2)),
+        }
+    else:
+        value = {"a": [b"x" * 300, (1, 2, 3), (1, 2, 3, 4), {}, []], "b": "t" * 300}
+    encoded: Any = read_pickle(pickle.dumps(value, protocol=protocol))
+
+    def decoded(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key.decode(): decoded(each) for key, each in part.items()}
+        return part.decode() if part == b"t" * 300 else part
+
+    assert decoded(encoded) == value
+
+
+def test_the_interpreter_is_left_alone(root: Path) -> None:
+    before = set(sys.modules)
+    (root / FOLDERS["cifar10"] / "test_batch").write_bytes(b"\x80\x02cantigravity\nfly\n.")
+    assert "names b'antigravity.fly', which is never called" in refusal("cifar10", root)
+    assert "antigravity" not in set(sys.modules) - before

@@ -1,0 +1,607 @@
+"""Downloading, from a server in this process: what arrives, what is refused, what stays behind."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import io
+import os
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from trainfit.algorithms.data import DATA_ROOT_VARIABLE, LOADERS, sources
+from trainfit.algorithms.data.download import Download, download
+from trainfit.algorithms.data.fetch import DownloadError, _StaysEncrypted
+from trainfit.algorithms.data.mitbih import RECORDS
+from trainfit.algorithms.data.sources import SOURCES, RemoteFile, find_source
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.bench.cli import main as cli
+
+REAL_ROOT = os.environ.get(DATA_ROOT_VARIABLE, "")
+IMAGES = bytes(range(256)) * 2000  # more than one piece
+LABELS = b"0123456789"
+
+
+def sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@dataclass
+class Site:
+    """What the server has, and what it was asked for."""
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    answer: Callable[[BaseHTTPRequestHandler, bytes], None] | None = None
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A server on this machine; nothing else is reached."""
+    found = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.removeprefix("/files/")
+            found.asked.append(name)
+            content = found.files.get(name)
+            if content is None:
+                self.send_error(404)
+            elif found.answer:
+                found.answer(self, content)
+            else:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    found.url = f"http://127.0.0.1:{server.server_port}/files/"
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def mnist(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A tiny MNIST of two files."""
+    site.files |= {"images.gz": IMAGES, "labels.gz": LABELS}
+    files = (
+        RemoteFile("images.gz", sha256(IMAGES), len(IMAGES)),
+        RemoteFile("labels.gz", f"md5:{hashlib.md5(LABELS).hexdigest()}"),
+    )
+    monkeypatch.setitem(SOURCES, "mnist", replace(SOURCES["mnist"], files=files))
+    return site
+
+
+def packed(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as tar:
+        for entry, content in entries:
+            tar.addfile(entry, io.BytesIO(content))
+    return whole.getvalue()
+
+
+def member(name: str, content: bytes, **changes: Any) -> tuple[tarfile.TarInfo, bytes]:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    for key, value in changes.items():
+        setattr(entry, key, value)
+    return entry, content
+
+
+@pytest.fixture
+def offer(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], Site]:
+    """Publish an archive as that of CIFAR-100, with two files expected in it."""
+
+    def publish(archive: bytes) -> Site:
+        site.files["cifar.tar.gz"] = archive
+        source = replace(
+            SOURCES["cifar100"],
+            files=(
+                RemoteFile("test", sha256(LABELS)),
+                RemoteFile("train", sha256(IMAGES), len(IMAGES)),
+            ),
+            archive=RemoteFile("cifar.tar.gz", sha256(archive), len(archive)),
+        )
+        monkeypatch.setitem(SOURCES, "cifar100", source)
+        return site
+
+    return publish
+
+
+GOOD = (
+    member("cifar-100-python", b"", type=tarfile.DIRTYPE),
+    member("cifar-100-python/readme.html", b"not wanted"),
+    member("cifar-100-python/train", IMAGES),
+    member("cifar-100-python/test", LABELS),
+)
+
+
+def get(name: str, root: Path, site: Site, **options: Any) -> Download:
+    return download(name, root, base_url=site.url, **options)
+
+
+def refusal(name: str, root: Path, site: Site) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        get(name, root, site)
+    return str(caught.value)
+
+
+def everything(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+
+
+# --- what arrives -------------------------------------------------------------------------------
+
+
+def test_files_arrive(mnist: Site, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    done = get("mnist", tmp_path / "new", mnist, progress=lambda *piece: told.append(piece))
+    folder = tmp_path / "new" / "MNIST" / "raw"
+    assert done == Download(folder, ("images.gz", "labels.gz"), ())
+    assert everything(tmp_path) == {"new/MNIST/raw/images.gz", "new/MNIST/raw/labels.gz"}
+    assert (folder / "images.gz").read_bytes() == IMAGES
+    assert told[-1] == ("labels.gz", 10, 10)
+    assert ("images.gz", len(IMAGES), len(IMAGES)) in told
+    assert len(told) > 2
+    (tmp_path / "plain").touch()
+    assert (folder / "images.gz").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_is_there_is_not_fetched_again(mnist: Site, tmp_path: Path) -> None:
+    get("mnist", tmp_path, mnist)
+    mnist.asked.clear()
+    assert get("mnist", tmp_path, mnist).kept == ("images.gz", "labels.gz")
+    assert mnist.asked == []
+    (tmp_path / "MNIST" / "raw" / "labels.gz").write_bytes(b"damaged")
+    done = get("mnist", tmp_path, mnist)
+    assert (done.fetched, done.kept) == (("labels.gz",), ("images.gz",))
+    assert mnist.asked == ["labels.gz"]
+    assert (tmp_path / "MNIST" / "raw" / "labels.gz").read_bytes() == LABELS
+
+
+def test_what_is_there_may_be_read_only(
+    mnist: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get("mnist", tmp_path, mnist)
+    monkeypatch.setattr("tempfile.mkdtemp", lambda *args, **options: pytest.fail("wrote"))
+    get("mnist", tmp_path, mnist)
+
+
+def test_archive(offer: Callable[[bytes], Site], tmp_path: Path) -> None:
+    site = offer(packed(*GOOD))
+    done = get("cifar100", tmp_path, site)
+    assert done.fetched == ("test", "train")
+    assert everything(tmp_path) == {"cifar-100-python/test", "cifar-100-python/train"}
+    assert (done.folder / "train").read_bytes() == IMAGES
+    assert get("cifar100", tmp_path, site).kept == ("test", "train")
+    assert site.asked == ["cifar.tar.gz"]
+    (done.folder / "test").unlink()
+    assert get("cifar100", tmp_path, site).fetched == ("test",)
+
+
+@pytest.fixture
+def records(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Three files of MIT-BIH, one of them with a checksum that is known, and the list of sums."""
+    site.files |= {"106.hea": b"header", "106.dat": IMAGES, "106.atr": b"beats"}
+    lines = [f"{sha256(content)[7:]} {name}\n" for name, content in site.files.items()]
+    lines.insert(1, f"{'0' * 64} x_mitdb/106.dat\n")
+    site.files["SHA256SUMS.txt"] = "".join(lines).encode()
+    files = (
+        RemoteFile("106.hea", None),
+        RemoteFile("106.dat", None, len(IMAGES)),
+        RemoteFile("106.atr", sha256(b"beats")),
+    )
+    monkeypatch.setitem(SOURCES, "mitbih", replace(SOURCES["mitbih"], files=files))
+    return site
+
+
+def test_list_of_sums(records: Site, tmp_path: Path) -> None:
+    assert get("mitbih-intra-13x13", tmp_path, records).fetched == ("106.hea", "106.dat", "106.atr")
+    assert everything(tmp_path) == {"mitdb/106.hea", "mitdb/106.dat", "mitdb/106.atr"}
+    records.asked.clear()
+    assert len(get("mitbih", tmp_path, records).kept) == 3
+    assert records.asked == ["SHA256SUMS.txt"]
+
+
+def test_file_that_is_not_as_listed(records: Site, tmp_path: Path) -> None:
+    records.files["106.dat"] = IMAGES[::-1]
+    text = refusal("mitbih", tmp_path, records)
+    assert text.startswith(f"{records.url}106.dat is not the published file: its checksum is ")
+    assert everything(tmp_path) == {"mitdb/106.hea"}  # whole, and verified
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        (b"<!DOCTYPE html>", "has no checksum of 106.hea: it is another list"),
+        (None, "has sha256:000"),
+    ],
+)
+def test_list_that_is_another(
+    records: Site, tmp_path: Path, listed: bytes | None, message: str
+) -> None:
+    known = sha256(b"beats")[7:].encode()
+    original = records.files["SHA256SUMS.txt"]
+    records.files["SHA256SUMS.txt"] = listed or original.replace(known, b"0" * 64)
+    text = refusal("mitbih", tmp_path, records)
+    assert text.startswith(f"{records.url}SHA256SUMS.txt {message}")
+    assert everything(tmp_path) == set()
+    assert not (tmp_path / "mitdb").exists()
+
+
+# --- servers ------------------------------------------------------------------------------------
+
+
+def test_nothing_there(mnist: Site, tmp_path: Path) -> None:
+    del mnist.files["images.gz"]
+    text = refusal("mnist", tmp_path / "new", mnist)
+    assert text == f"{mnist.url}images.gz cannot be fetched: the server answers 404 Not Found"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_server(mnist: Site, tmp_path: Path) -> None:
+    mnist.url = "http://127.0.0.1:9/"
+    text = refusal("mnist", tmp_path / "new", mnist)
+    assert text.startswith("http://127.0.0.1:9/images.gz cannot be fetched: ")
+    assert text.endswith("; is there a network?")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["file:///etc/", "ftp://host/", "host/"])
+def test_other_addresses_are_refused(mnist: Site, tmp_path: Path, url: str) -> None:
+    with pytest.raises(DownloadError, match="it has to start with https://"):
+        download("mnist", tmp_path, base_url=url)
+
+
+def test_wrong_checksum(mnist: Site, tmp_path: Path) -> None:
+    mnist.files["images.gz"] = IMAGES[::-1]
+    assert refusal("mnist", tmp_path, mnist) == (
+        f"{mnist.url}images.gz is not the published file: its checksum is {sha256(IMAGES[::-1])}, "
+        f"the published one {sha256(IMAGES)}; it was not kept"
+    )
+    assert everything(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (IMAGES + b"1", "it is longer than 512,000 bytes"),
+        (b"<!DOCTYPE html>", "it holds 15 bytes, not 512,000"),
+        (b"", "it holds 0 bytes, not 512,000"),
+    ],
+)
+def test_wrong_size(mnist: Site, tmp_path: Path, content: bytes, message: str) -> None:
+    mnist.files["images.gz"] = content
+    assert refusal("mnist", tmp_path, mnist) == (
+        f"{mnist.url}images.gz is not the published file: {message}"
+    )
+    assert everything(tmp_path) == set()
+
+
+def test_connection_that_breaks_off(mnist: Site, tmp_path: Path) -> None:
+    def answer(request: BaseHTTPRequestHandler, content: bytes) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content[:300_000])
+
+    mnist.answer = answer
+    assert refusal("mnist", tmp_path, mnist) == (
+        f"{mnist.url}images.gz broke off after 300,000 of 512,000 bytes; try again"
+    )
+    assert everything(tmp_path) == set()
+
+
+def test_no_length_announced(mnist: Site, tmp_path: Path) -> None:
+    def answer(request: BaseHTTPRequestHandler, content: bytes) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(content)
+
+    mnist.answer = answer
+    assert len(get("mnist", tmp_path, mnist).fetched) == 2
+
+
+def test_endless_file_of_unknown_size(
+    mnist: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_MOST_BYTES", 5)
+    text = refusal("mnist", tmp_path, mnist)
+    assert text == f"{mnist.url}labels.gz is not the published file: it is longer than 5 bytes"
+
+
+def test_redirects_are_followed(mnist: Site, tmp_path: Path) -> None:
+    def answer(request: BaseHTTPRequestHandler, content: bytes) -> None:
+        mnist.answer = None
+        request.send_response(302)
+        request.send_header("Location", request.path)
+        request.end_headers()
+
+    mnist.answer = answer
+    get("mnist", tmp_path, mnist)
+    assert mnist.asked == ["images.gz", "images.gz", "labels.gz"]
+
+
+def test_redirects_stay_encrypted() -> None:
+    import urllib.request
+
+    request = urllib.request.Request("https://host/file")
+    nothing: IO[bytes] = io.BytesIO()
+    follow = _StaysEncrypted().redirect_request
+    with pytest.raises(DownloadError, match="points to http://host/file, which is not https"):
+        follow(request, nothing, 302, "Found", {}, "http://host/file")
+    assert follow(request, nothing, 302, "Found", {}, "https://other/file")
+
+
+# --- archives -----------------------------------------------------------------------------------
+
+LINK = {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (GOOD[:3], "cifar.tar.gz holds no cifar-100-python/test"),
+        ((*GOOD[:3], member("../cifar-100-python/test", LABELS)), "holds no cifar-100-python/test"),
+        ((*GOOD[:3], member("/cifar-100-python/test", LABELS)), "holds no cifar-100-python/test"),
+        (
+            (*GOOD[:3], member("cifar-100-python/test", b"", **LINK)),
+            "holds cifar-100-python/test as something else than a file of at most 268,435,456 ",
+        ),
+        (
+            (member("cifar-100-python/train", b"", type=tarfile.LNKTYPE, linkname="x"), *GOOD),
+            "holds cifar-100-python/train as something else than a file of at most 512,000 bytes",
+        ),
+        (
+            (member("cifar-100-python/train", b"", type=tarfile.DIRTYPE), *GOOD),
+            "holds cifar-100-python/train as something else than a file",
+        ),
+        (
+            (member("cifar-100-python/train", b"", type=tarfile.FIFOTYPE), *GOOD),
+            "holds cifar-100-python/train as something else than a file",
+        ),
+        (
+            (member("cifar-100-python/train", IMAGES + b"1"), *GOOD),
+            "holds cifar-100-python/train as something else than a file of at most 512,000 bytes",
+        ),
+        (
+            (member("cifar-100-python/train", IMAGES[::-1]), *GOOD),
+            "cifar-100-python/train in cifar.tar.gz is not the published file: its checksum is ",
+        ),
+    ],
+)
+def test_hostile_archive(
+    offer: Callable[[bytes], Site],
+    tmp_path: Path,
+    entries: tuple[tuple[tarfile.TarInfo, bytes], ...],
+    message: str,
+) -> None:
+    site = offer(packed(*entries))
+    assert message in refusal("cifar100", tmp_path / "root", site)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_in_an_archive_are_never_used(offer: Callable[[bytes], Site], tmp_path: Path) -> None:
+    hostile = (
+        member("../outside", b"1"),
+        member(str(tmp_path / "absolute"), b"1"),
+        member("cifar-100-python/link", b"", **LINK),
+        member("cifar-100-python/link/inside", b"1"),
+    )
+    get("cifar100", tmp_path / "root", offer(packed(*hostile, *GOOD)))
+    assert everything(tmp_path) == {
+        "root/cifar-100-python/test",
+        "root/cifar-100-python/train",
+    }
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [b"no gzip", gzip.compress(b"no tar" * 1000), packed(*GOOD)[:-2000], packed(*GOOD)[:100]],
+    # gzip writes the time into its head: as names, the bytes would differ from process to process
+    ids=["no gzip", "no tar", "cut near its end", "cut near its start"],
+)
+def test_damaged_archive(offer: Callable[[bytes], Site], tmp_path: Path, archive: bytes) -> None:
+    text = refusal("cifar100", tmp_path, offer(archive))
+    assert text.startswith("cifar.tar.gz is not an intact archive (")
+    assert everything(tmp_path) == set()
+
+
+# --- disks --------------------------------------------------------------------------------------
+
+
+class Full:
+    """A file on a full disk."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def __enter__(self) -> Full:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.file.close()
+
+    def write(self, content: bytes) -> int:
+        self.file.write(content[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar100"])
+def test_disk_full(
+    name: str,
+    mnist: Site,
+    offer: Callable[[bytes], Site],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offer(packed(*GOOD))
+    plain = Path.open
+
+    def full(self: Path, mode: str = "r", **options: Any) -> Any:
+        file = plain(self, mode, **options)
+        # The archive itself still fits.
+        return Full(file) if mode == "wb" and self.name in ("images.gz", "train") else file
+
+    monkeypatch.setattr(Path, "open", full)
+    text = refusal(name, tmp_path / "root", mnist)
+    folder = tmp_path / "root" / SOURCES[name].folder
+    assert text == (
+        f"{folder} cannot be used: No space left on device; nothing half-written was kept"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_permitted(mnist: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Replaced, not chmod: permissions do not stop root, whom containers run tests as.
+    def refuse(self: Path, *args: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert refusal("mnist", tmp_path, mnist) == (
+        f"{tmp_path / 'MNIST' / 'raw'} cannot be used: Permission denied; nothing half-written "
+        "was kept"
+    )
+
+
+def test_data_root_is_a_file(mnist: Site, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    text = refusal("mnist", tmp_path / "file", mnist)
+    assert "cannot be used: Not a directory" in text
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_folder_in_place_of_a_file(mnist: Site, tmp_path: Path) -> None:
+    (tmp_path / "MNIST" / "raw" / "labels.gz").mkdir(parents=True)
+    assert "labels.gz cannot be used: Is a directory" in refusal("mnist", tmp_path, mnist)
+    assert everything(tmp_path) == {"MNIST/raw/images.gz"}
+
+
+def test_interrupted(mnist: Site, tmp_path: Path) -> None:
+    def interrupt(name: str, done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        get("mnist", tmp_path / "new", mnist, progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- what is published --------------------------------------------------------------------------
+
+
+def test_everything_that_is_read_from_files_can_be_fetched() -> None:
+    assert list(SOURCES) == sorted(SOURCES)
+    for name, (info, _) in LOADERS.items():
+        if info.needs_data_root:
+            assert find_source(name).info.name == name.split("-")[0]
+
+
+@pytest.mark.parametrize("name", list(SOURCES))
+def test_sources_are_complete(name: str) -> None:
+    source = SOURCES[name]
+    assert source.base_url.startswith("https://")
+    assert source.base_url.endswith("/")
+    files = [*source.files, *([source.archive] if source.archive else [])]
+    for file in files:
+        assert "/" not in file.name
+        assert file.checksum or source.sums
+        if file.checksum:
+            algorithm, _, digits = file.checksum.partition(":")
+            assert len(digits) == {"md5": 32, "sha256": 64}[algorithm]
+    assert source.size_bytes > 10e6
+
+
+def test_records_are_those_that_are_read() -> None:
+    names = {file.name for file in SOURCES["mitbih"].files}
+    assert names == {f"{record}.{end}" for record in RECORDS for end in ("hea", "dat", "atr")}
+
+
+@pytest.mark.parametrize("name", ["digits", "synthetic-8-2"])
+def test_nothing_to_fetch(name: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        find_source(name)
+    assert str(caught.value) == f"dataset {name!r} needs no files: there is nothing to download"
+
+
+@pytest.mark.skipif(not REAL_ROOT, reason=f"{DATA_ROOT_VARIABLE} names no folder with real data")
+@pytest.mark.parametrize("name", list(SOURCES))
+def test_checksums_are_those_of_the_real_files(name: str) -> None:
+    source = SOURCES[name]
+    folder = Path(REAL_ROOT) / source.folder
+    there = [file for file in source.files if file.checksum and (folder / file.name).is_file()]
+    if not there:
+        pytest.skip(f"{folder} holds none of the files")
+    for file in there:
+        content = (folder / file.name).read_bytes()
+        algorithm, _, digits = (file.checksum or "").partition(":")
+        assert hashlib.new(algorithm, content).hexdigest() == digits, file.name
+        assert file.size_bytes in (None, len(content))
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["download", *words])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_command(mnist: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("mnist", "--data-root", str(tmp_path), "--base-url", mnist.url) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert shown.out.splitlines() == [
+        "mnist: 2 files fetched, 0 were there; all have the published checksum",
+        f"folder: {tmp_path / 'MNIST' / 'raw'}",
+        "source: LeCun, Bottou, Bengio and Haffner 1998; IDX files in MNIST/raw; licence: CC BY-SA "
+        "3.0",
+    ]
+
+
+def test_command_fails_in_one_line(
+    mnist: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mnist.files.clear()
+    assert run("mnist", "--data-root", str(tmp_path), "--base-url", mnist.url) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        f"trainfit: {mnist.url}images.gz cannot be fetched: the server answers 404 Not Found\n"
+    )
+
+
+def test_command_without_a_place(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(DATA_ROOT_VARIABLE, raising=False)
+    assert run("mnist") == 2
+    assert "where to? pass --data-root DIR or set TRAINFIT_DATA_ROOT" in capsys.readouterr().err
+    assert run("mnst") == 2
+    assert "unknown download 'mnst'; did you mean mnist?" in capsys.readouterr().err
+
+
+def test_command_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    shown = capsys.readouterr().out
+    for name, source in SOURCES.items():
+        assert name in shown
+        assert source.info.licence in shown
+    assert "170 MB" in shown

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.builders.runs import record, workload
+from trainfit.bench.doc_tables.results_table import main, table
+from trainfit.bench.records.schema import Accuracy, ErrorRecord, RecordStatus, StageOperations
+
+RESULTS = Path(__file__).parents[3] / "results"
+
+SUITE = """
+name = "small"
+description = "Two seeds"
+[defaults]
+model = "mlp-64-8-10"
+dataset = "digits"
+batch_size = 10
+[[workload]]
+algorithm = "drtp"
+"""
+
+
+def folder(tmp_path: Path, *records: object) -> Path:
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "small.toml").write_text(SUITE)
+    (tmp_path / "suites" / "later.toml").write_text(SUITE.replace("small", "later"))
+    (tmp_path / "runs" / "small").mkdir(parents=True)
+    lines = [each.model_dump_json(by_alias=True) + "\n" for each in records]  # type: ignore[attr-defined]
+    (tmp_path / "runs" / "small" / "records.jsonl").write_text("".join(lines))
+    return tmp_path
+
+
+def trained(*curve: float) -> Accuracy:
+    passes = list(range(1, len(curve) + 1))
+    return Accuracy(
+        test_accuracy=curve[-1],
+        epochs=len(curve),
+        train_seconds=1.0,
+        curve=list(curve),
+        curve_passes=passes,
+    )
+
+
+def test_seeds_are_one_row_with_mean_and_deviation(tmp_path: Path) -> None:
+    records = [
+        record(workload=workload(algorithm="drtp", seed=0), accuracy=trained(0.5, 0.9, 0.8)),
+        record(workload=workload(algorithm="drtp", seed=1), accuracy=trained(0.5, 0.6, 0.7)),
+    ]
+
+    text = table(folder(tmp_path, *records))
+
+    rows = [line for line in text.splitlines() if line.startswith("| drtp")]
+    assert len(rows) == 1
+    assert "| 3 | 0, 1 | 75.00 ± 7.07 | 80.00 ± 14.14 |" in rows[0]
+    assert "trainfit run" in text
+    assert "Two seeds" in text
+    assert "later" not in text
+
+
+def test_stages_are_shown_one_by_one(tmp_path: Path) -> None:
+    stages = [StageOperations(stage=f"layer{n}", phases={}) for n in (1, 2)]
+    accuracy = trained(0.1, 0.2, 0.3, 0.4)
+
+    text = table(folder(tmp_path, record(accuracy=accuracy, operations=stages)))
+
+    assert "| 20.00 / 40.00 | 40.00 |" in text
+
+
+def test_a_failure_is_shown(tmp_path: Path) -> None:
+    error = ErrorRecord(type="ContractError", message="w holds NaN")
+    failed = record(status=RecordStatus.FAILED, error=error, accuracy=None, memory=None)
+
+    assert "| - (1 of 1 failed) | - | - | - |" in table(folder(tmp_path, failed))
+
+
+def test_writing_and_checking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder(tmp_path, record(accuracy=trained(0.5)))
+    readme = tmp_path / "README.md"
+    assert main([str(tmp_path)]) == 2
+    assert "needs the lines <!-- results --> and" in capsys.readouterr().err
+
+    readme.write_text("Before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n")
+    assert main([str(tmp_path), "--check"]) == 1
+    assert main([str(tmp_path)]) == 0
+    assert main([str(tmp_path), "--check"]) == 0
+    assert readme.read_text().startswith("Before\n<!-- results -->\n\n### small")
+    assert readme.read_text().endswith("<!-- end of results -->\nafter\n")
+    assert "old" not in readme.read_text()
+
+
+def test_a_damaged_run_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder(tmp_path, record(accuracy=trained(0.5)))
+    (tmp_path / "README.md").write_text("<!-- results --><!-- end of results -->")
+    (tmp_path / "runs" / "small" / "records.jsonl").unlink()
+
+    assert main([str(tmp_path)]) == 2
+    assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_the_kept_table_is_what_the_kept_records_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(RESULTS.parent)
+
+    assert main(["results", "--check"]) == 0
+
+
+def test_kept_runs_are_small_whole_and_made_by_a_clean_revision() -> None:
+    for run in (RESULTS / "runs").iterdir():
+        found = {path.name for path in run.iterdir()}
+        assert found - {"timelines.jsonl"} == {"environment.json", "records.jsonl", "suite.json"}
+        assert (run / "records.jsonl").stat().st_size < 500_000
+        assert '"dirty": false' in (run / "environment.json").read_text()

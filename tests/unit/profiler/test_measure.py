@@ -1,0 +1,128 @@
+"""From an algorithm to the blocks of a record."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainfit.algorithms import Category, MemoryPlan, StaticTensor, build_algorithm
+from trainfit.bench.profiler import (
+    ForeignThreadError,
+    SessionError,
+    measure_latency,
+    measure_memory,
+)
+from trainfit.bench.profiler import memory as memory_module
+from trainfit.bench.records.schema import Evidence, Memory
+
+
+@pytest.fixture
+def backprop():
+    return build_algorithm("backprop", "mlp-24-16-4")
+
+
+@pytest.fixture
+def batch():
+    return torch.rand(10, 24), torch.randint(0, 4, (10,))
+
+
+def test_a_closed_form_that_is_wrong_leaves_an_itemised_residual(backprop, batch, monkeypatch):
+    right = backprop.memory_model
+
+    def wrong(batch_size):
+        plan = right(batch_size)
+        for item in plan.items:
+            if item.name == "dw1":
+                plan._peak -= item.stored_bytes
+                plan.items.remove(item)
+                break
+        plan.alloc("imagined", (7,), Category.BUFFERS)
+        return plan
+
+    monkeypatch.setattr(backprop, "memory_model", wrong)
+    memory = measure_memory(backprop, *batch)
+    assert memory.residual.unexplained_bytes == (
+        memory.peak_dynamic_bytes - memory.closed_form_bytes
+    )
+    assert memory.residual.unexplained_bytes > 0
+    named = {item.name: item.bytes for item in memory.residual.items}
+    assert named["measured only: mm float32 16x24"] == 16 * 24 * 4
+
+
+def test_a_plan_without_the_measured_phases_says_so(backprop, batch, monkeypatch):
+    monkeypatch.setattr(backprop, "memory_model", lambda batch_size: MemoryPlan())
+    memory = measure_memory(backprop, *batch)
+    assert memory.closed_form_bytes == 0
+    assert memory.phases["gradient"].closed_form_bytes is None
+    assert memory.residual.unexplained_bytes == memory.peak_dynamic_bytes
+    assert sum(item.bytes for item in memory.residual.items) == memory.peak_dynamic_bytes
+
+
+def test_shared_storage_is_counted_once(backprop, batch):
+    class Shares(type(backprop)):
+        def static_tensors(self):
+            yield from super().static_tensors()
+            yield StaticTensor("again", self._parameters["w1"].T, Category.BUFFERS)
+
+    backprop.__class__ = Shares
+    ram, storage = memory_module.static_bytes(backprop, *batch)
+    assert "buffers" not in ram
+    assert storage == 0
+
+
+def test_layer_wise_algorithms_keep_every_stage_and_stay_at_the_worst(batch):
+    algorithm = build_algorithm("tinyfoa", "mlp-24-16-32-8-4")
+    memory = measure_memory(algorithm, *batch)
+    assert [stage.stage for stage in memory.stages] == ["layer1", "layer2", "layer3"]
+    assert memory.worst_stage == "layer2"
+    assert algorithm._rule._active == 1
+    assert memory.storage_bytes == max(stage.storage_bytes for stage in memory.stages)
+    assert memory.evidence is Evidence.ALLOCATOR
+
+
+def test_as_deployed_says_why_it_is_missing(backprop, batch, monkeypatch):
+    original = memory_module.profile_step
+
+    def deployed_fails(step, **options):
+        if options.get("pin") is False:
+            raise SessionError("no session today")
+        return original(step, **options)
+
+    monkeypatch.setattr(memory_module, "profile_step", deployed_fails)
+    memory = measure_memory(backprop, *batch)
+    assert memory.as_deployed.peak_dynamic_bytes is None
+    assert memory.as_deployed.reason == "no session today"
+
+
+def test_foreign_threads_are_never_put_up_with(backprop, batch, monkeypatch):
+    def foreign(step, **options):
+        raise ForeignThreadError("a thread")
+
+    monkeypatch.setattr(memory_module, "profile_step", foreign)
+    with pytest.raises(ForeignThreadError):
+        measure_memory(backprop, *batch)
+
+
+def test_memory_survives_the_way_to_a_record_and_back(backprop, batch):
+    memory = measure_memory(backprop, *batch)
+    assert Memory.model_validate_json(memory.model_dump_json()) == memory
+
+
+def test_latency_has_median_spread_and_phases(backprop, batch):
+    latency = measure_latency(backprop, *batch, threads=1)
+    assert latency.evidence is Evidence.CLOCK
+    assert latency.threads == 1
+    assert 20 <= latency.steps <= 2000
+    assert set(latency.phases) == {"forward", "gradient", "update"}
+    parts = sum(phase.seconds_median for phase in latency.phases.values())
+    assert 0.5 * latency.step_seconds_median < parts <= 1.5 * latency.step_seconds_median
+    assert latency.step_seconds_iqr >= 0
+
+
+def test_latency_puts_threads_back_after_an_error(batch):
+    algorithm = build_algorithm("backprop", "mlp-24-16-4")
+    algorithm.step = lambda x, y: 1 / 0
+    torch.set_num_threads(1)
+    with pytest.raises(ZeroDivisionError):
+        measure_latency(algorithm, *batch, threads=2)
+    assert torch.get_num_threads() == 1

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from tests.builders.runs import PLUGINS, workload
+from trainfit.algorithms import Algorithm
+from trainfit.algorithms.forward_forward.labels import random_wrong_labels
+from trainfit.bench.probes import gradients as probes_gradients
+from trainfit.bench.probes.gradients import probe_gradients, stage_gradients
+from trainfit.bench.records.schema import Evidence, Workload
+from trainfit.bench.training.train import build
+
+NET = "mlp-12-16-8-4"
+
+
+def batch(rows: int = 20, seed: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    draws = torch.Generator().manual_seed(seed)
+    return torch.rand(rows, 12, generator=draws), torch.randint(4, (rows,), generator=draws)
+
+
+def trained(algorithm: str, **options: Any) -> tuple[Workload, Algorithm[Any]]:
+    chosen = workload(algorithm=algorithm, model=NET, options=options, batch_size=20, epochs=1)
+    rule = build(chosen)
+    for index in range(len(rule.stages)):
+        rule.enter_stage(index)
+        rule.begin_epoch(index, 1)
+        for seed in range(3):
+            x, y = batch(seed=seed)
+            rule.step(rule.stage_data(x), y)
+    return chosen, rule
+
+
+def found_gradients(chosen: Workload, rule: Algorithm[Any]) -> dict[str, torch.Tensor]:
+    held = {each.name: each for each in rule.static_tensors()}
+    return stage_gradients(chosen, held, 0, batch())
+
+
+def leaves(rule: Algorithm[Any]) -> dict[str, torch.Tensor]:
+    return {
+        each.name: each.tensor.detach().double().requires_grad_()
+        for each in rule.static_tensors()
+        if "." not in each.name
+    }
+
+
+def same_as_autograd(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert found
+    for name, g in found.items():
+        own = expected[name].grad
+        assert own is not None
+        assert float((g - own).norm()) < 1e-5 * float(own.norm()), name
+
+
+@pytest.mark.parametrize("options", [{}, {"optimizer": "adam"}, {"update": "fused"}])
+def test_of_backprop_it_is_what_autograd_says(options: dict[str, Any]) -> None:
+    chosen, rule = trained("backprop", **options)
+    w = leaves(rule)
+    x, y = batch()
+    h = x.double()
+    for number in (1, 2):
+        h = functional.linear(h, w[f"w{number}"], w[f"b{number}"]).relu()
+    functional.cross_entropy(functional.linear(h, w["w3"], w["b3"]), y).backward()
+
+    found = found_gradients(chosen, rule)
+
+    assert list(found) == ["w1", "w2", "w3"]
+    same_as_autograd(found, w)
+
+
+def test_of_local_heads_it_is_autograds_of_each_layers_own_loss() -> None:
+    chosen, rule = trained("local_head")
+    w = leaves(rule)
+    x, y = batch()
+    h = x.double()
+    for number in (1, 2):
+        h = functional.linear(h.detach(), w[f"w{number}"], w[f"b{number}"]).relu()
+        scores = functional.linear(h, w[f"v{number}"], w[f"c{number}"])
+        functional.cross_entropy(scores, y).backward()
+
+    found = found_gradients(chosen, rule)
+
+    assert list(found) == ["w1", "v1", "w2", "v2"]
+    same_as_autograd(found, w)
+
+
+@pytest.mark.parametrize("options", [{}, {"passes": "joint"}, {"implementation": "autograd"}])
+def test_of_forward_forward_it_is_autograds_of_the_goodness_of_both_passes(
+    options: dict[str, Any],
+) -> None:
+    chosen, rule = trained("forward_forward", **options)
+    w = leaves(rule)
+    x, y = batch()
+    wrong = random_wrong_labels(y, 4, build(chosen).generator)  # drawn as a fresh rule draws them
+    halves = []
+    for labels in (y, wrong):
+        h = x.double()
+        h[:, :4] = functional.one_hot(labels, 4)
+        halves.append(h)
+    h = torch.cat(halves)
+    h = h / h.square().mean(1, keepdim=True).sqrt()
+    for number in (1, 2):
+        z = functional.linear(h.detach(), w[f"w{number}"], w[f"b{number}"]).relu()
+        over = z.square().sum(1) - z.shape[1]
+        (functional.softplus(-over[:20]) + functional.softplus(over[20:])).mean().backward()
+        h = z / (z.square().mean(1, keepdim=True).sqrt() + 1e-9)
+
+    same_as_autograd(found_gradients(chosen, rule), w)
+
+
+def test_the_trained_rule_is_left_as_it_is() -> None:
+    chosen, rule = trained("forward_forward", negatives="hard")
+    before = {each.name: each.tensor.detach().clone() for each in rule.static_tensors()}
+
+    probe_gradients(chosen, rule, *batch())
+
+    for each in rule.static_tensors():
+        assert torch.equal(each.tensor, before[each.name]), each.name
+
+
+def test_float_weights_beside_integers_have_a_gradient() -> None:
+    chosen, rule = trained("qat_int8")
+
+    found = probe_gradients(chosen, rule, *batch())
+
+    assert [layer.tensor for layer in found] == ["w1", "w2", "w3"]
+    assert all(layer.evidence is Evidence.ANALYTIC for layer in found)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options", "tensor", "reason"),
+    [
+        ("ff_int8", {}, "w1", "w1 is int8: what a step adds to it is rounded to its own grid"),
+        ("ff_int8", {}, "w2", "ff_int8 with master=fp32 has a gradient"),
+        ("backprop_int8", {}, "q1", "backprop_int8 with master=fp32 has a gradient"),
+        ("tinyfoa", {}, "latent1", "tinyfoa has no plain descent: its step follows w.mean"),
+        ("backprop", {"weights": "binary"}, "w1", "does not grow with the learning rate"),
+        ("sparse_update", {"layers": "last:1"}, "w1", "no step moves it"),
+        ("plain:Delta", {}, "w", None),
+    ],
+)
+def test_what_has_no_gradient_says_why(
+    algorithm: str,
+    options: dict[str, Any],
+    tensor: str,
+    reason: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(PLUGINS)
+    chosen, rule = trained(algorithm, **options)
+
+    found = {layer.tensor: layer for layer in probe_gradients(chosen, rule, *batch())}
+
+    if reason is None:
+        assert found[tensor].reason is None
+        return
+    assert found[tensor].evidence is Evidence.UNAVAILABLE
+    assert reason in str(found[tensor].reason)
+    assert found[tensor].max_abs is None
+
+
+def test_a_rule_that_moves_weights_it_still_needs_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The negative pass of Forward-Forward goes through what the positive one has left."""
+    plain = {name: value for name, value in probes_gradients.PLAIN.items() if name != "passes"}
+    monkeypatch.setattr(probes_gradients, "PLAIN", plain)
+    chosen, rule = trained("forward_forward", passes="sequential")
+
+    found = probe_gradients(chosen, rule, *batch())
+
+    assert all("moves weights that it still needs" in str(layer.reason) for layer in found)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.builders.runs import workload
+from trainfit.algorithms import algorithm_names, build_algorithm
+from trainfit.algorithms.data import load_dataset
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.bench.records.schema import Accuracy, Workload
+from trainfit.bench.training import train as training
+from trainfit.bench.training.train import load, train
+
+
+class CutOffError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def learn(**changes: Any) -> Workload:
+    values = {"algorithm": "drtp", "model": "mlp-64-16-10", "batch_size": 64, "epochs": 4}
+    return workload(**(values | {"dataset": "digits"} | changes))
+
+
+def cut_off(chosen: Workload, state: Path, after: int) -> None:
+    """Train as far as pass ``after``, then no further."""
+
+    def send(message: dict[str, Any]) -> None:
+        if message["doing"].startswith(f"accuracy {after + 1}/"):
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        train(chosen, load(chosen, None), send, state)
+
+
+def passes_heard(chosen: Workload, state: Path | None) -> tuple[Accuracy, list[str]]:
+    heard: list[str] = []
+    accuracy = train(chosen, load(chosen, None), lambda m: heard.append(m["doing"]), state)
+    return accuracy, heard
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the training after every pass, not once a minute."""
+    monkeypatch.setattr(training, "SAVE_SECONDS", -1.0)
+
+
+RESUMED = [name for name in algorithm_names() if name not in ("tinyfoa",)]
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_training_that_was_cut_off_goes_on_to_the_same_end(name: str, tmp_path: Path) -> None:
+    chosen = learn(algorithm=name, train_samples=256)
+    whole, _ = passes_heard(chosen, None)
+    cut_off(chosen, tmp_path / "state" / "01.pt", after=2)
+
+    accuracy, heard = passes_heard(chosen, tmp_path / "state" / "01.pt")
+
+    assert heard == ["accuracy 3/4", "accuracy 4/4"]
+    assert accuracy.curve == whole.curve
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+@pytest.mark.usefixtures("eager")
+def test_stages_go_on_where_they_were(tmp_path: Path) -> None:
+    chosen = learn(algorithm="tinyfoa", model="mlp-64-16-16-10", epochs=2, train_samples=256)
+    whole, _ = passes_heard(chosen, None)
+    cut_off(chosen, tmp_path / "01.pt", after=3)
+
+    accuracy, heard = passes_heard(chosen, tmp_path / "01.pt")
+
+    assert heard == ["accuracy 4/4"]
+    assert accuracy.curve == whole.curve
+
+
+@pytest.mark.usefixtures("eager")
+def test_what_cannot_be_kept_starts_over(tmp_path: Path) -> None:
+    """update=fused lives in hooks, which are code: without them no weight would move."""
+    chosen = learn(algorithm="backprop", options={"update": "fused"}, train_samples=256)
+    cut_off(chosen, tmp_path / "01.pt", after=2)
+
+    assert passes_heard(chosen, tmp_path / "01.pt")[1][0] == "accuracy 1/4"
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_state_of_another_workload_is_not_used(tmp_path: Path) -> None:
+    cut_off(learn(seed=1), tmp_path / "01.pt", after=2)
+
+    assert passes_heard(learn(seed=2), tmp_path / "01.pt")[1][0] == "accuracy 1/4"
+
+
+class Hostile:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize("what", ["hostile", "cut", "empty", "other"])
+def test_a_damaged_or_hostile_state_is_neither_used_nor_run(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "01.pt"
+    chosen = learn()
+    kept = {
+        "workload": chosen.model_dump_json(),
+        "progress": {"passes": 3},
+        "algorithm": {"x": Hostile() if what == "hostile" else 1},
+    }
+    torch.save(kept if what != "other" else ["something", "else"], path)
+    if what in ("cut", "empty"):
+        path.write_bytes(path.read_bytes()[: 100 if what == "cut" else 0])
+
+    assert passes_heard(chosen, path)[1][0] == "accuracy 1/4"
+    assert not (tmp_path / "executed").exists()
+
+
+def test_the_curve_has_the_passes_that_were_asked_for_and_the_last_one() -> None:
+    accuracy, _ = passes_heard(learn(epochs=5, evaluate_every=2), None)
+
+    assert accuracy.curve_passes == [2, 4, 5]
+    assert len(accuracy.curve) == 3
+    assert accuracy.test_accuracy == accuracy.curve[-1]
+
+
+def test_data_is_cut_then_standardised() -> None:
+    plain = load_dataset("digits")
+
+    data = load(learn(train_samples=100, standardise=True), None)
+
+    assert data.train_x.shape == (100, 64)
+    assert len(data.test_x) == len(plain.test_x)
+    mean, deviation = plain.train_x[:100].mean(), plain.train_x[:100].std(correction=0)
+    torch.testing.assert_close(data.test_x, (plain.test_x - mean) / deviation)
+
+
+def test_more_samples_than_there_are_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match=r"first 5 training samples .* none of class 0"):
+        load(learn(train_samples=5), None)
+    with pytest.raises(ConfigurationError, match=r"train_samples is 9,999, but dataset 'digits'"):
+        load(learn(train_samples=9999), None)
+
+
+def test_without_shuffling_samples_come_as_they_are() -> None:
+    data = load_dataset("digits")
+    x, y = next(training.epoch(learn(shuffle=False), data, 0))
+
+    assert torch.equal(x, data.train_x[:64])
+    assert torch.equal(y, data.train_y[:64])
+    assert not torch.equal(next(training.epoch(learn(), data, 0))[1], y)
+
+
+def test_an_algorithm_is_put_back_as_it_was(tmp_path: Path) -> None:
+    algorithm = build_algorithm("forward_forward", "mlp-64-16-10")
+    data = load_dataset("digits")
+    algorithm.step(data.train_x[:10], data.train_y[:10])
+    progress = training.Progress(passes=1, seconds=2.0, curve=[0.5], curve_passes=[1])
+    chosen = learn(algorithm="forward_forward")
+    training._save(tmp_path / "01.pt", chosen, algorithm, progress)
+    fresh = build_algorithm("forward_forward", "mlp-64-16-10", seed=5)
+
+    assert training._restore(tmp_path / "01.pt", chosen, fresh) == replace(progress)
+    for each in (algorithm, fresh):
+        each.step(data.train_x[:10], data.train_y[:10])  # draws from the generator, too
+    for one, other in zip(algorithm.static_tensors(), fresh.static_tensors(), strict=True):
+        assert torch.equal(one.tensor, other.tensor), one.name

@@ -1,0 +1,92 @@
+"""What a workload needs, by its closed form alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trainfit.algorithms import ConfigurationError, build_algorithm
+from trainfit.bench.records.schema import Evidence, Workload
+from trainfit.bench.sizing.closed_form import closed_form, ram_bytes
+from trainfit.hardware_profiles import load_device
+
+
+def workload(algorithm: str = "backprop", **changes: Any) -> Workload:
+    values = {"model": "mlp-64-32-16-10", "dataset": "none", "batch_size": 8}
+    return Workload(algorithm=algorithm, **values | changes)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        ("backprop", {}),
+        ("backprop", {"optimizer": "adam", "micro_batch": 2}),
+        ("tinyfoa", {"slices": 4}),
+        ("forward_forward", {}),
+        ("sparse_update", {"frozen": "flash"}),
+    ],
+)
+def test_it_is_that_of_the_algorithm_as_built(algorithm: str, options: dict[str, Any]) -> None:
+    # GIVEN the algorithm with real tensors
+    built = build_algorithm(algorithm, "mlp-64-32-16-10", options)
+
+    # WHEN the closed form is made without any
+    form = closed_form(workload(algorithm, options=options))
+
+    # THEN it has the same stages, and the same bytes in every one of them
+    assert list(form.stages) == list(built.stages)
+    for index, plan in enumerate(form.plans):
+        built.enter_stage(index)
+        expected = built.memory_model(8)
+        assert plan.static_bytes == expected.static_bytes
+        assert plan.closed_form_bytes == expected.closed_form_bytes
+        assert plan.storage_bytes == expected.storage_bytes
+    assert form.ram_bytes == max(map(ram_bytes, form.plans))
+
+
+def test_the_worst_stage_is_the_one_that_decides() -> None:
+    # GIVEN a net whose second layer is by far the larger one, trained layer by layer
+    form = closed_form(workload("tinyfoa", model="mlp-8-64-256-10"))
+
+    # THEN its stage is the worst, and what is judged is of that stage
+    assert [form.stages[form.worst]] == ["layer2"]
+    needs = form.needs(load_device("stm32f407"))
+    assert (needs.static_bytes or 0) + (needs.peak_dynamic_bytes or 0) == form.ram_bytes
+    assert ram_bytes(form.plans[1]) > ram_bytes(form.plans[0])
+    assert needs.evidence is Evidence.ANALYTIC
+    assert needs.stages == len(form.operations) == 2
+    assert needs.batch_size == 8
+
+
+def test_storage_is_what_stays_out_of_ram() -> None:
+    assert closed_form(workload()).storage_bytes == 0
+    assert (closed_form(workload("tinyfoa")).storage_bytes or 0) > 0
+
+
+def test_storage_that_grows_with_the_training_set_is_unknown_and_not_0() -> None:
+    form = closed_form(workload("tinyfoa", options={"features": "cached"}))
+
+    assert form.storage_bytes is None
+    assert form.needs(load_device("stm32f407")).storage_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"algorithm": "backprob"}, "unknown algorithm 'backprob'; did you mean backprop"),
+        ({"model": "mpl-64-10"}, "unknown model family 'mpl'; did you mean mlp?"),
+        ({"options": {"lrr": 1}}, "unknown option of backprop 'lrr'; did you mean lr?"),
+        ({"options": {"lr": "much"}}, "option 'lr' of backprop: .*, got 'much'"),
+        ({"algorithm": "tinyfoa", "model": "mlp-64-33-10"}, "slices=2 does not divide width 33"),
+    ],
+)
+def test_what_is_no_workload_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        closed_form(workload(**changes))
+
+
+def test_a_net_larger_than_any_memory_takes_none() -> None:
+    form = closed_form(workload(model="mlp-784-9999999x3-10", batch_size=1))
+
+    assert form.ram_bytes > 10**14
