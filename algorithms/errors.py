@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from trainfit._text import nearest
 
 
 class ConfigurationError(ValueError):
@@ -22,7 +23,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
         known: The names that exist.
         hint: A sentence to append, for instance how names are formed.
     """
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    suggestion = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
-    return ConfigurationError(f"unknown {kind} {name!r}; {suggestion}{' ' + hint if hint else ''}")
+    advice = f"{nearest(name, known)}{' ' + hint if hint else ''}"
+    return ConfigurationError(f"unknown {kind} {name!r}; {advice}")

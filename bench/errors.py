@@ -5,9 +5,6 @@ This module imports nothing heavy, so that the command line can say what is wron
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 
 class BenchError(ValueError):
     """Something asked for cannot be measured; the message says what, where, and what would be."""
@@ -23,10 +20,3 @@ class RunFolderError(BenchError):
 
 class PreflightError(BenchError):
     """A workload asks for what does not exist or does not fit together."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What a message appends to an unknown name: the nearest right ones, or all of them."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"

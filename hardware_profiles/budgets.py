@@ -12,9 +12,10 @@ from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from trainfit._text import nearest
 from trainfit.hardware_profiles.errors import ProfileError
 from trainfit.hardware_profiles.figures import Table
-from trainfit.hardware_profiles.parsing import nearest, validate
+from trainfit.hardware_profiles.parsing import validate
 from trainfit.hardware_profiles.quantities import (
     Formatter,
     format_joules,

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from trainfit._text import nearest
 from trainfit.hardware_profiles.errors import ProfileError
 from trainfit.hardware_profiles.figures import PositiveFloat, Sourced, Table, Text
-from trainfit.hardware_profiles.parsing import nearest, parse_table
+from trainfit.hardware_profiles.parsing import parse_table
 
 _SUFFIX = ".toml"
 _PACKED = 32  # operands in one word where an operand is one bit

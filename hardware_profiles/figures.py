@@ -13,22 +13,14 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from trainfit._text import format_bytes
+
 _TAG = re.compile(r"\[[^\]]*\]")
 
 Text = Annotated[str, Field(min_length=1)]
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
 NaturalInt = Annotated[int, Field(strict=True, ge=0)]
 PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-
-
-def format_bytes(count: int) -> str:
-    """Bytes for people, in powers of two: ``512 B``, ``112.0 KiB``, ``1.5 GiB``."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if abs(size) < 1024:
-            return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 def format_si(value: float, unit: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from trainfit._text import nearest
 from trainfit.hardware_profiles.errors import ProfileError
-from trainfit.hardware_profiles.parsing import nearest, parse_table
+from trainfit.hardware_profiles.parsing import parse_table
 from trainfit.hardware_profiles.schema import Device
 
 _SUFFIX = ".toml"

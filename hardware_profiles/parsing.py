@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from trainfit._text import nearest
 from trainfit.hardware_profiles.errors import ProfileError
 from trainfit.hardware_profiles.figures import Sourced
 
@@ -65,13 +65,6 @@ def validate(model: type[Model], table: Mapping[str, Any], where: str, *, whole:
         return model.model_validate(table)
     except ValidationError as error:
         raise ProfileError(f"{where}: {_explain(model, error, whole)}") from error
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What the name may have been meant to be, or all there are."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
 
 
 def _explain(root: type[BaseModel], error: ValidationError, whole: str) -> str:

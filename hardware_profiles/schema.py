@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
+from trainfit._text import nearest
 from trainfit.hardware_profiles.budgets import Budgets
 from trainfit.hardware_profiles.core_table import CoreTable, core_names, load_core
 from trainfit.hardware_profiles.figures import (
@@ -30,7 +31,6 @@ from trainfit.hardware_profiles.figures import (
     Voltage,
 )
 from trainfit.hardware_profiles.memory import Arena, Region, contiguous, overlaps
-from trainfit.hardware_profiles.parsing import nearest
 from trainfit.hardware_profiles.quantities import format_size
 from trainfit.hardware_profiles.sheet import Row, sheet
 

@@ -22,12 +22,12 @@ from __future__ import annotations
 if __name__ != "trainfit.plots":  # found by its place on the path, a second copy
     raise ImportError("import trainfit.plots, not plots: it is installed under that name")
 
-import difflib
 import pkgutil
 from importlib import import_module
 from pathlib import PurePath
 from typing import Any
 
+from trainfit._text import nearest
 from trainfit.plots.drawing.base import FigureModule, MissingDataError, TableModule
 
 
@@ -81,11 +81,7 @@ def _modules(folder: str) -> dict[str, str]:
 def _load(name: str, folder: str, error: type[ValueError], what: str) -> Any:
     known = _modules(folder)
     if name not in known:
-        near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
-        advice = (
-            f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
-        )
-        raise error(f"unknown {what} {name!r}: {advice}")
+        raise error(f"unknown {what} {name!r}: {nearest(name, known)}")
     return import_module(known[name])
 
 

@@ -33,9 +33,9 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from trainfit._text import nearest
 from trainfit.bench.claims.schema import Claim, Strict, Text
 from trainfit.bench.claims.words import ClaimsError
-from trainfit.bench.errors import nearest
 from trainfit.bench.suite.toml_errors import explain
 
 CLAIMS = Path(__file__).parent / "claims.toml"

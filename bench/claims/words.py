@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from trainfit.bench.errors import BenchError, nearest
+from trainfit._text import nearest
+from trainfit.bench.errors import BenchError
 
 DEFAULT = "(default)"
 """In a selector: the option is not set; as ``train_samples``: all samples."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from trainfit._text import plain
 from trainfit.bench.cli.output import Column, Row, drawn, output
 from trainfit.hardware_profiles import device_names, load_device
 
@@ -41,7 +42,7 @@ def algorithms() -> None:
             {
                 "algorithm": name,
                 "option": option,
-                "default": _plain(field.default),
+                "default": plain(field.default),
                 "allowed": _allowed(schema["properties"][option], schema),
             }
             for option, field in cls.options_type.model_fields.items()
@@ -125,7 +126,7 @@ def _allowed(shape: dict[str, object], schema: dict[str, dict[str, dict[str, obj
         shape = schema["$defs"][reference.rpartition("/")[2]]
     choices = shape.get("enum")
     if isinstance(choices, list):
-        return " | ".join(_plain(choice) for choice in choices)
+        return " | ".join(plain(choice) for choice in choices)
     words = {
         "minimum": "at least {}",
         "exclusiveMinimum": "more than {}",
@@ -134,10 +135,6 @@ def _allowed(shape: dict[str, object], schema: dict[str, dict[str, dict[str, obj
     }
     limits = [text.format(shape[key]) for key, text in words.items() if key in shape]
     return f"{shape.get('type', 'any')}{', ' if limits else ''}{', '.join(limits)}"
-
-
-def _plain(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def print_table(

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainfit.bench.errors import BenchError, nearest
+from trainfit._text import nearest
+from trainfit.bench.errors import BenchError
 from trainfit.bench.papers.drawing import Drawing
 from trainfit.bench.records.frame_cache import load_frame
 from trainfit.bench.records.reading import RECORDS, iter_records, read_environment

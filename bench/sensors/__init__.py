@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainfit.bench.errors import nearest
+from trainfit._text import nearest
 from trainfit.bench.sensors.base import Reading, Sensor, SensorError, Unavailable
 from trainfit.bench.sensors.jetson import open_jetson
 from trainfit.bench.sensors.replay import ReplaySensor

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from trainfit._text import plain
 from trainfit.algorithms import algorithm_names, get_algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
@@ -105,7 +106,7 @@ def _fitting(
     for each in changes:
         options = workload.options | {option: value for option, value, _ in each}
         tried = workload.model_copy(update={"options": options})
-        change = " ".join(f"{option}={_plain(value)}" for option, value, _ in each)
+        change = " ".join(f"{option}={plain(value)}" for option, value, _ in each)
         what = "; ".join(dict.fromkeys(what for _, _, what in each))
         found += _tried(tried, device, asked, change, what)
     return found
@@ -128,7 +129,3 @@ def _tried(
         verdict = worst(judge_all(form.needs(device), device, asked))
         if verdict.status in FITTING:
             yield Remedy(change, what, workload, form.ram_bytes, verdict)
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from trainfit.bench.errors import nearest
+from trainfit._text import nearest
 from trainfit.bench.records.schema import PROBES, Measurement
 from trainfit.bench.sensors import sensor_names
 

@@ -41,7 +41,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainfit.bench.errors import SuiteError, nearest
+from trainfit._text import nearest
+from trainfit.bench.errors import SuiteError
 from trainfit.bench.records.schema import Measurement, Workload
 from trainfit.bench.suite.file import Defaults, Entry, File, listed
 from trainfit.bench.suite.toml_errors import explain

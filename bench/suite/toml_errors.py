@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from trainfit.bench.errors import nearest
+from trainfit._text import nearest
 
 _SAYS = {
     "greater_than_equal": "must be at least {ge}, got {input!r}",

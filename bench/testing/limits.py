@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from trainfit.bench.errors import BenchError, nearest
+from trainfit._text import nearest
+from trainfit.bench.errors import BenchError
 from trainfit.hardware_profiles import Device, ProfileError, load_device
 from trainfit.hardware_profiles.quantities import parse_bytes
 

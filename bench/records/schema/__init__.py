@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from trainfit._text import plain
 from trainfit.bench.records.schema.base import Block, Evidence
 from trainfit.bench.records.schema.costs import (
     Bounds,
@@ -97,7 +98,7 @@ class Workload(Block):
     @property
     def label(self) -> str:
         """How a person names it: ``backprop[optimizer=adam] mlp-64-128-128-10 b32``."""
-        options = ",".join(f"{key}={_plain(value)}" for key, value in sorted(self.options.items()))
+        options = ",".join(f"{key}={plain(value)}" for key, value in sorted(self.options.items()))
         chosen = f"[{options}]" if options else ""
         data = self.dataset
         if self.train_samples is not None:
@@ -105,10 +106,6 @@ class Workload(Block):
         if self.standardise:
             data += " standardised"
         return f"{self.algorithm}{chosen} {self.model} {data} b{self.batch_size}"
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class Accuracy(Block):

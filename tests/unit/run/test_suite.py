@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.builders.runs import suite
-from trainfit.bench.errors import SuiteError, nearest
+from trainfit._text import nearest
+from trainfit.bench.errors import SuiteError
 from trainfit.bench.suite.manifest import from_manifest, load_devices, to_manifest
 from trainfit.bench.suite.suite import load_suite, parse_suite, suite_names, with_algorithms
 from trainfit.hardware_profiles import Budgets, ProfileError

@@ -1,0 +1,76 @@
+"""Texts that every part of the house needs: names, numbers and problems in words for people.
+
+A leaf: it imports nothing of this project, nothing heavy, and may be imported by all of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+MISSING = "-"
+"""What a table shows where there is no figure."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What a message says after an unknown name: the nearest right ones, or all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
+
+
+def plain(value: object) -> str:
+    """A value as a suite file or an option has it: ``true``, ``0.1``, ``adam``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def format_bytes(count: int) -> str:
+    """Bytes for people, in powers of two: ``512 B``, ``112.0 KiB``, ``1.5 GiB``."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if abs(size) < 1024:
+            return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Seconds as milliseconds, four digits: ``1.234 ms``."""
+    return MISSING if seconds is None else f"{1e3 * seconds:.4g} ms"
+
+
+def ratio(value: float | None) -> str:
+    """A ratio to three decimals: ``1.050``."""
+    return MISSING if value is None else f"{value:.3f}"
+
+
+def escape_markdown(text: str) -> str:
+    """One line in which nothing is markup: the message of an error may hold anything."""
+    for character in "\\`*_[]<>|#":
+        text = text.replace(character, f"\\{character}")
+    return " ".join(text.split())
+
+
+def place(steps: Sequence[int | str]) -> str:
+    """Where in a document: ``workload[2].batch_size``, counted from 1 as people count tables."""
+    text = ""
+    for step in steps:
+        if isinstance(step, int):
+            text += f"[{step + 1}]"
+        else:
+            text += f".{step}" if text else step
+    return text
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that a schema found wrong, as ``place: what``; for documents of programs.
+
+    Files that people write are explained at length, by the folder whose schema it is.
+    """
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
