@@ -10,8 +10,8 @@ class Decay(StrEnum):
     """The factor on the learning rate, over the passes of one stage."""
 
     CONSTANT = "constant"
-    LINEAR = "linear"  # whole for the first half of the passes, then down in a line towards 0
-    STEP = "step"  # a tenth after 60 % of the passes, a hundredth after 90 %, as PEPITA has it
+    LINEAR = "linear"  # 1 for the first half of the passes, then linearly towards 0
+    STEP = "step"  # a tenth after 60 % of the passes, a hundredth after 90 %, as in PEPITA
     COSINE = "cosine"
 
 

@@ -68,7 +68,7 @@ def difference(h: Bits, m: Bits, outputs: slice) -> torch.Tensor:
 
 
 def plan_difference(plan: MemoryPlan, batch: int, outputs: int) -> Item:
-    """The closed form of ``difference``; the caller frees what it returns."""
+    """The closed form of ``difference``; the caller frees the result."""
     tile = plan_unpack(plan, batch, outputs)
     plan.free(plan_unpack(plan, batch, outputs))
     plan.scalar()
