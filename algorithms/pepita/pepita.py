@@ -1,4 +1,4 @@
-"""PEPITA with the activations of the standard pass kept; the rule is in ``pepita_rule``."""
+"""PEPITA that keeps the activations of the standard pass; the step is in ``rule``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainfit.algorithms.pepita.rule import Kept, PepitaRule
 
 
 class Pepita(PepitaRule):
-    """The standard pass's activations are kept."""
+    """PEPITA that keeps the standard pass's activations."""
 
     name: ClassVar[str] = "pepita"
     summary: ClassVar[str] = "PEPITA: a second forward pass on an input modulated by the error"

@@ -1,6 +1,6 @@
 """TinyFoA (Huang & Aminifar, AAAI 2025, doi 10.1609/aaai.v39i16.33910).
 
-Hidden layers are trained one after the other, each against a fixed random classifier of its own
+Hidden layers are trained one after the other, each with its own fixed random classifier
 ("horizontal"), a slice of its weights at a time ("vertical"), with binary weights and activations::
 
     z = s_w sign(W) h + b            h' = s_z 1[z > 0]        s_t = mean(abs(t))
@@ -9,23 +9,23 @@ Hidden layers are trained one after the other, each against a fixed random class
 
 Two variants, because the paper's figure and its authors' released code differ:
 
-* ``variant=described`` (:mod:`trainfit.algorithms.tinyfoa.described.mlp.rule`): what the figure
-  says. Only slice (i, j) of the active layer has a gradient, optimiser state and latent weights in
-  RAM; the forward pass reads packed one-bit weights; all other latent weights are in storage.
-* ``variant=released`` (:mod:`trainfit.algorithms.tinyfoa.released.mlp`): what the code does. Dense
-  latent weights, dense gradient, dense Adam; each epoch all but one diagonal block is updated.
+* ``variant=described`` (:mod:`trainfit.algorithms.tinyfoa.described.mlp.rule`) follows the figure.
+  Only slice (i, j) of the active layer has a gradient, optimiser state and latent weights in RAM;
+  the forward pass reads packed one-bit weights; all other latent weights are in storage.
+* ``variant=released`` (:mod:`trainfit.algorithms.tinyfoa.released.mlp`) follows the code. Dense
+  latent weights, dense gradient, dense Adam; in each epoch all but one diagonal block are updated.
 
 On locally connected nets (``lc-...``) batch normalisation and rectifier come before activations are
 binarised, and the heads have biases:
 :mod:`trainfit.algorithms.tinyfoa.described.locally_connected.rule` and
 :mod:`trainfit.algorithms.tinyfoa.released.locally_connected`.
 
-``features=cached`` keeps what the layers below the active one make of the training set in storage
-(:mod:`trainfit.algorithms.tinyfoa.features`), where the released code runs them again for every
-batch.
+``features=cached`` keeps the outputs of the layers below the active one for the training set in
+storage (:mod:`trainfit.algorithms.tinyfoa.features`); the released code runs these layers again for
+every batch.
 
 Training starts with layer 1; ``epochs`` counts passes per layer. The heads are fixed, so the
-classifier that a model's name ends with is only their number of classes.
+classifier at the end of a model's name only gives their number of classes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from trainfit.algorithms.tinyfoa.variant import Kernel, Rule
 
 
 class Variant(StrEnum):
-    """Whose TinyFoA: the paper's description or its released code."""
+    """Source of the rule: the paper's description or its released code."""
 
     DESCRIBED = "described"
     RELEASED = "released"
@@ -68,18 +68,22 @@ class TinyFoAOptions(AlgorithmOptions):
     """Options of ``tinyfoa``."""
 
     variant: Variant = Variant.DESCRIBED
+    """Source of the rule: the paper's description or its released code."""
     slices: int = Field(default=2, ge=1)
-    """M: a layer's weight is cut into M x M slices, the first one of ``lc-...`` into M."""
+    """M: a layer's weight is cut into M x M slices, in the first layer of ``lc-...`` into M."""
     lr: float = Field(default=1e-3, gt=0)
+    """Learning rate of Adam."""
     update: SliceUpdate = SliceUpdate.WHOLE
-    """Only for ``variant=described``."""
+    """Slice's gradient held whole, or applied some rows at a time; for ``variant=described``."""
     kernel: Kernel = Kernel.POPCOUNT
-    """Only for ``variant=described``: population counts and a compiled Adam, or torch operators on
-    tiles, unpacked for a float product."""
+    """Population counts and a compiled Adam, or torch operators on tiles that are unpacked for a
+    float product; for ``variant=described``."""
     frozen_statistics: FrozenStatistics = FrozenStatistics.RUNNING
-    """Only for ``variant=described`` on ``lc-...``: what normalises layers below the active one."""
+    """Statistics of batch normalisation below the active layer: running, or those of the batch, as
+    in TinyFoA's released code; for ``variant=described`` on ``lc-...``."""
     features: FeatureSource = FeatureSource.RECOMPUTED
-    """Only for ``variant=described``: layers below are run for each batch, or once per stage."""
+    """Layers below the active one run for each batch, or once per stage with their outputs kept in
+    storage; for ``variant=described``."""
 
 
 class TinyFoA(Algorithm[TinyFoAOptions]):
@@ -199,7 +203,7 @@ class TinyFoA(Algorithm[TinyFoAOptions]):
             return self._rule.predict(x)
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """What the variant holds between steps."""
+        """The tensors that the variant keeps between steps."""
         return self._rule.static_tensors()
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
