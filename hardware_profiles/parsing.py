@@ -1,4 +1,4 @@
-"""From the text of a file to a model, and from a malformed file to one line that helps."""
+"""Parsing of a file into a model, with a helpful one-line error for a malformed file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parse_table(model: type[Model], content: bytes, file: str) -> Model:
     Args:
         model: The schema of the whole file.
         content: TOML in UTF-8.
-        file: What to call the file in a message.
+        file: Name of the file in a message.
 
     Raises:
         ProfileError: The file is malformed or contradicts itself. The message is one line: file,
@@ -55,8 +55,8 @@ def validate(model: type[Model], table: Mapping[str, Any], where: str, *, whole:
     Args:
         model: The schema.
         table: Keys to values.
-        where: What a message begins with.
-        whole: What to call all of it where there are further problems.
+        where: Beginning of a message.
+        whole: Name of the whole input, for a message on further problems.
 
     Raises:
         ProfileError: As for ``parse_table``.
@@ -68,11 +68,11 @@ def validate(model: type[Model], table: Mapping[str, Any], where: str, *, whole:
 
 
 def _explain(root: type[BaseModel], error: ValidationError, whole: str) -> str:
-    """The first problem as ``key: what is wrong; what would be right``, and how many follow."""
+    """The first problem as ``key: what is wrong; what would be right``, and how many others."""
     problems = error.errors(include_url=False)
     first = problems[0]
     kind, loc = first["type"], first["loc"]
-    if kind == "value_error":  # raised by the schema itself, in the words a user should read
+    if kind == "value_error":  # raised by the schema itself, worded for users
         text = first["msg"].removeprefix("Value error, ")
     elif kind in {"missing", "extra_forbidden"}:
         text = _key_problem(root, kind, loc)
@@ -117,7 +117,7 @@ def _key(loc: Sequence[int | str]) -> str:
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields of a model by the keys they have in a file."""
+    """The fields of a model, by their keys in a file."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
