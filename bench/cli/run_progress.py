@@ -10,7 +10,7 @@ from rich.progress import TimeElapsedColumn as Elapsed
 from trainfit.bench.cli.output import Column, output, stdout
 from trainfit.bench.cli.progress_line import ProgressLine
 from trainfit.bench.cli.reports.run import STATUS_WORDS, figures, verdicts
-from trainfit.bench.records.frame import flatten
+from trainfit.bench.frames.workloads import IDENTITY, RECORD, record_row
 from trainfit.bench.records.reading import LOGS
 from trainfit.bench.records.schema import Record, RecordStatus, Workload
 from trainfit.bench.run.runner import Run
@@ -73,9 +73,9 @@ def show_run(done: Run, devices: Sequence[Device]) -> None:
     out = output()
     records = done.records
     width = stdout().width
-    rows = [flatten(record) for record in records]
-    keys = dict.fromkeys(key for row in rows for key in row)
-    out.table("figures", [Column(key) for key in keys], rows, printed=figures(records, width))
+    rows = [record_row(record) for record in records]
+    columns = [Column(key) for key in (*IDENTITY, *RECORD)]
+    out.table("figures", columns, rows, printed=figures(records, width))
     judged = [
         {"number": number, "workload": record.workload.label, **verdict.model_dump(mode="json")}
         for number, record in enumerate(records, start=1)

@@ -15,7 +15,7 @@ from trainfit.bench.records.schema import (
     Workload,
 )
 from trainfit.bench.suite.suite import Suite
-from trainfit.bench.verdicts.judge import Needs, judge_all
+from trainfit.bench.verdicts.judge import ResourceDemand, judge_all
 from trainfit.hardware_profiles import Device
 
 STATUS = {
@@ -67,7 +67,7 @@ def _verdicts(
     memory = measured.memory
     if memory is None and Measurement.MEMORY in suite.measure:
         return []  # it failed before there was anything to judge
-    needs = Needs(
+    needs = ResourceDemand(
         static_bytes=memory.static_bytes if memory else None,
         peak_dynamic_bytes=memory.peak_dynamic_bytes if memory else None,
         storage_bytes=memory.storage_bytes if memory else None,

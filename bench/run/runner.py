@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from trainfit.bench.errors import PreflightError
 from trainfit.bench.processes.child import Ending, Message
 from trainfit.bench.processes.isolation import call
-from trainfit.bench.records.frame_cache import WORTH_KEEPING, load_frame
 from trainfit.bench.records.reading import LOGS, STATE, read_records, read_suite, workload_key
 from trainfit.bench.records.schema import Record, Workload
 from trainfit.bench.records.timelines import TIMELINES, timeline_line
@@ -114,8 +113,6 @@ def run_suite(
                 run.measured += 1
             run.records.append(record)
             listener.finished(number, record)
-    if len(run.records) >= WORTH_KEEPING:
-        load_frame(out)  # keeps a copy, so that nobody has to wait for it later
     return run
 
 

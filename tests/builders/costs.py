@@ -13,7 +13,7 @@ from trainfit.bench.records.schema import (
     PhaseOperations,
     StageOperations,
 )
-from trainfit.bench.verdicts.judge import Needs
+from trainfit.bench.verdicts.judge import ResourceDemand
 from trainfit.hardware_profiles import CoreTable, Device, parse_device
 from trainfit.hardware_profiles.core_table import parse_core
 
@@ -129,7 +129,7 @@ def not_modelled(reason: str) -> Modelled:
     return Modelled(evidence=Evidence.UNAVAILABLE, model="cycles", reason=reason)
 
 
-def needs(**changes: Any) -> Needs:
+def needs(**changes: Any) -> ResourceDemand:
     """20,000 bytes of RAM; 1 to 4 ms, 1 to 4 mJ a step of 10 samples, as modelled."""
     values: dict[str, Any] = {
         "static_bytes": 15_000,
@@ -145,4 +145,4 @@ def needs(**changes: Any) -> Needs:
             energy_per_sample=Bounds(low=1e-4, high=4e-4),
         ),
     }
-    return Needs(**values | changes)
+    return ResourceDemand(**values | changes)

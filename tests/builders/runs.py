@@ -16,6 +16,7 @@ from trainfit.bench.records.schema import (
     Record,
     RecordStatus,
     Residual,
+    StageMemory,
     VerdictRecord,
     Workload,
 )
@@ -47,8 +48,7 @@ def memory(static: int = 3_000, peak: int = 1_000, closed: int = 1_000, **change
             closed_form_bytes=closed,
         ),
     }
-    values: dict[str, Any] = {
-        "evidence": Evidence.ALLOCATOR,
+    figures: dict[str, Any] = {
         "static_bytes": static,
         "storage_bytes": 0,
         "peak_dynamic_bytes": peak,
@@ -58,9 +58,16 @@ def memory(static: int = 3_000, peak: int = 1_000, closed: int = 1_000, **change
         "deterministic": True,
         "phases": phases,
         "residual": Residual(unexplained_bytes=peak - closed, left_after_step_bytes=0),
-        "worst_stage": "all",
-        "stages": [],
     }
+    figures |= {name: changes.pop(name) for name in list(changes) if name in figures}
+    stage = StageMemory(
+        stage="all",
+        static_categories={},
+        closed_form_static_bytes=static,
+        peak_tensors=[],
+        **figures,
+    )
+    values = {"evidence": Evidence.ALLOCATOR, "worst_stage": "all", "stages": [stage], **figures}
     return Memory(**values | changes)
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.fakes.small_boards import board
 from trainfit.bench.cli import main as cli
+from trainfit.bench.frames.sources import load_run
 from trainfit.bench.records.reading import read_records
 from trainfit.bench.records.schema import Evidence
-from trainfit.bench.records.sources import load_run
 
 SUITE = """
 name = "costs"
@@ -81,9 +81,9 @@ def test_what_is_measured_on_the_device_itself_is_judged(main: Any, tmp_path: Pa
     assert "\nenergy by replay:power.csv: a recording: VDD_IN is the whole module" in out
     assert "step latency (clock), step latency (modelled)" in " ".join(out.split())
 
-    frame = load_run(tmp_path / "done")
-    assert frame["joules_per_step"][0] == joules
-    assert frame["margin.nrf52840.energy_per_step_joules"][0] < 9
+    assert load_run(tmp_path / "done")["joules_per_step"][0] == joules
+    verdicts = load_run(tmp_path / "done", "verdicts").set_index(["device", "budget"])
+    assert verdicts.loc[("nrf52840", "energy_per_step"), "margin"] < 9
 
 
 def test_a_sensor_that_a_suite_names_and_is_not_there_is_a_reason(

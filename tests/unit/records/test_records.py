@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from tests.builders.runs import failed, memory, record
+from tests.builders.runs import failed, record
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.errors import RunFolderError
+from trainfit.bench.frames.sources import load_run
 from trainfit.bench.records.reading import (
     read_environment,
     read_records,
@@ -29,7 +29,6 @@ from trainfit.bench.records.schema import (
     PhaseLatency,
     VerdictRecord,
 )
-from trainfit.bench.records.sources import load_run
 from trainfit.bench.records.writing import RunFolder
 from trainfit.hardware_profiles import load_device
 
@@ -202,53 +201,6 @@ def test_a_record_that_cannot_be_written_whole_leaves_no_trace(
     assert read_records(run)[2:] == [failed()]
 
 
-def test_a_run_is_one_tidy_frame(run: Path) -> None:
-    frame = load_run(run)
-
-    assert len(frame) == 2
-    first = frame.iloc[0]
-    assert first["label"] == "backprop mlp-64-10 digits b32"
-    assert first["options"] == "{}"
-    assert (first["static_bytes"], first["peak_dynamic_bytes"]) == (3_000, 1_000)
-    assert first["phase.forward.peak_bytes"] == 600
-    assert first["phase.gradient.closed_form_bytes"] == 1_000
-    assert first["peak.gradients_bytes"] == 600
-    assert first["phase.forward.seconds_median"] == 0.0005
-    assert first["verdict.stm32f407.ram"] == "fits"
-    assert first["margin.stm32f407.ram_bytes"] == 100
-    assert first["test_accuracy"] == 0.9125
-    for column in frame.columns:
-        if column.endswith("_bytes"):
-            assert frame[column].dtype == pd.Int64Dtype(), column
-
-
-def test_what_failed_is_missing_in_the_frame(run: Path) -> None:
-    second = load_run(run).iloc[1]
-
-    assert second["status"] == "failed"
-    assert pd.isna(second["static_bytes"])
-    assert pd.isna(second["test_accuracy"])
-    assert second["error"] == "ValueError: no [red]luck[/red]"
-    assert second["error_where"] == "a.py:3 step"
-
-
-def test_a_run_without_records_is_an_empty_frame(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT).close()
-
-    assert load_run(tmp_path / "run").empty
-
-
-def test_an_unknown_margin_is_missing(tmp_path: Path) -> None:
-    verdict = VerdictRecord(device="d", budget="ram", status="unknown", margin=None, reason="?")
-    with RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT) as folder:
-        folder.append(record(verdicts=[verdict], memory=memory(peak_phase="outside")))
-
-    frame = load_run(tmp_path / "run")
-
-    assert frame["margin.d.ram_bytes"].isna().all()
-    assert frame["verdict.d.ram"].tolist() == ["unknown"]
-
-
 def test_options_are_part_of_what_a_workload_is() -> None:
     keys = {workload_key(record(options=o).workload) for o in ({}, {"lr": 0.1}, {"lr": 0.2})}
 
@@ -318,7 +270,9 @@ def test_both_versions_make_one_frame(run: Path) -> None:
 
     assert frame["algorithm"].tolist() == ["pepita", "backprop"]
     assert frame["static_bytes"].tolist() == [6_737_024, 3_000]
-    assert frame["phase.forward.macs.fp32"].iloc[0] == 104_572_928
+    values = load_run(run, "values")
+    forward = values[(values["phase"] == "forward") & (values["quantity"] == "macs")]
+    assert forward["value"].tolist() == [104_572_928]
 
 
 @pytest.mark.parametrize("device", ["stm32f407", "jetson-nano"])
@@ -407,62 +361,6 @@ def verdict_on(budget: str, unit: Any, margin: float | None, evidence: Evidence)
         evidence=evidence,
         reason="r",
     )
-
-
-@pytest.fixture
-def costs(tmp_path: Path) -> pd.DataFrame:
-    with RunFolder.create(tmp_path / "costs", SUITE, ENVIRONMENT) as folder:
-        folder.append(costly())
-        folder.append(failed())
-    return load_run(tmp_path / "costs")
-
-
-def test_time_and_energy_are_columns(costs: pd.DataFrame) -> None:
-    first = costs.iloc[0]
-
-    assert (first["step_seconds_low"], first["step_seconds_high"]) == (0.4, 0.6)
-    assert first["phase.forward.seconds_low"] == 0.2
-    assert first["joules_per_step"] == 2.0
-    assert (first["joules_per_step_low"], first["joules_per_step_high"]) == (1.5, 2.5)
-    assert (first["energy_evidence"], first["energy_sensor"]) == ("sensor", "rapl")
-    assert first["idle_watts"] == 3.0
-    assert first["phase.forward.joules"] == 1.5
-    assert pd.isna(first["phase.update.joules"]), "not valid is missing, not 0"
-    assert (first["modelled.d.seconds_low"], first["modelled.d.seconds_high"]) == (1e-3, 4e-3)
-    assert pd.isna(first["modelled.d.joules_low"])
-
-
-def test_margins_are_in_the_unit_of_their_column(costs: pd.DataFrame) -> None:
-    first = costs.iloc[0]
-
-    assert first["margin.d.ram_bytes"] == 100
-    assert costs["margin.d.ram_bytes"].dtype == pd.Int64Dtype()
-    assert first["margin.d.step_latency_seconds"] == 46e-3
-    assert first["evidence.d.step_latency"] == "modelled"
-    assert first["verdict.d.energy_per_step"] == "unknown"
-    assert pd.isna(first["margin.d.energy_per_step_joules"])
-    assert [c for c in costs.columns if c.startswith("margin.") and "_bytes" in c] == [
-        "margin.d.ram_bytes"
-    ]
-
-
-def test_a_failure_has_neither_time_nor_energy(costs: pd.DataFrame) -> None:
-    second = costs.iloc[1]
-
-    for column in ("step_seconds_low", "joules_per_step", "energy_evidence", "verdict.d.ram"):
-        assert pd.isna(second[column]), column
-
-
-def test_energy_without_a_sensor_says_so_and_has_no_figure(tmp_path: Path) -> None:
-    nothing = Energy(evidence=Evidence.UNAVAILABLE, reason="rapl: no counter")
-    with RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT) as folder:
-        folder.append(costly(energy=nothing))
-
-    row = load_run(tmp_path / "run").iloc[0]
-
-    assert row["energy_evidence"] == "unavailable"
-    assert pd.isna(row["joules_per_step"])
-    assert pd.isna(row["joules_per_step_low"])
 
 
 def test_a_record_with_costs_reads_back_bit_for_bit(tmp_path: Path) -> None:
