@@ -6,14 +6,8 @@ from collections.abc import Sequence
 
 from trainfit.bench.costs import cycles as cost_cycles
 from trainfit.bench.costs import roofline as cost_roofline
-from trainfit.bench.costs.intervals import bounds, scaled, summed
-from trainfit.bench.records.schema import (
-    Bounds,
-    DeviceModel,
-    Evidence,
-    Modelled,
-    StageOperations,
-)
+from trainfit.bench.costs.intervals import DeviceModel, Modelled, bounds, scaled, summed
+from trainfit.bench.records.schema import Bounds, Evidence, StageOperations
 from trainfit.hardware_profiles import Device
 
 

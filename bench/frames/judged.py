@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainfit.bench.costs.intervals import Modelled
 from trainfit.bench.frames.long import columns_of, long_frame
 from trainfit.bench.records.reading import iter_records
-from trainfit.bench.records.schema import Bounds, Evidence, Modelled, Record
+from trainfit.bench.records.schema import Bounds, Evidence, Record
 from trainfit.bench.verdicts.judges import Judges, judges_of
 
 if TYPE_CHECKING:

@@ -135,8 +135,8 @@ def _memory(memory: Memory | None) -> dict[str, Any]:
         **{name: getattr(memory, name, None) for name in _MEMORY},
         "stages": len(memory.stages) if memory else None,
         "evidence": memory.evidence.value if memory else None,
-        "unexplained_bytes": memory.residual.unexplained_bytes if memory else None,
-        "left_after_step_bytes": memory.residual.left_after_step_bytes if memory else None,
+        "unexplained_bytes": memory.worst.residual.unexplained_bytes if memory else None,
+        "left_after_step_bytes": memory.worst.residual.left_after_step_bytes if memory else None,
         "as_deployed_peak_dynamic_bytes": deployed.peak_dynamic_bytes if deployed else None,
     }
 

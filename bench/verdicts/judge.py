@@ -10,16 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from trainfit.bench.costs.intervals import bounds, scaled
-from trainfit.bench.records.schema import (
-    Bounds,
-    DeviceModel,
-    Energy,
-    Evidence,
-    Latency,
-    Modelled,
-    Record,
-)
+from trainfit.bench.costs.intervals import DeviceModel, Modelled, bounds, scaled
+from trainfit.bench.records.schema import Bounds, Energy, Evidence, Latency, Record
 from trainfit.bench.verdicts.intervals import judge_interval
 from trainfit.bench.verdicts.memory import Budget, Status, Verdict, judge, unknown
 from trainfit.hardware_profiles import Budgets, Device, tighten

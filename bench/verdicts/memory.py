@@ -20,12 +20,20 @@ from trainfit.hardware_profiles import Budgets, Device, format_bytes
 
 
 class Status(StrEnum):
-    """How a workload stands against a budget."""
+    """How a workload stands against a budget, from best to worst.
+
+    What is known not to fit weighs more than what is not known.
+    """
 
     FITS = "fits"
     TIGHT = "tight"
-    EXCEEDS = "exceeds"
     UNKNOWN = "unknown"
+    EXCEEDS = "exceeds"
+
+    @property
+    def severity(self) -> int:
+        """0 for the best."""
+        return list(Status).index(self)
 
 
 Budget = Literal["ram", "flash", "step_latency", "energy_per_step", "training_energy"]
@@ -39,9 +47,6 @@ UNITS: dict[Budget, Literal["B", "s", "J"]] = {
     "training_energy": "J",
 }
 """Of the figures of a budget: bytes, seconds, joules."""
-
-_SEVERITY = (Status.FITS, Status.TIGHT, Status.UNKNOWN, Status.EXCEEDS)
-"""From best to worst: what is known not to fit weighs more than what is not known."""
 
 
 class Verdict(BaseModel):
@@ -122,7 +127,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     found = list(verdicts)
     if not found:
         raise ValueError("no verdicts to choose from")
-    return max(found, key=lambda verdict: _SEVERITY.index(verdict.status))
+    return max(found, key=lambda verdict: verdict.status.severity)
 
 
 def _judge_ram(

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainfit.bench.costs.intervals import DeviceModel, Modelled
 from trainfit.bench.costs.roofline import CACHE_BYTES
-from trainfit.bench.records.schema import (
-    Bounds,
-    DeviceModel,
-    Evidence,
-    Modelled,
-    PhaseOperations,
-    StageOperations,
-)
+from trainfit.bench.records.schema import Bounds, Evidence, PhaseOperations, StageOperations
 from trainfit.bench.verdicts.judge import ResourceDemand
 from trainfit.hardware_profiles import CoreTable, Device, parse_device
 from trainfit.hardware_profiles.core_table import parse_core

@@ -17,7 +17,6 @@ from trainfit.bench.records.schema import (
     RecordStatus,
     Residual,
     StageMemory,
-    VerdictRecord,
     Workload,
 )
 from trainfit.bench.suite.suite import Suite, parse_suite
@@ -67,7 +66,7 @@ def memory(static: int = 3_000, peak: int = 1_000, closed: int = 1_000, **change
         peak_tensors=[],
         **figures,
     )
-    values = {"evidence": Evidence.ALLOCATOR, "worst_stage": "all", "stages": [stage], **figures}
+    values = {"evidence": Evidence.ALLOCATOR, "worst_stage": "all", "stages": [stage]}
     return Memory(**values | changes)
 
 
@@ -90,11 +89,6 @@ def record(
         "accuracy": Accuracy(
             test_accuracy=0.9125, epochs=2, train_seconds=0.5, curve=[0.8, 0.9125]
         ),
-        "verdicts": [
-            VerdictRecord(
-                device="stm32f407", budget="ram", status="fits", margin=100, reason="100 B left"
-            )
-        ],
         "seconds": 1.5,
     }
     return Record(**values | changes)
@@ -106,7 +100,6 @@ def failed(**changes: Any) -> Record:
         "memory": None,
         "latency": None,
         "accuracy": None,
-        "verdicts": [],
         "error": ErrorRecord(type="ValueError", message="no [red]luck[/red]", where="a.py:3 step"),
     }
     return record(**values | changes)

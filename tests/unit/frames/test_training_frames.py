@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.builders.runs import record, suite, workload
+from tests.builders.runs import record, workload
 from trainfit.bench.frames.sources import load_source
 from trainfit.bench.frames.training import GRADIENTS, NOISE
 from trainfit.bench.frames.workloads import IDENTITY
@@ -18,7 +18,7 @@ from trainfit.bench.records.schema import (
     QuantisedAccuracy,
     Record,
 )
-from trainfit.bench.run.recording import make_record
+from trainfit.bench.run.runner import make_record
 
 LAYER = LayerGradients(
     tensor="w1",
@@ -109,9 +109,7 @@ def test_what_a_worker_sends_of_the_probes_is_in_the_record() -> None:
         "noise": SOME_NOISE.model_dump(mode="json"),
     }
 
-    made = make_record(
-        suite("backprop"), workload(), [], parts, outcome=Outcome(Ending.RETURNED), seconds=1.0
-    )
+    made = make_record(workload(), parts, Outcome(Ending.RETURNED), 1.0)
 
     assert made.gradients == [LAYER, WITHOUT]
     assert made.noise == SOME_NOISE

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.builders.costs import mcu, modelled, needs, not_modelled
-from trainfit.bench.records.schema import Bounds, DeviceModel, Energy, Evidence, Latency
+from trainfit.bench.costs.intervals import DeviceModel
+from trainfit.bench.records.schema import Bounds, Energy, Evidence, Latency
 from trainfit.bench.verdicts.judge import ResourceDemand, amounts, judge_all
 from trainfit.bench.verdicts.memory import Status, Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
