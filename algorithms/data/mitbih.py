@@ -12,18 +12,18 @@ Names, and which beats are learnt from:
   person is, since records 201 (DS1) and 202 (DS2) are of the same man.
 - ``mitbih-intra``: **within patients**. All beats are pooled and a fifth of each class, drawn at
   random from a fixed seed, is the test half. Nearly every beat that is tested then has neighbours
-  of the same heart in the training half, which flatters every accuracy. It is here because much
-  that is published is measured so.
+  of the same heart in the training half, which flatters every accuracy. It is included because many
+  published figures are measured so.
 - with ``-13x13`` at the end: the first 169 of the 187 samples, as an image of 13 x 13.
 
 Classes are those of ANSI/AAMI EC57, from PhysioNet's beat annotations as de Chazal et al. group
 them (`CLASSES`). Records 102, 104, 107 and 217, of paced hearts, are left out as they do. Classes
-are far from equally frequent and are not evened out: with the smallest class of the 44 records
-having 15 beats in all, cutting the others down to it would leave nothing to learn from.
+are far from equally frequent and are not balanced: the smallest class of the 44 records has 15
+beats in all, and reducing the others to that would leave nothing to learn from.
 
 Huang and Aminifar (TinyFoA, AAAI 2025) take the first 169 samples of balanced beats of five classes
 as 13 x 13. Which records, which lead, how beats are cut and how they are split is not published
-with their code, so accuracies reached here are not to be held against theirs.
+with their code, so accuracies reached here cannot be compared with theirs.
 
 Data: Moody and Mark 2001; Goldberger et al. 2000 (PhysioNet).
 

@@ -90,7 +90,7 @@ class SparseUpdate(FullyConnected[SparseUpdateOptions]):
         self._choice = choose(model, options.layers, options.biases, options.ratio, options.part)
         super().__init__(model, options, seed=seed)
 
-    # ---- the trained parameters, and their memory--------------------------------------------
+    # ---- the trained parameters, and their memory -------------------------------------------
 
     def _layer_parameters(
         self, number: int, w_OI: torch.Tensor, b_O: torch.Tensor
