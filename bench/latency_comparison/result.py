@@ -1,4 +1,4 @@
-"""What is asked of two revisions of the code, what was found of them, and what it says.
+"""Two revisions of the code: limits, results, and what several ratios say together.
 
 Within one pair of processes the ratio of two times is soon known to a percent. But the same program
 started again can be some percent faster or slower for as long as that process lives, because its
@@ -33,7 +33,7 @@ LEAST_PAIRS = 4
 MOST_PAIRS = 6
 
 MAX_RATIO = 1.05
-"""What is allowed where nothing else is asked for.
+"""The default of what is allowed.
 
 A regression is shown when the whole interval lies above it. Changes of one or two percent come from
 where code and data happen to lie in memory and go with the next edit elsewhere; a gate that fails

@@ -68,7 +68,7 @@ def check(step: StepProfile, limits: Limits) -> list[Problem]:
 
 
 def verdicts_of(step: StepProfile, limits: Limits) -> list[Verdict]:
-    """The verdict on RAM of every device that is asked for; a step alone has no storage."""
+    """The verdict on RAM of every device of the marker; a step alone has no storage."""
     static, peak = step.static_bytes, step.peak_dynamic_bytes
     return [verdict for device in limits.devices for verdict in judge(static, peak, 0, device)]
 

@@ -97,7 +97,10 @@ def test_another_torch_is_exit_code_3_with_the_reason(main: Any, tmp_path: Path)
         ([], "Missing argument 'RUN'"),
         (["good"], "Missing option '--golden'"),
         (["nowhere", "--golden", "g.json"], "nowhere: is not a run folder"),
-        (["good", "--golden", "none.json"], "none.json: there is no golden; make it: trainfit gate good"),
+        (
+            ["good", "--golden", "none.json"],
+            "there is no golden; make it: trainfit gate good",
+        ),
         (["good", "--golden", "good/suite.json"], "not a golden of this version"),
         (["good", "--golden", "g.json", "--prune"], "--prune is for --update"),
         (["good", "--golden", "g.json", "--github", "--json"], "both print to stdout"),

@@ -199,13 +199,19 @@ def test_a_side_that_hangs_is_killed() -> None:
 
 
 @pytest.mark.usefixtures("plugins", "threads_before")
+def test_a_side_that_still_prepares_is_killed_when_the_other_ends() -> None:
+    with pytest.raises(PairError, match="did you mean backprop"):
+        compare_latency(workload(algorithm="turns:NeverReady"), workload(algorithm="bakprop"))
+
+
+@pytest.mark.usefixtures("plugins", "threads_before")
 def test_stages_are_chosen_by_number() -> None:
     staged = workload(algorithm="turns:TwoStages")
 
     found = compare_latency(staged, staged, stages=(0, 1), limits=QUICK)
 
     assert (found.a.stage, found.b.stage, found.b.stages) == ("short", "long", 2)
-    assert found.ratio > 2
+    assert found.ratio == pytest.approx(10)
     assert found.differs
     with pytest.raises(PairError, match=r"2 stages here \(short, long\), no number 2"):
         compare_latency(staged, staged, stages=(0, 2), limits=QUICK)
