@@ -19,7 +19,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from pathlib import Path
@@ -79,6 +79,7 @@ def call(
     memory_limit_mib: int | None = None,
     preload: Sequence[str] = (),
     on_message: Send = lambda _: None,
+    on_start: Callable[[Callable[[], None]], None] = lambda _: None,
 ) -> Outcome:
     """Run ``function(job, send)`` in a process of its own.
 
@@ -90,6 +91,7 @@ def call(
         memory_limit_mib: Memory the child may take beyond what it holds when it starts (Linux).
         preload: Modules that the fork server imports, once for all calls, when it starts.
         on_message: Called with everything that the function sends, as it comes.
+        on_start: Called with a function that kills the child.
     """
     ours, theirs = multiprocessing.Pipe()
     context = multiprocessing.get_context("forkserver")
@@ -99,6 +101,7 @@ def call(
     _ensure_server(preload)
     with _nothing_of_main():
         process.start()
+    on_start(process.kill)
     deadline = time.monotonic() + timeout_seconds
     theirs.close()
     raised: Outcome | None = None

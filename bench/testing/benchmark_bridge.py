@@ -2,7 +2,7 @@
 
 pytest-benchmark keeps whatever a benchmark puts into ``extra_info``, but compares times only. So
 the bytes of a step go in there in the shape of a golden's entry, and :func:`read_benchmarks` makes
-of its JSON what ``trainfit gate-benchmark`` holds against a golden file, as ``trainfit gate`` does
+of its JSON what ``trainfit gate-benchmark`` compares with a golden file, as ``trainfit gate`` does
 with a run. Energy and verdicts go with them to be read; they are not gated.
 """
 
@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainfit.bench.environment import trainfit_version
 from trainfit.bench.errors import BenchError
-from trainfit.bench.gate.golden import Conditions, Entry
+from trainfit.bench.gate.figures import StepFigures, figures_of_profile, figures_of_record
+from trainfit.bench.gate.golden import Conditions
 from trainfit.bench.gate.run import GatedRun
-from trainfit.bench.gate.validity import Measured
 from trainfit.bench.records.schema import Energy, Record
 from trainfit.bench.suite.toml_errors import explain
 from trainfit.bench.verdicts.memory import judge
@@ -59,7 +59,7 @@ class Step(_Block):
     evidence: str = "allocator"
     deterministic: bool
     ram_bytes: int
-    entry: Entry
+    entry: StepFigures
     verdicts: list[dict[str, Any]] = Field(default_factory=list)
     energy: dict[str, Any] = Field(default_factory=dict)
 
@@ -117,22 +117,16 @@ def record_benchmark(
 
 
 def _of_profile(profile: StepProfile, devices: Sequence[Device], energy: Energy | None) -> Step:
-    from trainfit.bench.testing.figures import figures_of  # noqa: PLC0415
-    from trainfit.bench.testing.goldens import entry_of_step  # noqa: PLC0415
-
-    figures = figures_of(profile)
     return Step(
         deterministic=profile.deterministic,
-        ram_bytes=figures["ram_bytes"],
-        entry=entry_of_step(figures),
+        ram_bytes=profile.static_bytes + profile.peak_dynamic_bytes,
+        entry=figures_of_profile(profile),
         verdicts=_verdicts(profile.static_bytes, profile.peak_dynamic_bytes, 0, devices),
         energy=_energy(energy),
     )
 
 
 def _of_record(record: Record, devices: Sequence[Device], energy: Energy | None) -> Step:
-    from trainfit.bench.gate.metrics import entry_of_record  # noqa: PLC0415
-
     memory = record.memory
     if memory is None:
         raise BenchmarkError(
@@ -143,7 +137,7 @@ def _of_record(record: Record, devices: Sequence[Device], energy: Energy | None)
         evidence=memory.evidence.value,
         deterministic=memory.deterministic,
         ram_bytes=memory.static_bytes + memory.peak_dynamic_bytes,
-        entry=entry_of_record(memory, record.operations),
+        entry=figures_of_record(memory, record.operations),
         verdicts=_verdicts(
             memory.static_bytes, memory.peak_dynamic_bytes, memory.storage_bytes, devices
         ),
@@ -189,18 +183,17 @@ def read_benchmarks(file: Path) -> GatedRun:
         for name, step in each.steps.items()
     }
     evidence = _one(file, "way of measuring bytes", {step.evidence for step in steps.values()})
-    measured = Measured(
-        entries={key: step.entry for key, step in steps.items() if step.deterministic},
+    return GatedRun(
+        file,
+        figures={key: step.entry for key, step in steps.items() if step.deterministic},
         invalid={
             key: "its bytes are not deterministic: repeats differed"
             for key, step in steps.items()
             if not step.deterministic
         },
-        version=SCHEMA,
-        evidence=evidence,
+        conditions=Conditions(torch=torch, evidence=evidence),
+        made_with={"made_by": "trainfit gate-benchmark", "trainfit": trainfit_version()},
     )
-    made_with = {"made_by": "trainfit gate-benchmark", "trainfit": trainfit_version()}
-    return GatedRun(file, measured, Conditions(torch=torch, evidence=evidence), made_with)
 
 
 def _recorded(file: Path) -> Iterator[tuple[str, Recorded]]:
