@@ -91,7 +91,7 @@ def record_benchmark(
     Args:
         benchmark: The fixture of pytest-benchmark.
         measured: From ``profile_step``, or a record of a run made with the torch that is installed.
-        device: Names, files, or devices to judge against, besides the verdicts of a record.
+        device: Names, files, or devices to judge against.
         name: Tells the steps of one benchmark apart.
         energy: What a step takes, as ``measure_energy`` gives it; a record brings its own.
 
@@ -138,12 +138,9 @@ def _of_record(record: Record, devices: Sequence[Device], energy: Energy | None)
         deterministic=memory.deterministic,
         ram_bytes=memory.static_bytes + memory.peak_dynamic_bytes,
         entry=figures_of_record(memory, record.operations),
-        verdicts=[
-            *(verdict.model_dump(mode="json") for verdict in record.verdicts),
-            *_verdicts(
-                memory.static_bytes, memory.peak_dynamic_bytes, memory.storage_bytes, devices
-            ),
-        ],
+        verdicts=_verdicts(
+            memory.static_bytes, memory.peak_dynamic_bytes, memory.storage_bytes, devices
+        ),
         energy=_energy(energy),
     )
 

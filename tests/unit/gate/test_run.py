@@ -15,7 +15,7 @@ from trainfit.bench.gate.figures import TensorGroup, figures_of_record, key_of
 from trainfit.bench.gate.golden import read_golden, write_golden
 from trainfit.bench.gate.rules import GoldenError
 from trainfit.bench.gate.run import Update, gate, read_run, update_golden
-from trainfit.bench.records.schema import Evidence, PhaseMemory, Record
+from trainfit.bench.records.schema import SCHEMA, Evidence, PhaseMemory, Record
 
 
 def gate_run(run: Path, file: Path) -> GateResult:
@@ -280,7 +280,7 @@ def test_older_records_are_not_comparable_and_newer_metrics_are_a_warning(tmp_pa
     update_from_run(write_run(tmp_path / "new", [whole()]), file)
     result = gate_run(write_run(tmp_path / "old", [old]), file)
     assert result.exit_code == 3
-    assert "older (trainfit.record/2) than those of the golden (trainfit.record/3)" in str(
+    assert f"older (trainfit.record/2) than those of the golden ({SCHEMA})" in str(
         result.incomparable
     )
 
