@@ -154,5 +154,7 @@ def accept_into(path: Path, steps: Mapping[str, StepFigures]) -> list[str]:
         workloads={**kept, **steps},
     )
     write_golden(path, golden)
+    dropped = {*old.conditions.torch_versions} - {*golden.conditions.torch_versions}
+    lines += [f"  no longer for torch {each}: measure with it again" for each in sorted(dropped)]
     versions = " and ".join(golden.conditions.torch_versions)
     return [f"written: {path} ({len(steps)} of torch {versions})", *lines]

@@ -389,7 +389,9 @@ def test_a_figure_of_one_torch_is_no_figure_of_another(
 ) -> None:
     write_golden(tmp_path / "g.json", golden(torch=("2.13.0", "2.14.1")))
     run = write_run(tmp_path / "run", [record], environment=environment("2.14.1"))
-    assert update_from_run(run, tmp_path / "g.json").torch == holds_for
+    update = update_from_run(run, tmp_path / "g.json")
+    assert update.torch == holds_for
+    assert update.dropped == (["2.13.0"] if len(holds_for) == 1 else [])
     assert read_golden(tmp_path / "g.json").conditions.torch_versions == holds_for
 
 
