@@ -34,7 +34,9 @@ def register(app: typer.Typer) -> None:
 def compare_revisions(
     revision: Annotated[
         str,
-        typer.Argument(metavar="REV", help="Branch, tag or commit.", show_default=False),
+        typer.Argument(
+            metavar="REV", help="Branch, tag or commit, e.g. main or HEAD~1.", show_default=False
+        ),
     ],
     *,
     suite: Annotated[

@@ -49,7 +49,9 @@ def register(app: typer.Typer) -> None:
 def gate(
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="Run folder, see trainfit run.", show_default=False),
+        typer.Argument(
+            metavar="RUN", help="Run folder of trainfit run, e.g. runs/memory.", show_default=False
+        ),
     ],
     *,
     golden: GoldenOption,

@@ -32,7 +32,11 @@ def register(app: typer.Typer) -> None:
 
 def gate_benchmark(
     benchmarks: Annotated[
-        Path, typer.Argument(metavar="BENCHMARK.json", help="From pytest --benchmark-json=FILE.")
+        Path,
+        typer.Argument(
+            metavar="BENCHMARK.json",
+            help="File of pytest --benchmark-json, e.g. reports/benchmarks.json.",
+        ),
     ],
     *,
     golden: GoldenOption,

@@ -24,7 +24,11 @@ _MOST_EXPLAINED = 10
 
 GoldenOption = Annotated[
     Path,
-    typer.Option(metavar="FILE", help="Golden file: the expected bytes.", show_default=False),
+    typer.Option(
+        metavar="FILE",
+        help="Golden file: the expected bytes, e.g. ci/memory.json.",
+        show_default=False,
+    ),
 ]
 UpdateOption = Annotated[
     bool,
@@ -47,10 +51,11 @@ MissingOption = Annotated[
 ]
 MarkdownOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Report as Markdown, for a pull request."),
+    typer.Option(metavar="FILE", help="Report as Markdown for a pull request, e.g. report.md."),
 ]
 JunitOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Report as JUnit XML, for a CI system.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Report as JUnit XML for a CI system, e.g. junit.xml."),
 ]
 GithubOption = Annotated[
     bool | None,
@@ -186,10 +191,11 @@ def _show_update(update: Update, golden: Path) -> None:
     if told:
         out.show("accepted:", "")
         out.table("workloads", _WORKLOADS, _workloads(told), printed=_printed(told))
-    for name in ("rebased", "added", "changed", "kept", "removed", "torch"):
+    for name in ("rebased", "added", "changed", "kept", "removed", "torch", "dropped"):
         out.fact(name, list(getattr(update, name)))
     out.fact("unchanged", update.same)
     out.show(*(f"made again: {reason}" for reason in update.rebased))
+    out.show(*(f"no longer for torch {each}: measure with it again" for each in update.dropped))
     out.show(*(f"removed: {key}" for key in update.removed))
     out.show(update_sentence(update, str(golden)))
 

@@ -265,6 +265,7 @@ class Update:
         result: The differences that are now accepted, as the gate would have reported them.
         rebased: What was different about the conditions; empty where the golden holds for them.
         torch: The versions of torch that the golden holds for now.
+        dropped: Those that it held for, and for which what changed has not been measured.
         added: Workloads that are new in the golden.
         changed: Workloads whose figures are others now.
         kept: Workloads that the run does not have, left as they were.
@@ -275,6 +276,7 @@ class Update:
     result: GateResult = field(default_factory=GateResult)
     rebased: list[str] = field(default_factory=list)
     torch: tuple[str, ...] = ()
+    dropped: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -330,6 +332,7 @@ def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
         result=_compared(golden, run, missing=Missing.IGNORE),
         rebased=rebased if conditions == run.conditions else [],
         torch=conditions.torch_versions,
+        dropped=sorted({*golden.conditions.torch_versions} - {*conditions.torch_versions}),
         added=added,
         changed=changed,
         kept=list(kept),

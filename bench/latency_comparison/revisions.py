@@ -114,7 +114,7 @@ def run_revisions(
     with ExitStack() as stack:
         progress(f"checking {revision} out")
         other = stack.enter_context(repository.checked_out(commit))
-        then, now = (stack.enter_context(side) for side in trees(repository, other))
+        then, now = trees(repository, other)
         job = _Job(
             then=then,
             now=now,

@@ -12,14 +12,12 @@ its memory out again, which is what several pairs of processes are for.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,12 +25,12 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
 from tempfile import mkdtemp
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import FrameType
 
 import trainfit
 from trainfit.bench.errors import BenchError
 from trainfit.bench.processes.child import Ending, Message, Outcome, Send
+from trainfit.bench.processes.isolation import listen
 
 GIT_SECONDS = 300.0
 """A command of git may take this long; checking out a large tree on a slow disk takes a while."""
@@ -219,7 +217,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 class TreeProcesses:
-    """Processes of one source tree; whatever still runs when it is left is killed.
+    """Processes of one source tree.
 
     Args:
         paths: Where modules are looked for first, before the interpreter's own places.
@@ -230,30 +228,8 @@ class TreeProcesses:
     def __init__(self, paths: Sequence[Path], folder: Path) -> None:
         self._paths = [str(path) for path in paths]
         self._folder = folder
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._lock = threading.Lock()
         self.source: str | None = None
         """The file of the algorithm that ran last, as the process found it."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End what still runs."""
-        with self._lock:
-            left = list(self._running)
-        for process in left:
-            process.kill()
-        for process in left:
-            process.wait()
 
     def call(
         self,
@@ -283,6 +259,13 @@ class TreeProcesses:
         theirs.close()
         on_start(process.kill)
         on_message({"doing": "starting"})
+
+        def heard(message: Message) -> None:
+            if "source" in message:
+                self.source = message["source"]
+            else:
+                on_message(message)
+
         workload = job.get("workload")
         algorithm = workload.get("algorithm") if isinstance(workload, dict) else None
         whole = {
@@ -295,20 +278,22 @@ class TreeProcesses:
         try:
             with suppress(BrokenPipeError):  # it has ended; the log says why
                 ours.send(whole)
-            return self._listen(process, ours, log, timeout_seconds, on_message)
+            outcome = listen(ours, timeout_seconds, heard)
+            if outcome is None:
+                process.wait()
+                return _died(process.returncode, log)
+            return outcome
         finally:
             ours.close()
             process.kill()
             process.wait()
-            with self._lock:
-                self._running.discard(process)
 
     def _start(self, pipe: int, log: Path) -> subprocess.Popen[bytes]:
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(self._paths)
         environment.setdefault("KINETO_LOG_LEVEL", "99")  # see trainfit.bench.processes.isolation
         with log.open("ab") as written:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-P", str(_PROGRAM), str(pipe)],
                 cwd=self._folder,
                 env=environment,
@@ -317,35 +302,6 @@ class TreeProcesses:
                 stdout=written,
                 stderr=written,
             )
-        with self._lock:
-            self._running.add(process)
-        return process
-
-    def _listen(
-        self,
-        process: subprocess.Popen[bytes],
-        ours: Any,
-        log: Path,
-        timeout_seconds: float,
-        on_message: Send,
-    ) -> Outcome:
-        deadline = time.monotonic() + timeout_seconds
-        while True:
-            if not ours.poll(max(0.0, deadline - time.monotonic())):
-                message = f"still running after {timeout_seconds:g} s"
-                return Outcome(Ending.TIMED_OUT, "Timeout", message)
-            try:
-                message = json.loads(ours.recv_bytes())
-            except (EOFError, ConnectionResetError):
-                process.wait()
-                return _died(process.returncode, log)
-            if "outcome" in message:
-                said = message["outcome"]
-                return Outcome(**said | {"ending": Ending(said["ending"])})
-            if "source" in message:
-                self.source = message["source"]
-                continue
-            on_message(message)
 
 
 def trees(repository: Repository, other: Path) -> tuple[TreeProcesses, TreeProcesses]:

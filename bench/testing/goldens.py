@@ -19,6 +19,7 @@ from trainfit.bench.gate.compare import Finding, Severity, compare_figures
 from trainfit.bench.gate.explain import explain
 from trainfit.bench.gate.figures import ONLY_STAGE, StepFigures
 from trainfit.bench.gate.golden import Conditions, Golden, read_golden, write_golden
+from trainfit.bench.gate.report import change_text, values_text
 from trainfit.bench.gate.rules import WORKLOAD, Unit
 from trainfit.bench.testing.checks import Kind, Problem
 
@@ -125,16 +126,9 @@ def _some(lines: Sequence[str]) -> list[str]:
 
 
 def finding_line(found: Finding) -> str:
-    """A difference in one line: ``gradient/peak_bytes: 4,096 -> 8,192 (+4,096 B)``."""
-    was, now = (_said(each) for each in (found.golden, found.measured))
-    unit = " B" if found.unit is Unit.BYTES else ""
-    change = f" ({int(found.change):+,}{unit})" if found.change is not None else ""
+    """A difference in one line: ``gradient/peak_bytes: 400 B -> 800 B, +400 B (+100.0 %)``."""
     name = (found.metric or "").removeprefix(f"{ONLY_STAGE}/").removeprefix(f"{WORKLOAD}/")
-    return f"{name}: {was} -> {now}{change}"
-
-
-def _said(value: float | str | None) -> str:
-    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return ", ".join(filter(None, [f"{name}: {values_text(found)}", change_text(found)]))
 
 
 def accept_into(path: Path, steps: Mapping[str, StepFigures]) -> list[str]:
@@ -160,5 +154,7 @@ def accept_into(path: Path, steps: Mapping[str, StepFigures]) -> list[str]:
         workloads={**kept, **steps},
     )
     write_golden(path, golden)
+    dropped = {*old.conditions.torch_versions} - {*golden.conditions.torch_versions}
+    lines += [f"  no longer for torch {each}: measure with it again" for each in sorted(dropped)]
     versions = " and ".join(golden.conditions.torch_versions)
     return [f"written: {path} ({len(steps)} of torch {versions})", *lines]

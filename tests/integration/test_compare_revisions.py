@@ -114,8 +114,8 @@ def test_this_project_s_own_tree_can_be_either_side() -> None:
     workload = parse_workload("backprop mlp-64-10 digits b32")
     limits = Limits(most_pairs=10)
 
-    with TreeProcesses([ROOT], ROOT) as then, TreeProcesses([ROOT], ROOT) as now:
-        found = compare_latency(workload, workload, limits=limits, calls=(then.call, now.call))
+    then, now = TreeProcesses([ROOT], ROOT), TreeProcesses([ROOT], ROOT)
+    found = compare_latency(workload, workload, limits=limits, calls=(then.call, now.call))
 
     assert found.blocks == 10
     assert found.a.median > 0

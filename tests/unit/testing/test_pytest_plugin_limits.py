@@ -288,7 +288,8 @@ def test_a_torch_that_needs_the_same_bytes_is_added(tmp_path: Path) -> None:
     assert said == [f"written: {file} (1 of torch 1.0.0 and {own})"]
     assert read_golden(file).conditions.torch == ("1.0.0", own)
     assert goldens.compare(entry(), file, KEY) == (None, [])
-    goldens.accept_into(file, {KEY: entry(GRADIENT)})
+    said = goldens.accept_into(file, {KEY: entry(GRADIENT)})
+    assert said[1:] == ["  no longer for torch 1.0.0: measure with it again"]
     assert read_golden(file).conditions.torch == own
 
 
