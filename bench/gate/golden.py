@@ -34,8 +34,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainfit._schema_errors import explain
 from trainfit.bench.gate.rules import NOISY, PAIRED, WORKLOAD, GoldenError, Rule, refuse_noisy
-from trainfit.bench.suite.toml_errors import explain
 
 SCHEMA: Literal["trainfit.golden/1"] = "trainfit.golden/1"
 """Name and version of the format."""
