@@ -1,6 +1,7 @@
-"""MNIST: handwritten digits, read from the four IDX files in ``MNIST/raw`` below the data root.
+"""MNIST and Fashion-MNIST: grey images in ten classes, each from four IDX files.
 
-Pixels are divided by 255 and nothing else; flattening makes 784 features of 28x28 pixels.
+They lie in ``MNIST/raw`` and ``FashionMNIST/raw`` below the data root. Pixels are divided by 255
+and nothing else; flattening makes 784 features of 28x28 pixels.
 """
 
 from __future__ import annotations
@@ -10,47 +11,52 @@ from pathlib import Path
 import torch
 
 from trainfit.algorithms.data.base import Dataset, DatasetInfo
+from trainfit.algorithms.data.files import data_folder
 from trainfit.algorithms.data.idx import find_idx, read_idx
-from trainfit.algorithms.data.roots import data_folder
 from trainfit.algorithms.errors import ConfigurationError
 
 SIDE = 28
 CLASSES = 10
-
-INFO = DatasetInfo(
-    name="mnist",
-    summary="handwritten digits, 28x28 grey pixels in [0, 1]",
-    features=SIDE * SIDE,
-    classes=CLASSES,
-    train_samples=60_000,
-    test_samples=10_000,
-    needs_data_root=True,
-    source="LeCun, Bottou, Bengio and Haffner 1998; IDX files in MNIST/raw",
-    licence="CC BY-SA 3.0",
+_FOLDERS = {"mnist": "MNIST/raw", "fashion_mnist": "FashionMNIST/raw"}
+_ABOUT = {
+    "mnist": (
+        "handwritten digits",
+        "LeCun, Bottou, Bengio and Haffner 1998",
+        "CC BY-SA 3.0",
+    ),
+    "fashion_mnist": (
+        "articles of clothing",
+        "Xiao, Rasul and Vollgraf 2017 (Zalando)",
+        "MIT",
+    ),
+}
+INFOS = tuple(
+    DatasetInfo(
+        name=name,
+        summary=f"{what}, {SIDE}x{SIDE} grey pixels in [0, 1]",
+        features=SIDE * SIDE,
+        classes=CLASSES,
+        train_samples=60_000,
+        test_samples=10_000,
+        needs_data_root=True,
+        source=f"{authors}; IDX files in {_FOLDERS[name]}",
+        licence=licence,
+    )
+    for name, (what, authors, licence) in _ABOUT.items()
 )
 
 
-def load(data_root: Path | None) -> Dataset:
-    """Read MNIST.
-
-    Raises:
-        ConfigurationError: A folder or file is missing, unreadable or damaged.
-    """
-    return load_idx_folder(INFO.name, data_root, "MNIST/raw")
-
-
-def load_idx_folder(name: str, data_root: Path | None, inside: str) -> Dataset:
-    """Read the four IDX files of MNIST, or of a data set published in its form.
+def load(name: str, data_root: Path | None) -> Dataset:
+    """Read MNIST or Fashion-MNIST.
 
     Args:
-        name: Name of the data set.
+        name: ``mnist`` or ``fashion_mnist``.
         data_root: What the user named.
-        inside: The folder of the files below the data root.
 
     Raises:
         ConfigurationError: A folder or file is missing, unreadable or damaged.
     """
-    folder = data_folder(name, data_root, inside)
+    folder = data_folder(name, data_root, _FOLDERS[name])
     train_x, train_y = _load_half(name, folder, "train")
     test_x, test_y = _load_half(name, folder, "t10k")
     return Dataset(name, train_x, train_y, test_x, test_y, CLASSES, (1, SIDE, SIDE))

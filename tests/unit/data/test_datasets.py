@@ -244,7 +244,7 @@ def test_data_root_unreadable(
     def refuse(path: object) -> list[str]:
         raise error
 
-    monkeypatch.setattr("trainfit.algorithms.data.roots.os.listdir", refuse)
+    monkeypatch.setattr("trainfit.algorithms.data.files.os.listdir", refuse)
     message = refusal("mnist", tmp_path)
     assert message == f"dataset 'mnist': data root {tmp_path} {words}; {ADVICE}"
 
