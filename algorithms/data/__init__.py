@@ -1,4 +1,4 @@
-"""Data sets, each one file; none is shipped, none can run code by being read.
+"""Data sets, one module per family; none is shipped, none can run code by being read.
 
 A data set is either embedded in a dependency (``digits``), generated (``synthetic-...``), or read
 from the folder that the user names as data root. `download` puts the published files there for

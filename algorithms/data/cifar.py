@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from trainfit.algorithms.data.base import Dataset, DatasetInfo
-from trainfit.algorithms.data.files import AGAIN, data_folder, fail, read_whole, require_files
+from trainfit.algorithms.data.files import AGAIN, data_folder, fail, find_files, read_whole
 
 SHAPE = (3, 32, 32)
 FEATURES = 3 * 32 * 32
@@ -120,7 +120,7 @@ def load(name: str, data_root: Path | None) -> Dataset:
     """
     classes = _CLASSES[name]
     folder = data_folder(name, data_root, _FOLDERS[name])
-    *train, test = require_files(name, folder, _FILES[name])
+    *train, test = find_files(name, folder, _FILES[name])
     train_x, train_y = _load_half(train, _KEYS[name], classes)
     test_x, test_y = _load_half([test], _KEYS[name], classes)
     return Dataset(name, train_x, train_y, test_x, test_y, classes, SHAPE)

@@ -84,7 +84,7 @@ def download(
     pooch.get_logger().setLevel("WARNING")  # it announces every file on stderr otherwise
     server = _Server(url, source.size_bytes, progress)
     folder = data_root.absolute() / source.folder
-    with _disk_errors(folder):
+    with _clear_disk_errors(folder):
         files = _with_sums(source, server) if source.sums else source.files
         missing = {
             name: sum_ for name, sum_ in files.items() if not _is_intact(folder / name, sum_)
@@ -280,7 +280,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
+def _clear_disk_errors(folder: Path) -> Iterator[None]:
     """Say in one sentence that the disk is full, or may not be read or written."""
     try:
         yield

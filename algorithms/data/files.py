@@ -62,19 +62,33 @@ def _list(dataset: str, what: str, path: Path, advice: str) -> None:
     raise ConfigurationError(f"dataset {dataset!r}: {what} {path} {reason}; {advice}")
 
 
-def require_files(dataset: str, folder: Path, names: Sequence[str]) -> list[Path]:
-    """The paths of files that have to be in a folder, in the order they are asked for.
+def find_files(
+    dataset: str, folder: Path, names: Sequence[str], endings: Sequence[str] = ("",)
+) -> list[Path]:
+    """The paths of files that have to be in a folder, in the order of their names.
+
+    Args:
+        dataset: Whose files they are, for messages.
+        folder: The folder, which can be listed.
+        names: Names without their ending.
+        endings: What each may end in; the first that is there counts.
 
     Raises:
         ConfigurationError: One is missing; the message says which ones are needed.
     """
-    present = set(os.listdir(folder))  # one that is there but unreadable says so when it is read
-    missing = [name for name in names if name not in present]
-    if missing:
-        raise ConfigurationError(
-            f"dataset {dataset!r}: {folder} holds no {missing[0]}; it needs {', '.join(names)}"
-        )
-    return [folder / name for name in names]
+    # Names are compared, not files opened: one that is there but unreadable must say so later.
+    present = set(os.listdir(folder))
+    found = []
+    for name in names:
+        candidates = [f"{name}{ending}" for ending in endings]
+        there = [candidate for candidate in candidates if candidate in present]
+        if not there:
+            raise ConfigurationError(
+                f"dataset {dataset!r}: {folder} holds no {' or '.join(candidates)}; "
+                f"it needs {', '.join(names)}"
+            )
+        found.append(folder / there[0])
+    return found
 
 
 def check_file(path: Path, most_bytes: int | None = None) -> int:
