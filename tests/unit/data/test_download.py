@@ -22,6 +22,7 @@ import pytest
 import requests
 from urllib3 import HTTPResponse
 
+from tests.unit.data.shared import REAL_ROOT
 from trainfit.algorithms.data import DATA_ROOT_VARIABLE, LOADERS, load_dataset
 from trainfit.algorithms.data.download import (
     Download,
@@ -36,7 +37,6 @@ from trainfit.algorithms.data.sources import SOURCES, find_source
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.cli import main as cli
 
-REAL_ROOT = os.environ.get(DATA_ROOT_VARIABLE, "")
 IMAGES = bytes(range(256)) * 2000  # more than one piece
 LABELS = b"0123456789"
 
@@ -520,10 +520,9 @@ def test_nothing_to_fetch(name: str) -> None:
     assert str(caught.value) == f"dataset {name!r} needs no files: there is nothing to download"
 
 
-@pytest.mark.skipif(not REAL_ROOT, reason=f"{DATA_ROOT_VARIABLE} names no folder with real data")
 @pytest.mark.parametrize("name", list(SOURCES))
 def test_checksums_are_those_of_the_real_files(name: str) -> None:
-    folder = Path(REAL_ROOT) / SOURCES[name].folder
+    folder = REAL_ROOT / SOURCES[name].folder
     known = {folder / file: checksum for file, checksum in SOURCES[name].files.items() if checksum}
     there = [path for path in known if path.is_file()]
     if not there:
