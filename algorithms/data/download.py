@@ -16,7 +16,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,25 +87,20 @@ def download(
     with _clear_disk_errors(folder):
         files = _with_sums(source, server) if source.sums else source.files
         missing = {
-            name: sum_ for name, sum_ in files.items() if not _is_intact(folder / name, sum_)
+            name: known for name, known in files.items() if not _is_intact(folder / name, known)
         }
         if missing:
             with _scratch(folder) as scratch:
-                for path in _arrivals(source, missing, server, scratch):
+                arrived: Iterable[Path] = (
+                    server.fetch(name, checksum, scratch) for name, checksum in missing.items()
+                )
+                if source.archive:
+                    archive = server.fetch(source.archive, source.archive_checksum, scratch)
+                    # All before the first is put in its place: half a data set is of no use.
+                    arrived = list(_unpack(archive, source.folder, missing, scratch))
+                for path in arrived:
                     os.replace(path, folder / path.name)
     return Download(folder, tuple(missing), tuple(name for name in files if name not in missing))
-
-
-def _arrivals(
-    source: Source, missing: Mapping[str, str | None], server: _Server, scratch: Path
-) -> Iterator[Path]:
-    """The missing files in a folder from which they are taken, each whole and verified."""
-    if source.archive is None:
-        yield from (server.fetch(name, checksum, scratch) for name, checksum in missing.items())
-    else:
-        archive = server.fetch(source.archive, source.archive_checksum, scratch)
-        # All of them before the first is handed out: half a data set is of no use.
-        yield from list(_unpack(archive, source.folder, missing, scratch))
 
 
 def _is_intact(path: Path, checksum: str | None) -> bool:
