@@ -25,7 +25,14 @@ import numpy as np
 import torch
 
 from trainfit.algorithms.data.base import Dataset, DatasetInfo
-from trainfit.algorithms.data.files import AGAIN, data_folder, fail, find_files, read_whole
+from trainfit.algorithms.data.files import (
+    AGAIN,
+    check_labels,
+    data_folder,
+    fail,
+    find_files,
+    read_whole,
+)
 
 SHAPE = (3, 32, 32)
 FEATURES = 3 * 32 * 32
@@ -129,16 +136,16 @@ def load(name: str, data_root: Path | None) -> Dataset:
 def _load_half(paths: list[Path], key: str, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     """One half from its files; float32 is four times as large as they are and made only once."""
     parts = [_read_file(path, key, classes) for path in paths]
-    labels = [label for _, part in parts for label in part]
-    x_SF = np.empty((len(labels), FEATURES), dtype=np.float32)
+    y_S = torch.cat([labels_S for _, labels_S in parts])
+    x_SF = np.empty((len(y_S), FEATURES), dtype=np.float32)
     start = 0
-    for pixels_SF, part in parts:
-        np.divide(pixels_SF, np.float32(255), out=x_SF[start : start + len(part)])
-        start += len(part)
-    return torch.from_numpy(x_SF), torch.tensor(labels, dtype=torch.int64)
+    for pixels_SF, labels_S in parts:
+        np.divide(pixels_SF, np.float32(255), out=x_SF[start : start + len(labels_S)])
+        start += len(labels_S)
+    return torch.from_numpy(x_SF), y_S
 
 
-def _read_file(path: Path, key: str, classes: int) -> tuple[np.ndarray, list[int]]:
+def _read_file(path: Path, key: str, classes: int) -> tuple[np.ndarray, torch.Tensor]:
     """Pixels as they are in a file, uint8, (samples, features), and their labels, in range."""
     content = _read_pickle(path)
     if not isinstance(content, dict):
@@ -178,24 +185,15 @@ def _pixels(path: Path, array: object) -> np.ndarray:
     return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
 
 
-def _labels(path: Path, labels: object, samples: int, classes: int) -> list[int]:
+def _labels(path: Path, labels: object, samples: int, classes: int) -> torch.Tensor:
     if not isinstance(labels, list):
         fail(path, f"holds a {type(labels).__name__} of labels, expected a list; {AGAIN}")
-    if len(labels) != samples:
-        fail(
-            path,
-            f"holds {samples:,} images but {len(labels):,} labels; every image needs one: {AGAIN}",
-        )
     for position, label in enumerate(labels):
         if type(label) is not int:
             fail(path, f"holds a {type(label).__name__} as label at position {position}; {AGAIN}")
-        if not 0 <= label < classes:
-            fail(
-                path,
-                f"holds label {label} at position {position}; "
-                f"labels go from 0 to {classes - 1}: {AGAIN}",
-            )
-    return labels
+    y_S = torch.tensor(labels, dtype=torch.int64)
+    check_labels(path, y_S, samples, classes)
+    return y_S
 
 
 class _Array:

@@ -1,6 +1,8 @@
 """Data files on disk: found and read whole, with one clear sentence where that does not work.
 
 They lie in one folder named by the user, laid out as torchvision lays out its root.
+
+Shape suffix: S samples.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
+
+import torch
 
 from trainfit.algorithms.errors import ConfigurationError
 
@@ -125,6 +129,28 @@ def read_whole(path: Path, most_bytes: int) -> bytes:
         return path.read_bytes()
     except OSError as error:
         unreadable(path, error)
+
+
+def check_labels(path: Path, y_S: torch.Tensor, samples: int, classes: int) -> None:
+    """Make sure that a file holds a label for every image, each from 0 to ``classes`` - 1.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    if len(y_S) != samples:
+        fail(
+            path,
+            f"holds {len(y_S):,} labels for {samples:,} images; every image needs one: "
+            "fetch images and labels again",
+        )
+    wrong = ((y_S < 0) | (y_S >= classes)).nonzero()
+    if len(wrong):
+        first = int(wrong[0])
+        fail(
+            path,
+            f"holds label {int(y_S[first])} at position {first}; "
+            f"labels go from 0 to {classes - 1}: {AGAIN}",
+        )
 
 
 def unreadable(path: Path, error: OSError) -> NoReturn:

@@ -23,7 +23,7 @@ having 15 beats in all, cutting the others down to it would leave nothing to lea
 
 Huang and Aminifar (TinyFoA, AAAI 2025) take the first 169 samples of balanced beats of five classes
 as 13 x 13. Which records, which lead, how beats are cut and how they are split is not published
-with their code, so accuracies reached here are not to be held against theirs.
+with their code, so accuracies reached here cannot be compared with theirs.
 
 Data: Moody and Mark 2001; Goldberger et al. 2000 (PhysioNet).
 

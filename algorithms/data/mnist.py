@@ -24,6 +24,7 @@ from trainfit.algorithms.data.base import Dataset, DatasetInfo
 from trainfit.algorithms.data.files import (
     AGAIN,
     check_file,
+    check_labels,
     data_folder,
     fail,
     find_files,
@@ -82,20 +83,7 @@ def load(name: str, data_root: Path | None) -> Dataset:
 def _load_half(image_path: Path, label_path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     labels = _read_idx(label_path, ())
     images = _read_idx(image_path, (SIDE, SIDE))
-    if len(images) != len(labels):
-        fail(
-            image_path,
-            f"holds {len(images):,} images but {label_path} holds {len(labels):,} labels; "
-            "every image needs one: fetch both again",
-        )
-    wrong = (labels >= CLASSES).nonzero()
-    if len(wrong):
-        first = int(wrong[0])
-        fail(
-            label_path,
-            f"holds label {int(labels[first])} at position {first}; "
-            f"labels go from 0 to {CLASSES - 1}: {AGAIN}",
-        )
+    check_labels(label_path, labels, len(images), CLASSES)
     x = images.reshape(len(images), SIDE * SIDE).to(torch.float32).div_(255.0)
     return x, labels.to(torch.int64)
 
@@ -121,7 +109,7 @@ def _read_idx(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
         with cast("IO[bytes]", gzip.open(path) if packed else path.open("rb")) as file:
             count, header_bytes = _read_header(path, file, shape)
             promised = count * math.prod(shape)
-            # One byte more than promised is asked for: it shows whether anything follows, and
+            # One byte more than promised is read: it shows whether anything follows, and
             # reaching the end makes gzip compare its checksum.
             while len(data) <= promised:
                 chunk = file.read(min(_CHUNK, promised + 1 - len(data)))

@@ -196,7 +196,10 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "a shape of text": (published(b"U\x012M\x00\x0c\x86"), NO_ARRAY),
     "an array of nothing": (b"\x80\x02}(U\x04datacnumpy\nndarray\n)RU\x06labels]u.", NO_ARRAY),
     "objects": (batch(data=np.array([{}], dtype=object)), NO_ARRAY),
-    "fewer labels": (batch(labels=[0]), "holds 2 images but 1 labels; every image needs one"),
+    "fewer labels": (
+        batch(labels=[0]),
+        "holds 1 labels for 2 images; every image needs",
+    ),
     "label too large": (batch(labels=[0, 10]), f"holds label 10 at position 1{RANGE}"),
     "label below 0": (batch(labels=[-1, 0]), f"holds label -1 at position 0{RANGE}"),
     "label of truth": (batch(labels=[True, 0]), "holds a bool as label at position 0"),

@@ -333,8 +333,8 @@ def test_directory_in_place_of_a_file(folder: Path, tmp_path: Path) -> None:
 def test_images_and_labels_differ_in_number(folder: Path, tmp_path: Path) -> None:
     (folder / TEST_LABELS).write_bytes(label_bytes(1, 2))
     assert refusal("mnist", tmp_path) == (
-        f"{folder / TEST_IMAGES} holds 3 images but {folder / TEST_LABELS} holds 2 labels; "
-        "every image needs one: fetch both again"
+        f"{folder / TEST_LABELS} holds 2 labels for 3 images; every image needs one: "
+        "fetch images and labels again"
     )
 
 

@@ -47,11 +47,11 @@ def sha256(content: bytes) -> str:
 
 @dataclass
 class Site:
-    """What the server has, how it answers, and what it was asked for."""
+    """What the server has, how it answers, and what was requested."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     headers: dict[str, str] | None = None  # in place of the length
     most_bytes: int | None = None  # then it breaks off
     redirects: int = 0  # to the same place
@@ -65,7 +65,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             name = self.path.removeprefix("/files/")
-            found.asked.append(name)
+            found.requested.append(name)
             assert self.headers["Accept-Encoding"] == "identity"
             if name not in found.files:
                 self.send_error(404)
@@ -182,13 +182,13 @@ def test_files_arrive(mnist: Site, tmp_path: Path) -> None:
 
 def test_what_is_there_is_not_fetched_again(mnist: Site, tmp_path: Path) -> None:
     get("mnist", tmp_path, mnist)
-    mnist.asked.clear()
+    mnist.requested.clear()
     assert get("mnist", tmp_path, mnist).kept == ("images.gz", "labels.gz")
-    assert mnist.asked == []
+    assert mnist.requested == []
     (tmp_path / "MNIST" / "raw" / "labels.gz").write_bytes(b"damaged")
     done = get("mnist", tmp_path, mnist)
     assert (done.fetched, done.kept) == (("labels.gz",), ("images.gz",))
-    assert mnist.asked == ["labels.gz"]
+    assert mnist.requested == ["labels.gz"]
     assert (tmp_path / "MNIST" / "raw" / "labels.gz").read_bytes() == LABELS
 
 
@@ -207,7 +207,7 @@ def test_archive(offer: Callable[[bytes], Site], tmp_path: Path) -> None:
     assert everything(tmp_path) == {"cifar-100-python/test", "cifar-100-python/train"}
     assert (done.folder / "train").read_bytes() == IMAGES
     assert get("cifar100", tmp_path, site).kept == ("test", "train")
-    assert site.asked == ["cifar.tar.gz"]
+    assert site.requested == ["cifar.tar.gz"]
     (done.folder / "test").unlink()
     assert get("cifar100", tmp_path, site).fetched == ("test",)
 
@@ -227,9 +227,9 @@ def records(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
 def test_list_of_sums(records: Site, tmp_path: Path) -> None:
     assert get("mitbih-intra-13x13", tmp_path, records).fetched == ("106.hea", "106.dat", "106.atr")
     assert everything(tmp_path) == {"mitdb/106.hea", "mitdb/106.dat", "mitdb/106.atr"}
-    records.asked.clear()
+    records.requested.clear()
     assert len(get("mitbih", tmp_path, records).kept) == 3
-    assert records.asked == ["SHA256SUMS.txt"]
+    assert records.requested == ["SHA256SUMS.txt"]
 
 
 def test_file_that_is_not_as_listed(records: Site, tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_neither_a_length_nor_an_encoding_is_trusted(
 def test_redirects_are_followed(mnist: Site, tmp_path: Path) -> None:
     mnist.redirects = 1
     get("mnist", tmp_path, mnist)
-    assert mnist.asked == ["images.gz", "images.gz", "labels.gz"]
+    assert mnist.requested == ["images.gz", "images.gz", "labels.gz"]
 
 
 def test_redirects_stay_encrypted() -> None:
@@ -566,7 +566,7 @@ def test_command_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert "170 MB" in shown
 
 
-def test_nothing_that_fetches_is_loaded_unasked() -> None:
+def test_nothing_that_fetches_is_loaded_unrequested() -> None:
     code = """
 import sys
 import trainfit.bench.cli.main as cli
