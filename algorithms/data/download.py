@@ -10,6 +10,7 @@ archive are compared with the expected ones and never used.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import re
 import shutil
@@ -19,15 +20,17 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin
-
-import pooch
-import requests
 
 from trainfit.algorithms.data.sources import Source, find_source
 from trainfit.algorithms.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import pooch
+    import requests
 
 Progress = Callable[[str, int, int | None], None]
 """Called for every piece that arrives: name of the file, bytes so far, bytes in all if known."""
@@ -78,10 +81,9 @@ def download(
         ConfigurationError: No such data set, or one that needs no files.
     """
     source = find_source(name)
-    url = (base_url or source.url).rstrip("/") + "/"
+    url = (base_url or source.base_url).rstrip("/") + "/"
     if not url.startswith(("https://", "http://")):
         raise DownloadError(f"{url} is no address to fetch from: it has to start with https://")
-    pooch.get_logger().setLevel("WARNING")  # it announces every file on stderr otherwise
     server = _Server(url, source.size_bytes, progress)
     folder = data_root.absolute() / source.folder
     with _clear_disk_errors(folder):
@@ -108,7 +110,9 @@ def _is_intact(path: Path, checksum: str | None) -> bool:
     if checksum is None or not path.is_file():
         return False
     algorithm, _, digits = checksum.partition(":")
-    return bool(pooch.file_hash(path, algorithm) == digits)
+    digest = partial(hashlib.new, algorithm, usedforsecurity=False)  # FIPS machines refuse md5 else
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, digest).hexdigest() == digits
 
 
 def _with_sums(source: Source, server: _Server) -> dict[str, str | None]:
@@ -177,6 +181,10 @@ class _Server:
             DownloadError: It cannot be fetched, broke off, or is another file.
             OSError: It cannot be written.
         """
+        import pooch  # noqa: PLC0415  (only where something is fetched)
+        import requests  # noqa: PLC0415
+
+        pooch.get_logger().setLevel("WARNING")  # it announces every file on stderr otherwise
         url = self.url + name
         store = pooch.create(folder, self.url, registry={name: checksum})
         try:
@@ -196,6 +204,8 @@ class _Server:
             ) from error
 
     def _receive(self, url: str, target: str, store: pooch.Pooch) -> None:
+        from pooch import HTTPDownloader  # noqa: PLC0415
+
         Path(target).unlink()  # made for its owner alone; the new one is as the umask says
         with open(target, "wb") as file, ExitStack() as answers:
 
@@ -203,7 +213,7 @@ class _Server:
                 answers.callback(answer.close)  # pooch leaves one open where it stops half-way
                 _check_answer(answer)
 
-            fetch = pooch.HTTPDownloader(
+            fetch = HTTPDownloader(
                 progressbar=_Bar(file, url, self),
                 chunk_size=_CHUNK_BYTES,
                 timeout=_TIMEOUT_SECONDS,

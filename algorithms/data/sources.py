@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainfit.algorithms.data import LOADERS, mitbih, synthetic
+from trainfit.algorithms.data import LOADERS, DatasetInfo, mitbih, synthetic
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
 
 
@@ -15,7 +15,8 @@ class Source:
     """Where one data set is published.
 
     Attributes:
-        url: What the names of files are appended to.
+        info: The data set.
+        base_url: What the names of files are appended to.
         folder: Where the files are kept below the data root.
         size_bytes: What has to be fetched, as far as it is published; no file may be longer.
         files: Names of the files that have to be there in the end, each with its checksum
@@ -27,7 +28,8 @@ class Source:
             file has its checksum here.
     """
 
-    url: str
+    info: DatasetInfo
+    base_url: str
     folder: str
     size_bytes: int
     files: dict[str, str | None]
@@ -40,7 +42,7 @@ def _read_sources() -> dict[str, Source]:
     tables = tomllib.loads(Path(__file__).with_name("sources.toml").read_text("utf-8"))
     known = tables["mitbih"]["files"]
     tables["mitbih"]["files"] = {name: known.get(name) for name in mitbih.FILES}
-    return {name: Source(**table) for name, table in tables.items()}
+    return {name: Source(LOADERS[name][0], **table) for name, table in tables.items()}
 
 
 SOURCES = _read_sources()

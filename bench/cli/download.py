@@ -22,9 +22,7 @@ def register(app: typer.Typer) -> None:
 def download(
     name: Annotated[
         str | None,
-        typer.Argument(
-            help="Data set to fetch, e.g. mnist; default: list what there is.", show_default=False
-        ),
+        typer.Argument(help="The data set; without one, list what there is.", show_default=False),
     ] = None,
     data_root: Annotated[
         Path | None,
@@ -32,40 +30,33 @@ def download(
     ] = None,
     base_url: Annotated[
         str | None,
-        typer.Option(
-            metavar="URL",
-            help="Mirror to fetch from, e.g. https://mirror.example/mnist; default: the publisher."
-            " The checksums stay the same.",
-        ),
+        typer.Option(metavar="URL", help="Fetch from here instead; the checksums stay the same."),
     ] = None,
 ) -> None:
     """Fetch the published files of a data set and verify them; without a name, list what there is.
 
     Files that are there and intact are not fetched again. No other command uses a network.
     """
-    from trainfit.algorithms.data import LOADERS  # noqa: PLC0415  (imports torch)
+    from trainfit.algorithms.data.download import download as fetch  # noqa: PLC0415  (imports torch)
     from trainfit.algorithms.data.sources import find_source  # noqa: PLC0415
     from trainfit.algorithms.errors import ConfigurationError  # noqa: PLC0415
 
     if name is None:
         _list()
         return
-    find_source(name)
+    source = find_source(name)
     if data_root is None:
         raise ConfigurationError(
             f"dataset {name!r}: where to? pass --data-root DIR or set TRAINFIT_DATA_ROOT"
         )
-    from trainfit.algorithms.data.download import download as fetch  # noqa: PLC0415  (pooch)
-
     with _Bar() as bar:
         done = fetch(name, data_root, base_url=base_url, progress=bar.show)
-    info = LOADERS[name][0]
     out = output()
     out.show(
         f"{name}: {len(done.fetched)} files fetched, {len(done.kept)} were there; "
         f"all have the published checksum",
         f"folder: {done.folder}",
-        f"source: {info.source}; licence: {info.licence}",
+        f"source: {source.info.source}; licence: {source.info.licence}",
     )
     out.fact("fetched", [str(each) for each in done.fetched])
     out.fact("kept", [str(each) for each in done.kept])
@@ -73,14 +64,13 @@ def download(
 
 
 def _list() -> None:
-    from trainfit.algorithms.data import LOADERS  # noqa: PLC0415
     from trainfit.algorithms.data.sources import SOURCES  # noqa: PLC0415
 
     rows = []
     for name, source in SOURCES.items():
         size = f"{source.size_bytes / 1e6:,.0f} MB"
-        host = urlsplit(source.url).hostname or ""
-        rows.append((name, size, f"{source.folder}/", host, LOADERS[name][0].licence))
+        host = urlsplit(source.base_url).hostname or ""
+        rows.append((name, size, f"{source.folder}/", host, source.info.licence))
     columns = ("dataset", "to fetch", "below the data root", "from", "licence")
     print_table("downloads", columns, rows)
 

@@ -475,8 +475,8 @@ def test_everything_that_is_read_from_files_can_be_fetched(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", list(SOURCES))
 def test_sources_are_complete(name: str) -> None:
     source = SOURCES[name]
-    assert source.url.startswith("https://")
-    assert source.url.endswith("/")
+    assert source.base_url.startswith("https://")
+    assert source.base_url.endswith("/")
     files = dict(source.files)
     if source.archive:
         files[source.archive] = source.archive_checksum
@@ -561,7 +561,7 @@ def test_command_lists(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for name, source in SOURCES.items():
         assert name in shown
-        assert LOADERS[name][0].licence in shown
+        assert source.info.licence in shown
         assert source.folder in shown
     assert "170 MB" in shown
 
