@@ -110,7 +110,7 @@ def _is_intact(path: Path, checksum: str | None) -> bool:
     if checksum is None or not path.is_file():
         return False
     algorithm, _, digits = checksum.partition(":")
-    digest = partial(hashlib.new, algorithm, usedforsecurity=False)  # FIPS machines refuse md5 else
+    digest = partial(hashlib.new, algorithm, usedforsecurity=False)  # or FIPS refuses md5
     with path.open("rb") as file:
         return hashlib.file_digest(file, digest).hexdigest() == digits
 
