@@ -17,6 +17,7 @@ from trainfit.algorithms import data
 from trainfit.algorithms.data import (
     DATA_ROOT_VARIABLE,
     Dataset,
+    absent_classes,
     batches,
     check_dataset,
     check_fits,
@@ -537,6 +538,11 @@ def test_load_checks_what_a_loader_returns(small: Dataset, monkeypatch: pytest.M
     info = describe_datasets()[0]
     monkeypatch.setitem(data.LOADERS, "small", (info, lambda _: replace(small, classes=2)))
     assert "test_y" in refusal("small") or "train_y" in refusal("small")
+
+
+def test_absent_classes_are_named_in_order() -> None:
+    assert absent_classes(torch.tensor([3, 1, 1]), 5) == [0, 2, 4]
+    assert absent_classes(torch.tensor([1, 0]), 2) == []
 
 
 # --- batches ----------------------------------------------------------------------------------
