@@ -50,7 +50,7 @@ def ratio(value: float | None) -> str:
 
 def escape_markdown(text: str) -> str:
     """One line in which nothing is markup: the message of an error may hold anything."""
-    for character in "\\`*_[]<>|#":
+    for character in "\\`*_[]<>|#~$&":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())
 

@@ -12,9 +12,9 @@ from trainfit.plots.drawing.workloads import device_limits, identity, over_seeds
 SOURCE = "records"
 TITLE = "Verdict per workload and device"
 CAPTION = (
-    "Whether a training fits: yes; just, with less to spare than the device's profile asks for; "
-    "no; or not known (?). The worst of all budgets of a device counts. Devices are ordered by the "
-    "RAM that they leave to a training."
+    "Whether a training fits; tight is less to spare than the device's profile requires. The worst "
+    "of all budgets of a device counts. Devices are ordered by the RAM that they leave to a "
+    "training."
 )
 
 SEVERITY = ("fits", "tight", "unknown", "exceeds")

@@ -208,4 +208,4 @@ def test_tables_are_written_in_every_format():
     ):
         table = module.numbers(frame)
         assert module.TITLE
-        assert latex_table(table, "t", caption=module.CAPTION).count(r"\\") == len(table) + 1
+        assert latex_table(table, "t", caption=module.CAPTION).count("\\\\\n") == len(table) + 1

@@ -1,3 +1,5 @@
+import string
+
 import pandas as pd
 import pytest
 
@@ -9,7 +11,7 @@ from trainfit.plots import (
     load_table,
     table_names,
 )
-from trainfit.plots.drawing.tables import latex_table, markdown_table, save_table
+from trainfit.plots.drawing.tables import latex_table, markdown_table, save_table, shown
 from trainfit.plots.tables import accuracy as table_accuracy
 from trainfit.plots.tables import cost as table_cost
 from trainfit.plots.tables import memory as table_memory
@@ -17,13 +19,12 @@ from trainfit.plots.tables import verdicts as table_verdicts
 
 
 def cells(table):
-    """The text of the Markdown table, row by row, without its head."""
-    lines = markdown_table(table).splitlines()[2:]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    """The text of the cells, row by row."""
+    return [list(row) for row in zip(*(column.cells for column in shown(table)), strict=True)]
 
 
 def heads(table):
-    return [head.strip() for head in markdown_table(table).splitlines()[0].strip("|").split("|")]
+    return [column.head for column in shown(table)]
 
 
 def column(name, *values):
@@ -53,7 +54,9 @@ def test_bytes_are_exact_in_csv_and_binary_units_for_people(tmp_path):
     table = pd.DataFrame({"peak_bytes": [1536, 100 * 1024]})
     csv, markdown, latex = save_table(table, tmp_path / "new", "t", caption="Bytes.")
     assert csv.read_text() == "peak_bytes\n1536\n102400\n"
-    assert "| peak (KiB) |" in markdown.read_text()
+    assert markdown.read_text() == (
+        "Bytes.\n\n|   peak (KiB) |\n|-------------:|\n|         1.50 |\n|          100 |\n"
+    )
     assert "1.50 \\\\" in latex.read_text()
 
 
@@ -74,7 +77,7 @@ def test_bytes_that_stay_bytes_have_all_their_digits():
         ("step_joules", 2e-6, "step (µJ)", "2.00"),
         ("test_accuracy", 0.98765, "test accuracy (%)", "98.77"),
         ("peak_ratio", 0.5, "peak", "0.500"),
-        ("m7_verdict", "tight", "m7", "just"),
+        ("m7_verdict", "tight", "m7", "tight"),
         ("seeds", 12345, "seeds", "12,345"),
         ("name", "plain", "name", "plain"),
     ],
@@ -112,16 +115,65 @@ def test_ends_of_an_interval_share_a_cell():
 
 def test_signs_that_mean_something_are_escaped():
     table = pd.DataFrame({"a_b": ["50% & #1 |x| {y} $z ~^\\"]})
-    assert r"50% & #1 \|x\| {y}" in markdown_table(table)
+    assert r"50% \& \#1 \|x\| {y} \$z \~^\\" in markdown_table(table)
     latex = latex_table(table, "t", caption="5 % more_or_less")
-    assert r"50\% \& \#1 |x| \{y\} \$z \textasciitilde{}\textasciicircum{}\textbackslash{}" in latex
+    assert r"50\% \& \#1 \textbar{}x\textbar{} \{y\} \$z" in latex
+    assert r"\textasciitilde{}\textasciicircum{}\textbackslash{}" in latex
     assert r"\caption{5 \% more\_or\_less}" in latex
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **{sign: f"\\{sign}" for sign in "_%&#${}"},
+}
+"""What LaTeX takes for a command, and what its oldest fonts print as something else."""
+
+
+@pytest.mark.parametrize("sign", string.punctuation)
+def test_every_sign_reaches_latex_as_what_prints_it(sign):
+    table = pd.DataFrame({f"a{sign}a_verdict": [f"b{sign}b"]})
+    printed = LATEX.get(sign, sign)
+    latex = latex_table(table, "t", caption=f"c{sign}c")
+    head = " " if sign == "_" else printed
+    assert rf"\rotatebox{{90}}{{a{head}a}} \\" in latex
+    assert f"\nb{printed}b \\\\\n" in latex
+    assert rf"\caption{{c{printed}c}}" in latex
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "*"])
+def test_a_row_is_no_argument_of_the_end_of_the_row_before(text):
+    assert f"\\\\\n{{}}{text} \\\\" in latex_table(pd.DataFrame({"a": ["b", text]}), "t")
 
 
 def test_numbers_stand_right_and_text_left():
     table = pd.DataFrame({"name": ["x"], "a_bytes": [1]})
     assert r"\begin{tabular}{lr}" in latex_table(table, "t")
-    assert "| --- | --: |" in markdown_table(table)
+    assert "|:-------|--------:|" in markdown_table(table)
+
+
+def test_what_a_latex_table_needs_is_in_its_first_line():
+    table = pd.DataFrame({"workload": ["long " * 9], "board_verdict": ["fits"]})
+    first, _, rest = latex_table(table, "t").partition("\n")
+    assert first.startswith("% Needs")
+    for package, command in (
+        ("array", r">{\raggedright\arraybackslash}p{"),
+        ("booktabs", r"\toprule"),
+        ("graphicx", r"\rotatebox{90}{board}"),
+    ):
+        assert rf"\usepackage{{{package}}}" in first
+        assert command in rest
+    assert rest.count(r"\begin") == rest.count(r"\end") == 2
+
+
+def test_a_latex_table_is_never_wider_than_the_text():
+    latex = latex_table(pd.DataFrame({"peak_of_all_phases_bytes": [1]}), "t")
+    assert r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" in latex
+    assert r"\shortstack[r]{peak of all\\phases (B)} \\" in latex  # heads break between words
 
 
 def test_a_wide_table_spans_both_columns():
