@@ -17,9 +17,16 @@ import numpy as np
 import pandas as pd
 
 from trainfit.plots.drawing.base import MissingDataError, require
-from trainfit.plots.drawing.choice import add_note, not_shown, note_height, spread, wrapped
-from trainfit.plots.drawing.probe_rows import legend_columns, legend_height, named
+from trainfit.plots.drawing.layout import (
+    add_note,
+    legend_columns,
+    legend_height,
+    not_shown,
+    note_height,
+    wrapped,
+)
 from trainfit.plots.drawing.style import DASHES, colours, hatch, new_figure, styled
+from trainfit.plots.drawing.workloads import named, spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

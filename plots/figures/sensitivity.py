@@ -12,8 +12,8 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.choice import add_note, folded, note_height, wrapped
 from trainfit.plots.drawing.labels import short_labels
+from trainfit.plots.drawing.layout import add_note, folded, note_height, wrapped
 from trainfit.plots.drawing.style import new_figure, styled
 from trainfit.plots.drawing.workloads import WORKLOAD
 

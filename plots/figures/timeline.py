@@ -16,17 +16,17 @@ import pandas as pd
 from matplotlib.patches import Patch, Rectangle
 
 from trainfit.plots.drawing.base import require
-from trainfit.plots.drawing.choice import add_note, not_shown, note_height, spread, wrapped
+from trainfit.plots.drawing.layout import add_note, not_shown, note_height, wrapped
 from trainfit.plots.drawing.style import (
     CATEGORIES,
     WIDTHS,
     colours,
     format_bytes,
+    linear_byte_axis,
     new_figure,
     styled,
 )
-from trainfit.plots.drawing.ticks import linear_byte_axis
-from trainfit.plots.drawing.workloads import WORKLOAD, over_seeds
+from trainfit.plots.drawing.workloads import RECORD, over_seeds, spread, texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,11 +56,9 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
         MissingDataError: The run has no timelines.
     """
     frame = require(frame, "bytes", remedy=_REMEDY)
-    keys = ["run", *WORKLOAD, "seed", "stage", "events"]
+    keys = [*RECORD, "stage", "events"]
     number = frame.groupby(keys, sort=False, dropna=False, observed=True).ngroup()
-    about = frame.assign(number=number)[~number.duplicated()]
-    texts = {name: object for name in about if isinstance(about[name].dtype, pd.CategoricalDtype)}
-    rows = over_seeds(about.astype(texts))
+    rows = over_seeds(texts(frame.assign(number=number)[~number.duplicated()]))
     shown = spread(rows["algorithm"].tolist(), MOST_PANELS)
     chosen = rows.iloc[shown].set_index("number")["workload"]
     points = frame.assign(workload=number.map(chosen)).dropna(subset=["workload"])

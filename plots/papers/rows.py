@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from trainfit._text import layer_sizes
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -29,26 +31,15 @@ OPEN_MARKER: Mapping[str, Any] = {
 """A marker of what was published."""
 
 
-def sizes_of(model: str) -> tuple[int, ...]:
-    """The widths of a fully connected net, inputs and classes included; empty for other nets.
-
-    ``mlp-784-500x2-10`` has 784, 500, 500, 10.
-    """
-    kind, *parts = model.split("-")
-    sizes: list[int] = []
-    for part in parts if kind == "mlp" else ():
-        width, _, times = part.partition("x")
-        if not width.isdecimal() or (times and not times.isdecimal()):
-            return ()
-        sizes += [int(width)] * int(times or 1)
-    return tuple(sizes)
-
-
 def with_options(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame and two columns of Python values: ``chosen``, the options, and ``sizes``."""
+    """The frame and two columns of Python values: ``chosen``, the options, and ``sizes``.
+
+    Sizes are the widths of a fully connected net, inputs and classes included, such as
+    ``(784, 500, 500, 10)``; empty for other nets.
+    """
     return frame.assign(
-        chosen=frame["options"].map(json.loads).astype(object),
-        sizes=frame["model"].map(sizes_of).astype(object),
+        chosen=frame["options"].astype(object).map(json.loads).astype(object),
+        sizes=frame["model"].astype(object).map(layer_sizes).astype(object),
     )
 
 

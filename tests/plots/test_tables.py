@@ -3,7 +3,7 @@ import string
 import pandas as pd
 import pytest
 
-from tests.plots.cost_frames import KIB, frame, row, timed
+from tests.plots.frames import KIB, by_phase, numbers, row, timed, verdict
 from trainfit.plots import (
     MissingDataError,
     UnknownTableError,
@@ -16,6 +16,8 @@ from trainfit.plots.tables import accuracy as table_accuracy
 from trainfit.plots.tables import cost as table_cost
 from trainfit.plots.tables import memory as table_memory
 from trainfit.plots.tables import verdicts as table_verdicts
+
+SOURCES = ("records", "values", "costs", "verdicts")
 
 
 def cells(table):
@@ -45,7 +47,7 @@ def test_an_unknown_table_is_told_with_the_nearest():
 def test_every_table_says_what_it_is():
     for name in table_names():
         module = load_table(name)
-        assert module.SOURCE == "records"
+        assert {module.SOURCE, *getattr(module, "ALSO", ())} <= set(SOURCES)
         assert module.TITLE
         assert module.CAPTION.endswith(".")
 
@@ -184,7 +186,7 @@ def test_a_wide_table_spans_both_columns():
 def test_memory_is_beside_what_it_is_compared_with():
     rows = [row(options={"lr": 0.1}), row("tinyfoa", peak=20 * KIB), row("drtp", batch_size=8)]
     rows.append(row(options={"update": "fused"}, peak=1))
-    table = table_memory.numbers(frame(*rows, row(peak_dynamic_bytes=None)))
+    table = numbers(table_memory, *rows, row(peak_dynamic_bytes=None))
     assert list(table["peak_to_backprop_ratio"].astype(object).fillna("none")) == [
         1.0,
         0.4,
@@ -194,23 +196,36 @@ def test_memory_is_beside_what_it_is_compared_with():
     assert list(table["lower_bound_bytes"]) == [25 * KIB, 10 * KIB, 25 * KIB, 0]
 
 
+def test_memory_has_the_peaks_of_the_phases_that_there_are():
+    phases = by_phase("peak_bytes", 10, None, 30)
+    other = [{**phases[0], "value": 99, "stage": "not the worst"}]
+    table = numbers(table_memory, row(values=phases + other), row("drtp"))
+    assert "gradient_bytes" not in table
+    assert list(table["forward_bytes"].astype(object).fillna("none")) == [10, "none"]
+    assert list(table["update_bytes"].astype(object).fillna("none")) == [30, "none"]
+
+
 def test_verdicts_are_the_worst_of_all_budgets_from_the_smallest_device():
-    found = row(**{"verdict.huge.flash": "unknown", "verdict.middle.flash": "tight"})
-    table = table_verdicts.numbers(frame(found))
+    found = row()
+    found["verdicts"] += [
+        verdict("huge", "unknown", None, "flash"),
+        verdict("middle", "tight", 1, "flash"),
+    ]
+    table = numbers(table_verdicts, found)
     assert list(table.columns) == ["workload", "small_verdict", "middle_verdict", "huge_verdict"]
     assert list(table.iloc[0])[1:] == ["exceeds", "tight", "unknown"]
 
 
 def test_accuracy_is_over_seeds_and_only_of_what_was_trained():
     rows = [row(test_accuracy=0.5 + seed / 10, seed=seed) for seed in range(3)]
-    table = table_accuracy.numbers(frame(*rows, row("drtp", test_accuracy=None)))
+    table = numbers(table_accuracy, *rows, row("drtp", test_accuracy=None))
     assert list(table["seeds"]) == [3]
     assert table["test_accuracy"].iloc[0] == pytest.approx(0.6)
     assert table["RAM_bytes"].iloc[0] == 150 * KIB
 
 
 def test_cost_has_a_fast_and_a_slow_device_and_says_of_the_others():
-    table = table_cost.numbers(frame(timed(), timed("drtp", 2)))
+    table = numbers(table_cost, timed(), timed("drtp", 2))
     assert heads(table)[1:] == [
         "step (ms)",
         "step (mJ)",
@@ -223,7 +238,7 @@ def test_cost_has_a_fast_and_a_slow_device_and_says_of_the_others():
 
 
 def test_what_all_rows_share_is_said_once():
-    table = table_memory.numbers(frame(row(), row("drtp", batch_size=64)))
+    table = numbers(table_memory, row(), row("drtp", batch_size=64))
     assert list(table.columns[:2]) == ["workload", "batch_size"]
     assert table.attrs["note"] == "Net mlp-64-128x2-10, data set digits throughout."
 
@@ -234,10 +249,16 @@ def test_what_all_rows_share_is_said_once():
 )
 def test_a_table_without_its_data_says_what_is_missing(module, column):
     with pytest.raises(MissingDataError, match=f"no {column}"):
-        module.numbers(frame(row(**{column: None})))
+        numbers(module, row(**{column: None}))
 
 
 def test_verdicts_of_a_run_that_was_not_judged_are_missing():
-    found = {name: value for name, value in row().items() if "." not in name}
-    with pytest.raises(MissingDataError, match="against no device"):
-        table_verdicts.numbers(frame(found))
+    with pytest.raises(MissingDataError, match="judged against a device"):
+        numbers(table_verdicts, row(verdicts=[]))
+
+
+def test_a_device_that_judged_only_some_workloads_has_its_place():
+    first = row(verdicts=[verdict("huge", "fits", 2**30)])
+    table = numbers(table_verdicts, first, row("drtp"))
+    assert list(table.columns) == ["workload", "small_verdict", "middle_verdict", "huge_verdict"]
+    assert list(table["small_verdict"].isna()) == [True, False]

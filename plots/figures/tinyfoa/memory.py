@@ -23,8 +23,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.style import PHASES, colours, new_figure, styled
-from trainfit.plots.drawing.ticks import log_byte_axis
+from trainfit.plots.drawing.style import PHASES, colours, log_byte_axis, new_figure, styled
+from trainfit.plots.drawing.workloads import by_phase
 from trainfit.plots.papers.published import TINYFOA_FACTORS, TINYFOA_FACTORS_SOURCE
 from trainfit.plots.papers.rows import (
     HERE,
@@ -44,8 +44,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SOURCE = "records"
+ALSO = ("values",)
 TITLE = "Forward, gradient and update memory, from backpropagation to TinyFoA"
 
+INPUTS = 784
+"""Of the paper's net; one with other inputs is taken where there is no such net."""
 HIDDEN = (2000, 2000, 2000, 2000)
 BATCH = 100
 REMEDY = "run the suite paper-tinyfoa (trainfit run paper-tinyfoa --data-root DIR)"
@@ -90,7 +93,7 @@ _DECIDE = (
 _DEFAULTS = {"tinyfoa": {"variant": "described", "slices": 2}}
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """Per row and phase: dynamic bytes, with what is held between steps, and factors against BP's.
 
     ``dynamic_factor`` and ``ram_factor`` are backpropagation's bytes over the row's; the published
@@ -101,9 +104,12 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows = with_options(frame[frame["batch_size"] == BATCH])
     rows = where(rows, "sizes", lambda sizes: sizes[1:-1] == HIDDEN)
-    rows = rows[rows["peak_dynamic_bytes"].notna()]
-    for model in sorted(set(rows["model"]), key=lambda name: not name.startswith("mlp-784-")):
-        found = _of_net(rows[rows["model"] == model])
+    rows = by_phase(
+        rows[rows["peak_dynamic_bytes"].notna()], values, "peak_bytes", "lower_bound_bytes"
+    )
+    nets = rows.assign(foreign=rows["sizes"].map(lambda sizes: sizes[0] != INPUTS))
+    for (_, model), net in nets.groupby(["foreign", "model"]):
+        found = _of_net(net)
         names = {each["row"] for each in found}
         if BASE in names and len(names) > 1:
             base = {each["phase"]: each for each in found if each["row"] == BASE}
@@ -123,24 +129,24 @@ def _of_net(rows: pd.DataFrame) -> list[dict[str, Any]]:
         defaults = _DEFAULTS.get(algorithm, {})
         exact = {option: defaults.get(option) for option in _DECIDE} | wanted
         same = where(rows[rows["algorithm"] == algorithm], "chosen", _exactly(exact, defaults))
-        for phase in PHASES if len(same) else ():
-            dynamic = first(same, f"phase.{phase}.peak_bytes")
+        for phase, part in same.groupby("phase"):
+            dynamic = first(part, "peak_bytes")
             if dynamic is None:
                 continue
-            static = int(same["static_bytes"].iloc[0])
+            static = int(part["static_bytes"].iloc[0])
             found.append(
                 {
                     "row": name,
                     "phase": phase,
                     "source": HERE,
                     "algorithm": algorithm,
-                    "options": same["options"].iloc[0],
+                    "options": part["options"].iloc[0],
                     "dynamic_bytes": int(dynamic),
-                    "lower_bound_bytes": first(same, f"phase.{phase}.lower_bound_bytes"),
+                    "lower_bound_bytes": first(part, "lower_bound_bytes"),
                     "static_bytes": static,
                     "ram_bytes": static + int(dynamic),
-                    "evidence": first(same, "evidence"),
-                    "runs": origin(same),
+                    "evidence": first(part, "evidence"),
+                    "runs": origin(part),
                 }
             )
     return found

@@ -11,7 +11,7 @@ from trainfit.plots.figures.tinyfoa import memory as figure
 from trainfit.plots.papers.published import TINYFOA_FACTORS_REMARK
 from trainfit.plots.papers.rows import first
 
-SOURCE = figure.SOURCE
+SOURCE, ALSO = figure.SOURCE, figure.ALSO
 TITLE = "TinyFoA's figure as numbers"
 CAPTION = (
     "Static bytes and peak dynamic bytes by phase of a step of 784-2000x4-10 in batches of 100,"
@@ -22,13 +22,13 @@ CAPTION = (
 )
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """One row per row of the figure.
 
     Raises:
         MissingDataError: As :func:`trainfit.plots.figures.tinyfoa.memory.numbers`.
     """
-    rows = figure.numbers(frame)
+    rows = figure.numbers(frame, values)
     names = list(dict.fromkeys(rows["row"]))
     base = rows.loc[rows["row"] == figure.BASE, "ram_bytes"].max()
     return pd.DataFrame([_row(name, rows[rows["row"] == name], int(base)) for name in names])
