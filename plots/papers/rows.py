@@ -6,7 +6,7 @@ Also how ours and theirs are told apart: what is from here is filled, what was p
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -67,12 +67,21 @@ def longest(rows: pd.DataFrame) -> pd.DataFrame:
     return best.drop_duplicates("seed")
 
 
-def spread(values: Iterable[Any]) -> tuple[float | None, float | None]:
-    """Mean, and the sample's deviation where there are several values."""
-    known = pd.Series(list(values)).dropna().astype(float)
-    if known.empty:
-        return None, None
-    return float(known.mean()), float(known.std()) if len(known) > 1 else None
+def over_seeds(trained: pd.DataFrame) -> dict[str, Any]:
+    """What a figure says of trainings that differ by their seed: columns of one of its rows.
+
+    The mean test accuracy; its deviation (of the sample) where there are several seeds; how many
+    there are; options, and the runs that they come from. All but the runs are missing where there
+    is no training.
+    """
+    known = trained["test_accuracy"].dropna().astype(float)
+    return {
+        "test_accuracy": None if known.empty else float(known.mean()),
+        "test_accuracy_deviation": float(known.std()) if len(known) > 1 else None,
+        "seeds": len(trained) or None,
+        "options": first(trained, "options"),
+        "runs": origin(trained),
+    }
 
 
 def origin(rows: pd.DataFrame) -> str:

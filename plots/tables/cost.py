@@ -33,9 +33,10 @@ def numbers(frame: pd.DataFrame, values: pd.DataFrame, verdicts: pd.DataFrame) -
         for quantity in ("seconds", "joules"):
             part = step[(step["device"] == device) & (step["quantity"] == quantity)]
             part = part.set_index("workload").reindex(table["workload"])
-            ends = {"_low": "low", "_high": "high"} | ({"": "value"} if device == HERE else {})
-            for end, column in sorted(ends.items()):
-                table[f"{name}_{quantity}{end}"] = part[column].to_numpy()
+            if device == HERE:
+                table[f"{name}_{quantity}"] = part["value"].to_numpy()
+            for end in ("low", "high"):
+                table[f"{name}_{quantity}_{end}"] = part[end].to_numpy()
     left = step.loc[step["device"] != HERE, "device"].nunique() - len(devices)
     if left > 0:
         table.attrs["note"] = f"Devices in the figure's numbers only: {left}."

@@ -16,8 +16,7 @@ from trainfit.plots.papers.rows import (
     OPEN_MARKER,
     PUBLISHED,
     longest,
-    origin,
-    spread,
+    over_seeds,
     where,
     with_options,
 )
@@ -63,20 +62,10 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
             (of_mode["options"] == best["options"].iloc[0])
             & (of_mode["epochs"] == best["epochs"].iloc[0])
         ].drop_duplicates(["seed", "pass"])
-        for number, at_pass in same.groupby("pass"):
-            accuracy, deviation = spread(at_pass["test_accuracy"])
-            found.append(
-                {
-                    "look_ahead": mode,
-                    "source": HERE,
-                    "pass": int(number),
-                    "test_accuracy": accuracy,
-                    "test_accuracy_deviation": deviation,
-                    "seeds": len(at_pass),
-                    "options": best["options"].iloc[0],
-                    "runs": origin(same),
-                }
-            )
+        found += [
+            {"look_ahead": mode, "source": HERE, "pass": number, **over_seeds(at_pass)}
+            for number, at_pass in same.groupby("pass")
+        ]
     if not found:
         raise MissingDataError(
             "no training of ff_int8 on the MLP 784-1000-1000-10 and MNIST has a curve", REMEDY
@@ -95,8 +84,6 @@ def _published() -> list[dict[str, Any]]:
             "source": PUBLISHED,
             "pass": point.passes,
             "test_accuracy": point.accuracy,
-            "test_accuracy_deviation": None,
-            "seeds": None,
             "options": f"{FIGURE_6_SOURCE}: {point.text}",
             "runs": "",
         }

@@ -15,8 +15,7 @@ from trainfit.plots.papers.rows import (
     OPEN_MARKER,
     PUBLISHED,
     line,
-    origin,
-    spread,
+    over_seeds,
     where,
     with_options,
 )
@@ -93,20 +92,11 @@ def _pairs(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _trained(rows: pd.DataFrame, kind: str) -> dict[str, Any] | None:
     chosen = rows[rows["algorithm"] == FORMATS[kind]].drop_duplicates("seed")
-    accuracy, deviation = spread(chosen["test_accuracy"])
-    if accuracy is None:
+    if chosen.empty:
         return None
-    return {
-        "hidden_layers": int(chosen["hidden_layers"].iloc[0]),
-        "number_format": kind,
-        "source": HERE,
-        "test_accuracy": accuracy,
-        "test_accuracy_deviation": deviation,
-        "seeds": len(chosen),
-        "epochs": int(chosen["epochs"].iloc[0]),
-        "options": chosen["options"].iloc[0],
-        "runs": origin(chosen),
-    }
+    about = {"hidden_layers": int(chosen["hidden_layers"].iloc[0]), "number_format": kind}
+    epochs = int(chosen["epochs"].iloc[0])
+    return {**about, "source": HERE, **over_seeds(chosen), "epochs": epochs}
 
 
 def _published() -> list[dict[str, Any]]:
@@ -116,9 +106,6 @@ def _published() -> list[dict[str, Any]]:
             "number_format": kind,
             "source": PUBLISHED,
             "test_accuracy": value,
-            "test_accuracy_deviation": None,
-            "seeds": None,
-            "epochs": None,
             "options": TABLE_I_SOURCE,
             "runs": "",
             "lost_points": 100 * (pair[0] - pair[1]),

@@ -27,8 +27,8 @@ from trainfit.plots.papers.rows import (
     longest,
     note_at_end,
     origin,
+    over_seeds,
     ratio,
-    spread,
     where,
     with_options,
 )
@@ -133,7 +133,7 @@ def _row(rows: pd.DataFrame, modelled: pd.DataFrame, rule: str) -> dict[str, Any
     costs = _of_rule(modelled, algorithm, modes)
     measured = own[own["peak_dynamic_bytes"].notna()].head(1)
     trained = longest(own[own["test_accuracy"].notna()])
-    accuracy, deviation = spread(trained["test_accuracy"])
+    training = over_seeds(trained)
     static, peak = first(measured, "static_bytes"), first(measured, "peak_dynamic_bytes")
     figures = {
         f"modelled_{what}_{end}": first(costs[costs["quantity"] == what], end)
@@ -144,21 +144,19 @@ def _row(rows: pd.DataFrame, modelled: pd.DataFrame, rule: str) -> dict[str, Any
     return {
         "rule": rule,
         "algorithm": algorithm,
-        "options": first(measured, "options"),
         "static_bytes": static,
         "peak_dynamic_bytes": peak,
         "ram_bytes": None if static is None or peak is None else int(static) + int(peak),
-        "test_accuracy": accuracy,
-        "test_accuracy_deviation": deviation,
-        "seeds": len(trained) or None,
+        **training,
         "epochs": first(trained, "epochs"),
-        "accuracy_options": first(trained, "options"),
+        "accuracy_options": training["options"],
         **figures,
         "step_seconds_median": first(own, "step_seconds_median"),
         "published_accuracy": theirs and theirs.accuracy,
         "published_training_seconds": theirs and theirs.seconds,
         "published_training_joules": theirs and theirs.joules,
         "published_megabytes": theirs and theirs.megabytes,
+        "options": first(measured, "options"),
         "runs": origin(pd.concat([measured, trained])),
     }
 

@@ -15,8 +15,7 @@ from trainfit.plots.papers.rows import (
     PUBLISHED,
     line,
     longest,
-    origin,
-    spread,
+    over_seeds,
     where,
     with_options,
 )
@@ -83,23 +82,10 @@ def _layers(rows: pd.DataFrame) -> list[dict[str, Any]]:
         chosen, epochs = training["chosen"].iloc[0], int(training["epochs"].iloc[0])
         for layer in range(1, len(SIZES) - 1):
             at_end = training[training["pass"] == layer * epochs].drop_duplicates(["seed"])
-            accuracy, deviation = spread(at_end["test_accuracy"])
-            if accuracy is not None:
-                found.append(
-                    {
-                        "panel": LAYERS,
-                        "source": HERE,
-                        "rule": "tinyfoa",
-                        "form": _form(chosen, epochs),
-                        "layer": layer,
-                        "test_accuracy": accuracy,
-                        "test_accuracy_deviation": deviation,
-                        "seeds": len(at_end),
-                        "passes": layer * epochs,
-                        "options": at_end["options"].iloc[0],
-                        "runs": origin(at_end),
-                    }
-                )
+            if len(at_end):
+                about = {"panel": LAYERS, "source": HERE, "rule": "tinyfoa", "layer": layer}
+                about |= {"form": _form(chosen, epochs), "passes": layer * epochs}
+                found.append(about | over_seeds(at_end))
     return found
 
 
@@ -135,23 +121,11 @@ def _pairs(rows: pd.DataFrame) -> list[dict[str, Any]]:
         both = {FLOAT: longest(where(as_long, "chosen", _is_float)), BINARY: binary}
         if any(form.empty for form in both.values()):
             continue
-        for form, chosen in both.items():
-            accuracy, deviation = spread(chosen["test_accuracy"])
-            found.append(
-                {
-                    "panel": BINARISED,
-                    "source": HERE,
-                    "rule": rule,
-                    "model": model,
-                    "form": form,
-                    "test_accuracy": accuracy,
-                    "test_accuracy_deviation": deviation,
-                    "seeds": len(chosen),
-                    "passes": int(chosen["pass"].iloc[0]),
-                    "options": chosen["options"].iloc[0],
-                    "runs": origin(chosen),
-                }
-            )
+        about = {"panel": BINARISED, "source": HERE, "rule": rule, "model": model}
+        found += [
+            about | {"form": form, "passes": int(chosen["pass"].iloc[0])} | over_seeds(chosen)
+            for form, chosen in both.items()
+        ]
     return found
 
 
