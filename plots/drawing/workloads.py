@@ -95,17 +95,18 @@ def identity(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def spread(algorithms: Sequence[str], most: int) -> list[int]:
-    """The places of at most so many rows, rising.
+def cut(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The rows of at most so many workloads; ``attrs["left_out"]`` names the others.
 
-    The first row of every algorithm is taken before the second of any.
+    The first workload of every algorithm is taken before the second of any.
     """
-    seen: dict[str, int] = {}
-    turns = []
-    for place, name in enumerate(algorithms):
-        turns.append((seen.get(name, 0), place))
-        seen[name] = seen.get(name, 0) + 1
-    return sorted(place for _, place in sorted(turns)[:most])
+    everyone = rows.drop_duplicates("workload")
+    turn = everyone.groupby("algorithm", sort=False).cumcount()
+    kept = everyone["workload"][turn.sort_values(kind="stable").index[:most]]
+    result = rows[rows["workload"].isin(kept)].reset_index(drop=True)
+    left_out = everyone["workload"][~everyone["workload"].isin(kept)]
+    result.attrs["left_out"] = left_out.tolist()
+    return result
 
 
 def texts(frame: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from trainfit.plots.drawing.layout import (
     wrapped,
 )
 from trainfit.plots.drawing.style import WIDTHS, colours, hatch, new_figure, styled
-from trainfit.plots.drawing.workloads import RECORD, device_limits, over_seeds, spread, texts
+from trainfit.plots.drawing.workloads import RECORD, cut, device_limits, over_seeds, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,13 +66,7 @@ def numbers(frame: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     Raises:
         MissingDataError: The run was judged against no device.
     """
-    found = deciding(frame, records)
-    rows = found.drop_duplicates("workload").reset_index(drop=True)
-    shown = spread(rows["algorithm"].tolist(), MOST_WORKLOADS)
-    result = found[found["workload"].isin(rows["workload"][shown])]
-    result = result[[*_ABOUT, *_VERDICT]].reset_index(drop=True)
-    result.attrs["left_out"] = rows["workload"].drop(index=shown).tolist()
-    return result
+    return cut(deciding(frame, records)[[*_ABOUT, *_VERDICT]], MOST_WORKLOADS)
 
 
 def deciding(verdicts: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:

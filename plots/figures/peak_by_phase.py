@@ -33,7 +33,7 @@ from trainfit.plots.drawing.style import (
     new_figure,
     styled,
 )
-from trainfit.plots.drawing.workloads import by_phase, over_seeds, spread
+from trainfit.plots.drawing.workloads import by_phase, cut, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,15 +64,11 @@ def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     known = require(frame, "peak_dynamic_bytes", remedy=_REMEDY)
     phases = by_phase(known, values, *_FIGURES)
     parts = [over_seeds(phases[phases["phase"] == phase], "peak_bytes") for phase in PHASES]
-    names = parts[0]["workload"]
-    shown = spread(parts[0]["algorithm"].tolist(), MOST_WORKLOADS)
-    result = pd.concat([part.iloc[shown] for part in parts]).sort_index(kind="stable")
+    result = pd.concat(parts).sort_index(kind="stable")
     columns = [*_FIGURES, "peak_bytes_deviation"]
     result[columns] = result[columns].astype("Float64")
-    result = result.dropna(subset=["peak_bytes"])[[*_ABOUT, "phase", *columns]]
-    result = result.reset_index(drop=True)
-    result.attrs["left_out"] = names.drop(index=shown).tolist()
-    return result
+    result = result.dropna(subset=["peak_bytes"])
+    return cut(result[[*_ABOUT, "phase", *columns]], MOST_WORKLOADS)
 
 
 @styled

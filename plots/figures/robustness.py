@@ -17,7 +17,7 @@ from trainfit.plots.drawing.layout import (
     wrapped,
 )
 from trainfit.plots.drawing.style import DASHES, MARKERS, colours, new_figure, styled
-from trainfit.plots.drawing.workloads import named, spread
+from trainfit.plots.drawing.workloads import cut, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,13 +64,11 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """Two panels, one line per workload; on the left of each the net as it was trained."""
-    everyone = numbers.drop_duplicates("workload")
-    chosen = everyone.iloc[spread(list(everyone["algorithm"]), MOST)]
-    workloads = list(chosen["workload"])
-    left_out = [name for name in everyone["workload"] if name not in workloads]
+    numbers = cut(numbers, MOST)
+    workloads = list(dict.fromkeys(numbers["workload"]))
     measured = int(numbers["measured"].max())
     said = [] if measured == 1 else ["Mean and deviation over seeds."]
-    note = wrapped([*said, *not_shown(left_out)], columns)
+    note = wrapped([*said, *not_shown(numbers.attrs["left_out"])], columns)
     legend = legend_height(workloads, columns)
     height = (2.3 if columns == 2 else 4.2) + legend + note_height(note)
     figure = new_figure(columns, height=height)

@@ -26,7 +26,7 @@ from trainfit.plots.drawing.style import (
     new_figure,
     styled,
 )
-from trainfit.plots.drawing.workloads import RECORD, over_seeds, spread, texts
+from trainfit.plots.drawing.workloads import RECORD, cut, over_seeds, texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,18 +59,12 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     keys = [*RECORD, "stage", "events"]
     number = frame.groupby(keys, sort=False, dropna=False, observed=True).ngroup()
     rows = over_seeds(texts(frame.assign(number=number)[~number.duplicated()]))
-    shown = spread(rows["algorithm"].tolist(), MOST_PANELS)
-    chosen = rows.iloc[shown].set_index("number")["workload"]
-    points = frame.assign(workload=number.map(chosen)).dropna(subset=["workload"])
-    points = points.assign(_order=number.map({n: i for i, n in enumerate(chosen.index)}))
-    points = points.sort_values("_order", kind="stable")
+    points = frame.assign(workload=number.map(rows.set_index("number")["workload"]))
+    points = points.dropna(subset=["workload"]).assign(order=number)
+    points = points.sort_values("order", kind="stable")
     # A run that was given twice says the same twice.
-    points = points.drop_duplicates(["_order", "index", "category"]).reset_index(drop=True)
-    result = points[[*_ABOUT, "index", "phase", "category", "bytes"]].copy()
-    result.attrs["left_out"] = [
-        name for place, name in enumerate(rows["workload"]) if place not in shown
-    ]
-    return result
+    points = points.drop_duplicates(["order", "index", "category"])
+    return cut(points[[*_ABOUT, "index", "phase", "category", "bytes"]], MOST_PANELS)
 
 
 @styled

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
@@ -234,50 +235,38 @@ def _memory(axes: Axes, numbers: pd.DataFrame, colour: Any) -> None:
 
 def _accuracy(axes: Axes, numbers: pd.DataFrame, colour: Any) -> None:
     """Test accuracy in percent, ours above the published one."""
-    for place, row in enumerate(numbers.to_dict("records")):
-        if pd.notna(row["test_accuracy"]):
-            deviation = row["test_accuracy_deviation"]
-            error = None if pd.isna(deviation) else 100 * deviation
-            look: dict[str, Any] = {"marker": "o", "color": colour, "capsize": 2}
-            axes.errorbar(100 * row["test_accuracy"], place - 0.15, xerr=error, **look)
-        if pd.notna(row["published_accuracy"]):
-            axes.plot(100 * row["published_accuracy"], place + 0.15, marker="D", **OPEN_MARKER)
+    known = 100 * numbers[["test_accuracy", "test_accuracy_deviation", "published_accuracy"]]
+    ours, deviation, theirs = known.astype(float).to_numpy().T
+    places = np.arange(len(numbers))
+    look: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": colour, "capsize": 2}
+    axes.errorbar(ours, places - 0.15, xerr=deviation, **look)
+    axes.plot(theirs, places + 0.15, marker="D", linestyle="none", **OPEN_MARKER)
     axes.grid(axis="x")
     axes.margins(x=0.1)
     axes.set_xlim(right=min(101.0, axes.get_xlim()[1]))
 
 
 def _interval(axes: Axes, numbers: pd.DataFrame, colour: Any, what: str) -> None:
-    look = {"color": colour, "edgecolor": "white", "hatch": hatch("modelled")}
+    """Between the ratios of the low and of the high ends; ours of the run's machine as a point."""
+    places = np.arange(len(numbers))
+    ends = numbers[[f"modelled_{what}_{end}_ratio" for end in ("low", "high")]].astype(float)
+    low, high = ends.min(axis=1), ends.max(axis=1)
     axes.set_xscale("log")
-    ends: list[float] = []
-    theirs = numbers[f"published_training_{what}_ratio"]
-    for place, (low, high, published) in enumerate(
-        zip(
-            numbers[f"modelled_{what}_low_ratio"],
-            numbers[f"modelled_{what}_high_ratio"],
-            theirs,
-            strict=True,
-        )
-    ):
-        if pd.notna(low) and pd.notna(high):
-            left, right = sorted((low, high))
-            if left < right:
-                axes.barh(place, right - left, left=left, height=0.5, **look)
-            ends += [left, right]
-        if pd.notna(published):
-            axes.plot(published, place, marker="D", **OPEN_MARKER)
-    if ends:
-        axes.set_xlim(min(ends) / 1.6, max(ends) * 1.6)
+    axes.barh(
+        places,
+        (high - low).where(high > low),
+        left=low,
+        height=0.5,
+        color=colour,
+        edgecolor="white",
+        hatch=hatch("modelled"),
+    )
+    theirs = numbers[f"published_training_{what}_ratio"].astype(float)
+    axes.plot(theirs, places, marker="D", linestyle="none", **OPEN_MARKER)
+    axes.set_xlim(low.min() / 1.6, high.max() * 1.6)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.axvline(1, color="0.6", linewidth=0.6, zorder=0)
     if what == "seconds":
-        _own_seconds(axes, numbers, colour)
-
-
-def _own_seconds(axes: Axes, numbers: pd.DataFrame, colour: Any) -> None:
-    """What the run's own machine took, but for FP32, which is 1 by definition."""
-    known = pd.to_numeric(numbers["step_seconds_median_ratio"])
-    places = [place for place, value in enumerate(known) if pd.notna(value) and value != 1]
-    look = {"marker": "o", "linestyle": "none", "color": colour, "markeredgecolor": "white"}
-    axes.plot(known.iloc[places], places, **look)
+        own = numbers["step_seconds_median_ratio"].astype(float)
+        look = {"marker": "o", "linestyle": "none", "color": colour, "markeredgecolor": "white"}
+        axes.plot(own.where(own != 1), places, **look)
