@@ -108,6 +108,18 @@ def colours(keys: Iterable[Any]) -> dict[Any, Any]:
     return dict(zip(found, palette, strict=False))
 
 
+def looks(keys: Iterable[Any]) -> dict[Any, dict[str, Any]]:
+    """Colour, marker and dash of a line per key; no two are alike in all three."""
+    return {
+        key: {
+            "color": colour,
+            "marker": MARKERS[index % len(MARKERS)],
+            "linestyle": DASHES[index % len(DASHES)],
+        }
+        for index, (key, colour) in enumerate(colours(keys).items())
+    }
+
+
 def hatch(evidence: str | None) -> str:
     """The hatching of a bar by how its figure was obtained; empty for what was measured."""
     return HATCHES.get(evidence or "", "")

@@ -14,11 +14,10 @@ from trainfit.plots.drawing.base import require
 from trainfit.plots.drawing.labels import short_labels
 from trainfit.plots.drawing.layout import place_labels
 from trainfit.plots.drawing.style import (
-    MARKERS,
-    colours,
     format_bytes,
     limit_line,
     log_byte_axis,
+    looks,
     new_figure,
     styled,
 )
@@ -108,21 +107,17 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     figure = new_figure(columns, height=height + 0.1 + 0.15 * legend_rows)
     widths = [1.25, 1.0][:columns]
     grid = figure.add_gridspec(len(ratios), columns, height_ratios=ratios, width_ratios=widths)
-    paint = colours(names)
-    marks = {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(names)}
+    look = {name: each | {"linestyle": ""} for name, each in looks(names).items()}
     drawn = []
     for row, ((dataset, rows), text) in enumerate(zip(panels, lists, strict=True)):
         places = (2 * row, 0), (2 * row + 1, 0)
         plot, note = places if columns == 1 else ((row, 0), (row, 1))
         axes = figure.add_subplot(grid[plot])
-        _draw_panel(axes, rows, limits, paint, marks)
+        _draw_panel(axes, rows, limits, look)
         axes.xaxis.set_major_locator(LogLocator(base=2, numticks=4 * columns))
         _write(figure.add_subplot(grid[note]), str(dataset), text)
         drawn.append((axes, rows))
-    keys = [
-        Line2D([], [], linestyle="", marker=marks[name], color=paint[name], label=name)
-        for name in names
-    ]
+    keys = [Line2D([], [], label=name, **look[name]) for name in names]
     keys.append(Line2D([], [], color="0.5", linewidth=0.8, label="front (filled points)"))
     figure.legend(
         handles=keys, loc="outside lower center", ncols=3 if columns == 1 else 6, columnspacing=1.2
@@ -137,11 +132,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
 
 
 def _draw_panel(
-    axes: Axes,
-    rows: pd.DataFrame,
-    limits: dict[str, int],
-    paint: dict[Any, Any],
-    marks: dict[Any, str],
+    axes: Axes, rows: pd.DataFrame, limits: dict[str, int], look: dict[Any, dict[str, Any]]
 ) -> None:
     x = rows["ram_bytes"].astype(float)
     y = 100 * rows["test_accuracy"]
@@ -160,11 +151,9 @@ def _draw_panel(
             x[points.index],
             y[points.index],
             yerr=100 * points["test_accuracy_deviation"],  # not drawn where it is missing
-            linestyle="",
-            marker=marks[name],
-            color=paint[name],
-            markerfacecolor=paint[name] if filled else "white",
-            markeredgecolor="black" if filled else paint[name],
+            **look[name],
+            markerfacecolor=look[name]["color"] if filled else "white",
+            markeredgecolor="black" if filled else look[name]["color"],
             markeredgewidth=0.4 if filled else 0.8,
             elinewidth=0.7,
             capsize=2,

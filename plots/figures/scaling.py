@@ -12,11 +12,9 @@ from trainfit._text import layer_sizes
 from trainfit.plots.drawing.base import MissingDataError, require
 from trainfit.plots.drawing.labels import short_labels
 from trainfit.plots.drawing.style import (
-    DASHES,
-    MARKERS,
-    colours,
     limit_line,
     log_byte_axis,
+    looks,
     new_figure,
     styled,
 )
@@ -147,20 +145,17 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     height = 2.2 * len(panels) if columns == 1 else 2.5
     figure = new_figure(columns, height=height + 0.16 * legend_rows + 0.3)
     grid = figure.subplots(len(panels) // across, across, sharey=columns == 2, squeeze=False)
-    paint = colours(shown)
+    look = looks(shown)
     low, high = 0.8 * points["ram_bytes"].min(), 1.3 * points["ram_bytes"].max()
     lines = spread_limits(limits, low, high, LINES)
     for index, (axes, (axis, rows)) in enumerate(zip(grid.flat, panels, strict=True)):
-        _draw_panel(axes, axis, rows, paint)
+        _draw_panel(axes, axis, rows, look)
         axes.set_ylim(low, high)
         last = columns == 1 or index == len(panels) - 1
         if columns == 1 or index == 0:
             axes.set_ylabel("RAM: static + peak dynamic")
         _limits(axes, lines, rows, names=last)
-    keys = [
-        Line2D([], [], marker=_mark(i), linestyle=_dash(i), color=paint[name], label=name)
-        for i, name in enumerate(shown)
-    ]
+    keys = [Line2D([], [], label=name, **look[name]) for name in shown]
     keys.append(Line2D([], [], **_TICK, label="closed form"))
     if lines:
         keys.append(Line2D([], [], **_RING, label="largest measured that fits"))
@@ -188,27 +183,17 @@ _RING: dict[str, Any] = {
 }
 
 
-def _mark(index: int) -> str:
-    return MARKERS[index % len(MARKERS)]
-
-
-def _dash(index: int) -> Any:
-    return DASHES[index % len(DASHES)]
-
-
-def _draw_panel(axes: Axes, axis: str, rows: pd.DataFrame, paint: dict[Any, Any]) -> None:
-    for index, (name, colour) in enumerate(paint.items()):
+def _draw_panel(axes: Axes, axis: str, rows: pd.DataFrame, look: dict[Any, Any]) -> None:
+    for name, line in look.items():
         points = rows[rows["workload"] == name]
         at = points["at"].astype(int)
         axes.plot(
             at,
             points["ram_bytes"].astype(float),
-            marker=_mark(index),
-            linestyle=_dash(index),
-            color=colour,
             markeredgecolor="white",
             markeredgewidth=0.3,
             zorder=4,
+            **line,
         )
         axes.plot(at, points["closed_form_ram_bytes"].astype("Float64").astype(float), **_TICK)
     log_byte_axis(axes.yaxis)

@@ -48,11 +48,6 @@ def where(rows: pd.DataFrame, column: str, test: Callable[[Any], object]) -> pd.
     return rows.loc[rows[column].map(lambda value: bool(test(value))).astype(bool)]
 
 
-def holds(chosen: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Every wanted option has its value; None wants the default, which is not among the chosen."""
-    return all(chosen.get(name) == value for name, value in wanted.items())
-
-
 def longest(rows: pd.DataFrame) -> pd.DataFrame:
     """Of several trainings of one thing the one with the most passes, then the most seeds.
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.style import DASHES, MARKERS, colours, new_figure, styled
+from trainfit.plots.drawing.style import looks, new_figure, styled
 from trainfit.plots.papers.published import FIGURE_6, FIGURE_6_SOURCE
 from trainfit.plots.papers.rows import (
     HERE,
@@ -98,9 +98,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     beside, alone = figure.subplots(1, 2) if columns == 2 else figure.subplots(2, 1)
     ours = numbers[numbers["source"] == HERE]
     modes = [mode for mode in MODES if mode in set(numbers["look_ahead"])]
-    palette = colours(modes)
-    for index, mode in enumerate(modes):
-        look = {"color": palette[mode], "linestyle": DASHES[index], "marker": MARKERS[index]}
+    for mode, look in looks(modes).items():
         curve = ours[ours["look_ahead"] == mode].sort_values("pass")
         for axes in (beside, alone) if len(curve) else ():
             _curve(axes, curve, {**look, "label": f"{MODES[mode]}, here"})
@@ -108,12 +106,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         beside.plot(
             point["pass"],
             100 * point["test_accuracy"],
-            **{
-                **OPEN_MARKER,
-                "marker": MARKERS[index],
-                "linestyle": "none",
-                "markeredgecolor": palette[mode],
-            },
+            **look | OPEN_MARKER | {"linestyle": "none", "markeredgecolor": look["color"]},
             label=f"{MODES[mode]}, published (about)" if len(point) else None,
         )
     beside.set_xscale("log")

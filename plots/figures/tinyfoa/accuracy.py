@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.style import DASHES, MARKERS, colours, new_figure, styled
+from trainfit.plots.drawing.style import colours, looks, new_figure, styled
 from trainfit.plots.papers.published import TINYFOA_RELEASED, TINYFOA_RELEASED_SOURCE
 from trainfit.plots.papers.rows import (
     HERE,
@@ -164,22 +164,20 @@ def _draw_layers(axes: Axes, rows: pd.DataFrame) -> None:
     forms = list(dict.fromkeys(rows.loc[rows["source"] == HERE, "form"]))
     more = len(forms) - SHOWN
     forms = forms[:SHOWN]
-    palette = colours(forms)
-    for index, form in enumerate(forms):
+    for form, look in looks(forms).items():
         curve = rows[(rows["source"] == HERE) & (rows["form"] == form)]
         line(
             axes,
             curve["layer"],
             curve["test_accuracy"],
             curve["test_accuracy_deviation"],
-            color=palette[form],
-            marker=MARKERS[index % len(MARKERS)],
-            linestyle=DASHES[index % len(DASHES)],
             label=form,
+            **look,
         )
     theirs = rows[rows["source"] == PUBLISHED]
-    look = {**OPEN_MARKER, "marker": "D", "linestyle": "dotted"}
-    axes.plot(theirs["layer"], 100 * theirs["test_accuracy"], label=TINYFOA_RELEASED_SOURCE, **look)
+    point = {**OPEN_MARKER, "marker": "D", "linestyle": "dotted"}
+    accuracy = 100 * theirs["test_accuracy"]
+    axes.plot(theirs["layer"], accuracy, label=TINYFOA_RELEASED_SOURCE, **point)
     if more > 0:
         axes.plot([], [], linestyle="none", label=f"not shown: {more} more trainings")
     axes.set_xticks(sorted(set(rows["layer"].astype(int))))
