@@ -25,9 +25,18 @@ def one_thread():
         torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def settled_heap():
-    """Take what imports left out of the collector's sight: every profile collects and scans."""
-    if "torch" in sys.modules:
+_modules_seen = 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Take what imports left out of the collector's sight: every profile searches the rest.
+
+    Again whenever there are new modules, since many are imported on their first use. Tensors that
+    exist by then are out of sight, too: a test makes its own.
+    """
+    global _modules_seen  # noqa: PLW0603  (a hook has nowhere else to keep it)
+    if "torch" in sys.modules and len(sys.modules) != _modules_seen:
+        _modules_seen = len(sys.modules)
         gc.collect()
         gc.freeze()
