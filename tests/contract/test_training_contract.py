@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 
 from tests.contract.cases import (
+    FEW,
+    FEW_IDS,
     ON_NETS,
     ON_NETS_IDS,
-    another_kernel,
     at_every_stage,
     batch_for,
     id_of,
+    learns_as_another,
     reachable_bits,
     samples_for,
 )
@@ -58,10 +62,8 @@ def test_the_same_seed_gives_the_same_bits(name, options, model):
     assert runs[0] != runs[2]
 
 
-@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
-def test_no_leak_over_a_hundred_steps(name, options, model):
-    import gc
-
+@pytest.mark.parametrize(("name", "options", "model"), FEW, ids=FEW_IDS)
+def test_no_leak_over_ten_steps(name, options, model):
     _, algorithm = list(at_every_stage(name, model, options))[-1]
     x, y = batch_for(algorithm, 12)
 
@@ -76,7 +78,7 @@ def test_no_leak_over_a_hundred_steps(name, options, model):
 
     algorithm.step(x, y)
     before = live_bytes()
-    for _ in range(100):
+    for _ in range(10):
         algorithm.step(x, y)
     assert live_bytes() == before
 
@@ -117,7 +119,7 @@ def settings_for(name, options):
     return RATES[max(fitting, key=len)] if fitting else {}
 
 
-LEARNING = [case for case in ON_NETS if not another_kernel(*case)]
+LEARNING = [case for case in ON_NETS if not learns_as_another(*case)]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,7 @@ LEARNING = [case for case in ON_NETS if not another_kernel(*case)]
 def test_it_learns_the_digits(name, options, model):
     """Well above chance (10 %) after a few passes; how well is a matter of the suites."""
     data = load_dataset("digits", None)
+    train_x, train_y = data.train_x[::2], data.train_y[::2]
     narrow = options.get("slices") == 4 and options.get("variant") != "released"
     narrow |= name.endswith("pepita") and options.get("activations") == "binary"
     model, epochs = {
@@ -143,8 +146,8 @@ def test_it_learns_the_digits(name, options, model):
     for epoch in range(algorithm.passes(epochs)):
         algorithm.begin_epoch(epoch, epochs)
         if epoch % epochs == 0:
-            taken = algorithm.stage_data(data.train_x)
-        for x, y in batches(taken, data.train_y, 64, generator):
+            taken = algorithm.stage_data(train_x)
+        for x, y in batches(taken, train_y, 64, generator):
             algorithm.step(x, y)
     right = algorithm.predict(data.test_x).argmax(1) == data.test_y
     assert right.float().mean() > least
