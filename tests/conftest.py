@@ -12,17 +12,20 @@ from hypothesis import HealthCheck, settings
 # torch's profiler reports every session on stderr unless told not to before torch is loaded.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
+# Of the terminal and of the CI system that the tests may run in, no test knows: what asks for
+# either sets it itself. Removed here and not in a fixture, so that modules do not see it either.
+for name in ("CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR"):
+    os.environ.pop(name, None)
+os.environ |= {"COLUMNS": "80", "LINES": "24", "TERM": "dumb"}
+
 # How long an example takes is a matter of the machine, not of the property.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors on many threads are slower than on one, and much slower on a busy machine."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.get_num_threads() != 1:
-        torch.set_num_threads(1)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker ends on it alone."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 _modules_seen = 0
@@ -40,3 +43,11 @@ def pytest_runtest_setup() -> None:
         _modules_seen = len(sys.modules)
         gc.collect()
         gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors on many threads are slower than on one, and much slower on a busy machine."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)

@@ -29,6 +29,10 @@ PREFLIGHT_SECONDS = 300.0
 """The checks before the first workload may take this long, or a workload's time if that is more."""
 
 
+FEW = 4
+"""So many workloads and fewer import the compiler of kernels each for itself, if they need it."""
+
+
 class Listener(Protocol):
     """Who wants to hear how a run goes; ``number`` counts workloads from 1."""
 
@@ -207,6 +211,8 @@ def _preload(suite: Suite) -> list[str]:
     """What every workload imports, so that it is imported once."""
     # torch imports its compiler the first time a step is annotated, though nothing is compiled
     modules = ["trainfit.bench.run.worker", "torch._dynamo"]
+    if len(suite.workloads) > FEW:  # some of them have compiled kernels, most likely
+        modules.append("numba")
     if any(workload.dataset == "digits" for workload in suite.workloads):
         modules += ["sklearn.datasets", "sklearn.model_selection"]
     return modules

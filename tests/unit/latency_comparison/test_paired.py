@@ -131,7 +131,7 @@ def threads_before() -> Any:
 
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and set(threading.enumerate()) - before:
         time.sleep(0.01)
     assert set(threading.enumerate()) <= before, "a side is still being watched"
