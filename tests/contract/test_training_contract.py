@@ -130,7 +130,6 @@ LEARNING = [case for case in ON_NETS if not learns_as_another(*case)]
 def test_it_learns_the_digits(name, options, model):
     """Well above chance (10 %) after a few passes; how well is a matter of the suites."""
     data = load_dataset("digits", None)
-    train_x, train_y = data.train_x[::2], data.train_y[::2]
     narrow = options.get("slices") == 4 and options.get("variant") != "released"
     narrow |= name.endswith("pepita") and options.get("activations") == "binary"
     model, epochs = {
@@ -146,8 +145,8 @@ def test_it_learns_the_digits(name, options, model):
     for epoch in range(algorithm.passes(epochs)):
         algorithm.begin_epoch(epoch, epochs)
         if epoch % epochs == 0:
-            taken = algorithm.stage_data(train_x)
-        for x, y in batches(taken, train_y, 64, generator):
+            taken = algorithm.stage_data(data.train_x)
+        for x, y in batches(taken, data.train_y, 64, generator):
             algorithm.step(x, y)
     right = algorithm.predict(data.test_x).argmax(1) == data.test_y
     assert right.float().mean() > least
