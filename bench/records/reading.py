@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from trainfit._text import first_problem
 from trainfit.bench.errors import RunFolderError
-from trainfit.bench.records.schema import Record, Workload
+from trainfit.bench.records.schema import READABLE, SCHEMA, Record, Workload
+from trainfit.bench.records.schema.older import upgraded
 
 RECORDS = "records.jsonl"
 SUITE = "suite.json"
@@ -33,6 +35,9 @@ ENVIRONMENT = "environment.json"
 LOGS = "logs"
 STATE = "state"
 DEVICES = "devices"
+
+_PRESENT = f'{{"schema":"{SCHEMA}"'.encode()
+"""How a line of the present version begins: read at once, without a dictionary between."""
 
 
 def workload_key(workload: Workload) -> str:
@@ -59,11 +64,27 @@ def iter_records(path: Path) -> Iterator[Record]:
             if not line.endswith(b"\n"):
                 return  # unfinished
             try:
-                yield Record.model_validate_json(line)
+                yield parse_record(line)
             except ValidationError as error:
                 raise RunFolderError(
                     f"{file}:{number}: not a record of this version: {first_problem(error)}"
                 ) from None
+
+
+def parse_record(line: bytes) -> Record:
+    """A record from its line, of any version that can be read.
+
+    Raises:
+        ValidationError: It is not a record.
+    """
+    if not line.startswith(_PRESENT):
+        try:
+            raw = from_json(line)
+        except ValueError:
+            raw = None  # pydantic says below where it is no JSON
+        if isinstance(raw, dict) and raw.get("schema") in READABLE[:-1]:
+            return Record.model_validate(upgraded(raw))
+    return Record.model_validate_json(line)
 
 
 def read_records(path: Path) -> list[Record]:
