@@ -78,7 +78,7 @@ class Budgets(Table):
             if self.battery_joules is None:
                 has, lacks = lacks, has
             raise ValueError(
-                f"{has} without {lacks}: a battery is held against the energy of a whole training;"
+                f"{has} without {lacks}: a battery is compared with the energy of a whole training;"
                 ' write both, such as battery = "1000 mWh" and training_samples = 60000, or neither'
             )
         return self

@@ -1,11 +1,11 @@
 """MIT-BIH arrhythmia: heartbeats in the five classes of AAMI, from PhysioNet's raw records.
 
 The files of each record (``106.hea``, ``106.dat``, ``106.atr``) lie in ``mitdb`` below the data
-root and are read with the library wfdb. Whatever records are there are used; `Dataset.note` says
-how many. How a beat is cut out is said in `heartbeats`; the lead is MLII, which all 44 records have
-(record 114 as its second signal), so there is no other one to fall back on.
+root and are read with the library wfdb. All records that are present are used; `Dataset.note` says
+how many. `heartbeats` describes how a beat is cut out. The lead is MLII, which all 44 records have
+(record 114 as its second signal), so no other lead is needed.
 
-Names, and which beats are learnt from:
+Names, and the beats of the training half:
 
 - ``mitbih``: **between patients**. Training and test half are the records of DS1 and DS2 of
   de Chazal, O'Dwyer and Reilly (IEEE Trans. Biomed. Eng. 51(7), 2004). No record is in both; one
@@ -91,7 +91,7 @@ INFOS = tuple(
 
 
 def load(name: str, data_root: Path | None) -> Dataset:
-    """Read whatever records are there, cut out their beats and split them.
+    """Read the records that are present, cut out their beats and split them.
 
     Args:
         name: One of the names above.
@@ -144,7 +144,7 @@ def _join(parts: Sequence[_Beats]) -> _Beats:
 
 
 def _split_at_random(x_BW: np.ndarray, y_B: np.ndarray) -> tuple[_Beats, _Beats]:
-    """The same fifth of every class every time to test, the rest to learn from, in their order."""
+    """The same fifth of every class each time for testing, the rest for training, in order."""
     rng = np.random.Generator(np.random.PCG64(_SEED))
     tested_B = np.zeros(len(y_B), dtype=bool)
     for label in range(len(CLASSES)):
@@ -173,7 +173,7 @@ def _listed(records: Sequence[int]) -> str:
 
 
 def _note(present: Sequence[int], intra: bool, absent: Sequence[str]) -> str:
-    """How many records there were, and what the test half cannot judge."""
+    """The number of records, and the classes that the test half lacks."""
     note = f"{len(present)} of {len(RECORDS)} records"
     if len(present) < len(RECORDS):
         halves = [("", DS1 | DS2)] if intra else [("train ", DS1), ("test ", DS2)]
