@@ -6,17 +6,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from trainfit.bench.cli.progress_line import SpinnerLine
+from trainfit.bench.cli.progress import SpinnerLine
+from trainfit.bench.cli.reports.against import gate_result, show
+from trainfit.bench.gate.ci_formats import github
+from trainfit.bench.gate.compare import GateResult
 from trainfit.bench.latency_comparison.git_worktree import AgainstError
-
-if TYPE_CHECKING:
-    from trainfit.bench.gate.compare import GateResult
-    from trainfit.bench.latency_comparison.result import AgainstResult
-    from trainfit.bench.records.schema import Workload
+from trainfit.bench.latency_comparison.result import AgainstLimits, AgainstResult
+from trainfit.bench.latency_comparison.revisions import run_against
+from trainfit.bench.records.schema import Workload
+from trainfit.bench.suite.suite import load_suite
+from trainfit.bench.suite.workload_text import parse_workload
 
 AgainstOption = Annotated[
     str | None,
@@ -112,11 +115,6 @@ def gate_against(revision: str, asked: Asked, data_root: Path | None) -> Against
         AgainstError: Nothing was named to be measured, or there is nothing to compare with.
     """
     workloads, threads, sensor = _chosen(asked)
-
-    from trainfit.bench.cli.reports.against import show  # noqa: PLC0415
-    from trainfit.bench.latency_comparison.result import AgainstLimits  # noqa: PLC0415
-    from trainfit.bench.latency_comparison.revisions import run_against  # noqa: PLC0415
-
     values: dict[str, Any] = {
         "max_ratio": asked.max_ratio,
         "most_pairs": asked.pairs,
@@ -139,9 +137,6 @@ def gate_against(revision: str, asked: Asked, data_root: Path | None) -> Against
 
 def finish(result: AgainstResult, *, annotate: bool) -> GateResult:
     """Annotations for GitHub, and the line on stderr for what could not be compared."""
-    from trainfit.bench.cli.reports.against import gate_result  # noqa: PLC0415
-    from trainfit.bench.gate.ci_formats import github  # noqa: PLC0415
-
     found = gate_result(result)
     if annotate:
         for text in github(found, file="", text=""):
@@ -153,10 +148,6 @@ def finish(result: AgainstResult, *, annotate: bool) -> GateResult:
 
 def _chosen(asked: Asked) -> tuple[list[Workload], int, str | None]:
     """Workloads, threads and sensor, from a suite and from what was typed."""
-    from trainfit.bench.suite.workload_text import parse_workload  # noqa: PLC0415
-
-    if str(Path.cwd()) not in sys.path:  # where one's own algorithm lies
-        sys.path.append(str(Path.cwd()))
     typed = [parse_workload(text) for text in asked.workloads or ()]
     if asked.suite is None:
         if not typed:
@@ -165,8 +156,5 @@ def _chosen(asked: Asked) -> tuple[list[Workload], int, str | None]:
                 '"backprop mlp-64-128-128-10 digits b32"'
             )
         return typed, asked.threads or 1, asked.sensor
-
-    from trainfit.bench.suite.suite import load_suite  # noqa: PLC0415
-
     suite = load_suite(asked.suite)
     return [*suite.workloads, *typed], asked.threads or suite.threads, asked.sensor

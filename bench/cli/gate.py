@@ -11,7 +11,7 @@ not possible with "not comparable".
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -24,43 +24,48 @@ from trainfit.bench.cli.gate_output import (
     finish,
     show_update,
 )
+from trainfit.bench.cli.reports import against as against_report
+from trainfit.bench.gate import ci_formats
 from trainfit.bench.gate.rules import GoldenError, Missing
-
-if TYPE_CHECKING:
-    from trainfit.bench.latency_comparison.result import AgainstResult
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(gate)
+from trainfit.bench.gate.run import gate_run
+from trainfit.bench.gate.update import update_from_run
+from trainfit.bench.latency_comparison.result import AgainstResult
 
 
 def gate(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN", help="A run folder, see trainfit run.", show_default=False),
+        typer.Argument(
+            metavar="RUN", help="Run folder, written by trainfit run.", show_default=False
+        ),
     ] = None,
     *,
     golden: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The expected bytes.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Golden file with the expected bytes, e.g. boards.json.",
+            show_default=False,
+        ),
     ] = None,
     update: Annotated[
         bool,
-        typer.Option("--update", help="Make the run the golden, and show what that accepts."),
+        typer.Option(
+            "--update", help="Write the run as the golden file, and show what that accepts."
+        ),
     ] = False,
     prune: Annotated[
         bool,
-        typer.Option("--prune", help="With --update: take out workloads the run does not have."),
+        typer.Option("--prune", help="With --update: remove workloads that the run does not have."),
     ] = False,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="A workload that the golden does not have fails, too."),
+        typer.Option("--strict", help="Fail on workloads that the golden file does not have."),
     ] = False,
     missing: Annotated[
         Missing | None,
         typer.Option(
-            help="What to do about workloads that the run does not have, whatever the rules say. "
+            help="Outcome for workloads that the run does not have, whatever the rules say. "
             "[default: fail]",
             show_default=False,
         ),
@@ -78,7 +83,7 @@ def gate(
     sensor: cli_against.SensorOption = None,
     data_root: cli_against.DataRootOption = None,
 ) -> None:
-    """Fail if training needs other bytes than the golden file says.
+    """Compare measured bytes with the golden file; exit 1 on any difference.
 
     Exact figures only: bytes per stage, phase and category, closed forms, counts of operations.
     More fails, and so does less, until --update accepts it. Exit code 0: as expected, 1: not, 2:
@@ -107,13 +112,8 @@ def gate(
     if prune and not update:
         raise GoldenError("--prune is for --update: the gate itself changes no golden")
     if update:
-        from trainfit.bench.gate.update import update_from_run  # noqa: PLC0415
-
         show_update(update_from_run(run, golden, prune=prune), golden)
         return
-
-    from trainfit.bench.gate.run import gate_run  # noqa: PLC0415
-
     finish(
         gate_run(run, golden, strict=strict, missing=missing),
         measured=run,
@@ -124,10 +124,7 @@ def gate(
 
 
 def _reports_against(found: AgainstResult, to: Reports) -> None:
-    from trainfit.bench.cli.reports.against import gate_result, markdown  # noqa: PLC0415
-    from trainfit.bench.gate.ci_formats import junit  # noqa: PLC0415
-
-    to.write(markdown(found), junit(gate_result(found)))
+    to.write(against_report.markdown(found), ci_formats.junit(against_report.gate_result(found)))
 
 
 _USAGE = "trainfit gate RUN --golden FILE, or trainfit gate --against REV --suite SUITE"

@@ -19,38 +19,45 @@ from trainfit.bench.cli.gate_output import (
     finish,
     show_update,
 )
+from trainfit.bench.gate.golden import read_golden
 from trainfit.bench.gate.rules import GoldenError, Missing
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command("gate-benchmark")(gate_benchmark)
+from trainfit.bench.gate.run import gate_measured
+from trainfit.bench.gate.update import update_golden
+from trainfit.bench.testing.benchmark_bridge import read_benchmarks
 
 
 def gate_benchmark(
     benchmarks: Annotated[
-        Path, typer.Argument(metavar="BENCHMARK.json", help="From pytest --benchmark-json=FILE.")
+        Path,
+        typer.Argument(
+            metavar="BENCHMARK.json", help="File written by pytest --benchmark-json=FILE."
+        ),
     ],
     *,
     golden: Annotated[
-        Path, typer.Option(metavar="FILE", help="The expected bytes.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="FILE", help="Golden file with the expected bytes.", show_default=False
+        ),
     ],
     update: Annotated[
         bool,
-        typer.Option("--update", help="Make these bytes the golden, and show what that accepts."),
+        typer.Option(
+            "--update", help="Write these bytes as the golden file, and show what that accepts."
+        ),
     ] = False,
     prune: Annotated[
         bool,
-        typer.Option("--prune", help="With --update: take out benchmarks that were not run."),
+        typer.Option("--prune", help="With --update: remove benchmarks that were not run."),
     ] = False,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="A benchmark that the golden does not have fails, too."),
+        typer.Option("--strict", help="Fail on benchmarks that the golden file does not have."),
     ] = False,
     missing: Annotated[
         Missing | None,
         typer.Option(
-            help="What to do about benchmarks that were not run, whatever the rules say. "
+            help="Outcome for benchmarks that were not run, whatever the rules say. "
             "[default: fail]",
             show_default=False,
         ),
@@ -59,16 +66,11 @@ def gate_benchmark(
     junit: JunitOption = None,
     github: GithubOption = None,
 ) -> None:
-    """Fail if the steps of benchmarks need other bytes than the golden file says.
+    """Gate the bytes in a JSON file of pytest-benchmark.
 
     A benchmark has bytes if it calls trainfit.record_benchmark. Its times are not looked at, here
     or in the golden: compare them within one job.
     """
-    from trainfit.bench.gate.golden import read_golden  # noqa: PLC0415
-    from trainfit.bench.gate.run import gate_measured  # noqa: PLC0415
-    from trainfit.bench.gate.update import update_golden  # noqa: PLC0415
-    from trainfit.bench.testing.benchmark_bridge import read_benchmarks  # noqa: PLC0415
-
     if prune and not update:
         raise GoldenError("--prune is for --update: the gate itself changes no golden")
     to = Reports(markdown, junit, github)

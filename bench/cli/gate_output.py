@@ -7,17 +7,18 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from trainfit.bench.cli.output import Column, OutputError, output
+from trainfit.bench.gate import report
+from trainfit.bench.gate.ci_formats import github, junit
+from trainfit.bench.gate.compare import GateResult
+from trainfit.bench.gate.golden import golden_text
+from trainfit.bench.gate.report import Story, sentence, stories, update_sentence
 from trainfit.bench.gate.rules import GoldenError
-
-if TYPE_CHECKING:
-    from trainfit.bench.gate.compare import GateResult
-    from trainfit.bench.gate.report import Story
-    from trainfit.bench.gate.update import Update
+from trainfit.bench.gate.update import Update
 
 NOT_COMPARABLE = 3
 
@@ -26,16 +27,17 @@ _MOST_EXPLAINED = 10
 
 MarkdownOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Write the report as Markdown, for a pull request."),
+    typer.Option(metavar="FILE", help="Report as Markdown, for a pull request, e.g. gate.md."),
 ]
 JunitOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write JUnit XML, for a CI system.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Report as JUnit XML, for a CI system, e.g. gate.xml."),
 ]
 GithubOption = Annotated[
     bool | None,
     typer.Option(
         "--github/--no-github",
-        help="Print annotations for GitHub Actions. [default: where GITHUB_ACTIONS is set]",
+        help="Annotations for GitHub Actions on stdout. [default: where GITHUB_ACTIONS is set]",
         show_default=False,
     ),
 ]
@@ -100,12 +102,8 @@ def finish(result: GateResult, *, measured: Path, golden: Path, remedy: str, to:
         typer.Exit: The gate does not pass.
         OutputError: A report cannot be written.
     """
-    from trainfit.bench.gate.ci_formats import github, junit  # noqa: PLC0415
-    from trainfit.bench.gate.golden import golden_text  # noqa: PLC0415
-    from trainfit.bench.gate.report import markdown  # noqa: PLC0415
-
     _show(result, remedy)
-    to.write(markdown(result, title=f"{measured} against {golden}"), junit(result))
+    to.write(report.markdown(result, title=f"{measured} against {golden}"), junit(result))
     if to.annotations:
         for line in github(result, file=str(golden), text=golden_text(golden)):
             print(line)
@@ -118,8 +116,6 @@ def finish(result: GateResult, *, measured: Path, golden: Path, remedy: str, to:
 
 def show_update(update: Update, golden: Path) -> None:
     """Say what an update accepted."""
-    from trainfit.bench.gate.report import stories, update_sentence  # noqa: PLC0415
-
     out = output()
     told = [story for story in stories(update.result) if story.head.kind != "new"]
     out.table("accepted", _FINDINGS, _rows(update.result), printed=())
@@ -135,8 +131,6 @@ def show_update(update: Update, golden: Path) -> None:
 
 
 def _show(result: GateResult, remedy: str) -> None:
-    from trainfit.bench.gate.report import sentence, stories  # noqa: PLC0415
-
     out = output()
     told = [story for story in stories(result) if story.head.severity != "note"]
     out.table("findings", _FINDINGS, _rows(result), printed=())

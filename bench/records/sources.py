@@ -15,12 +15,36 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainfit.bench.errors import RunFolderError
 from trainfit.bench.records.frame import identity
 from trainfit.bench.records.frame_cache import load_frame
-from trainfit.bench.records.reading import iter_records
+from trainfit.bench.records.reading import RECORDS, iter_records
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def run_folders(given: Sequence[Path]) -> list[Path]:
+    """The run folders that ``--from`` means, each given as itself or by the folder that it is in.
+
+    Raises:
+        RunFolderError: One is neither a run folder nor a folder of them.
+    """
+    found: list[Path] = []
+    for folder in given:
+        own = [folder] if (folder / RECORDS).is_file() else runs_below(folder)
+        if not own:
+            raise RunFolderError(
+                f"--from {folder}: is neither a run folder nor a folder of them, there is no"
+                f" {RECORDS}; give one that trainfit run has written"
+            )
+        found += own
+    return list(dict.fromkeys(found))
+
+
+def runs_below(*folders: str | Path) -> list[Path]:
+    """The run folders in these folders, sorted; none where there are none."""
+    return sorted(path.parent for folder in folders for path in Path(folder).glob(f"*/{RECORDS}"))
 
 
 def load_run(path: str | Path) -> pd.DataFrame:

@@ -10,7 +10,6 @@ import torch
 
 from tests.contract.cases import CASES, IDS, ON_NETS, ON_NETS_IDS
 from trainfit.algorithms import (
-    BUILTIN,
     ConfigurationError,
     Mlp,
     algorithm_names,
@@ -20,6 +19,7 @@ from trainfit.algorithms import (
 )
 from trainfit.algorithms.backprop.rule import Backprop
 from trainfit.algorithms.memory.meta import only_shapes
+from trainfit.algorithms.registry import BUILTIN
 
 BATCHES = (2, 33)
 WIDE = "mlp-784-8000x4-10"
@@ -145,7 +145,7 @@ def test_neither_compilers_nor_kernels_are_imported():
     """They take longer than all else; looked at in a process of its own."""
     code = (
         "import sys\n"
-        "from algorithms import sketch_algorithm\n"
+        "from trainfit.algorithms import sketch_algorithm\n"
         f"for name in {list(BUILTIN)!r}:\n"
         "    sketch_algorithm(name, 'mlp-16-8x2-4').memory_model(4)\n"
         "print([m for m in ('numba', 'torch._dynamo') if m in sys.modules])"

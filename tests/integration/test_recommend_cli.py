@@ -250,7 +250,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "accuracy of nothing": (("--device", "rp2040", "--min-accuracy", "nan"), "--min-accuracy nan"),
     "no run": (
         ("--device", "rp2040", "--from", "nowhere"),
-        "--from nowhere: is not a run folder, it has no records.jsonl; give one that trainfit run",
+        "--from nowhere: is neither a run folder nor a folder of them, there is no records.jsonl",
     ),
     "damaged run": (("--device", "rp2040", "--from", "bad"), "records.jsonl:1: not a record"),
     "existing suite": (

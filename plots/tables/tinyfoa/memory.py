@@ -11,7 +11,7 @@ from trainfit.plots.figures.tinyfoa import memory as figure
 from trainfit.plots.papers.published import TINYFOA_FACTORS_REMARK
 from trainfit.plots.papers.rows import first
 
-SOURCE = figure.SOURCE
+SOURCE = "records"
 TITLE = "TinyFoA's figure as numbers"
 CAPTION = (
     "Static bytes and peak dynamic bytes by phase of a step of 784-2000x4-10 in batches of 100,"

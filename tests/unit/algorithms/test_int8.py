@@ -18,14 +18,13 @@ from trainfit.algorithms.numerics.int8.products import (
     plan_int8_product,
 )
 from trainfit.algorithms.numerics.int8.quantise import (
-    Int8Kernel,
-    Rounding,
     draw_seed,
     nth_seed,
     plan_draw_seed,
     plan_quantise,
     quantise,
 )
+from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, phase
 from trainfit.bench.profiler import profile_step
 

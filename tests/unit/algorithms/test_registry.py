@@ -8,7 +8,13 @@ from itertools import pairwise
 import pytest
 
 from trainfit import algorithms
-from trainfit.algorithms import ConfigurationError, build_algorithm, get_algorithm, get_model
+from trainfit.algorithms import (
+    ConfigurationError,
+    build_algorithm,
+    get_algorithm,
+    get_model,
+    registry,
+)
 from trainfit.algorithms.backprop.rule import Backprop
 
 
@@ -71,9 +77,9 @@ def test_algorithms_that_cannot_be_loaded(target, message):
 
 def test_an_entry_point_is_found(monkeypatch):
     point = importlib.metadata.EntryPoint(
-        "mine", "trainfit.algorithms.backprop.rule:Backprop", algorithms.GROUP
+        "mine", "trainfit.algorithms.backprop.rule:Backprop", registry.GROUP
     )
-    monkeypatch.setattr(algorithms, "entry_points", lambda group: [point])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
     assert "mine" in algorithms.algorithm_names()
     assert get_algorithm("mine") is Backprop
 
