@@ -25,43 +25,37 @@ AgainstOption = Annotated[
     str | None,
     typer.Option(
         metavar="REV",
-        help="Compare times with this revision, measured here and now in turns. Needs no RUN.",
-        show_default=False,
+        help="Revision to compare times with, measured here in turns; needs no RUN; e.g. main.",
     ),
 ]
 SuiteOption = Annotated[
     str | None,
-    typer.Option(metavar="SUITE", help="With --against: its workloads.", show_default=False),
+    typer.Option(
+        metavar="SUITE", help="With --against: suite whose workloads to measure, e.g. quick."
+    ),
 ]
 WorkloadOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TEXT",
-        help='With --against: one workload, as "backprop mlp-64-128-128-10 digits b32"; '
+        help='With --against: workload to measure, e.g. "backprop mlp-64-128-128-10 digits b32"; '
         "repeatable.",
-        show_default=False,
     ),
 ]
 MaxRatioOption = Annotated[
     float | None,
-    typer.Option(
-        help="With --against: a step may take this many times as long. (default: 1.05)",
-        show_default=False,
-    ),
+    typer.Option(help="With --against: largest ratio of times, now to then.", show_default="1.05"),
 ]
 PairsOption = Annotated[
     int | None,
-    typer.Option(
-        help="With --against: at most so many pairs of fresh processes. (default: 6)",
-        show_default=False,
-    ),
+    typer.Option(help="With --against: most pairs of fresh processes.", show_default="6"),
 ]
 MaxSecondsOption = Annotated[
     float | None,
     typer.Option(
         min=0.1,
-        help="With --against: of timed blocks per workload. (default: 15)",
-        show_default=False,
+        help="With --against: seconds of timed blocks per workload.",
+        show_default="15",
     ),
 ]
 ThreadsOption = Annotated[
@@ -69,17 +63,15 @@ ThreadsOption = Annotated[
     typer.Option(
         min=1,
         max=1024,
-        help="With --against: for operators. (default: the suite's, or 1)",
-        show_default=False,
+        help="With --against: threads used inside operators.",
+        show_default="the suite's, or 1",
     ),
 ]
 SensorOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="With --against: compare energy, too.", show_default=False),
-]
-DataRootOption = Annotated[
-    Path | None,
-    typer.Option(envvar="TRAINFIT_DATA_ROOT", help="With --against: where data sets are."),
+    typer.Option(
+        metavar="NAME", help="With --against: sensor to compare energy with, too, e.g. rapl."
+    ),
 ]
 
 

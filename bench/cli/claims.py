@@ -31,9 +31,9 @@ def claims(
     claim: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CLAIM]...",
-            help="Claims to judge, e.g. ff-int8-peak. [default: all]",
-            show_default=False,
+            metavar="CLAIM",
+            help="Claims to judge, e.g. ff-int8-lookahead.",
+            show_default="all",
         ),
     ] = None,
     *,
@@ -42,8 +42,8 @@ def claims(
         typer.Option(
             "--from",
             metavar="RUN",
-            help="Run folder, or a folder of run folders; repeatable. [default: results/runs]",
-            show_default=False,
+            help="Run folder, or a folder of run folders; repeatable.",
+            show_default="results/runs",
         ),
     ] = None,
     paper: Annotated[
@@ -54,8 +54,8 @@ def claims(
         typer.Option(
             "--claims",
             metavar="FILE",
-            help="List of claims, a .toml file. [default: the one that comes with trainfit]",
-            show_default=False,
+            help="List of claims, a .toml file.",
+            show_default="the one that comes with trainfit",
         ),
     ] = None,
 ) -> None:

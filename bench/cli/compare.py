@@ -19,7 +19,7 @@ from trainfit.bench.cli.output import Column, output
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports.compare import notes, sentence
 from trainfit.bench.costs import horowitz as cost_horowitz
-from trainfit.bench.latency_comparison.paired import Limits, Side, compare_latency
+from trainfit.bench.latency_comparison import paired
 from trainfit.bench.records.schema import StageOperations, Workload
 from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.suite.file import LARGEST_SEED
@@ -33,10 +33,10 @@ _WORKLOAD = f'First workload, e.g. "{FORM}"; what the options below give may be 
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help=_WORKLOAD, show_default=False)],
+    a: Annotated[str, typer.Argument(metavar="A", help=_WORKLOAD)],
     b: Annotated[
         str,
-        typer.Argument(metavar="B", help="Second workload, written likewise.", show_default=False),
+        typer.Argument(metavar="B", help="Second workload, written likewise."),
     ],
     *,
     latency: Annotated[
@@ -168,9 +168,9 @@ def _name(workload: Workload) -> str:
 def _latency(
     a: Workload, b: Workload, *, threads: int, data_root: Path | None, seconds: float
 ) -> None:
-    limits = Limits(most_seconds=seconds)
+    limits = paired.Limits(most_seconds=seconds)
     with SpinnerLine() as line:
-        found = compare_latency(
+        found = paired.compare_latency(
             a, b, threads=threads, data_root=data_root, limits=limits, progress=line.show
         )
     columns = (
@@ -191,7 +191,7 @@ def _latency(
     out.show("", sentence(found), *notes(found))
 
 
-def _row(letter: str, side: Side) -> dict[str, Any]:
+def _row(letter: str, side: paired.Side) -> dict[str, Any]:
     low, high = side.interval
     return {
         "side": letter,

@@ -19,7 +19,7 @@ from trainfit.bench.cli.progress import ProgressLine
 def download(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Data set to fetch, e.g. mnist.", show_default=False),
+        typer.Argument(metavar="NAME", help="Data set to fetch, e.g. mnist."),
     ] = None,
     data_root: DataRootOption = None,
     base_url: Annotated[
@@ -30,7 +30,7 @@ def download(
         ),
     ] = None,
 ) -> None:
-    """Fetch the files of a data set; without a name, list what there is.
+    """Fetch the files of a data set, or list what there is.
 
     Files are compared with published checksums. Those that are there and intact are not fetched
     again. No other command uses a network.

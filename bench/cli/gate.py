@@ -24,6 +24,7 @@ from trainfit.bench.cli.gate_output import (
     finish,
     show_update,
 )
+from trainfit.bench.cli.options import DataRootOption
 from trainfit.bench.cli.reports import against as against_report
 from trainfit.bench.gate import ci_formats
 from trainfit.bench.gate.rules import GoldenError, Missing
@@ -35,9 +36,7 @@ from trainfit.bench.latency_comparison.result import AgainstResult
 def gate(
     run: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="RUN", help="Run folder, written by trainfit run.", show_default=False
-        ),
+        typer.Argument(metavar="RUN", help="Run folder, written by trainfit run."),
     ] = None,
     *,
     golden: Annotated[
@@ -45,7 +44,6 @@ def gate(
         typer.Option(
             metavar="FILE",
             help="Golden file with the expected bytes, e.g. boards.json.",
-            show_default=False,
         ),
     ] = None,
     update: Annotated[
@@ -65,9 +63,8 @@ def gate(
     missing: Annotated[
         Missing | None,
         typer.Option(
-            help="Outcome for workloads that the run does not have, whatever the rules say. "
-            "[default: fail]",
-            show_default=False,
+            help="Outcome for workloads that the run does not have, whatever the rules say.",
+            show_default="fail",
         ),
     ] = None,
     markdown: MarkdownOption = None,
@@ -81,9 +78,9 @@ def gate(
     max_seconds: cli_against.MaxSecondsOption = None,
     threads: cli_against.ThreadsOption = None,
     sensor: cli_against.SensorOption = None,
-    data_root: cli_against.DataRootOption = None,
+    data_root: DataRootOption = None,
 ) -> None:
-    """Compare measured bytes with the golden file; exit 1 on any difference.
+    """Compare bytes with a golden file; exit 1 on any change.
 
     Exact figures only: bytes per stage, phase and category, closed forms, counts of operations.
     More fails, and so does less, until --update accepts it. Exit code 0: as expected, 1: not, 2:

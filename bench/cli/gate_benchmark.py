@@ -36,9 +36,7 @@ def gate_benchmark(
     *,
     golden: Annotated[
         Path,
-        typer.Option(
-            metavar="FILE", help="Golden file with the expected bytes.", show_default=False
-        ),
+        typer.Option(metavar="FILE", help="Golden file with the expected bytes."),
     ],
     update: Annotated[
         bool,
@@ -57,9 +55,8 @@ def gate_benchmark(
     missing: Annotated[
         Missing | None,
         typer.Option(
-            help="Outcome for benchmarks that were not run, whatever the rules say. "
-            "[default: fail]",
-            show_default=False,
+            help="Outcome for benchmarks that were not run, whatever the rules say.",
+            show_default="fail",
         ),
     ] = None,
     markdown: MarkdownOption = None,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trainfit.bench.cli.output import Column, OutputError, output
+from trainfit.bench.cli.output import OutputError, output, unseen
 from trainfit.bench.gate import report
 from trainfit.bench.gate.ci_formats import github, junit
 from trainfit.bench.gate.compare import GateResult
@@ -37,8 +37,8 @@ GithubOption = Annotated[
     bool | None,
     typer.Option(
         "--github/--no-github",
-        help="Annotations for GitHub Actions on stdout. [default: where GITHUB_ACTIONS is set]",
-        show_default=False,
+        help="Annotations for GitHub Actions on stdout.",
+        show_default="where GITHUB_ACTIONS is set",
     ),
 ]
 
@@ -176,19 +176,8 @@ def _rows(result: GateResult) -> Iterable[dict[str, Any]]:
         }
 
 
-_FINDINGS = tuple(
-    Column(key)
-    for key in (
-        "severity",
-        "kind",
-        "workload",
-        "metric",
-        "unit",
-        "golden",
-        "measured",
-        "change",
-        "reason",
-    )
+_FINDINGS = unseen(
+    "severity", "kind", "workload", "metric", "unit", "golden", "measured", "change", "reason"
 )
 
 
@@ -209,20 +198,17 @@ def _story_rows(told: Iterable[Story]) -> Iterable[dict[str, Any]]:
         }
 
 
-_WORKLOADS = tuple(
-    Column(key)
-    for key in (
-        "severity",
-        "kind",
-        "workload",
-        "figure",
-        "unit",
-        "golden",
-        "measured",
-        "others",
-        "what",
-        "explained",
-    )
+_WORKLOADS = unseen(
+    "severity",
+    "kind",
+    "workload",
+    "figure",
+    "unit",
+    "golden",
+    "measured",
+    "others",
+    "what",
+    "explained",
 )
 
 

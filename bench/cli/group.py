@@ -14,12 +14,10 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from trainfit.bench.cli.output import Output, OutputError
+from trainfit.bench.cli.output import OutputError, make_folder
 
 SHARED = ("as_json", "csv", "quiet", "debug")
-"""Options of every command, wherever they stand; declared by :func:`shared_options`."""
-
-_PANEL = "Options of every command"
+"""Options of every command, wherever they stand; they set what ``context.obj`` is to do."""
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., None])
 
@@ -59,7 +57,7 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         names = {name: TyperCommand(name, help=each.help) for name, each in self.lazy.items()}
-        super().__init__(**{**settings, "commands": names})
+        super().__init__(**settings | {"commands": names})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """The command that the first argument names, imported."""
@@ -73,9 +71,19 @@ def imported(name: str, module: str) -> Any:
     if isinstance(found, typer.Typer):
         app = found
     else:
-        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app = application()
         command(app, name)(found)
     return typer.main.get_command(app)
+
+
+def application(**settings: Any) -> typer.Typer:
+    """An application with the settings that all parts of the command line share.
+
+    Help is plain text, so that ``[default: ...]`` is no markup and a pipe gets no boxes.
+    """
+    return typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **settings
+    )
 
 
 def command(app: typer.Typer, name: str) -> Callable[[FunctionT], FunctionT]:
@@ -83,16 +91,14 @@ def command(app: typer.Typer, name: str) -> Callable[[FunctionT], FunctionT]:
     return app.command(name, cls=Command)
 
 
-def _note_json(context: typer.Context, chosen: bool) -> None:
-    _output(context).as_json |= chosen
+def _flag(name: str, attribute: str, text: str) -> Any:
+    """A shared option without a value, which sets an attribute of the output."""
 
+    def note(context: typer.Context, chosen: bool) -> None:
+        if chosen:
+            setattr(context.obj, attribute, True)
 
-def _note_quiet(context: typer.Context, chosen: bool) -> None:
-    _output(context).quiet |= chosen
-
-
-def _note_debug(context: typer.Context, chosen: bool) -> None:
-    _output(context).debug |= chosen
+    return typer.Option(name, help=text, callback=note, expose_value=False)
 
 
 def _note_csv(context: typer.Context, folder: Path | None) -> None:
@@ -105,28 +111,14 @@ def _note_csv(context: typer.Context, folder: Path | None) -> None:
         return
     if str(folder).startswith("-"):
         raise OutputError(f"Option '--csv' requires an argument, a folder; got {folder}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"--csv {folder}: cannot be written: {error.strerror}") from error
-    _output(context).csv_folder = folder
-
-
-def _output(context: typer.Context) -> Output:
-    """What the command line as a whole writes to; ``main`` gives it to the root's context."""
-    return context.ensure_object(Output)
+    context.obj.csv_folder = make_folder(folder)
 
 
 JsonOption = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        help="One JSON document on stdout instead of tables.",
-        callback=_note_json,
-        expose_value=False,
-        rich_help_panel=_PANEL,
-    ),
+    bool, _flag("--json", "as_json", "One JSON document on stdout instead of tables.")
 ]
+QuietOption = Annotated[bool, _flag("--quiet", "quiet", "No output but errors.")]
+DebugOption = Annotated[bool, _flag("--debug", "debug", "Traceback of a fault in trainfit itself.")]
 CsvOption = Annotated[
     Path | None,
     typer.Option(
@@ -135,27 +127,5 @@ CsvOption = Annotated[
         help="Folder that every table is also written to as CSV, e.g. tables.",
         callback=_note_csv,
         expose_value=False,
-        rich_help_panel=_PANEL,
-    ),
-]
-QuietOption = Annotated[
-    bool,
-    typer.Option(
-        "--quiet",
-        help="No output but errors.",
-        callback=_note_quiet,
-        expose_value=False,
-        rich_help_panel=_PANEL,
-    ),
-]
-DebugOption = Annotated[
-    bool,
-    typer.Option(
-        "--debug",
-        help="Traceback of a fault in trainfit itself.",
-        callback=_note_debug,
-        expose_value=False,
-        is_eager=True,
-        rich_help_panel=_PANEL,
     ),
 ]

@@ -24,6 +24,7 @@ from trainfit.bench.cli.group import (
     Lazy,
     LazyGroup,
     QuietOption,
+    application,
 )
 from trainfit.bench.cli.output import Output, running
 from trainfit.bench.errors import BenchError
@@ -33,20 +34,16 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 COMMANDS = {
-    "run": Lazy("run", "Measure the workloads of a suite and judge them against devices."),
-    "fit": Lazy(
-        "fit", "Say whether an algorithm fits on a device, and the largest size that does."
-    ),
+    "run": Lazy("run", "Measure a suite and judge its workloads against devices."),
+    "fit": Lazy("fit", "Say if an algorithm fits on a device, or what size does."),
     "recommend": Lazy("recommend", "Rank what could be trained on a device for a data set."),
     "compare": Lazy("compare", "Compare two workloads: bytes of a step, or its time."),
-    "gate": Lazy("gate", "Compare measured bytes with the golden file; exit 1 on any difference."),
+    "gate": Lazy("gate", "Compare bytes with a golden file; exit 1 on any change."),
     "gate-benchmark": Lazy("gate_benchmark", "Gate the bytes in a JSON file of pytest-benchmark."),
     "plot": Lazy("plot", "Draw the figures and tables of runs."),
     "paper": Lazy("paper", "Reproduce the figures, tables and claims of a paper."),
     "claims": Lazy("claims", "Compare the claims of papers with records."),
-    "download": Lazy(
-        "download", "Fetch the files of a data set; without a name, list what there is."
-    ),
+    "download": Lazy("download", "Fetch the files of a data set, or list what there is."),
     "algorithms": Lazy("lists.algorithms", "List algorithms with their options and papers."),
     "models": Lazy("lists.models", "List model families and how their names are formed."),
     "datasets": Lazy("lists.datasets", "List data sets: their sizes and where they come from."),
@@ -64,12 +61,10 @@ class Root(LazyGroup):
     lazy = COMMANDS
 
 
-app = typer.Typer(
+app = application(
     name="trainfit",
     cls=Root,
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -116,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     _write_what_the_locale_can()
     with running(Output()) as output:
         try:
-            code = app(given, standalone_mode=False, obj=output)
+            code = app(given, prog_name="trainfit", standalone_mode=False, obj=output)
             output.finish()
         except (KeyboardInterrupt, typer.Abort):
             code = INTERRUPTED

@@ -19,7 +19,7 @@ DataRootOption = Annotated[
 ]
 ColumnsOption = Annotated[
     int,
-    typer.Option(min=1, max=2, help="Column width of the journal (sets the figure width)."),
+    typer.Option(min=1, max=2, help="Width of figures, in columns of the journal's page."),
 ]
 BudgetOption = Annotated[
     list[str] | None,

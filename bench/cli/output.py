@@ -66,6 +66,11 @@ class Column:
     right: bool = False
 
 
+def unseen(*keys: str) -> tuple[Column, ...]:
+    """Columns for machines only, by their names."""
+    return tuple(Column(key) for key in keys)
+
+
 @dataclass
 class Output:
     """What becomes of the results of one command.
@@ -166,10 +171,23 @@ def drawn(columns: Iterable[Column], rows: Iterable[Row]) -> Table:
     return table
 
 
-def _write_csv(folder: Path, name: str, keys: list[str], rows: Iterable[Row]) -> None:
+def make_folder(folder: Path) -> Path:
+    """A folder for CSV files.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:
+    except OSError as error:
+        raise OutputError(f"--csv {folder}: cannot be written: {error.strerror}") from error
+    return folder
+
+
+def _write_csv(folder: Path, name: str, keys: list[str], rows: Iterable[Row]) -> None:
+    file = make_folder(folder) / f"{name}.csv"
+    try:
+        with file.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, keys)
             writer.writeheader()
             writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)

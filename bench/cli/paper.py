@@ -36,8 +36,8 @@ def paper(
             "--from",
             metavar="RUN",
             help="Run folder whose records to take instead of measuring, or a folder of run "
-            "folders; repeatable. [default: run the paper's suite]",
-            show_default=False,
+            "folders; repeatable.",
+            show_default="run the paper's suite",
         ),
     ] = None,
     data_root: DataRootOption = None,
@@ -45,8 +45,8 @@ def paper(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder that everything is written to. [default: papers/NAME]",
-            show_default=False,
+            help="Folder that everything is written to.",
+            show_default="papers/NAME",
         ),
     ] = None,
     columns: ColumnsOption = 2,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from trainfit.bench.cli.options import ColumnsOption
-from trainfit.bench.cli.output import Column, output
+from trainfit.bench.cli.output import output, unseen
 from trainfit.bench.errors import BenchError
 from trainfit.bench.papers.drawing import Drawer, Drawing
 from trainfit.plots import figure_names, table_names
@@ -22,14 +22,13 @@ logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 def plot(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run folders, whose records are taken together."),
+        typer.Argument(metavar="RUN", help="Run folders, whose records are taken together."),
     ],
     out: Annotated[
         Path,
         typer.Option(
             metavar="DIR",
             help="Folder that files are written to, e.g. figures.",
-            show_default=False,
         ),
     ],
     figure: Annotated[
@@ -79,7 +78,7 @@ def show(made: Sequence[Drawing]) -> None:
     ]
     out.table(
         "drawings",
-        tuple(Column(key) for key in ("kind", "name", "title", "files", "missing")),
+        unseen("kind", "name", "title", "files", "missing"),
         rows,
         printed=(),
     )

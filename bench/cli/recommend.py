@@ -63,23 +63,24 @@ def recommend(
         typer.Option(
             "--from",
             metavar="RUN",
-            help="Run folder with accuracies, or a folder of run folders; repeatable. "
-            "[default: all in runs and results/runs]",
-            show_default=False,
+            help="Run folder with accuracies, or a folder of run folders; repeatable.",
+            show_default="all in runs and results/runs",
         ),
     ] = None,
     algorithm: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Algorithm to consider, e.g. pepita; repeatable. [default: all]"
+            metavar="NAME",
+            help="Algorithm to consider, e.g. pepita; repeatable.",
+            show_default="all",
         ),
     ] = None,
     width: Annotated[
         list[int] | None,
         typer.Option(
             min=1,
-            help="Units per hidden layer of the models to consider, e.g. 128; repeatable. "
-            f"[default: {', '.join(map(str, asks.WIDTHS))}]",
+            help="Units per hidden layer of the models to consider, e.g. 128; repeatable.",
+            show_default=", ".join(map(str, asks.WIDTHS)),
         ),
     ] = None,
     depth: Annotated[
@@ -87,8 +88,8 @@ def recommend(
         typer.Option(
             min=1,
             max=99,
-            help="Hidden layers of the models to consider, e.g. 2; repeatable. "
-            f"[default: {', '.join(map(str, asks.DEPTHS))}]",
+            help="Hidden layers of the models to consider, e.g. 2; repeatable.",
+            show_default=", ".join(map(str, asks.DEPTHS)),
         ),
     ] = None,
     batch_size: Annotated[

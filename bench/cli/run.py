@@ -16,7 +16,7 @@ from trainfit.bench.cli.options import (
     budget_table,
     refuse_contradictions,
 )
-from trainfit.bench.cli.output import Column, output, stdout
+from trainfit.bench.cli.output import Column, output, stdout, unseen
 from trainfit.bench.cli.progress import RunProgress
 from trainfit.bench.cli.reports.run import figures, verdicts
 from trainfit.bench.errors import SuiteError
@@ -28,19 +28,8 @@ from trainfit.bench.suite.manifest import from_manifest, load_devices
 from trainfit.bench.suite.suite import Suite, load_suite, with_algorithms
 from trainfit.hardware_profiles import Device
 
-VERDICT_COLUMNS = tuple(
-    Column(key)
-    for key in (
-        "number",
-        "workload",
-        "device",
-        "budget",
-        "status",
-        "margin",
-        "unit",
-        "evidence",
-        "reason",
-    )
+VERDICT_COLUMNS = unseen(
+    "number", "workload", "device", "budget", "status", "margin", "unit", "evidence", "reason"
 )
 
 
@@ -48,17 +37,17 @@ def run(
     suite: Annotated[
         str | None,
         typer.Argument(
-            help="Name of a suite (trainfit suites lists them), or a .toml file. "
-            "[default: quick; with --resume the suite of the run]",
-            show_default=False,
+            metavar="SUITE",
+            help="Name of a suite (trainfit suites lists them), or a .toml file.",
+            show_default="quick; with --resume the suite of the run",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Run folder to write, e.g. runs/boards. [default: runs/SUITE-DATE-TIME]",
-            show_default=False,
+            help="Run folder to write, e.g. runs/boards.",
+            show_default="runs/SUITE-DATE-TIME",
         ),
     ] = None,
     data_root: DataRootOption = None,
@@ -102,7 +91,7 @@ def run(
         ),
     ] = False,
 ) -> None:
-    """Measure the workloads of a suite and judge them against devices.
+    """Measure a suite and judge its workloads against devices.
 
     Writes a run folder. Every workload runs in a process of its own. One that crashes, hangs or
     runs out of memory becomes a record that says so, the others are measured all the same, and the

@@ -72,7 +72,7 @@ def test_the_front_of_a_device(main: Any) -> None:
     code, out, err = main("recommend", "--device", "stm32f746", "--dataset", "digits", *GRID)
 
     assert (code, err) == (0, "")
-    assert out.startswith("digits: 4 trained workloads in 2 run folders, 6 held against devices")
+    assert out.startswith("digits: 4 trained workloads in 2 run folders, 6 judged against devices")
     rows = [line for line in out.splitlines() if "%" in line]
     assert [row.split()[0] for row in rows] == ["96.00%", "91.00%", "80.00%"]
     assert "\nstm32f746\n" in out

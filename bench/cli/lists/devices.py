@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from trainfit.bench.cli.group import CommandGroup, command
+from trainfit.bench.cli.group import CommandGroup, application, command
 from trainfit.bench.cli.output import output
 from trainfit.hardware_profiles import device_names, load_device
 
-devices = typer.Typer(cls=CommandGroup, invoke_without_command=True)
+devices = application(cls=CommandGroup, invoke_without_command=True)
 
 
 @devices.callback()

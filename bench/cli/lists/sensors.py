@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from trainfit.bench.cli.output import Column, Row, drawn, output
+from trainfit.bench.cli.output import Column, Row, drawn, output, unseen
 from trainfit.bench.sensors import Unavailable, survey
 
 COLUMNS = (
     Column("sensor", "sensor"),
     Column("available"),
     Column("interval_seconds", "every", lambda value: "-" if value is None else f"{value:g} s"),
-    Column("rails"),
-    Column("total"),
-    Column("watts"),
-    Column("coverage"),
-    Column("reason"),
+    *unseen("rails", "total", "watts", "coverage", "reason"),
 )
 
 

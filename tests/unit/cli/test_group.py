@@ -45,10 +45,21 @@ def test_the_list_of_commands_says_what_they_say_themselves(name: str) -> None:
     assert COMMANDS[name].help.splitlines()[0] == cli.COMMANDS[name].help
 
 
+def test_the_list_of_commands_is_whole_at_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    for name, lazy in cli.COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(lazy.help)}$", shown, re.MULTILINE)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_says_what_it_is(name: str) -> None:
     for option in COMMANDS[name].params:
         text = option.help or ""
+        assert "[default" not in text, f"{name} {option.name}: show_default= says that"
         assert re.search(r"[.\]]$", text), f"{name} {option.name}: {text!r} is no sentence"
         assert text[0].isupper(), f"{name} {option.name}: {text!r}"
         assert not text.startswith(("The ", "A ", "An ", "Of ", "For ")), f"{name}: {text!r}"
