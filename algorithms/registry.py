@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
@@ -16,27 +17,28 @@ if TYPE_CHECKING:
     from trainfit.algorithms.contract import Algorithm
 
 BUILTIN = {
-    "backprop": ("backprop.rule:Backprop", "backprop.options:BACKPROP"),
-    "backprop_dai8": ("int8.rules:BackpropDai8", "int8.options:BACKPROP_DAI8"),
-    "backprop_int8": ("int8.rules:BackpropInt8", "int8.options:BACKPROP_INT8"),
-    "backprop_ui8": ("int8.rules:BackpropUi8", "int8.options:BACKPROP_UI8"),
-    "dfa": ("feedback.rules:Dfa", "feedback.options:DFA"),
-    "drtp": ("feedback.rules:Drtp", "feedback.options:DRTP"),
-    "ff_int8": ("ff_int8.rule:FfInt8", "ff_int8.options:FF_INT8"),
-    "forward_forward": (
-        "forward_forward.rule:ForwardForward",
-        "forward_forward.options:FORWARD_FORWARD",
-    ),
-    "local_head": ("local_head.rule:LocalHead", "local_head.options:LOCAL_HEAD"),
-    "mem_pepita": ("pepita.mem_pepita:MemPepita", "pepita.options:MEM_PEPITA"),
-    "pepita": ("pepita.pepita:Pepita", "pepita.options:PEPITA"),
-    "ptq_int8": ("int8.ptq:PtqInt8", "int8.options:PTQ_INT8"),
-    "qat_int8": ("int8.qat:QatInt8", "int8.options:QAT_INT8"),
-    "sparse_update": ("sparse_update.rule:SparseUpdate", "sparse_update.options:SPARSE_UPDATE"),
-    "tinyfoa": ("tinyfoa.rule:TinyFoA", "tinyfoa.options:TINYFOA"),
-    "zeroth_order": ("zeroth_order.rule:ZerothOrder", "zeroth_order.options:ZEROTH_ORDER"),
+    "backprop": "trainfit.algorithms.backprop.rule:Backprop",
+    "backprop_dai8": "trainfit.algorithms.int8.rules:BackpropDai8",
+    "backprop_int8": "trainfit.algorithms.int8.rules:BackpropInt8",
+    "backprop_ui8": "trainfit.algorithms.int8.rules:BackpropUi8",
+    "dfa": "trainfit.algorithms.feedback.rules:Dfa",
+    "drtp": "trainfit.algorithms.feedback.rules:Drtp",
+    "ff_int8": "trainfit.algorithms.ff_int8.rule:FfInt8",
+    "forward_forward": "trainfit.algorithms.forward_forward.rule:ForwardForward",
+    "local_head": "trainfit.algorithms.local_head.rule:LocalHead",
+    "mem_pepita": "trainfit.algorithms.pepita.mem_pepita:MemPepita",
+    "pepita": "trainfit.algorithms.pepita.pepita:Pepita",
+    "ptq_int8": "trainfit.algorithms.int8.ptq:PtqInt8",
+    "qat_int8": "trainfit.algorithms.int8.qat:QatInt8",
+    "sparse_update": "trainfit.algorithms.sparse_update.rule:SparseUpdate",
+    "tinyfoa": "trainfit.algorithms.tinyfoa.rule:TinyFoA",
+    "zeroth_order": "trainfit.algorithms.zeroth_order.rule:ZerothOrder",
 }
-"""Registered name to rule and description, each ``module:name`` below this folder."""
+"""Registered name to ``module:class``.
+
+The ``options.py`` beside a rule has its description under its name in capitals; a rule without one
+is imported to be described.
+"""
 
 GROUP = "trainfit.algorithms"
 """Entry-point group through which other distributions register algorithms."""
@@ -49,14 +51,16 @@ def algorithm_names() -> list[str]:
 
 
 def describe_algorithm(name: str) -> Description:
-    """What there is to know about an algorithm; one of ours is not imported for it.
+    """What there is to know about an algorithm; one of ours is not imported for that.
 
     Raises:
         ConfigurationError: As :func:`get_algorithm`.
     """
     if name in BUILTIN:
-        found: Description = _named(f"{__package__}.{BUILTIN[name][1]}")
-        return found
+        options = BUILTIN[name].partition(":")[0].rpartition(".")[0] + ".options"
+        found = getattr(import_module(options), name.upper(), None) if find_spec(options) else None
+        if isinstance(found, Description):
+            return found
     cls = get_algorithm(name)
     return Description(cls.name, cls.summary, cls.paper, cls.options_type)
 
@@ -70,7 +74,8 @@ def load_algorithm(target: str) -> type[Algorithm[Any]]:
     from trainfit.algorithms.contract import Algorithm  # noqa: PLC0415  (imports torch)
 
     try:
-        found = _named(target)
+        module, _, name = target.partition(":")
+        found = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
             f"cannot load algorithm {target!r}: {error}; expected package.module:Class"
@@ -93,15 +98,10 @@ def get_algorithm(name: str) -> type[Algorithm[Any]]:
         ConfigurationError: Unknown name (with the nearest right ones) or a broken plug-in.
     """
     if name in BUILTIN:
-        return load_algorithm(f"{__package__}.{BUILTIN[name][0]}")
+        return load_algorithm(BUILTIN[name])
     if ":" in name:
         return load_algorithm(name)
     for point in entry_points(group=GROUP):
         if point.name == name:
             return load_algorithm(point.value)
     raise unknown_name("algorithm", name, algorithm_names())
-
-
-def _named(target: str) -> Any:
-    module, _, name = target.partition(":")
-    return getattr(import_module(module), name)

@@ -60,6 +60,34 @@ def test_an_unknown_algorithm_is_answered_with_the_nearest():
         get_algorithm("zzz")
 
 
+@pytest.mark.parametrize("name", registry.BUILTIN)
+def test_a_description_is_what_the_rule_says_of_itself(name):
+    rule = get_algorithm(name)
+    described = algorithms.describe_algorithm(name)
+    assert described == algorithms.Description(name, rule.summary, rule.paper, rule.options_type)
+
+
+def test_a_rule_without_a_description_describes_itself(monkeypatch):
+    target = f"{Plain.__module__}:Plain"
+    monkeypatch.setitem(registry.BUILTIN, "plain", target)
+    expected = algorithms.Description("plain", "a plain one", "none", Backprop.options_type)
+    assert algorithms.describe_algorithm("plain") == expected
+    assert algorithms.describe_algorithm(target) == expected
+
+
+class Plain(Backprop):
+    name = "plain"
+    summary = "a plain one"
+    paper = "none"
+
+
+def test_the_face_has_what_it_says_and_nothing_else():
+    for name in algorithms.__all__:
+        assert getattr(algorithms, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        algorithms.nothing  # noqa: B018
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
