@@ -64,7 +64,6 @@ class Root(LazyGroup):
 app = application(
     name="trainfit",
     cls=Root,
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -111,7 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     _write_what_the_locale_can()
     with running(Output()) as output:
         try:
-            code = app(given, prog_name="trainfit", standalone_mode=False, obj=output)
+            code = app(given or ["--help"], prog_name="trainfit", standalone_mode=False, obj=output)
             output.finish()
         except (KeyboardInterrupt, typer.Abort):
             code = INTERRUPTED
@@ -146,7 +145,9 @@ def _explain(error: Exception) -> int:
         _say(str(error))
         return 2
     if hasattr(error, "format_message"):  # click's usage errors, whichever click typer brings
-        _say(f"{error.format_message()} (see trainfit --help)")
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "trainfit"
+        _say(f"{error.format_message()} (see {command} --help)")
         return 2
     _say(f"fault in trainfit: {type(error).__name__}: {error} (--debug shows the traceback)")
     return 3

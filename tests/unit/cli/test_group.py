@@ -118,6 +118,22 @@ def test_shared_options_are_the_same_everywhere() -> None:
         assert not own & set(SHARED), name
 
 
+def test_without_arguments_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    assert capsys.readouterr().out.startswith("Usage: trainfit [OPTIONS] COMMAND")
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [("run --wrong", "trainfit run"), ("devices show", "trainfit devices show")],
+)
+def test_what_is_not_understood_names_its_help(
+    given: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*given.split()) == 2
+    assert capsys.readouterr().err.endswith(f"(see {command} --help)\n")
+
+
 def test_a_command_that_does_not_exist_has_neighbours(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("algoritms") == 2
     assert "Did you mean 'algorithms'?" in capsys.readouterr().err
