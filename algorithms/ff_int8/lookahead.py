@@ -34,7 +34,6 @@ Shape suffixes: R rows of both passes, O outputs of a layer, N outputs of the ne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 
 import torch
 
@@ -54,14 +53,6 @@ from trainfit.algorithms.phases import Category, phase
 
 _SMALLEST = 2.0**-100
 """Lower limit of scales that are divided by, so that a row of zeros stays finite."""
-
-
-class Lookahead(StrEnum):
-    """How the losses of later layers reach a layer."""
-
-    OFF = "off"
-    DETACHED = "detached"
-    TRUE = "true"
 
 
 def _forward(

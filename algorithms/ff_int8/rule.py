@@ -41,12 +41,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
-from typing import ClassVar
 
 import torch
-from pydantic import Field
 
-from trainfit.algorithms.contract import Algorithm, AlgorithmOptions, StaticTensor, hold_inputs
+from trainfit.algorithms.contract import Algorithm, StaticTensor, hold_inputs
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.ff_int8.labelled_input import LabelledInput
 from trainfit.algorithms.ff_int8.layer import (
@@ -57,68 +55,32 @@ from trainfit.algorithms.ff_int8.layer import (
     unit_rows,
 )
 from trainfit.algorithms.ff_int8.lookahead import (
-    Lookahead,
     detached_step,
     plan_detached_step,
     plan_true_step,
     true_step,
 )
-from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights, Master
+from trainfit.algorithms.ff_int8.options import FF_INT8, FfInt8Options, Lookahead, Master
+from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights
 from trainfit.algorithms.forward_forward.labels import (
     check_room_for_labels,
     plan_random_wrong_labels,
     random_wrong_labels,
 )
-from trainfit.algorithms.forward_forward.objective import Goodness, Loss, Objective
+from trainfit.algorithms.forward_forward.objective import Objective
+from trainfit.algorithms.forward_forward.options import Loss
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.layer import Rows, Way
-from trainfit.algorithms.numerics.int8.quantise import (
-    Int8Kernel,
-    Rounding,
-    draw_seed,
-    nth_seed,
-    plan_draw_seed,
-)
-from trainfit.algorithms.numerics.schedules import Decay, rate_factor
+from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, plan_draw_seed
+from trainfit.algorithms.numerics.schedules import rate_factor
+from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import phase
 
 
-class FfInt8Options(AlgorithmOptions):
-    """Options of ``ff_int8``."""
-
-    master: Master = Master.INT8
-    """Number format of the weights between steps."""
-    rounding: Rounding = Rounding.STOCHASTIC
-    """Rounding of activations and gradients; updates of INT8 weights are always stochastic."""
-    lookahead: Lookahead = Lookahead.OFF
-    """How the losses of later layers reach a layer."""
-    lookahead_step: float = Field(default=0.001, ge=0)
-    """Growth of lambda, the weight of the later losses, per pass over the data, from 0; 0.001 as in
-    the paper's look-ahead."""
-    lr: float = Field(default=1.0, gt=0)
-    """Learning rate, to be divided by the number of a layer's inputs."""
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    """Momentum of ``master=fp32``; 0 keeps no buffer."""
-    decay: Decay = Decay.CONSTANT
-    """Schedule of the learning rate."""
-    goodness: Goodness = Goodness.SUM
-    """Sum or mean of squares, compared with the threshold."""
-    threshold: float | None = Field(default=None, gt=0)
-    """Theta, in units of the goodness; by default the goodness of a mean square of 1."""
-    label_scale: float = Field(default=1.0, gt=0)
-    """Value written into the pixel of the label."""
-    kernel: Int8Kernel = Int8Kernel.COMPILED
-    """Implementation of the INT8 arithmetic; no influence on the result."""
-
-
-class FfInt8(Algorithm[FfInt8Options]):
+class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
     """Layer-local logistic loss on goodness, in INT8; hidden layers only."""
 
-    name: ClassVar[str] = "ff_int8"
-    summary: ClassVar[str] = "FF-INT8: Forward-Forward in INT8, with or without look-ahead"
-    paper: ClassVar[str] = "Ma, Panda & Reda, DAC 2025, arXiv 2506.22771"
-    options_type: ClassVar[type[AlgorithmOptions]] = FfInt8Options
     model: Mlp
 
     def __init__(self, model: Mlp, options: FfInt8Options, *, seed: int = 0) -> None:

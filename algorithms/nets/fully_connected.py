@@ -12,48 +12,31 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
-from pydantic import Field
 from torch.nn import functional
 
-from trainfit.algorithms.contract import Algorithm, AlgorithmOptions, StaticTensor, hold_inputs
+from trainfit.algorithms.contract import Algorithm, StaticTensor, hold_inputs
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
-from trainfit.algorithms.numerics.optimisers import Optimiser, OptimizerName, Sgd, make_optimiser
-from trainfit.algorithms.numerics.schedules import Decay, rate_factor
+from trainfit.algorithms.numerics.optimisers import Optimiser, Sgd, make_optimiser
+from trainfit.algorithms.numerics.schedules import rate_factor
+from trainfit.algorithms.options import (
+    RateOptions,
+    TrainingOptions,
+)
 from trainfit.algorithms.phases import Category, phase, tag
-
-
-class RateOptions(AlgorithmOptions):
-    """A rate and its schedule, for plain descent without state."""
-
-    lr: float = Field(default=0.05, gt=0)
-    """Learning rate."""
-    decay: Decay = Decay.CONSTANT
-    """Schedule of the learning rate."""
-
-    def make_optimiser(self) -> Optimiser:
-        """The update rule with these options."""
-        return Sgd(self.lr, momentum=0.0)
-
-
-class TrainingOptions(RateOptions):
-    """A rate, its schedule, and an update rule for the gradients of any rule."""
-
-    optimizer: OptimizerName = OptimizerName.SGD
-    """Update rule."""
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Momentum of ``optimizer=sgd``; 0 keeps no buffer."""
-
-    def make_optimiser(self) -> Optimiser:
-        """The update rule with these options."""
-        return make_optimiser(self.optimizer, self.lr, self.momentum)
-
 
 RateOptionsT = TypeVar("RateOptionsT", bound=RateOptions)
 TrainingOptionsT = TypeVar("TrainingOptionsT", bound=TrainingOptions)
+
+
+def _optimiser(options: RateOptions) -> Optimiser:
+    """The update rule that is chosen; plain descent where only a rate can be."""
+    if isinstance(options, TrainingOptions):
+        return make_optimiser(options.optimizer, options.lr, options.momentum)
+    return Sgd(options.lr, momentum=0.0)
 
 
 class FullyConnected(Algorithm[RateOptionsT]):
@@ -63,7 +46,7 @@ class FullyConnected(Algorithm[RateOptionsT]):
 
     def __init__(self, model: Mlp, options: RateOptionsT, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
-        self._optimiser = options.make_optimiser()
+        self._optimiser = _optimiser(options)
         self._parameters: dict[str, torch.Tensor] = {}
         for number, (inputs, outputs) in enumerate(model.layers, start=1):
             w_OI, b_O = linear_init(inputs, outputs, self.generator)

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 
-
-class Decay(StrEnum):
-    """The factor on the learning rate, over the passes of one stage."""
-
-    CONSTANT = "constant"
-    LINEAR = "linear"  # 1 for the first half of the passes, then linearly towards 0
-    STEP = "step"  # a tenth after 60 % of the passes, a hundredth after 90 %, as in PEPITA
-    COSINE = "cosine"
+from trainfit.algorithms.options import Decay
 
 
 def rate_factor(decay: Decay, epoch: int, epochs: int) -> float:

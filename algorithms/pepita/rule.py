@@ -36,60 +36,33 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from enum import StrEnum
-from typing import ClassVar
 
 import torch
-from pydantic import Field
 
-from trainfit.algorithms.contract import AlgorithmOptions, StaticTensor
+from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.nets.binarised import BinarisedNet, BinarisedOptions
+from trainfit.algorithms.nets.binarised import BinarisedNet
 from trainfit.algorithms.numerics.binary.activations import Bits, Hidden
 from trainfit.algorithms.numerics.dropout import Dropout
 from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
-from trainfit.algorithms.numerics.schedules import Decay
 from trainfit.algorithms.pepita.binary import (
     binarise_dropped,
     difference,
     plan_binarise_dropped,
     plan_difference,
 )
+from trainfit.algorithms.pepita.options import OutputError, PepitaOptions
 from trainfit.algorithms.phases import Category, phase, tag
 
 Kept = list[list[Item]]  # of the standard pass, by layer
-
-
-class OutputError(StrEnum):
-    """The pass whose error trains the classifier."""
-
-    MODULATED = "modulated"
-    STANDARD = "standard"
-
-
-class PepitaOptions(BinarisedOptions):
-    """Options of ``pepita`` and ``mem_pepita``."""
-
-    lr: float = Field(default=0.1, gt=0)
-    """Learning rate."""
-    decay: Decay = Decay.STEP
-    """Schedule of the learning rate."""
-    keep: float = Field(default=0.9, gt=0, le=1)
-    """Probability that a hidden unit stays in a step; 1 is no dropout."""
-    feedback_scale: float = Field(default=0.05, gt=0)
-    """Bound of F's elements in units of sqrt(6 / inputs); 0.05 in the authors' released code."""
-    output_error: OutputError = OutputError.MODULATED
-    """Error that trains the classifier: that of the modulated pass, or of the standard pass, as in
-    the released code of Srinivasan et al. (arXiv 2302.05440)."""
 
 
 class PepitaRule(BinarisedNet[PepitaOptions]):
     """The step, except for the source of the standard pass's activations."""
 
     _cuts = False
-    options_type: ClassVar[type[AlgorithmOptions]] = PepitaOptions
 
     def __init__(self, model: Mlp, options: PepitaOptions, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)

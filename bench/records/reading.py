@@ -17,7 +17,7 @@ cut off, and is ignored.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,29 @@ _PRESENT = f'{{"schema":"{SCHEMA}"'.encode()
 def workload_key(workload: Workload) -> str:
     """What makes two workloads the same one."""
     return json.dumps(workload.model_dump(mode="json"), sort_keys=True)
+
+
+def run_folders(given: Sequence[Path]) -> list[Path]:
+    """The run folders that ``--from`` means, each given as itself or by the folder that it is in.
+
+    Raises:
+        RunFolderError: One is neither a run folder nor a folder of them.
+    """
+    found: list[Path] = []
+    for folder in given:
+        own = [folder] if (folder / RECORDS).is_file() else runs_below(folder)
+        if not own:
+            raise RunFolderError(
+                f"--from {folder}: is neither a run folder nor a folder of them, there is no"
+                f" {RECORDS}; give one that trainfit run has written"
+            )
+        found += own
+    return list(dict.fromkeys(found))
+
+
+def runs_below(*folders: str | Path) -> list[Path]:
+    """The run folders in these folders, sorted; none where there are none."""
+    return sorted(path.parent for folder in folders for path in Path(folder).glob(f"*/{RECORDS}"))
 
 
 def iter_records(path: Path) -> Iterator[Record]:

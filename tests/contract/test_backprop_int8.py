@@ -13,8 +13,9 @@ from trainfit.algorithms import Category, ConfigurationError, build_algorithm
 from trainfit.algorithms.int8.dai8_clipping import is_gaussian
 from trainfit.algorithms.int8.ui8_clipping import direction_deviation
 from trainfit.algorithms.memory.operations import NumberFormat
-from trainfit.algorithms.numerics.int8.quantise import Rounding, quantise
+from trainfit.algorithms.numerics.int8.quantise import quantise
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
+from trainfit.algorithms.options import Rounding
 from trainfit.bench.profiler import profile_step
 
 NET = "mlp-24-40-32-8-4"

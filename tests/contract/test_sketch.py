@@ -18,7 +18,6 @@ from tests.contract.cases import (
     id_of,
 )
 from trainfit.algorithms import (
-    BUILTIN,
     ConfigurationError,
     Mlp,
     algorithm_names,
@@ -28,6 +27,7 @@ from trainfit.algorithms import (
 )
 from trainfit.algorithms.backprop.rule import Backprop
 from trainfit.algorithms.memory.meta import only_shapes
+from trainfit.algorithms.registry import BUILTIN
 
 BATCHES = (2, 33)
 WIDE = "mlp-784-8000x4-10"

@@ -16,8 +16,6 @@ from trainfit.algorithms.numerics.int8.products import (
     plan_int8_product,
 )
 from trainfit.algorithms.numerics.int8.quantise import (
-    Int8Kernel,
-    Rounding,
     draw_seed,
     nth_seed,
     plan_draw_seed,
@@ -25,6 +23,7 @@ from trainfit.algorithms.numerics.int8.quantise import (
     quantise,
 )
 from trainfit.algorithms.numerics.int8.vector_code import DOT_COLUMNS, DOT_ROWS, LANES
+from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, phase
 from trainfit.bench.profiler import profile_step
 

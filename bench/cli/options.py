@@ -1,20 +1,34 @@
-"""Budgets as a person types them, ``--budget step_latency=50ms``, for every command that judges."""
+"""Options that several commands take, each declared once; and budgets as a person types them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from trainfit.hardware_profiles import Budgets, Device, ProfileError, parse_budgets, tighten
 
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="TRAINFIT_DATA_ROOT",
+        help="Folder of the data sets that are files, laid out as torchvision's, e.g. data.",
+    ),
+]
+ColumnsOption = Annotated[
+    int,
+    typer.Option(min=1, max=2, help="Width of figures, in columns of the journal's page."),
+]
 BudgetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--budget",
         metavar="NAME=VALUE",
-        help="A tighter limit than the device's own: ram=96KiB, flash=512KiB, step_latency=50ms,"
-        " energy_per_step=2mJ, battery=1000mWh with training_samples=60000; repeatable.",
+        help="Limit tighter than the device's own; repeatable. Names and units: ram=96KiB, "
+        "flash=512KiB, step_latency=50ms, energy_per_step=2mJ, battery=1000mWh with "
+        "training_samples=60000.",
     ),
 ]
 

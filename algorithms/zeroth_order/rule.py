@@ -37,18 +37,16 @@ Shape suffixes: B batch, I inputs, C classes, T elements of a tile.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from itertools import pairwise
 from typing import ClassVar
 
 import torch
-from pydantic import Field
 
-from trainfit.algorithms.contract import AlgorithmOptions
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
-from trainfit.algorithms.nets.fully_connected import FullyConnected, RateOptions
+from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.zeroth_order.options import ZEROTH_ORDER, Distribution, ZerothOrderOptions
 
 SEEDS = 1 << 32
 """Number of different seeds: torch's generator uses 32 bits."""
@@ -57,33 +55,9 @@ TILE_MOST = 16384
 """Elements; 64 KiB of float32 stays in a first- or second-level cache."""
 
 
-class Distribution(StrEnum):
-    """Distribution of a direction's elements; both have mean 0 and variance 1."""
-
-    GAUSSIAN = "gaussian"
-    RADEMACHER = "rademacher"  # +1 or -1
-
-
-class ZerothOrderOptions(RateOptions):
-    """Options of ``zeroth_order``."""
-
-    lr: float = Field(default=0.002, gt=0)
-    """Learning rate."""
-    eps: float = Field(default=1e-3, gt=0)
-    """Epsilon of MeZO: distance from the weights at which the loss is evaluated, in units of z."""
-    samples: int = Field(default=1, ge=1)
-    """Directions whose estimates are averaged in one step (n of MeZO's n-SPSA)."""
-    distribution: Distribution = Distribution.GAUSSIAN
-    """Distribution of z: normal, as in MeZO, or random signs, which are more usual in SPSA."""
-
-
-class ZerothOrder(FullyConnected[ZerothOrderOptions]):
+class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
     """Descent along random directions with slopes from two forward passes."""
 
-    name: ClassVar[str] = "zeroth_order"
-    summary: ClassVar[str] = "MeZO: two forward passes give the slope along a random direction"
-    paper: ClassVar[str] = "Malladi et al., NeurIPS 36, 2023 (arXiv 2305.17333)"
-    options_type: ClassVar[type[AlgorithmOptions]] = ZerothOrderOptions
     phases: ClassVar[tuple[str, ...]] = (
         "forward",
         "gradient",

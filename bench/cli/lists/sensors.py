@@ -1,36 +1,24 @@
-"""The command that lists the sensors of energy on this machine, and why the others are not here."""
+"""``trainfit sensors``."""
 
 from __future__ import annotations
 
-import typer
-
-from trainfit.bench.cli.output import Column, Row, drawn, output
+from trainfit.bench.cli.output import Column, Row, drawn, output, unseen
+from trainfit.bench.sensors import Unavailable, survey
 
 COLUMNS = (
     Column("sensor", "sensor"),
     Column("available"),
     Column("interval_seconds", "every", lambda value: "-" if value is None else f"{value:g} s"),
-    Column("rails"),
-    Column("total"),
-    Column("watts"),
-    Column("coverage"),
-    Column("reason"),
+    *unseen("rails", "total", "watts", "coverage", "reason"),
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(sensors)
-
-
 def sensors() -> None:
-    """List the sensors of energy: what they read here, or why they cannot.
+    """List energy sensors, and why some cannot be read here.
 
     Rails have the names that the board's or chip's maker gives them; those marked * add up to the
     figure in a record.
     """
-    from trainfit.bench.sensors import Unavailable, survey  # noqa: PLC0415  (numpy)
-
     rows: list[Row] = []
     for name, found in survey():
         if isinstance(found, Unavailable):
