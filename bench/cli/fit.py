@@ -116,7 +116,7 @@ def _answer(form: ClosedForm, device: Device, asked: Budgets) -> list[Verdict]:
     from trainfit.bench.verdicts.judge import amounts, judge_all  # noqa: PLC0415
     from trainfit.bench.verdicts.memory import worst  # noqa: PLC0415
 
-    needs = form.needs(device)
+    needs = form.demand(device)
     verdicts = judge_all(needs, device, asked)
     rows = report.budget_rows(verdicts, *amounts(needs, device, asked))
     overall = worst(verdicts)
