@@ -20,6 +20,7 @@ from trainfit.bench.gate.rules import Direction, Rule, Unit
 from trainfit.bench.latency_comparison.tree_process import TreeProcesses
 from trainfit.bench.processes.child import Ending, Message
 from trainfit.bench.records.schema import Memory, Workload
+from trainfit.bench.records.schema.older import upgraded_memory
 
 TARGET = "trainfit.bench.run.worker:confirm"
 
@@ -108,7 +109,7 @@ def _measure(
     if outcome.ending is not Ending.RETURNED:
         return f"{outcome.type}: {outcome.message}"
     try:
-        memory = Memory.model_validate(parts["memory"])
+        memory = Memory.model_validate(upgraded_memory(parts["memory"]))
     except (KeyError, ValidationError):
         return "its records are of another version"
     return memory if memory.deterministic else "they are not deterministic"
