@@ -31,6 +31,9 @@ MEASURE_SECONDS = 300.0
 MEMORY_SHARE = 0.5
 """Of this machine's free memory, which a confirming measurement may need."""
 
+MEASURED = ("static_bytes", "storage_bytes", "peak_dynamic_bytes", "peak_phase", "deterministic")
+"""Of the whole measurement; its stages stand beside them."""
+
 DIMENSIONS = ("batch", "width", "depth")
 """What --max takes; as :class:`trainfit.bench.sizing.largest.Dimension`."""
 
@@ -156,7 +159,8 @@ def _confirm(form: ClosedForm) -> None:
         out.fact("not_measured_because", result)
     else:
         out.show(confirmation(form, result))
-        out.fact("measured", result.model_dump(mode="json"))
+        totals = {name: getattr(result, name) for name in MEASURED}
+        out.fact("measured", {**totals, **result.model_dump(mode="json")})
 
 
 def _measured(form: ClosedForm) -> Memory | str:
