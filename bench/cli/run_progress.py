@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
 from trainfit.bench.cli.output import Column, output, stdout
 from trainfit.bench.cli.progress_line import ProgressLine
 from trainfit.bench.cli.reports.run import STATUS_WORDS, figures, verdicts
+from trainfit.bench.frames.judged import COSTS, VERDICTS, cost_rows, verdict_rows
+from trainfit.bench.frames.values import VALUES, value_rows
 from trainfit.bench.frames.workloads import IDENTITY, RECORD, record_row
 from trainfit.bench.records.reading import LOGS
 from trainfit.bench.records.schema import Record, RecordStatus, Workload
@@ -50,39 +55,26 @@ class RunProgress(ProgressLine):
             self._progress.console.print(line, markup=False, highlight=False, style="red")
 
 
-VERDICT_COLUMNS = tuple(
-    Column(key)
-    for key in (
-        "number",
-        "workload",
-        "device",
-        "budget",
-        "status",
-        "margin",
-        "unit",
-        "evidence",
-        "reason",
-    )
-)
-
-
 def show_run(done: Run) -> None:
     """The figures and verdicts of a run, and where its records are."""
     out = output()
     records = done.records
     width = stdout().width
     rows = [record_row(record) for record in records]
-    columns = [Column(key) for key in (*IDENTITY, *RECORD)]
-    out.table("figures", columns, rows, printed=figures(records, width))
-    judged = [done.judges.verdicts(record) for record in records]
-    lines = [
-        {"number": number, "workload": record.workload.label, **verdict.model_dump(mode="json")}
-        for number, (record, own) in enumerate(zip(records, judged, strict=True), start=1)
-        for verdict in own
-    ]
+    out.table("figures", _columns([*IDENTITY, *RECORD]), rows, printed=figures(records, width))
     devices = [each for each in done.judges.devices if isinstance(each, Device)]
-    matrix = verdicts(judged, devices, width)
-    out.table("verdicts", VERDICT_COLUMNS, lines, printed=["", *matrix])
+    matrix = verdicts([done.judges.verdicts(record) for record in records], devices, width)
+    for name, names, rows_of, printed in (
+        ("values", VALUES, value_rows, ()),
+        ("costs", COSTS, partial(cost_rows, judges=done.judges), ()),
+        ("verdicts", VERDICTS, partial(verdict_rows, judges=done.judges), ["", *matrix]),
+    ):
+        out.table(
+            name,
+            _columns(["number", "workload", *names]),
+            _numbered(records, names, rows_of),
+            printed=printed,
+        )
     failed = sum(record.error is not None for record in records)
     summary = f"{len(records) - failed} of {len(records)} workloads measured"
     kept = len(records) - done.measured
@@ -93,3 +85,20 @@ def show_run(done: Run) -> None:
     if failed:
         out.show(f"what they wrote: {done.path / LOGS}")
         out.fact("logs", str(done.path / LOGS))
+
+
+def _columns(names: Iterable[str]) -> list[Column]:
+    return [Column(name) for name in names]
+
+
+def _numbered(
+    records: Sequence[Record],
+    names: Iterable[str],
+    rows_of: Callable[[Record], Iterable[tuple[object, ...]]],
+) -> list[dict[str, object]]:
+    """Rows of all workloads, each with the number and the name of its own."""
+    return [
+        {"number": number, "workload": record.workload.label, **dict(zip(names, row, strict=True))}
+        for number, record in enumerate(records, start=1)
+        for row in rows_of(record)
+    ]
