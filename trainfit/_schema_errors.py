@@ -78,8 +78,9 @@ def _problem(first: Any, where: _Place) -> str:
         return f'is missing; write {example} or {{ unknown = "why" }}' if example else "is missing"
     if kind == "model_type" and example:
         return f"must be a table, got {given!r}; write {example}"
-    if kind == "literal_error" and first["loc"][-1] == "unit" and hasattr(where.owner, "advice"):
-        return f"{given!r} is not a unit of {where.owner.quantity}; {where.owner.advice}"
+    owner: Any = where.owner
+    if kind == "literal_error" and first["loc"][-1] == "unit" and hasattr(owner, "advice"):
+        return f"{given!r} is not a unit of {owner.quantity}; {owner.advice}"
     if kind == "string_pattern_mismatch" and where.field is not None and where.field.description:
         return f"must be made of {where.field.description}, got {given!r}"
     says = _SAYS.get(kind, f"{_plain(first['msg'])}, got {{input!r}}")

@@ -59,6 +59,12 @@ class Mlp:
         return cls(name, tuple(sizes))
 
     @classmethod
+    def uniform(cls, inputs: int, units: int, layers: int, classes: int) -> Self:
+        """The net with so many hidden layers of so many units each."""
+        hidden = str(units) if layers == 1 else f"{units}x{layers}"
+        return cls.parse(f"{cls.family}-{inputs}-{hidden}-{classes}")
+
+    @classmethod
     def complete(cls, name: str, shape: Shape, classes: int) -> str:
         """Names of this family are always full."""
         return name
@@ -129,8 +135,7 @@ class Mlp:
                 raise ConfigurationError(
                     f"model {self.name!r} cannot have {size} {what}; use 1 to {most}"
                 )
-        hidden = str(units) if layers == 1 else f"{units}x{layers}"
-        return self.parse(f"{self.family}-{self.inputs}-{hidden}-{self.classes}")
+        return self.uniform(self.inputs, units, layers, self.classes)
 
 
 def linear_init(

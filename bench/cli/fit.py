@@ -35,6 +35,9 @@ MEASURE_SECONDS = 300.0
 MEMORY_SHARE = 0.5
 """Of this machine's free memory, which a confirming measurement may need."""
 
+MEASURED = ("static_bytes", "storage_bytes", "peak_dynamic_bytes", "peak_phase", "deterministic")
+"""Of the whole measurement; its stages stand beside them."""
+
 
 class FitError(BenchError):
     """The question cannot be answered as it was asked."""
@@ -107,7 +110,7 @@ def fit(
 
 
 def _answer(form: ClosedForm, device: Device, asked: Budgets) -> list[Verdict]:
-    needs = form.needs(device)
+    needs = form.demand(device)
     verdicts = judge_all(needs, device, asked)
     rows = report.budget_rows(verdicts, *amounts(needs, device, asked))
     overall = worst(verdicts)
@@ -145,7 +148,8 @@ def _confirm(form: ClosedForm) -> None:
         out.fact("not_measured_because", result)
     else:
         out.show(report.confirmation(form, result))
-        out.fact("measured", result.model_dump(mode="json"))
+        totals = {name: getattr(result, name) for name in MEASURED}
+        out.fact("measured", {**totals, **result.model_dump(mode="json")})
 
 
 def _measured(form: ClosedForm) -> Memory | str:

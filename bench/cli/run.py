@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,22 +17,20 @@ from trainfit.bench.cli.options import (
     budget_table,
     refuse_contradictions,
 )
-from trainfit.bench.cli.output import Column, output, stdout, unseen
+from trainfit.bench.cli.output import output, stdout, unseen
 from trainfit.bench.cli.progress import RunProgress
 from trainfit.bench.cli.reports.run import figures, verdicts
 from trainfit.bench.errors import SuiteError
-from trainfit.bench.frames.judged import COSTS, costs_of
+from trainfit.bench.frames.judged import COSTS, VERDICTS, cost_rows, verdict_rows
+from trainfit.bench.frames.values import VALUES, value_rows
 from trainfit.bench.frames.workloads import IDENTITY, RECORD, record_row
 from trainfit.bench.records.reading import LOGS, SUITE, read_suite
+from trainfit.bench.records.schema import Record
 from trainfit.bench.run import runner
 from trainfit.bench.sensors import SensorError, Unavailable, open_sensor
 from trainfit.bench.suite.manifest import from_manifest, load_devices
 from trainfit.bench.suite.suite import Suite, load_suite, with_algorithms
 from trainfit.hardware_profiles import Device
-
-VERDICT_COLUMNS = unseen(
-    "number", "workload", "device", "budget", "status", "margin", "unit", "evidence", "reason"
-)
 
 
 def run(
@@ -169,23 +169,20 @@ def show_run(done: runner.Run) -> None:
     records = done.records
     width = stdout().width
     rows = [record_row(record) for record in records]
-    columns = [Column(key) for key in (*IDENTITY, *RECORD)]
-    out.table("figures", columns, rows, printed=figures(records, width))
-    judged = [done.judges.verdicts(record) for record in records]
-    lines = [
-        {"number": number, "workload": record.workload.label, **verdict.model_dump(mode="json")}
-        for number, (record, own) in enumerate(zip(records, judged, strict=True), start=1)
-        for verdict in own
-    ]
-    costs = [
-        dict(zip(("number", *COSTS), (number, *cost), strict=True))
-        for number, record in enumerate(records, start=1)
-        for cost in costs_of(record, done.judges)
-    ]
-    out.table("costs", unseen("number", *COSTS), costs, printed=())
+    out.table("figures", unseen(*IDENTITY, *RECORD), rows, printed=figures(records, width))
     devices = [each for each in done.judges.devices if isinstance(each, Device)]
-    matrix = verdicts(judged, devices, width)
-    out.table("verdicts", VERDICT_COLUMNS, lines, printed=["", *matrix])
+    matrix = verdicts([done.judges.verdicts(record) for record in records], devices, width)
+    for name, names, rows_of, printed in (
+        ("values", VALUES, value_rows, ()),
+        ("costs", COSTS, partial(cost_rows, judges=done.judges), ()),
+        ("verdicts", VERDICTS, partial(verdict_rows, judges=done.judges), ["", *matrix]),
+    ):
+        out.table(
+            name,
+            unseen("number", "workload", *names),
+            _numbered(records, names, rows_of),
+            printed=printed,
+        )
     failed = sum(record.error is not None for record in records)
     summary = f"{len(records) - failed} of {len(records)} workloads measured"
     kept = len(records) - done.measured
@@ -196,3 +193,16 @@ def show_run(done: runner.Run) -> None:
     if failed:
         out.show(f"what they wrote: {done.path / LOGS}")
         out.fact("logs", str(done.path / LOGS))
+
+
+def _numbered(
+    records: Sequence[Record],
+    names: Iterable[str],
+    rows_of: Callable[[Record], Iterable[tuple[object, ...]]],
+) -> list[dict[str, object]]:
+    """Rows of all workloads, each with the number and the name of its own."""
+    return [
+        {"number": number, "workload": record.workload.label, **dict(zip(names, row, strict=True))}
+        for number, record in enumerate(records, start=1)
+        for row in rows_of(record)
+    ]

@@ -56,7 +56,7 @@ def costs_frame(runs: Sequence[Path]) -> pd.DataFrame:
     """
     return long_frame(
         (
-            (run, record.workload, columns_of(costs_of(record, judges), COSTS))
+            (run, record.workload, columns_of(cost_rows(record, judges), COSTS))
             for run, record, judges in _judged(runs)
         ),
         COSTS,
@@ -74,7 +74,7 @@ def verdicts_frame(runs: Sequence[Path]) -> pd.DataFrame:
     """
     return long_frame(
         (
-            (run, record.workload, columns_of(_verdicts(record, judges), VERDICTS))
+            (run, record.workload, columns_of(verdict_rows(record, judges), VERDICTS))
             for run, record, judges in _judged(runs)
         ),
         VERDICTS,
@@ -88,8 +88,8 @@ def _judged(runs: Iterable[Path]) -> Iterator[tuple[str, Record, Judges]]:
             yield name, record, judges
 
 
-def costs_of(record: Record, judges: Judges) -> Iterator[Cost]:
-    """What a step of a record takes here and on every device; the fields of :data:`COSTS`."""
+def cost_rows(record: Record, judges: Judges) -> Iterator[Cost]:
+    """Rows of :data:`COSTS`: measured here first, then modelled for every device."""
     latency, energy = record.latency, record.energy
     if latency:
         ends = _ends(latency.step_interval)
@@ -112,7 +112,8 @@ def _ends(interval: Bounds | None) -> tuple[float | None, float | None]:
     return (interval.low, interval.high) if interval else (None, None)
 
 
-def _verdicts(record: Record, judges: Judges) -> Iterator[tuple[object, ...]]:
+def verdict_rows(record: Record, judges: Judges) -> Iterator[tuple[object, ...]]:
+    """Rows of :data:`VERDICTS`."""
     for verdict in judges.verdicts(record):
         fields = {**vars(verdict), "status": verdict.status.value}
         fields["evidence"] = Evidence(verdict.evidence).value

@@ -38,12 +38,13 @@ def values_frame(records: Iterable[tuple[str, Record]]) -> pd.DataFrame:
         records: Each with the name of its run.
     """
     return long_frame(
-        ((run, record.workload, columns_of(_rows(record), VALUES)) for run, record in records),
+        ((run, record.workload, columns_of(value_rows(record), VALUES)) for run, record in records),
         VALUES,
     )
 
 
-def _rows(record: Record) -> Iterator[Row]:
+def value_rows(record: Record) -> Iterator[Row]:
+    """Rows of :data:`VALUES`."""
     for row in _all(record):
         if row[-1] is not None:
             yield row

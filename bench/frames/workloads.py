@@ -90,7 +90,7 @@ def typed(columns: Mapping[str, Sequence[Any]], types: Mapping[str, str]) -> pd.
     import pandas as pd  # noqa: PLC0415  (half a second that the command line does not need)
 
     return pd.DataFrame(
-        {name: pd.Series(columns[name], dtype=kind) for name, kind in types.items()}  # type: ignore[call-overload]
+        {name: pd.Series(columns[name], dtype=kind) for name, kind in types.items()}
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from trainfit.bench.errors import BenchError
 from trainfit.bench.processes.child import Ending, Message, Outcome
-from trainfit.bench.processes.isolation import call
+from trainfit.bench.processes.isolation import call, preloads
 from trainfit.bench.records.schema import Workload
 
 TARGET = "trainfit.bench.latency_comparison.worker:run_side"
@@ -105,7 +105,7 @@ class Pair:
         asked = workload.model_dump(mode="json", exclude_defaults=True)
         job |= {"workload": asked, "turns": str(fifo)}
         thread = threading.Thread(
-            target=self._watch, args=(side, job, _preload(workload)), daemon=True
+            target=self._watch, args=(side, job, preloads(TARGET, [workload.dataset])), daemon=True
         )
         self._threads.append(thread)
         thread.start()
@@ -150,12 +150,3 @@ def _explain(outcome: Outcome) -> str:
         return outcome.message
     at = f" at {outcome.where}" if outcome.where else ""
     return f"cannot be compared, it ended early: {outcome.type}: {outcome.message}{at}"
-
-
-def _preload(workload: Workload) -> list[str]:
-    """What both sides import, so that it is imported once."""
-    # torch imports its compiler the first time a step is annotated, though nothing is compiled
-    modules = [TARGET.partition(":")[0], "torch._dynamo"]
-    if workload.dataset == "digits":
-        modules += ["sklearn.datasets", "sklearn.model_selection"]
-    return modules

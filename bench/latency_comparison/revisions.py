@@ -59,6 +59,7 @@ from trainfit.bench.latency_comparison.source_tree import (
 )
 from trainfit.bench.processes.child import Ending, Message, Outcome
 from trainfit.bench.records.schema import Memory, Workload
+from trainfit.bench.records.schema.older import upgraded_memory
 
 NEEDED = "trainfit/bench/latency_comparison/worker.py"
 """The file that a revision needs to be a side of a comparison."""
@@ -257,7 +258,7 @@ class _Job:
             if outcome.ending is not Ending.RETURNED:
                 return f"{outcome.type}: {outcome.message}"
             try:
-                memory = Memory.model_validate(parts["memory"])
+                memory = Memory.model_validate(upgraded_memory(parts["memory"]))
             except (KeyError, ValidationError):
                 return "its records are of another version"
             if not memory.deterministic:

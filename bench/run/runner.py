@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from trainfit.bench.errors import PreflightError
 from trainfit.bench.processes.child import Ending, Message, Outcome
-from trainfit.bench.processes.isolation import call
+from trainfit.bench.processes.isolation import call, preloads
 from trainfit.bench.records.reading import LOGS, STATE, read_records, read_suite, workload_key
 from trainfit.bench.records.schema import ErrorRecord, Record, RecordStatus, Workload
 from trainfit.bench.records.timelines import TIMELINES, timeline_line
@@ -23,6 +23,8 @@ from trainfit.bench.suite.manifest import to_manifest
 from trainfit.bench.suite.suite import Suite
 from trainfit.bench.verdicts.judges import Judges
 from trainfit.hardware_profiles import Device
+
+MEASURE = "trainfit.bench.run.worker:measure"
 
 PREFLIGHT_SECONDS = 300.0
 """The checks before the first workload may take this long, or a workload's time if that is more."""
@@ -147,7 +149,7 @@ def _preflight(suite: Suite, data_root: Path | None) -> dict[str, Any]:
             },
             log=Path(scratch) / "log",
             timeout_seconds=max(PREFLIGHT_SECONDS, suite.timeout_seconds),
-            preload=_preload(suite),
+            preload=preloads(MEASURE, (each.dataset for each in suite.workloads)),
             on_message=parts.update,
         )
     if outcome.ending is Ending.RETURNED:
@@ -185,7 +187,7 @@ def _measure(
     log.unlink(missing_ok=True)
     started = time.perf_counter()
     outcome = call(
-        "trainfit.bench.run.worker:measure",
+        MEASURE,
         {
             "workload": workload.model_dump(mode="json"),
             "data_root": str(data_root) if data_root else None,
@@ -198,7 +200,7 @@ def _measure(
         log=log,
         timeout_seconds=suite.timeout_seconds,
         memory_limit_mib=suite.memory_limit_mib,
-        preload=_preload(suite),
+        preload=preloads(MEASURE, (each.dataset for each in suite.workloads)),
         on_message=on_message,
     )
     if log.exists() and not log.stat().st_size:
@@ -230,14 +232,3 @@ def _error(outcome: Outcome, doing: str) -> ErrorRecord | None:
     if outcome.ending is not Ending.RAISED:
         message = f"{message} (during: {doing})"
     return ErrorRecord(type=outcome.type, message=message, where=outcome.where)
-
-
-def _preload(suite: Suite) -> list[str]:
-    """What every workload imports, so that it is imported once."""
-    # torch imports its compiler the first time a step is annotated, though nothing is compiled
-    modules = ["trainfit.bench.run.worker", "torch._dynamo"]
-    if len(suite.workloads) > FEW:  # some of them have compiled kernels, most likely
-        modules.append("numba")
-    if any(workload.dataset == "digits" for workload in suite.workloads):
-        modules += ["sklearn.datasets", "sklearn.model_selection"]
-    return modules

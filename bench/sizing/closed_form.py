@@ -60,7 +60,7 @@ class ClosedForm:
             for stage, plan in zip(self.stages, self.plans, strict=True)
         ]
 
-    def needs(self, device: Device) -> ResourceDemand:
+    def demand(self, device: Device) -> ResourceDemand:
         """To be judged against a device."""
         return ResourceDemand(
             static_bytes=self.plan.static_bytes,

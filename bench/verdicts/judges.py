@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from trainfit._text import first_problem
-from trainfit.bench.costs.device_model import DeviceModel, model_device, not_modelled
+from trainfit.bench.costs.device_model import model_device, not_modelled
+from trainfit.bench.costs.intervals import DeviceModel
 from trainfit.bench.errors import RunFolderError
 from trainfit.bench.records.reading import SUITE, profile_of, read_suite
 from trainfit.bench.records.schema import Measurement, Record

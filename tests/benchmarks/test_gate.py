@@ -1,4 +1,4 @@
-"""Reading and gating a thousand records, as a command: starting Python and importing included.
+"""Reading a thousand records, and gating them as a command, starting Python included.
 
 ``pytest tests/benchmarks/test_gate.py --benchmark-only -o addopts="" -p no:cacheprovider``
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from tests.benchmarks import conclude, interleave
 from trainfit.algorithms import build_algorithm
 from trainfit.bench.environment import describe_environment
+from trainfit.bench.frames.sources import load_run
 from trainfit.bench.gate.compare import GateResult
 from trainfit.bench.gate.golden import read_golden
 from trainfit.bench.gate.run import gate, read_run, update_golden
@@ -62,6 +64,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stream.write(line + "\n")
     update_golden(read_run(folder), folder / "golden.json")
     return folder
+
+
+def test_frames(benchmark: Any, request: pytest.FixtureRequest, run: Path) -> None:
+    """One row per workload, and one per figure of a stage or phase."""
+    works = {source: partial(load_run, run, source) for source in ("records", "values")}
+    watch = interleave(benchmark, works, rounds=5)
+
+    conclude(
+        request,
+        benchmark,
+        records=RECORDS,
+        seconds=watch.median("records"),
+        seconds_of_values=watch.median("values"),
+        seconds_target=TARGET_SECONDS,
+    )
+    assert len(load_run(run)) == RECORDS
 
 
 def test_gate(benchmark: Any, request: pytest.FixtureRequest, run: Path) -> None:

@@ -93,6 +93,7 @@ def test_a_suite_of_ones_own_with_a_board_and_an_algorithm_of_ones_own(small: Pa
     ram = verdicts[(verdicts["device"] == "board") & (verdicts["budget"] == "ram")]
     assert len(ram) == 3
     assert sorted(path.name for path in out.iterdir()) == [
+        "devices",
         "environment.json",
         "records.jsonl",
         "suite.json",
@@ -378,7 +379,8 @@ def test_a_run_for_machines(main: Any, small: Path) -> None:
     # THEN there is one document, though a workload failed, and a file for each of its tables
     assert (code, err) == (1, "")
     document = json.loads(out)
-    assert set(document) == {"figures", "verdicts", "costs", "run", "logs"}
+    tables = ("figures", "values", "costs", "verdicts")
+    assert set(document) == {*tables, "run", "logs"}
     assert (document["run"], document["logs"]) == ("out", "out/logs")
     good, bad = document["figures"]
     assert (good["status"], bad["status"]) == ("ok", "failed")
@@ -391,12 +393,21 @@ def test_a_run_for_machines(main: Any, small: Path) -> None:
     assert (time["status"], time["unit"], time["evidence"]) == ("fits", "s", "modelled")
     assert 0 < time["margin"] < 1000
     assert verdicts["board", "ram"]["unit"] == "B"
-    costs = {(each["device"], each["quantity"]): each for each in document["costs"]}
-    modelled = costs["stm32f407", "seconds"]
-    assert (modelled["number"], modelled["evidence"]) == (1, "modelled")
-    assert 0 < modelled["low"] < modelled["high"] < 1000
+    (peak,) = [
+        each["value"]
+        for each in document["values"]
+        if (each["phase"], each["quantity"]) == (good["peak_phase"], "peak_bytes")
+    ]
+    assert peak == good["peak_dynamic_bytes"]
+    (model,) = [
+        each
+        for each in document["costs"]
+        if (each["device"], each["quantity"]) == ("stm32f407", "seconds")
+    ]
+    assert model["evidence"] == "modelled"
+    assert model["high"] == pytest.approx(1000 - time["margin"])
 
-    for name in ("figures", "verdicts", "costs"):
+    for name in tables:
         with Path(f"tables/{name}.csv").open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
         assert len(rows) == len(document[name])

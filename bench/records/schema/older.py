@@ -16,7 +16,11 @@ _OF_MEMORY = ("evidence", "worst_stage", "stages", "as_deployed")
 def upgraded(raw: dict[str, Any]) -> dict[str, Any]:
     """The record without what was derived from it, and without what it said twice."""
     record = {key: value for key, value in raw.items() if key not in _DERIVED}
-    memory = record.get("memory")
-    if isinstance(memory, dict):
-        record["memory"] = {key: memory[key] for key in _OF_MEMORY if key in memory}
-    return record
+    return record | {"memory": upgraded_memory(record.get("memory"))}
+
+
+def upgraded_memory(raw: Any) -> Any:
+    """The memory of such a record, whose worst stage stands among its stages."""
+    if not isinstance(raw, dict):
+        return raw
+    return {key: raw[key] for key in _OF_MEMORY if key in raw}
