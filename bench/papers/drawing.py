@@ -134,11 +134,11 @@ _EMPTY = {
     ),
     "curves": (
         "no workload was trained",
-        "give its suite epochs = 10 and run it anew (trainfit run SUITE --out RUN)",
+        "give its suite epochs = 10 and run it again (trainfit run SUITE --out RUN)",
     ),
     "timelines": (
         "the run has no timelines",
-        "it was made before they were kept, or without memory; run its suite anew",
+        "it was made before they were kept, or without memory; run its suite again",
     ),
     "gradients": (
         "no gradients were probed",

@@ -59,7 +59,7 @@ def _limits(costs: pd.DataFrame, verdicts: pd.DataFrame) -> dict[tuple[str, str]
     """What budgets allow a modelled step: what is left and the interval's high end."""
     if verdicts.empty:
         return {}
-    limits = {}
+    limits: dict[tuple[str, str], float] = {}
     for quantity, budget in BUDGETS.items():
         judged = verdicts[(verdicts["budget"] == budget) & (verdicts["evidence"] == "modelled")]
         judged = texts(judged[[*RECORD, "device", "margin"]])

@@ -62,11 +62,11 @@ def _telling(algorithms: list[str], options: list[dict[str, Any]]) -> dict[str, 
 
 def _told_apart(labels: list[str], name: str, values: list[Any]) -> list[str]:
     """The labels, with this aspect behind those that several rows with other values of it have."""
-    held: dict[str, set[Any]] = {}
+    known: dict[str, set[Any]] = {}
     for label, value in zip(labels, values, strict=True):
-        held.setdefault(label, set()).add(value)
+        known.setdefault(label, set()).add(value)
     return [
-        f"{label}, {_aspect(name, value)}" if len(held[label]) > 1 else label
+        f"{label}, {_aspect(name, value)}" if len(known[label]) > 1 else label
         for label, value in zip(labels, values, strict=True)
     ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainfit.plots.drawing.style import styled
+from trainfit.plots.drawing.style import STYLE, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,9 @@ def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) 
         OSError: A file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    figure.draw_without_rendering()  # finds the layout, which need not be found for every format
+    # The layout is found once for all formats, where letters are as wide as they are in print.
+    figure.set_dpi(STYLE["savefig.dpi"])
+    figure.draw_without_rendering()
     figure.set_layout_engine("none")
     files = []
     for kind in FORMATS:

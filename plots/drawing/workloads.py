@@ -123,7 +123,7 @@ def by_phase(records: pd.DataFrame, values: pd.DataFrame, *quantities: str) -> p
     rows = records.drop(columns=list(quantities), errors="ignore")
     rows = rows.merge(pd.Series(PHASES, name="phase"), how="cross")
     if values.empty:
-        return rows.assign(**dict.fromkeys(quantities, pd.NA))
+        return rows.reindex(columns=[*rows.columns, *quantities])
     keys = [*RECORD, "phase"]
     if "worst_stage" in rows:
         rows, keys = rows.assign(stage=rows["worst_stage"]), [*keys, "stage"]

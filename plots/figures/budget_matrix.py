@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SOURCE = "verdicts"
 ALSO = ("records",)
-TITLE = "Budgets of devices"
+TITLE = "Margins of the budgets of devices"
 
 MOST_WORKLOADS = 32
 SEVERITY = ("fits", "tight", "unknown", "exceeds")
@@ -85,7 +85,7 @@ def deciding(verdicts: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     known = rows.drop(columns=_VERDICT).merge(judged[[*RECORD, *_VERDICT]], on=RECORD)
     devices = list(dict.fromkeys([*device_limits(records, judged), *known["device"]]))
     in_bytes = (known["unit"] == "B") & known["margin"].notna()
-    order = {
+    order: dict[str, Any] = {
         "place": known.groupby("workload", sort=False).ngroup(),
         "device_place": _places(known["device"], devices),
         "severity": -_places(known["status"], SEVERITY),
@@ -207,8 +207,8 @@ def _short(size: float, unit: str) -> str:
 def _notes(numbers: pd.DataFrame, *, in_words: bool) -> list[str]:
     notes = []
     if in_words:
-        notes.append("What is left of the budget that decides, or lacks, in B, KiB (K), MiB (M) or")
-        notes.append("GiB (G); the budget is RAM where none is named.")
+        notes.append("Margin of the budget that decides, in B, KiB (K), MiB (M) or GiB (G);")
+        notes.append("the budget is RAM where none is named.")
     return [*notes, *not_shown(numbers.attrs.get("left_out", []))]
 
 

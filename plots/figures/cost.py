@@ -13,6 +13,7 @@ from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator, NullForma
 
 from trainfit.plots.drawing.base import MissingDataError
 from trainfit.plots.drawing.costs import HERE, costs_of, unlike
+from trainfit.plots.drawing.layout import folded
 from trainfit.plots.drawing.style import PHASES, colours, hatch, limit_line, new_figure, styled
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ REMEDY = (
 )
 _CHARACTERS = {1: 26, 2: 36}
 """Of a workload's name on one line."""
-_PITCH = {False: (0.17, 0.115), True: (0.2, 0.2)}
-"""Inches of a row for time and for energy, without and with names on two lines."""
+_PITCH = {1: (0.17, 0.115), 2: (0.2, 0.2), 3: (0.28, 0.28)}
+"""Inches of a row for time and for energy, by the lines that names have at most."""
 _PAGE = 8.4
 """Inches that all rows together may take."""
 
@@ -62,7 +63,8 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """Above time, below energy: one panel measured, one per device; a row per workload."""
     names = list(dict.fromkeys(numbers["workload"]))
     width = _CHARACTERS[columns]
-    pitch = _PITCH[max(map(len, names[:MOST])) > width]
+    lines = {name: folded(name, width, max(_PITCH)) for name in names[:MOST]}
+    pitch = _PITCH[1 + max(text.count("\n") for text in lines.values())]
     shown = names[: min(MOST, int(_PAGE / sum(pitch)))]
     rows = numbers[numbers["workload"].isin(shown)]
     devices = unlike(rows, DEVICES[columns])
@@ -91,7 +93,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     titles += ["\n".join(textwrap.wrap(device, 14)) for device in devices]
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title)
-    grid[0, 0].set_yticks(range(len(shown)), [_short(name, width) for name in shown])
+    grid[0, 0].set_yticks(range(len(shown)), [lines[name] for name in shown])
     for label in grid[0, 0].get_yticklabels() + grid[1, 0].get_yticklabels():
         label.set(fontsize=6, linespacing=0.9)
     grid[0, 0].set_ylim(len(shown) - 0.4, -0.6)
@@ -108,11 +110,6 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         columnspacing=1.2,
     )
     return figure
-
-
-def _short(name: str, width: int) -> str:
-    """On two lines at most."""
-    return "\n".join(textwrap.wrap(name, width, max_lines=2, placeholder=" ..."))
 
 
 def _measured(axes: Axes, rows: pd.DataFrame, shown: list[str], quantity: str) -> None:

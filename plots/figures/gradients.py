@@ -65,7 +65,7 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     ``deviation`` is the sample's, over ``seeds``.
 
     Raises:
-        MissingDataError: No gradient was had from any workload.
+        MissingDataError: No workload of the run has a gradient.
     """
     known = require(frame, "histogram", remedy=REMEDY)
     known = known[known["int8_relative_rms"].notna()]
@@ -87,7 +87,7 @@ def _parts(row: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
     """The shares of the octaves of a tensor, and its errors in INT8."""
     known = {name: row[name] for name in _KEYS}
     live = row["count"] - row["zeros"]
-    found = [
+    found: list[tuple[Any, ...]] = [
         ("share", -octave, row["evidence"], count / live)
         for octave, count in enumerate(json.loads(row["histogram"]))
     ]
@@ -102,7 +102,9 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     numbers = cut(numbers, MOST)
     workloads = list(dict.fromkeys(numbers["workload"]))
     tensors, alone = _tensors(numbers)
-    counted = "Gradients that are exactly 0 are not counted."
+    counted = (
+        "Gradients that are exactly 0 are not counted. Mean and standard deviation over seeds."
+    )
     note = wrapped([counted, *not_shown(numbers.attrs["left_out"]), *_not_compared(alone)], columns)
     across = min(len(tensors), 3 if columns == 2 else 2)
     down = -(-len(tensors) // across)

@@ -84,7 +84,9 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         for offset, phase in enumerate(PHASES)
     }
     logarithmic = _far_apart(numbers)
-    notes = ["Logarithmic axis."] if logarithmic else []
+    notes = (
+        ["Logarithmic axis: compare the ends of bars, not their lengths."] if logarithmic else []
+    )
     note = wrapped([*notes, *not_shown(numbers.attrs.get("left_out", []))], columns)
     figure = new_figure(columns, height=max(1.6, sum(heights) + 0.8 + note_height(note)))
     axes = figure.subplots()

@@ -33,7 +33,7 @@ MOST = 8
 
 _PANELS = {
     "bits": ("bits", "bits per weight"),
-    "uniform": ("amplitude", "even noise, ±% of the largest weight"),
+    "uniform": ("amplitude", "uniform noise (±% of the largest weight)"),
 }
 
 
@@ -67,7 +67,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     numbers = cut(numbers, MOST)
     workloads = list(dict.fromkeys(numbers["workload"]))
     measured = int(numbers["measured"].max())
-    said = [] if measured == 1 else ["Mean and deviation over seeds."]
+    said = [] if measured == 1 else ["Mean and standard deviation over seeds."]
     note = wrapped([*said, *not_shown(numbers.attrs["left_out"])], columns)
     legend = legend_height(workloads, columns)
     height = (2.3 if columns == 2 else 4.2) + legend + note_height(note)

@@ -225,6 +225,6 @@ def _limits(axes: Axes, lines: list[tuple[str, int]], rows: pd.DataFrame, *, nam
                 annotation_clip=False,
             )
         device = text.split(",")[0].split(" and ")[0]
-        held = rows["largest_that_fits"].str.split(", ").map(lambda found, d=device: d in found)
-        points = rows[held]
+        here = rows["largest_that_fits"].str.split(", ").map(lambda found, d=device: d in found)
+        points = rows[here]
         axes.plot(points["at"].astype(int), points["ram_bytes"].astype(float), **_RING, zorder=5)

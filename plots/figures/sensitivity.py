@@ -143,22 +143,22 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
 def _heat_map(axes: Axes, rows: pd.DataFrame, norm: Normalize, width: int) -> None:
     whole = rows.assign(threshold=rows["threshold"].fillna(np.inf))  # the default comes last
     grid = whole.pivot(index="threshold", columns="lr", values=["test_accuracy", "near_best"])
-    accuracy, near = grid["test_accuracy"].astype(float), grid["near_best"]
-    axes.imshow(100 * accuracy, norm=norm, cmap=_MAP, aspect="auto", origin="lower")
-    for (down, right), value in np.ndenumerate(100 * accuracy.to_numpy()):
-        failed = "" if pd.isna(near.iloc[down, right]) else "x"
+    accuracy, near = grid.xs("test_accuracy", axis=1), grid.xs("near_best", axis=1)
+    percent, tried = 100 * accuracy.to_numpy(dtype=float), near.notna().to_numpy()
+    axes.imshow(percent, norm=norm, cmap=_MAP, aspect="auto", origin="lower")
+    for (down, right), value in np.ndenumerate(percent):
+        failed = "x" if tried[down, right] else ""
         axes.annotate(
             failed if np.isnan(value) else f"{value:.1f}",
             (right, down),
             ha="center",
             va="center",
             fontsize=6.3,
-            color="white" if norm(value) < 0.55 else "black",
+            color="white" if float(norm(value)) < 0.55 else "black",
         )
-        for colour, line in (
-            (("white", 1.8), ("black", 0.9)) if near.iloc[down, right] is True else ()
-        ):
-            corner = (right - 0.46, down - 0.44)
+    for down, right in np.argwhere(near.eq(True).to_numpy()):
+        corner = (right - 0.46, down - 0.44)
+        for colour, line in (("white", 1.8), ("black", 0.9)):
             frame = Rectangle(corner, 0.92, 0.88, fill=False, edgecolor=colour, linewidth=line)
             axes.add_patch(frame)
     axes.set_xticks(range(accuracy.shape[1]), [f"{rate:g}" for rate in accuracy])

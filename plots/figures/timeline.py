@@ -214,5 +214,5 @@ def _notes(panels: dict[Any, pd.DataFrame], numbers: pd.DataFrame) -> list[str]:
     notes = ["Each panel has a scale of its own."] if _own_scales(panels) else []
     thinned = [name for name, wide in panels.items() if wide.attrs["events"] >= len(wide)]
     if thinned:
-        notes.append("Of long steps the upper edge is drawn.")
+        notes.append("Of long steps the upper envelope is drawn.")
     return [*notes, *not_shown(numbers.attrs.get("left_out", []))]

@@ -1,4 +1,4 @@
-"""Bytes of every workload: what is held, the peak by phase, and what the peak is compared with."""
+"""Bytes of every workload: static, the peak by phase, and what the peak is compared with."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ SOURCE = "records"
 ALSO = ("values",)
 TITLE = "Memory by phase"
 CAPTION = (
-    "Bytes of one training step at the stage that needs most. Static bytes are held between steps; "
-    "peaks are dynamic bytes, measured at the allocator. The closed form is the same peak computed "
-    "from the rule's definition, the lower bound counts only the tensors that the rule cannot do "
-    "without. The ratio is that of the peak to plain backpropagation's on the same net and batch."
+    "Bytes of one training step at the stage that needs most. Static bytes are there between steps,"
+    " too; peaks are dynamic bytes, measured at the allocator. The closed form is the same peak"
+    " computed from the rule's definition, the lower bound counts only the tensors that the rule"
+    " cannot do without. The ratio is that of the peak to plain backpropagation's on the same net"
+    " and batch."
 )
 
 

@@ -16,6 +16,7 @@ from trainfit.bench.records.schema import (
     Record,
     RecordStatus,
     Residual,
+    StageMemory,
     Workload,
 )
 from trainfit.bench.records.writing import RunFolder
@@ -34,23 +35,25 @@ def measured(algorithm: str, scale: int) -> Record:
         )
         for name, size in (("forward", 100), ("gradient", 300), ("update", 200))
     }
+    stage = StageMemory(
+        stage="all",
+        static_bytes=5000,
+        static_categories={"parameters": 5000},
+        storage_bytes=0,
+        peak_dynamic_bytes=300 * scale,
+        peak_phase="gradient",
+        closed_form_bytes=300 * scale,
+        closed_form_static_bytes=5000,
+        lower_bound_bytes=150 * scale,
+        deterministic=True,
+        phases=phases,
+        peak_tensors=[],
+        residual=Residual(unexplained_bytes=0, left_after_step_bytes=0),
+    )
     return Record(
         workload=Workload(algorithm=algorithm, model="mlp-64-10", dataset="digits", batch_size=32),
         status=RecordStatus.OK,
-        memory=Memory(
-            evidence=Evidence.ALLOCATOR,
-            static_bytes=5000,
-            storage_bytes=0,
-            peak_dynamic_bytes=300 * scale,
-            peak_phase="gradient",
-            closed_form_bytes=300 * scale,
-            lower_bound_bytes=150 * scale,
-            deterministic=True,
-            phases=phases,
-            residual=Residual(unexplained_bytes=0, left_after_step_bytes=0),
-            worst_stage="all",
-            stages=[],
-        ),
+        memory=Memory(evidence=Evidence.ALLOCATOR, worst_stage="all", stages=[stage]),
         seconds=1.0,
     )
 
@@ -90,7 +93,7 @@ def test_everything_there_is_and_what_is_missing(main: Any, run: Path) -> None:
     drawn = {each["name"] for each in made if each["files"]}
     assert {"peak-by-phase", "memory"} <= drawn
     missing = {each["name"]: each["missing"] for each in made if each["missing"]}
-    assert "run its suite anew" in missing["timeline"]
+    assert "run its suite again" in missing["timeline"]
     assert '"gradients"' in missing["gradients"]
     assert "suite scaling" in missing["scaling"]
 

@@ -120,9 +120,9 @@ def row(algorithm="backprop", options=None, static=100 * KIB, peak=50 * KIB, **c
     return found | changes
 
 
-def timed(algorithm="backprop", scale=1.0, **changes):
+def timed(algorithm="backprop", scale=1.0, options=None, **changes):
     """A record with measured phases and models of five devices, each ten times slower."""
-    found = row(algorithm, **changes)
+    found = row(algorithm, options, **changes)
     sizes = [1e-3 * scale, 2e-3 * scale, 0.5e-3 * scale]
     found["values"] = [
         value

@@ -1,6 +1,6 @@
 """A figure beside the picture that was kept of it.
 
-``TRAINFIT_UPDATE_BASELINES=1 pytest tests/plots`` makes the pictures anew; look at them before
+``TRAINFIT_UPDATE_BASELINES=1 pytest tests/plots`` makes the pictures again; look at them before
 committing them.
 """
 

@@ -103,3 +103,12 @@ def test_without_any_it_says_what_makes_them(module):
 def test_a_run_of_one_timed_step_without_phases_is_drawn():
     figure = cost.draw(numbers(cost, row(costs=[measured("seconds", 1.0)])), columns=1)
     assert len(figure.axes) == 2
+
+
+def test_long_names_that_differ_at_their_end_are_told_apart():
+    options = {"weight_gradient": "whole", "an_option": "of some length"}
+    rows = [timed("backprop_int8", options={**options, "lr": 0.1 * n}) for n in (1, 2)]
+    rows += [timed("backprop_int8", options={"an_option": "none"})]
+    figure = cost.draw(numbers(cost, *rows))
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(set(names)) == len(rows)

@@ -68,6 +68,18 @@ def test_the_same_numbers_give_the_same_files(tmp_path):
         assert one.read_bytes() == two.read_bytes()
 
 
+def test_no_label_is_cut_off_in_print(tmp_path):
+    """Letters are wider there than on a screen, where the layout used to be found."""
+    figure = styled(new_figure)(2, height=1.5)
+    axes = figure.subplots()
+    axes.set_yticks([0], ["mlp-784-1000-1000-10, b32 " * 3], fontsize=6)
+    save_figure(figure, pd.DataFrame({"a": [1]}), tmp_path, "long")
+    figure.set_dpi(300)
+    figure.draw_without_rendering()
+    (label,) = axes.get_yticklabels()
+    assert label.get_window_extent().x0 >= 0
+
+
 def test_fonts_in_a_pdf_are_truetype(tmp_path):
     files = save_figure(bar(2.0), pd.DataFrame({"a": [1]}), tmp_path, "bar")
     text = files[0].read_bytes()

@@ -68,7 +68,7 @@ def test_repeats_with_other_seeds_and_a_run_given_twice_are_one_panel():
 def test_a_long_step_says_that_its_edge_is_drawn():
     numbers = timeline.numbers(runs(course("a", events=1_000_000)))
     figure = timeline.draw(numbers)
-    assert figure.get_supxlabel() == "Of long steps the upper edge is drawn."
+    assert figure.get_supxlabel() == "Of long steps the upper envelope is drawn."
     assert figure.axes[0].get_xlim() == (0, 1_000_001)
 
 

@@ -101,20 +101,23 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     for mode, look in looks(modes).items():
         curve = ours[ours["look_ahead"] == mode].sort_values("pass")
         for axes in (beside, alone) if len(curve) else ():
-            _curve(axes, curve, {**look, "label": f"{MODES[mode]}, here"})
+            _curve(axes, curve, {**look, "label": f"{MODES[mode]}, ours"})
         point = numbers[(numbers["source"] == PUBLISHED) & (numbers["look_ahead"] == mode)]
         beside.plot(
             point["pass"],
             100 * point["test_accuracy"],
-            **look | OPEN_MARKER | {"linestyle": "none", "markeredgecolor": look["color"]},
-            label=f"{MODES[mode]}, published (about)" if len(point) else None,
+            **{**look, **OPEN_MARKER, "linestyle": "none", "markeredgecolor": look["color"]},
+            label=f"{MODES[mode]}, published (approximate)" if len(point) else None,
         )
     beside.set_xscale("log")
     beside.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]))
     beside.xaxis.set_major_formatter(ScalarFormatter())
     beside.xaxis.set_minor_locator(NullLocator())
     beside.xaxis.set_minor_formatter(NullFormatter())
-    for axes, what in ((beside, "passes over the training data"), (alone, "passes, here alone")):
+    for axes, what in (
+        (beside, "passes over the training data"),
+        (alone, "passes over the training data (ours only)"),
+    ):
         axes.set_xlabel(what)
         axes.set_ylabel("test accuracy on MNIST (%)")
         axes.grid()

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from trainfit.plots.drawing.base import MissingDataError
+from trainfit.plots.drawing.layout import add_note
 from trainfit.plots.drawing.style import colours, new_figure, styled
 from trainfit.plots.papers.published import TABLE_I, TABLE_I_SOURCE
 from trainfit.plots.papers.rows import (
@@ -118,7 +119,7 @@ def _published() -> list[dict[str, Any]]:
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """Accuracy against depth, and what INT8 loses."""
-    figure = new_figure(columns, height=2.3 if columns == 2 else 4.0)
+    figure = new_figure(columns, height=2.45 if columns == 2 else 4.15)
     left, right = figure.subplots(1, 2) if columns == 2 else figure.subplots(2, 1)
     palette = colours(FORMATS)
     for (kind, source), rows in numbers.groupby(["number_format", "source"], sort=False):
@@ -130,18 +131,24 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         right.plot(rows["hidden_layers"], rows["lost_points"], **look)
     right.axhline(0, color="0.6", linewidth=0.6)
     left.set_ylabel("test accuracy on MNIST (%)")
-    right.set_ylabel("lost by INT8 (points)")
+    right.set_ylabel("loss of INT8 (percentage points)")
     for axes in (left, right):
         _depth_axis(axes, sorted(set(numbers["hidden_layers"])))
     figure.legend(
         handles=[
-            Line2D([], [], label=f"{kind}, {source}", **_look(palette[kind], kind, source))
+            Line2D(
+                [],
+                [],
+                label=f"{kind}, {'ours' if source == HERE else source}",
+                **_look(palette[kind], kind, source),
+            )
             for source in (HERE, PUBLISHED)
             for kind in FORMATS
         ],
         loc="outside upper center",
         ncols=4 if columns == 2 else 2,
     )
+    add_note(figure, "Error bars: standard deviation over seeds.")
     return figure
 
 

@@ -145,7 +145,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     axes.legend(
         handles=[
             Patch(
-                facecolor="0.45", edgecolor="white", hatch=hatch("analytic"), label="here, counted"
+                facecolor="0.45", edgecolor="white", hatch=hatch("analytic"), label="ours, counted"
             ),
             Patch(**OPEN, label="published"),
         ],

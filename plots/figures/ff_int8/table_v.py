@@ -209,12 +209,12 @@ def _legend(numbers: pd.DataFrame, colour: Any) -> list[tuple[Any, str]]:
     """What the legend shows, and its words."""
     point = Line2D([], [], marker="o", linestyle="none", color=colour)
     entries: list[tuple[Any, str]] = [
-        ((Patch(facecolor=colour), point), "measured here (time: the run's CPU)")
+        ((Patch(facecolor=colour), point), "ours (time: the run's CPU)")
     ]
     device = numbers["device"].iloc[0]
     if device:
         model = Patch(facecolor=colour, edgecolor="white", hatch=hatch("modelled"))
-        entries.append((model, f"modelled for {device}"))
+        entries.append((model, f"ours, modelled for {device}"))
     diamond = Line2D([], [], marker="D", linestyle="none", **OPEN_MARKER)
     entries.append(((Patch(**OPEN), diamond), "published (memory: with framework)"))
     return entries

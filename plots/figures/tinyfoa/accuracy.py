@@ -181,7 +181,7 @@ def _draw_layers(axes: Axes, rows: pd.DataFrame) -> None:
     if more > 0:
         axes.plot([], [], linestyle="none", label=f"not shown: {more} more trainings")
     axes.set_xticks(sorted(set(rows["layer"].astype(int))))
-    axes.set_xlabel("trained up to layer")
+    axes.set_xlabel("layers trained")
     axes.set_ylabel("test accuracy on MNIST (%)")
     axes.grid(axis="y")
 
@@ -219,7 +219,7 @@ def _draw_pairs(axes: Axes, rows: pd.DataFrame) -> None:
         range(len(names)), [f"{rule}\n{model.removeprefix('mlp-')}" for rule, model in names]
     )
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel("test accuracy (%), change in points")
+    axes.set_xlabel("test accuracy (%); between: change in percentage points")
     axes.grid(axis="x")
     for form, look in looks.items():
         axes.plot([], [], linestyle="none", label=form, **look)

@@ -91,7 +91,7 @@ _DEFAULTS = {"tinyfoa": {"variant": "described", "slices": 2}}
 
 
 def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
-    """Per row and phase: dynamic bytes, with what is held between steps, and factors against BP's.
+    """Per row and phase: dynamic bytes, static plus dynamic bytes, and factors against BP's.
 
     ``dynamic_factor`` and ``ram_factor`` are backpropagation's bytes over the row's; the published
     factors have rows of their own.
@@ -113,7 +113,7 @@ def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
                 size = ours[f"{kind}_bytes"].astype(float)
                 theirs = ours["phase"].map(base[f"{kind}_bytes"]).astype(float)
                 ours[f"{kind}_factor"] = theirs / size.where(size > 0)
-            return pd.concat([ours, _claimed(base)], ignore_index=True).assign(model=model)
+            return pd.concat([ours, _claimed(base)], ignore_index=True).assign(model=str(model))
     raise MissingDataError(
         "no net of 4 x 2000 in batches of 100 has both backprop[optimizer=adam] and a rule that"
         " trains a layer at a time",
@@ -179,16 +179,16 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         axes.set_title(phase)
     known = pd.concat([numbers["dynamic_bytes"], numbers["ram_bytes"]]).dropna().astype(float)
     grid.flat[0].set_xlim(known.min() / 2, known.max() * 6)
-    figure.supxlabel("bytes (factor: backpropagation's over the row's)", fontsize=7)
+    figure.supxlabel("bytes (at the bar: how many times less than backpropagation)", fontsize=7)
     handles: list[Any] = [
         Patch(facecolor=palette["dynamic"], label="peak dynamic"),
-        Patch(facecolor=palette["ram"], label="with what is held between steps"),
+        Patch(facecolor=palette["ram"], label="static + peak dynamic"),
     ]
     if numbers["lower_bound_bytes"].notna().any():
         mark: dict[str, Any] = {"marker": "|", "markersize": 6, "color": "0.0", "linestyle": "none"}
-        handles.append(Line2D([], [], label="its lower bound", **mark))
+        handles.append(Line2D([], [], label="lower bound of the peak", **mark))
     if CLAIMED in names:
-        handles.append(Patch(**OPEN, label="BP's bytes / published factor"))
+        handles.append(Patch(**OPEN, label="backpropagation / published factor"))
     figure.legend(handles=handles, loc="outside upper center", ncols=4 if columns == 2 else 1)
     return figure
 

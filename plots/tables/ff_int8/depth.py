@@ -8,7 +8,7 @@ from trainfit.plots.figures.ff_int8 import depth as figure
 from trainfit.plots.papers.rows import HERE, PUBLISHED
 
 SOURCE = "records"
-TITLE = "FF-INT8's Table I, ours beside it"
+TITLE = "FF-INT8, Table I: published and ours"
 CAPTION = (
     "Test accuracy on MNIST of nets with hidden layers of 500 units, trained in float32 and with"
     " naive INT8 gradients, beside Table I of FF-INT8 (Ma, Panda & Reda, DAC 2025); ours with the"
@@ -27,7 +27,8 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     rows = figure.numbers(frame).set_index(keys).sort_index()
     table = pd.DataFrame(index=rows.index.get_level_values("hidden_layers").unique().sort_values())
     for kind in figure.FORMATS:
-        ours, theirs, name = rows.loc[kind, HERE], rows.loc[kind, PUBLISHED], kind.lower()
+        ours, theirs = rows.xs((kind, HERE)), rows.xs((kind, PUBLISHED))
+        name = kind.lower()
         table[f"{name}_accuracy"] = ours["test_accuracy"]
         table[f"{name}_accuracy_deviation"] = ours["test_accuracy_deviation"].astype(float)
         table[f"published_{name}_accuracy"] = theirs["test_accuracy"]

@@ -10,7 +10,7 @@ from trainfit.plots.papers.rows import PUBLISHED
 
 SOURCE = "values"
 ALSO = ("records",)
-TITLE = "FF-INT8's Table IV, ours beside it"
+TITLE = "FF-INT8, Table IV: published and ours"
 CAPTION = (
     "Multiply-accumulates of a step in batches of ten by number format, counted in closed form from"
     " each rule's definition, beside Table IV of FF-INT8 (Ma, Panda & Reda, DAC 2025). "

@@ -9,7 +9,7 @@ from trainfit.plots.papers.published import STAND_IN_REMARK
 
 SOURCE = "records"
 ALSO = ("costs",)
-TITLE = "FF-INT8's Table V, ours beside it"
+TITLE = "FF-INT8, Table V for the MLP: published and ours"
 CAPTION = (
     "The MLP 784-1000-1000-10 on MNIST in batches of 32, and Table V of FF-INT8 (Ma, Panda & Reda,"
     " DAC 2025). RAM is static plus peak dynamic bytes of a step, measured at the allocator; the"

@@ -11,7 +11,7 @@ from trainfit.plots.papers.rows import HERE
 
 SOURCE = "records"
 ALSO = ("values",)
-TITLE = "TinyFoA's figure as numbers"
+TITLE = "Memory of TinyFoA by phase, beside its published factors"
 CAPTION = (
     "Static bytes and peak dynamic bytes by phase of a step of 784-2000x4-10 in batches of 100,"
     " measured at the allocator, and backpropagation's bytes over the row's: by phase of dynamic"
@@ -38,5 +38,5 @@ def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
         table[f"{phase}_factor_ratio"] = of_phase["dynamic_factor"]
     ram = ours.groupby("row", sort=False)["ram_bytes"].max()
     table["everything_factor_ratio"] = ram.iloc[0] / ram  # backpropagation comes first
-    columns = sorted(table, key=lambda name: name.endswith("ratio"))
+    columns = sorted(table, key=lambda name: str(name).endswith("ratio"))
     return table[columns].reset_index()

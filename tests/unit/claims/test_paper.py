@@ -69,14 +69,16 @@ def test_the_suite_of_ff_int8_measures_what_its_tables_have() -> None:
 
 
 def test_the_suite_of_tinyfoa_has_every_row_of_its_figure() -> None:
-    rows = [
-        {**identity(w), "static_bytes": 1, "peak_dynamic_bytes": 1, "evidence": "allocator"}
-        | {f"phase.{phase}.peak_bytes": 1 for phase in ("forward", "gradient", "update")}
-        for w in load_suite("paper-tinyfoa").workloads
-    ]
     import pandas as pd
 
-    found = tinyfoa_memory.numbers(pd.DataFrame(rows))
+    known = [{"run": "r", **identity(w)} for w in load_suite("paper-tinyfoa").workloads]
+    sizes = {"static_bytes": 1, "peak_dynamic_bytes": 1, "evidence": "allocator"}
+    records = pd.DataFrame(known).assign(worst_stage="all", **sizes)
+    phases = [
+        pd.DataFrame(known).assign(stage="all", phase=phase, quantity="peak_bytes", value=1)
+        for phase in ("forward", "gradient", "update")
+    ]
+    found = tinyfoa_memory.numbers(records, pd.concat(phases))
     assert set(found["row"]) == {*tinyfoa_memory.ROWS, tinyfoa_memory.CLAIMED}
     assert len(found) == 3 * (len(tinyfoa_memory.ROWS) + 1)
 
