@@ -5,9 +5,7 @@ Exit codes: 0 no regression, 1 regression, 2 the input is wrong, 3 the two canno
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,17 +16,15 @@ from trainfit.bench.cli.gate_output import (
     Reports,
     finish,
 )
-from trainfit.bench.cli.progress_line import SpinnerLine
+from trainfit.bench.cli.options import DataRootOption
+from trainfit.bench.cli.progress import SpinnerLine
+from trainfit.bench.cli.reports import revisions as report
 from trainfit.bench.latency_comparison.result import MAX_RATIO, MOST_PAIRS, RevisionLimits
+from trainfit.bench.latency_comparison.revisions import run_revisions
 from trainfit.bench.latency_comparison.source_tree import RevisionError
-
-if TYPE_CHECKING:
-    from trainfit.bench.records.schema import Workload
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command("compare-revisions")(compare_revisions)
+from trainfit.bench.records.schema import Workload
+from trainfit.bench.suite.suite import load_suite
+from trainfit.bench.suite.workload_text import parse_workload
 
 
 def compare_revisions(
@@ -72,10 +68,7 @@ def compare_revisions(
         str | None,
         typer.Option(metavar="NAME", help="Sensor by which energy is compared as well, e.g. rapl."),
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="TRAINFIT_DATA_ROOT", help="The folder that data sets are read from."),
-    ] = None,
+    data_root: DataRootOption = None,
     markdown: MarkdownOption = None,
     junit: JunitOption = None,
     github: GithubOption = None,
@@ -87,9 +80,6 @@ def compare_revisions(
     gated with trainfit gate. Exit code 0: no regression, 1: regression, 2: wrong input, 3: not
     comparable.
     """
-    from trainfit.bench.cli.reports import revisions as report  # noqa: PLC0415
-    from trainfit.bench.latency_comparison.revisions import run_revisions  # noqa: PLC0415
-
     reports = Reports(markdown, junit, github)
     workloads, suite_threads = _chosen(suite, workload or [])
     with SpinnerLine() as line:
@@ -110,16 +100,11 @@ def compare_revisions(
 
 def _chosen(name: str | None, typed: list[str]) -> tuple[list[Workload], int]:
     """Workloads of a suite and of what was typed, and the threads they run with."""
-    from trainfit.bench.suite.suite import load_suite  # noqa: PLC0415
-    from trainfit.bench.suite.workload_text import parse_workload  # noqa: PLC0415
-
     if not (name or typed):
         raise RevisionError(
             "compare-revisions needs something to measure: --suite quick, or --workload "
             '"backprop mlp-64-128-128-10 digits b32"'
         )
-    if str(Path.cwd()) not in sys.path:  # where one's own algorithm lies
-        sys.path.append(str(Path.cwd()))
     workloads = [parse_workload(text) for text in typed]
     if name is None:
         return workloads, 1

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from trainfit.bench.cli.gate_output import (
     GithubOption,
@@ -26,24 +25,20 @@ from trainfit.bench.cli.gate_output import (
     gate_or_update,
 )
 from trainfit.bench.gate.rules import GoldenError
+from trainfit.bench.gate.run import read_run
 
 
-class _Gate(TyperCommand):
-    """Knows where its former option ``--against`` went."""
+def _moved(given: str | None) -> None:
+    """Say where the former option ``--against`` went.
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """As any command, but the former option is no unknown one."""
-        if any(word.partition("=")[0] == "--against" for word in args):
-            raise GoldenError(
-                "gate --against REV is a command of its own now: trainfit compare-revisions REV "
-                "--suite SUITE or --workload TEXT"
-            )
-        return super().parse_args(ctx, args)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command(cls=_Gate)(gate)
+    Raises:
+        GoldenError: It was given.
+    """
+    if given is not None:
+        raise GoldenError(
+            "gate --against REV is a command of its own now: trainfit compare-revisions REV "
+            "--suite SUITE or --workload TEXT"
+        )
 
 
 def gate(
@@ -62,6 +57,10 @@ def gate(
     markdown: MarkdownOption = None,
     junit: JunitOption = None,
     github: GithubOption = None,
+    against: Annotated[
+        str | None,
+        typer.Option(hidden=True, is_eager=True, expose_value=False, callback=_moved),
+    ] = None,
 ) -> None:
     """Compare measured bytes with the golden file; exit 1 on any difference.
 
@@ -69,8 +68,6 @@ def gate(
     More fails, and so does less, until --update accepts it. Exit code 0: as expected, 1: not, 2:
     wrong input, 3: not comparable, for instance because of another torch.
     """
-    from trainfit.bench.gate.run import read_run  # noqa: PLC0415
-
     gate_or_update(
         read_run,
         run,

@@ -23,11 +23,7 @@ from trainfit.bench.cli.gate_output import (
     UpdateOption,
     gate_or_update,
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command("gate-benchmark")(gate_benchmark)
+from trainfit.bench.testing.benchmark_bridge import read_benchmarks
 
 
 def gate_benchmark(
@@ -53,8 +49,6 @@ def gate_benchmark(
     A benchmark has bytes if it calls trainfit.record_benchmark. Its times are not looked at, here
     or in the golden: compare them within one job.
     """
-    from trainfit.bench.testing.benchmark_bridge import read_benchmarks  # noqa: PLC0415
-
     gate_or_update(
         read_benchmarks,
         benchmarks,

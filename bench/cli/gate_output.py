@@ -7,17 +7,17 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from trainfit.bench.cli.output import Column, OutputError, output
+from trainfit.bench.gate import report
+from trainfit.bench.gate.compare import GateResult
+from trainfit.bench.gate.golden import golden_text, read_golden
+from trainfit.bench.gate.report import WorkloadReport
 from trainfit.bench.gate.rules import GoldenError, Missing
-
-if TYPE_CHECKING:
-    from trainfit.bench.gate.compare import GateResult
-    from trainfit.bench.gate.report import WorkloadReport
-    from trainfit.bench.gate.run import GatedRun, Update
+from trainfit.bench.gate.run import GatedRun, Update, gate, update_golden, without_collection
 
 _MOST_ROWS = 20
 _MOST_EXPLAINED = 10
@@ -100,18 +100,16 @@ class Reports:
         Raises:
             OutputError: A file cannot be written.
         """
-        from trainfit.bench.gate.report import github, junit  # noqa: PLC0415
-
         if self.markdown is not None:
             _write(self.markdown, markdown, "--markdown")
         if self.junit is not None:
-            _write(self.junit, junit(result), "--junit")
+            _write(self.junit, report.junit(result), "--junit")
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             _write(Path(summary), markdown, "GITHUB_STEP_SUMMARY", append=True)
         in_actions = os.environ.get("GITHUB_ACTIONS") == "true" and not output().as_json
         if in_actions if self.github is None else self.github:
-            for line in github(result, file=file, text=text):
+            for line in report.github(result, file=file, text=text):
                 print(line)
 
 
@@ -143,10 +141,6 @@ def gate_or_update(
     Raises:
         typer.Exit: The gate does not pass.
     """
-    from trainfit.bench.gate.golden import golden_text, read_golden  # noqa: PLC0415
-    from trainfit.bench.gate.report import markdown  # noqa: PLC0415
-    from trainfit.bench.gate.run import gate, update_golden, without_collection  # noqa: PLC0415
-
     if prune and not update:
         raise GoldenError("--prune is for --update: the gate itself changes no golden")
     remedy = f"trainfit {command} {measured} --golden {golden} --update"
@@ -160,7 +154,9 @@ def gate_or_update(
     result = gate(expected, read(measured), strict=strict, missing=missing)
     _show(result, remedy)
     title = f"{measured} against {golden}"
-    reports.write(result, markdown(result, title=title), file=str(golden), text=golden_text(golden))
+    reports.write(
+        result, report.markdown(result, title=title), file=str(golden), text=golden_text(golden)
+    )
     finish(
         result,
         hint=f"measure as the golden was made, or accept this: {remedy} adds another torch to the "
@@ -183,10 +179,8 @@ def finish(result: GateResult, *, hint: str = "") -> None:
 
 
 def _show_update(update: Update, golden: Path) -> None:
-    from trainfit.bench.gate.report import update_sentence, workload_reports  # noqa: PLC0415
-
     out = output()
-    told = [each for each in workload_reports(update.result) if each.head.kind != "new"]
+    told = [each for each in report.workload_reports(update.result) if each.head.kind != "new"]
     out.table("accepted", _FINDINGS, _findings(update.result), printed=())
     if told:
         out.show("accepted:", "")
@@ -197,14 +191,12 @@ def _show_update(update: Update, golden: Path) -> None:
     out.show(*(f"made again: {reason}" for reason in update.rebased))
     out.show(*(f"no longer for torch {each}: measure with it again" for each in update.dropped))
     out.show(*(f"removed: {key}" for key in update.removed))
-    out.show(update_sentence(update, str(golden)))
+    out.show(report.update_sentence(update, str(golden)))
 
 
 def _show(result: GateResult, remedy: str) -> None:
-    from trainfit.bench.gate.report import sentence, workload_reports  # noqa: PLC0415
-
     out = output()
-    told = [each for each in workload_reports(result) if each.head.severity != "note"]
+    told = [each for each in report.workload_reports(result) if each.head.severity != "note"]
     out.table("findings", _FINDINGS, _findings(result), printed=())
     if told:
         out.table("workloads", _WORKLOADS, _workloads(told), printed=_printed(told))
@@ -216,7 +208,7 @@ def _show(result: GateResult, remedy: str) -> None:
     out.fact("explained", {key: list(words) for key, words in result.explained.items()})
     out.show(*(f"note: {note}" for note in result.notes))
     if not result.incomparable:  # that is said on stderr
-        out.show(sentence(result))
+        out.show(report.sentence(result))
     if result.failures:
         out.show(f"if this is on purpose: {remedy}")
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests.builders.runs import memory, workload
-from trainfit.bench.cli import output
-from trainfit.bench.cli.output import Output
+from trainfit.bench.cli.output import Output, running
 from trainfit.bench.cli.reports import revisions as revisions_report
 from trainfit.bench.gate.figures import figures_of_record
 from trainfit.bench.gate.report import github, junit
@@ -134,12 +133,10 @@ def test_bytes_stand_beside_the_times() -> None:
     assert said[0] == "pass mlp-64-10 digits b32: bytes not compared; too old"
 
 
-def test_the_document(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    asked = Output(as_json=True)
-    monkeypatch.setattr(output, "_current", asked)
-
-    revisions_report.show(result(SAME, APART, WORSE))
-    asked.finish()
+def test_the_document(capsys: Any) -> None:
+    with running(Output(as_json=True)) as chosen:
+        revisions_report.show(result(SAME, APART, WORSE))
+        chosen.finish()
 
     found = json.loads(capsys.readouterr().out)
     assert [row["verdict"] for row in found["against"]] == ["regression", "not_comparable", "pass"]
@@ -150,9 +147,7 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     assert (found["verdict"], found["exit_code"], found["max_ratio"]) == ("regression", 1, 1.05)
 
 
-def test_what_people_see(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr(output, "_current", Output())
-
+def test_what_people_see(capsys: Any) -> None:
     revisions_report.show(result(APART, WORSE))
 
     lines = capsys.readouterr().out.splitlines()
