@@ -15,7 +15,7 @@ from pathlib import Path
 from trainfit.bench.claims.judge import Judged, judge_claims, read_claims
 from trainfit.bench.claims.text import claimed, missing, reproduced, seeds, sentence, sentences
 from trainfit.bench.doc_tables.marked_page import parse, rewrite
-from trainfit.bench.records.sources import runs_below
+from trainfit.bench.records.reading import runs_below
 
 BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 

@@ -21,7 +21,7 @@ from trainfit.bench.claims.judge import (
 from trainfit.bench.claims.text import counts, sentence
 from trainfit.bench.cli.output import output
 from trainfit.bench.cli.reports import claims as report
-from trainfit.bench.records.sources import run_folders, runs_below
+from trainfit.bench.records.reading import run_folders, runs_below
 
 KEPT = Path("results") / "runs"
 """Where records are looked for, below the current folder, unless --from says otherwise."""

@@ -13,16 +13,16 @@ import typer
 
 from trainfit.bench.cli.gate_output import (
     GithubOption,
+    GoldenOption,
     JunitOption,
     MarkdownOption,
+    MissingOption,
+    PruneOption,
     Reports,
-    finish,
-    show_update,
+    StrictOption,
+    UpdateOption,
+    gate_or_update,
 )
-from trainfit.bench.gate.golden import read_golden
-from trainfit.bench.gate.rules import GoldenError, Missing
-from trainfit.bench.gate.run import gate_measured
-from trainfit.bench.gate.update import update_golden
 from trainfit.bench.testing.benchmark_bridge import read_benchmarks
 
 
@@ -30,54 +30,33 @@ def gate_benchmark(
     benchmarks: Annotated[
         Path,
         typer.Argument(
-            metavar="BENCHMARK.json", help="File written by pytest --benchmark-json=FILE."
+            metavar="BENCHMARK.json",
+            help="File of pytest --benchmark-json, e.g. reports/benchmarks.json.",
         ),
     ],
     *,
-    golden: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="Golden file with the expected bytes."),
-    ],
-    update: Annotated[
-        bool,
-        typer.Option(
-            "--update", help="Write these bytes as the golden file, and show what that accepts."
-        ),
-    ] = False,
-    prune: Annotated[
-        bool,
-        typer.Option("--prune", help="With --update: remove benchmarks that were not run."),
-    ] = False,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="Fail on benchmarks that the golden file does not have."),
-    ] = False,
-    missing: Annotated[
-        Missing | None,
-        typer.Option(
-            help="Outcome for benchmarks that were not run, whatever the rules say.",
-            show_default="fail",
-        ),
-    ] = None,
+    golden: GoldenOption,
+    update: UpdateOption = False,
+    prune: PruneOption = False,
+    strict: StrictOption = False,
+    missing: MissingOption = None,
     markdown: MarkdownOption = None,
     junit: JunitOption = None,
     github: GithubOption = None,
 ) -> None:
-    """Gate the bytes in a JSON file of pytest-benchmark.
+    """Compare bytes in a JSON file of pytest-benchmark with a golden file.
 
     A benchmark has bytes if it calls trainfit.record_benchmark. Its times are not looked at, here
     or in the golden: compare them within one job.
     """
-    if prune and not update:
-        raise GoldenError("--prune is for --update: the gate itself changes no golden")
-    to = Reports(markdown, junit, github)
-    to.check()
-    found = read_benchmarks(benchmarks)
-    remedy = f"trainfit gate-benchmark {benchmarks} --golden {golden} --update"
-    if update:
-        show_update(update_golden(found, golden, prune=prune), golden)
-        return
-    if not golden.exists():
-        raise GoldenError(f"{golden}: there is no golden; make it: {remedy}")
-    result = gate_measured(read_golden(golden), found, strict=strict, missing=missing)
-    finish(result, measured=benchmarks, golden=golden, remedy=remedy, to=to)
+    gate_or_update(
+        read_benchmarks,
+        benchmarks,
+        golden,
+        command="gate-benchmark",
+        update=update,
+        prune=prune,
+        strict=strict,
+        missing=missing,
+        reports=Reports(markdown, junit, github),
+    )

@@ -19,7 +19,7 @@ from trainfit.bench.cli.reports import claims as report
 from trainfit.bench.cli.run import measure, new_run_folder
 from trainfit.bench.papers.drawing import Drawer
 from trainfit.bench.papers.paper import INDEX, Paper, PaperError, find_paper, index, its_runs
-from trainfit.bench.records.sources import run_folders
+from trainfit.bench.records.reading import run_folders
 from trainfit.bench.suite.manifest import load_devices
 from trainfit.bench.suite.suite import load_suite
 

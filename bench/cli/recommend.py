@@ -21,8 +21,7 @@ from trainfit.bench.cli.output import output
 from trainfit.bench.cli.progress import CountedLine
 from trainfit.bench.cli.reports import recommend as report
 from trainfit.bench.errors import BenchError
-from trainfit.bench.records.reading import read_records
-from trainfit.bench.records.sources import run_folders, runs_below
+from trainfit.bench.records.reading import read_records, run_folders, runs_below
 from trainfit.bench.sizing import recommend as asks
 from trainfit.bench.sizing.recommend import Candidate
 from trainfit.bench.sizing.recommend_suite import suite_text, untrained

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,11 +15,11 @@ from trainfit.bench.cli.options import (
     budget_table,
     refuse_contradictions,
 )
-from trainfit.bench.cli.output import Column, output, stdout, unseen
+from trainfit.bench.cli.output import output, stdout, unseen
 from trainfit.bench.cli.progress import RunProgress
 from trainfit.bench.cli.reports.run import figures, verdicts
 from trainfit.bench.errors import SuiteError
-from trainfit.bench.records.frame import flatten
+from trainfit.bench.frames.workloads import IDENTITY, RECORD, record_row
 from trainfit.bench.records.reading import LOGS, SUITE, read_suite
 from trainfit.bench.run import runner
 from trainfit.bench.sensors import SensorError, Unavailable, open_sensor
@@ -28,9 +27,7 @@ from trainfit.bench.suite.manifest import from_manifest, load_devices
 from trainfit.bench.suite.suite import Suite, load_suite, with_algorithms
 from trainfit.hardware_profiles import Device
 
-VERDICT_COLUMNS = unseen(
-    "number", "workload", "device", "budget", "status", "margin", "unit", "evidence", "reason"
-)
+VERDICT_COLUMNS = unseen("number workload device budget status margin unit evidence reason")
 
 
 def run(
@@ -109,7 +106,7 @@ def run(
         chosen = chosen.model_copy(update={"budgets": chosen.budgets | budget_table(budget)})
     folder = out or new_run_folder(chosen)
     done = measure(chosen, devices, folder, data_root, resume=resume)
-    show_run(done, devices)
+    show_run(done)
     if any(record.error for record in done.records):
         raise typer.Exit(1)
 
@@ -163,20 +160,22 @@ def _require_sensor(name: str) -> None:
         raise SensorError(f"--sensor {name}: {found.reason} (trainfit sensors lists them)")
 
 
-def show_run(done: runner.Run, devices: Sequence[Device]) -> None:
+def show_run(done: runner.Run) -> None:
     """The figures and verdicts of a run, and where its records are."""
     out = output()
     records = done.records
     width = stdout().width
-    rows = [flatten(record) for record in records]
-    keys = dict.fromkeys(key for row in rows for key in row)
-    out.table("figures", [Column(key) for key in keys], rows, printed=figures(records, width))
-    judged = [
+    rows = [record_row(record) for record in records]
+    out.table("figures", unseen(*IDENTITY, *RECORD), rows, printed=figures(records, width))
+    judged = [done.judges.verdicts(record) for record in records]
+    lines = [
         {"number": number, "workload": record.workload.label, **verdict.model_dump(mode="json")}
-        for number, record in enumerate(records, start=1)
-        for verdict in record.verdicts
+        for number, (record, own) in enumerate(zip(records, judged, strict=True), start=1)
+        for verdict in own
     ]
-    out.table("verdicts", VERDICT_COLUMNS, judged, printed=["", *verdicts(records, devices, width)])
+    devices = [each for each in done.judges.devices if isinstance(each, Device)]
+    matrix = verdicts(judged, devices, width)
+    out.table("verdicts", VERDICT_COLUMNS, lines, printed=["", *matrix])
     failed = sum(record.error is not None for record in records)
     summary = f"{len(records) - failed} of {len(records)} workloads measured"
     kept = len(records) - done.measured

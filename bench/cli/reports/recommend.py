@@ -10,7 +10,7 @@ from rich.text import Text
 
 from trainfit.bench.cli.output import Column, drawn, plain, unseen
 from trainfit.bench.cli.reports.fit import NAMES
-from trainfit.bench.records.frame import ends
+from trainfit.bench.frames.workloads import ends
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.recommend import Candidate, Objective
 from trainfit.bench.verdicts.intervals import format_quantity
@@ -48,15 +48,8 @@ COLUMNS = (
     Column("sample_joules_high", "J/sample <=", _joules, right=True),
     Column("sample_seconds_high", "s/sample <=", _seconds, right=True),
     *unseen(
-        "seeds",
-        "sample_joules_low",
-        "sample_seconds_low",
-        "algorithm",
-        "options",
-        "model",
-        "batch_size",
-        "storage_bytes",
-        "reason",
+        "seeds sample_joules_low sample_seconds_low algorithm options model batch_size",
+        "storage_bytes reason",
     ),
 )
 

@@ -9,7 +9,7 @@ import pytest
 from tests.builders.gate import write_run
 from tests.builders.runs import record
 from trainfit.bench.errors import RunFolderError
-from trainfit.bench.records.sources import run_folders, runs_below
+from trainfit.bench.records.reading import run_folders, runs_below
 
 
 def test_run_folders_are_taken_once_alone_or_by_the_folder_around(tmp_path: Path) -> None:
