@@ -6,6 +6,7 @@ A leaf: it imports nothing of this project, nothing heavy, and may be imported b
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -48,9 +49,21 @@ def ratio(value: float | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
 
 
+def layer_sizes(model: str) -> tuple[int, ...]:
+    """The widths of a fully connected net by its name, inputs and classes included.
+
+    ``mlp-784-500x2-10`` has 784, 500, 500, 10; the name of any other net has none.
+    """
+    family, *parts = model.split("-")
+    widths = [re.fullmatch(r"(\d+)(?:x(\d+))?", part) for part in parts]
+    if family != "mlp" or not all(widths):
+        return ()
+    return tuple(int(each[1]) for each in widths if each for _ in range(int(each[2] or 1)))
+
+
 def escape_markdown(text: str) -> str:
     """One line in which nothing is markup: the message of an error may hold anything."""
-    for character in "\\`*_[]<>|#":
+    for character in "\\`*_[]<>|#~$&":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())
 

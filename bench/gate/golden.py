@@ -35,9 +35,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from trainfit._schema_errors import explain
 from trainfit.bench.gate.figures import StepFigures
 from trainfit.bench.gate.rules import NOISY, PAIRED, GoldenError, Rule, refuse_noisy
-from trainfit.bench.suite.toml_errors import explain
 
 SCHEMA: Literal["trainfit.golden/1"] = "trainfit.golden/1"
 """Name and version of the format."""

@@ -17,15 +17,17 @@ cut off, and is ignored.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from trainfit._text import first_problem
 from trainfit.bench.errors import RunFolderError
-from trainfit.bench.records.schema import Record, Workload
+from trainfit.bench.records.schema import READABLE, SCHEMA, Record, Workload
+from trainfit.bench.records.schema.older import upgraded
 
 RECORDS = "records.jsonl"
 SUITE = "suite.json"
@@ -34,8 +36,16 @@ LOGS = "logs"
 STATE = "state"
 DEVICES = "devices"
 
+_PRESENT = f'{{"schema":"{SCHEMA}"'.encode()
+"""How a line of the present version begins: read at once, without a dictionary between."""
 
-def run_folders(given: Iterable[Path]) -> list[Path]:
+
+def workload_key(workload: Workload) -> str:
+    """What makes two workloads the same one."""
+    return json.dumps(workload.model_dump(mode="json"), sort_keys=True)
+
+
+def run_folders(given: Sequence[Path]) -> list[Path]:
     """The run folders that ``--from`` means, each given as itself or by the folder that it is in.
 
     Raises:
@@ -58,11 +68,6 @@ def runs_below(*folders: str | Path) -> list[Path]:
     return sorted(path.parent for folder in folders for path in Path(folder).glob(f"*/{RECORDS}"))
 
 
-def workload_key(workload: Workload) -> str:
-    """What makes two workloads the same one."""
-    return json.dumps(workload.model_dump(mode="json"), sort_keys=True)
-
-
 def iter_records(path: Path) -> Iterator[Record]:
     """The records of a run one after the other, in the order they were measured.
 
@@ -82,11 +87,27 @@ def iter_records(path: Path) -> Iterator[Record]:
             if not line.endswith(b"\n"):
                 return  # unfinished
             try:
-                yield Record.model_validate_json(line)
+                yield parse_record(line)
             except ValidationError as error:
                 raise RunFolderError(
                     f"{file}:{number}: not a record of this version: {first_problem(error)}"
                 ) from None
+
+
+def parse_record(line: bytes) -> Record:
+    """A record from its line, of any version that can be read.
+
+    Raises:
+        ValidationError: It is not a record.
+    """
+    if not line.startswith(_PRESENT):
+        try:
+            raw = from_json(line)
+        except ValueError:
+            raw = None  # pydantic says below where it is no JSON
+        if isinstance(raw, dict) and raw.get("schema") in READABLE[:-1]:
+            return Record.model_validate(upgraded(raw))
+    return Record.model_validate_json(line)
 
 
 def read_records(path: Path) -> list[Record]:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainfit._schema_errors import explain
 from trainfit.bench.environment import trainfit_version
 from trainfit.bench.errors import BenchError
 from trainfit.bench.gate.figures import StepFigures, figures_of_profile, figures_of_record
 from trainfit.bench.gate.golden import Conditions
 from trainfit.bench.gate.run import GatedRun
 from trainfit.bench.records.schema import Energy, Evidence, Record
-from trainfit.bench.suite.toml_errors import explain
 from trainfit.bench.verdicts.memory import judge
 from trainfit.hardware_profiles import Device, load_device
 

@@ -28,6 +28,16 @@ def test_every_algorithm_is_there_on_three_sizes() -> None:
     assert {(name, size) for name in algorithm_names() for size in SIZES} <= present
 
 
+def test_what_every_push_measures_is_part_of_it_and_has_every_algorithm_on_two_sizes() -> None:
+    pushed = load_suite(str(FILE.with_name("gate.toml")))
+    goldens = load_suite("goldens")
+    known = {key_of(workload) for workload in goldens.workloads}
+    assert {key_of(workload) for workload in pushed.workloads} <= known
+    assert (pushed.measure, pushed.threads) == (goldens.measure, goldens.threads)
+    present = {(each.algorithm, each.model) for each in pushed.workloads}
+    assert {(name, size) for name in algorithm_names() for size in (SIZES[0], SIZES[2])} <= present
+
+
 def test_the_golden_is_of_the_pinned_torch_and_written_by_the_gate() -> None:
     golden = read_golden(FILE)
     assert version("torch").split("+")[0] in golden.conditions.torch_versions
