@@ -30,9 +30,7 @@ from trainfit.bench.suite.workload_text import parse_workload
 def compare_revisions(
     revision: Annotated[
         str,
-        typer.Argument(
-            metavar="REV", help="Branch, tag or commit, e.g. main or HEAD~1.", show_default=False
-        ),
+        typer.Argument(metavar="REV", help="Branch, tag or commit, e.g. main or HEAD~1."),
     ],
     *,
     suite: Annotated[
@@ -60,8 +58,8 @@ def compare_revisions(
         typer.Option(
             min=1,
             max=1024,
-            help="Threads used inside operators. [default: the suite's, or 1]",
-            show_default=False,
+            help="Threads used inside operators.",
+            show_default="the suite's, or 1",
         ),
     ] = None,
     sensor: Annotated[
@@ -73,7 +71,7 @@ def compare_revisions(
     junit: JunitOption = None,
     github: GithubOption = None,
 ) -> None:
-    """Compare step times with another revision; exit 1 if a step takes longer than then.
+    """Compare step times with another revision; exit 1 if slower.
 
     The revision of the repository in the current folder and the working tree are measured here, in
     turns, and the ratio of their times is judged by its interval. Bytes are reported as well, and

@@ -28,13 +28,13 @@ from trainfit.bench.gate.rules import GoldenError
 from trainfit.bench.gate.run import read_run
 
 
-def _moved(given: str | None) -> None:
-    """Say where the former option ``--against`` went.
+def _refuse_former(revision: str | None) -> None:
+    """Say where an option went.
 
     Raises:
-        GoldenError: It was given.
+        GoldenError: It is given.
     """
-    if given is not None:
+    if revision is not None:
         raise GoldenError(
             "gate --against REV is a command of its own now: trainfit compare-revisions REV "
             "--suite SUITE or --workload TEXT"
@@ -44,9 +44,7 @@ def _moved(given: str | None) -> None:
 def gate(
     run: Annotated[
         Path,
-        typer.Argument(
-            metavar="RUN", help="Run folder of trainfit run, e.g. runs/memory.", show_default=False
-        ),
+        typer.Argument(metavar="RUN", help="Run folder of trainfit run, e.g. runs/memory."),
     ],
     *,
     golden: GoldenOption,
@@ -59,10 +57,10 @@ def gate(
     github: GithubOption = None,
     against: Annotated[
         str | None,
-        typer.Option(hidden=True, is_eager=True, expose_value=False, callback=_moved),
+        typer.Option(hidden=True, is_eager=True, callback=_refuse_former, expose_value=False),
     ] = None,
 ) -> None:
-    """Compare measured bytes with the golden file; exit 1 on any difference.
+    """Compare bytes with a golden file; exit 1 on any change.
 
     Exact figures only: bytes per stage, phase and category, closed forms, counts of operations.
     More fails, and so does less, until --update accepts it. Exit code 0: as expected, 1: not, 2:

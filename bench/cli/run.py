@@ -15,7 +15,7 @@ from trainfit.bench.cli.options import (
     budget_table,
     refuse_contradictions,
 )
-from trainfit.bench.cli.output import Column, output, stdout, unseen
+from trainfit.bench.cli.output import output, stdout, unseen
 from trainfit.bench.cli.progress import RunProgress
 from trainfit.bench.cli.reports.run import figures, verdicts
 from trainfit.bench.errors import SuiteError
@@ -27,9 +27,7 @@ from trainfit.bench.suite.manifest import from_manifest, load_devices
 from trainfit.bench.suite.suite import Suite, load_suite, with_algorithms
 from trainfit.hardware_profiles import Device
 
-VERDICT_COLUMNS = unseen(
-    "number", "workload", "device", "budget", "status", "margin", "unit", "evidence", "reason"
-)
+VERDICT_COLUMNS = unseen("number workload device budget status margin unit evidence reason")
 
 
 def run(
@@ -168,8 +166,7 @@ def show_run(done: runner.Run) -> None:
     records = done.records
     width = stdout().width
     rows = [record_row(record) for record in records]
-    columns = [Column(key) for key in (*IDENTITY, *RECORD)]
-    out.table("figures", columns, rows, printed=figures(records, width))
+    out.table("figures", unseen(*IDENTITY, *RECORD), rows, printed=figures(records, width))
     judged = [done.judges.verdicts(record) for record in records]
     lines = [
         {"number": number, "workload": record.workload.label, **verdict.model_dump(mode="json")}

@@ -93,6 +93,7 @@ def test_a_suite_of_ones_own_with_a_board_and_an_algorithm_of_ones_own(small: Pa
     ram = verdicts[(verdicts["device"] == "board") & (verdicts["budget"] == "ram")]
     assert len(ram) == 3
     assert sorted(path.name for path in out.iterdir()) == [
+        "devices",
         "environment.json",
         "records.jsonl",
         "suite.json",
@@ -391,8 +392,7 @@ def test_a_run_for_machines(main: Any, small: Path) -> None:
     assert (time["status"], time["unit"], time["evidence"]) == ("fits", "s", "modelled")
     assert 0 < time["margin"] < 1000
     assert verdicts["board", "ram"]["unit"] == "B"
-    (record, _) = read_records(Path("out"))
-    assert good["modelled.stm32f407.seconds_high"] == record.devices[0].latency.step.high
+    assert set(load_run("out", "costs")["device"].dropna()) >= {"stm32f407", "board"}
 
     for name in ("figures", "verdicts"):
         with Path(f"tables/{name}.csv").open(encoding="utf-8", newline="") as stream:

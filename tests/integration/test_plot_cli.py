@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 
-from trainfit.bench.records.schema import (
-    Evidence,
-    Memory,
-    PhaseMemory,
-    Record,
-    RecordStatus,
-    Residual,
-    Workload,
-)
+from tests.builders.runs import memory, record, workload
+from trainfit.bench.records.schema import PhaseMemory, Record
 from trainfit.bench.records.writing import RunFolder
 from trainfit.plots import figure_names, table_names
 
@@ -34,25 +27,8 @@ def measured(algorithm: str, scale: int) -> Record:
         )
         for name, size in (("forward", 100), ("gradient", 300), ("update", 200))
     }
-    return Record(
-        workload=Workload(algorithm=algorithm, model="mlp-64-10", dataset="digits", batch_size=32),
-        status=RecordStatus.OK,
-        memory=Memory(
-            evidence=Evidence.ALLOCATOR,
-            static_bytes=5000,
-            storage_bytes=0,
-            peak_dynamic_bytes=300 * scale,
-            peak_phase="gradient",
-            closed_form_bytes=300 * scale,
-            lower_bound_bytes=150 * scale,
-            deterministic=True,
-            phases=phases,
-            residual=Residual(unexplained_bytes=0, left_after_step_bytes=0),
-            worst_stage="all",
-            stages=[],
-        ),
-        seconds=1.0,
-    )
+    found = memory(static=5000, peak=300 * scale, closed=300 * scale, phases=phases)
+    return record(workload=workload(algorithm=algorithm), memory=found, latency=None, accuracy=None)
 
 
 @pytest.fixture
