@@ -95,6 +95,7 @@ def test_bad_input_is_one_line(main: Any, arguments: tuple[str, ...], message: s
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_this_project_s_own_tree_can_be_either_side() -> None:
     workload = parse_workload("backprop mlp-64-10 digits b32")
     limits = Limits(most_pairs=10, timeout_seconds=120)

@@ -73,6 +73,7 @@ def exact(record: Record) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for orphans in /proc")
 def test_a_killed_run_loses_nothing_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(SUITE)
@@ -107,6 +108,7 @@ def test_a_killed_run_loses_nothing_leaves_no_process_and_goes_on(tmp_path: Path
     assert [exact(r) for r in records] == [exact(r) for r in read_records(Path(whole))]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for orphans in /proc")
 def test_an_interrupt_ends_at_once_and_hangs_nowhere(tmp_path: Path) -> None:
     # GIVEN a run whose only workload hangs
