@@ -4,17 +4,17 @@ A module of ``figures`` is a figure, one of ``tables`` a table; ``figures/ff_int
 figure ``ff-int8-depth``. A figure has
 
 * ``SOURCE``, which of a run's frames it is drawn from: ``records`` (one row per workload),
-  ``curves``, ``timelines``, ``gradients`` or ``noise``;
+  ``values``, ``costs``, ``verdicts``, ``curves``, ``timelines``, ``gradients`` or ``noise``;
+* ``ALSO`` where it uses other frames, too; these may be empty;
 * ``TITLE``, one line for people;
-* ``numbers(frame)``, the numbers that are plotted, as a tidy frame with units in the names of its
-  columns; raises :class:`MissingDataError` where the frame does not hold them;
+* ``numbers(frame, *also)``, the numbers that are plotted, as a tidy frame with units in the names
+  of its columns; raises :class:`MissingDataError` where the frames do not hold them;
 * ``draw(numbers, columns=2)``, the figure, sized for one or two columns of a paper.
 
-A table has ``SOURCE``, ``TITLE``, ``CAPTION`` and ``numbers(frame)``: what is printed, one row per
-line of the table; :func:`trainfit.plots.drawing.tables.save_table` writes it as CSV, Markdown and
-LaTeX.
+A table has ``CAPTION`` and no ``draw``: its ``numbers`` are what is printed, one row per line of
+the table; :func:`trainfit.plots.drawing.tables.save_table` writes it as CSV, Markdown and LaTeX.
 
-Nothing here imports anything else of this project.
+Nothing here imports anything else of this project, but for its leaf of texts.
 """
 
 from __future__ import annotations

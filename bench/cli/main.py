@@ -18,6 +18,7 @@ import typer
 from trainfit.bench.cli import budget_options as cli_budgets
 from trainfit.bench.cli import claims as cli_claims
 from trainfit.bench.cli import compare as cli_compare
+from trainfit.bench.cli import compare_revisions as cli_compare_revisions
 from trainfit.bench.cli import download as cli_download
 from trainfit.bench.cli import fit as cli_fit
 from trainfit.bench.cli import gate as cli_gate
@@ -47,6 +48,7 @@ app = typer.Typer(
 cli_lists.register(app)
 cli_claims.register(app)
 cli_compare.register(app)
+cli_compare_revisions.register(app)
 cli_download.register(app)
 cli_fit.register(app)
 cli_gate.register(app)
@@ -177,7 +179,7 @@ def run(
     with RunProgress() as progress:
         done = run_suite(chosen, devices, out, progress, data_root=data_root, resume=resume)
 
-    show_run(done, devices)
+    show_run(done)
     if any(record.error for record in done.records):
         raise typer.Exit(1)
 

@@ -8,8 +8,10 @@ import pytest
 
 from tests.builders.gate import write_run
 from tests.builders.runs import record, workload
+from trainfit._text import layer_sizes
 from trainfit.algorithms import algorithm_names
 from trainfit.bench.claims.judge import CLAIMS, read_claims
+from trainfit.bench.frames.workloads import identity
 from trainfit.bench.papers.drawing import Drawing
 from trainfit.bench.papers.paper import (
     PAPERS,
@@ -20,7 +22,6 @@ from trainfit.bench.papers.paper import (
     origins,
     run_folders,
 )
-from trainfit.bench.records.frame import identity
 from trainfit.bench.records.schema import Measurement
 from trainfit.bench.suite.suite import load_suite
 from trainfit.plots import figure_names, table_names
@@ -28,7 +29,6 @@ from trainfit.plots.figures.ff_int8.operations import RULES as COUNTED
 from trainfit.plots.figures.ff_int8.table_v import RULES, SIZES
 from trainfit.plots.figures.tinyfoa import memory as tinyfoa_memory
 from trainfit.plots.papers.published import TABLE_I, TABLE_IV_BATCH
-from trainfit.plots.papers.rows import sizes_of
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -50,14 +50,14 @@ def test_the_suite_of_ff_int8_measures_what_its_tables_have() -> None:
     of_table_v = {
         (w.algorithm, w.options.get("lookahead", "off"))
         for w in workloads
-        if sizes_of(w.model) == SIZES and w.batch_size == 32
+        if layer_sizes(w.model) == SIZES and w.batch_size == 32
     }
     for algorithm, modes, _ in RULES.values():
         assert {(algorithm, mode) for mode in modes[:1] or ("off",)} <= of_table_v
     counted = {w.algorithm for w in workloads if w.batch_size == TABLE_IV_BATCH}
     assert counted == set(COUNTED.values())
     seeds = {
-        (w.algorithm, len(sizes_of(w.model)) - 2, w.seed)
+        (w.algorithm, len(layer_sizes(w.model)) - 2, w.seed)
         for w in workloads
         if w.batch_size == 100 and w.epochs
     }

@@ -1,5 +1,5 @@
 # ruff: noqa: F811  (fixtures that are imported)
-"""What docs/ci.md and the files beside it show is run, or held against what there is.
+"""What docs/ci.md and the files beside it show is run, or compared with what there is.
 
 Only ``trainfit run`` is not: a run that looks as if it had been made stands in for it.
 """
