@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from trainfit.bench.records.reading import read_records
+from trainfit.bench.records.reading import LOGS, read_records
 from trainfit.bench.records.schema import Record
 
 ROOT = Path(__file__).parent.parent.parent
@@ -118,6 +118,9 @@ def test_an_interrupt_ends_at_once_and_hangs_nowhere(tmp_path: Path) -> None:
     file = tmp_path / "out" / "records.jsonl"
     wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") == 1)
 
+    log = tmp_path / "out" / LOGS / "02.log"
+    wait_for(log.exists)
+
     # WHEN Ctrl-C reaches the whole session, as it does from a terminal
     os.killpg(process.pid, signal.SIGINT)
     _, complained = process.communicate(timeout=120)
@@ -127,4 +130,5 @@ def test_an_interrupt_ends_at_once_and_hangs_nowhere(tmp_path: Path) -> None:
     assert complained.count("\n") == 1
     assert "--resume" in complained
     wait_for(lambda: not family(process.pid))
+    assert "KeyboardInterrupt" not in log.read_text()  # a workload does not hear of it
     assert len(read_records(tmp_path / "out")) == 1
