@@ -130,5 +130,4 @@ def test_an_interrupt_ends_at_once_and_hangs_nowhere(tmp_path: Path) -> None:
     assert complained.count("\n") == 1
     assert "--resume" in complained
     wait_for(lambda: not family(process.pid))
-    assert "KeyboardInterrupt" not in log.read_text()  # a workload does not hear of it
     assert len(read_records(tmp_path / "out")) == 1
