@@ -8,7 +8,7 @@ not possible with "not comparable".
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,24 +24,34 @@ from trainfit.bench.cli.gate_output import (
     UpdateOption,
     gate_or_update,
 )
+from trainfit.bench.cli.group import Command, application
 from trainfit.bench.gate.rules import GoldenError
 from trainfit.bench.gate.run import read_run
 
 
-def _refuse_former(revision: str | None) -> None:
-    """Say where an option went.
+class _Gate(Command):
+    """Knows where its former option ``--against`` went, whatever was given with it."""
 
-    Raises:
-        GoldenError: It is given.
-    """
-    if revision is not None:
-        raise GoldenError(
-            "gate --against REV is a command of its own now: trainfit compare-revisions REV "
-            "--suite SUITE or --workload TEXT"
-        )
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As any command, but the former option is no unknown one.
+
+        Raises:
+            GoldenError: It is given.
+        """
+        if any(word.partition("=")[0] == "--against" for word in args):
+            raise GoldenError(
+                "gate --against REV is a command of its own now: trainfit compare-revisions REV "
+                "--suite SUITE or --workload TEXT"
+            )
+        found: list[str] = super().parse_args(ctx, args)
+        return found
 
 
-def gate(
+gate = application()
+
+
+@gate.command("gate", cls=_Gate)
+def _gate(
     run: Annotated[
         Path,
         typer.Argument(metavar="RUN", help="Run folder of trainfit run, e.g. runs/memory."),
@@ -55,10 +65,6 @@ def gate(
     markdown: MarkdownOption = None,
     junit: JunitOption = None,
     github: GithubOption = None,
-    against: Annotated[
-        str | None,
-        typer.Option(hidden=True, is_eager=True, callback=_refuse_former, expose_value=False),
-    ] = None,
 ) -> None:
     """Compare bytes with a golden file; exit 1 on any change.
 
