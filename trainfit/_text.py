@@ -68,6 +68,26 @@ def escape_markdown(text: str) -> str:
     return " ".join(text.split())
 
 
+def markdown_table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, right: int = 0
+) -> list[str]:
+    """A table in Markdown, line by line; its last ``right`` columns are flush right."""
+    left = len(head) - right
+    rule = f"|{'---|' * left}{'--:|' * right}"
+    lines = ["".join(f"| {cell} " if cell else "| " for cell in row) + "|" for row in (head, *rows)]
+    return [lines[0], rule, *lines[1:]]
+
+
+def markdown_code(text: str) -> str:
+    """Text as code that may stand in a table."""
+    return f"`{text.replace('|', chr(92) + '|').replace('`', chr(39))}`"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: ``1 workload``, ``1,000 workloads``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def place(steps: Sequence[int | str]) -> str:
     """Where in a document: ``workload[2].batch_size``, counted from 1 as people count tables."""
     text = ""

@@ -1,8 +1,8 @@
-"""Data sets, each one file; none is shipped, none can run code by being read.
+"""Data sets, one module per family; none is shipped, none can run code by being read.
 
 A data set is either embedded in a dependency (``digits``), generated (``synthetic-...``), or read
-from the folder that the user names as data root. `download` puts the published files there for
-those who ask for it; nothing is fetched unasked.
+from the folder that the user names as data root. Only `download`, on request, puts the published
+files there.
 """
 
 from __future__ import annotations
@@ -11,32 +11,25 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from trainfit.algorithms.data import (
-    cifar10,
-    cifar100,
-    digits,
-    fashion_mnist,
-    mitbih,
-    mnist,
-    synthetic,
-)
-from trainfit.algorithms.data.base import Dataset, DatasetInfo, check_dataset
+from trainfit.algorithms.data import cifar, digits, mitbih, mnist, synthetic
+from trainfit.algorithms.data.base import Dataset, DatasetInfo, absent_classes, check_dataset
 from trainfit.algorithms.data.batching import batches, check_fits
-from trainfit.algorithms.data.roots import DATA_ROOT_VARIABLE
+from trainfit.algorithms.data.files import DATA_ROOT_VARIABLE
 from trainfit.algorithms.errors import unknown_name
 
 LOADERS: dict[str, tuple[DatasetInfo, Callable[[Path | None], Dataset]]] = {
+    digits.INFO.name: (digits.INFO, digits.load),
     **{
-        module.INFO.name: (module.INFO, module.load)
-        for module in (cifar10, cifar100, digits, fashion_mnist, mnist)
+        info.name: (info, partial(module.load, info.name))
+        for module in (cifar, mitbih, mnist)
+        for info in module.INFOS
     },
-    **{info.name: (info, partial(mitbih.load, info.name)) for info in mitbih.INFOS},
 }
-"""Name to what is known before loading, and the function that loads it."""
+"""Name to description and loading function."""
 
 
 def describe_datasets() -> list[DatasetInfo]:
-    """What there is, by name; generated data comes last, as the form that its names take."""
+    """The data sets, by name; generated data comes last, with the form of its names."""
     return [*(LOADERS[name][0] for name in sorted(LOADERS)), synthetic.INFO]
 
 
@@ -50,9 +43,8 @@ def load_dataset(name: str, data_root: Path | None = None) -> Dataset:
 
     Args:
         name: One of `dataset_names`, with numbers in place of the capitals.
-        data_root: The folder that holds ``MNIST/raw`` and its like, laid out as torchvision does,
-            and ``mitdb``. None takes the environment variable ``TRAINFIT_DATA_ROOT``, where it is
-            set.
+        data_root: The folder with ``mitdb``, ``MNIST/raw`` and others, laid out like torchvision's
+            root. None takes the environment variable ``TRAINFIT_DATA_ROOT``, if it is set.
 
     Raises:
         ConfigurationError: No such data set, or its files are missing or damaged.
@@ -72,6 +64,7 @@ __all__ = [
     "LOADERS",
     "Dataset",
     "DatasetInfo",
+    "absent_classes",
     "batches",
     "check_dataset",
     "check_fits",

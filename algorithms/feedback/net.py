@@ -1,11 +1,11 @@
-"""What direct feedback alignment and DRTP share: fixed matrices, hidden units, the classifier.
+"""Common parts of direct feedback alignment and DRTP: fixed matrices, hidden units, classifier.
 
 With ``activations=binary`` a tanh becomes the sign of z times ``tanh(mean(abs(z)))``, as in the
 DRTP code that TinyFoA (Huang & Aminifar, AAAI 2025) is compared with (see
 :mod:`trainfit.algorithms.numerics.binary.signed_activations`), and a rectifier becomes {0, s}. That
 code binarises the logits too, so that each has two values and most of them tie; here they are
-float. With ``weights=binary`` parameters are clipped, as in that comparison's other rules; its DRTP
-code clips none.
+float. With ``weights=binary`` parameters are clipped, as for the other rules of that comparison;
+its DRTP code clips none.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from enum import StrEnum
 
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.feedback.options import Activation
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
@@ -37,13 +37,6 @@ from trainfit.algorithms.numerics.binary.signed_activations import (
 )
 from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
 from trainfit.algorithms.phases import Category, phase
-
-
-class Activation(StrEnum):
-    """What follows a hidden layer's product."""
-
-    TANH = "tanh"
-    RELU = "relu"
 
 
 class FeedbackNet(BinarisedNet[BinarisedOptionsT]):

@@ -1,64 +1,45 @@
-"""Backpropagation in INT8 by plain rounding, by UI8 and by DAI8; the chain is in int8_chain.
+"""Backpropagation in INT8 with plain rounding, UI8 and DAI8; ``chain`` has the chain rule.
 
 * ``backprop_int8`` is naive: ranges are largest magnitudes of whole tensors, rounding is to the
   nearest, and with ``master=int8`` weights exist in INT8 only: ``w - lr dw`` is rounded back in
   every step, its largest magnitude being the new range. A change of less than half a step of that
-  grid is lost, which is what makes it fall behind, the more the lower the rate. There is no
-  optimiser, whose state would be a float matrix. ``master=fp32`` keeps float32 weights, updates
-  them by any optimiser and rounds them to INT8 afterwards.
+  grid is lost, so it falls behind, the more so at low rates. There is no optimiser, because its
+  state would be a float matrix. ``master=fp32`` keeps float32 weights, updates them with any
+  optimiser and rounds them to INT8 afterwards.
 * ``backprop_ui8`` (Zhu et al. 2020) clips gradients so that they keep their direction:
   :mod:`trainfit.algorithms.int8.ui8_clipping`.
 * ``backprop_dai8`` (Zhao et al. 2021) rounds by channel:
-  :mod:`trainfit.algorithms.int8.dai8_clipping`. It stands beside GDAI8 (Wang & Kang, Neurocomputing
-  541:126269, 2023) in comparisons; the formulas of that rule are not public, and nothing is claimed
+  :mod:`trainfit.algorithms.int8.dai8_clipping`. In comparisons it stands in for GDAI8 (Wang & Kang,
+  Neurocomputing 541:126269, 2023); the formulas of that rule are not public, and nothing is claimed
   for it here.
 
 Decisions. FF-INT8 (Ma, Panda & Reda, DAC 2025) compares itself with naive INT8 backpropagation in
-its table I and does not say how weights are kept or numbers rounded; the defaults are what needs no
-float matrix at all. UI8 and DAI8 keep float32 weights with an optimiser.
+its table I and does not say how weights are kept or numbers rounded; with the defaults here, no
+float matrix is needed. UI8 and DAI8 keep float32 weights with an optimiser.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import ClassVar
-
-from pydantic import Field
-
-from trainfit.algorithms.contract import AlgorithmOptions
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.int8.chain import Int8Chain, RoundedOptions
+from trainfit.algorithms.int8.chain import Int8Chain
 from trainfit.algorithms.int8.dai8_clipping import DistributionAdaptive
 from trainfit.algorithms.int8.gradients import GradientQuantiser, MaxAbs
+from trainfit.algorithms.int8.options import (
+    BACKPROP_DAI8,
+    BACKPROP_INT8,
+    BACKPROP_UI8,
+    BackpropDai8Options,
+    BackpropInt8Options,
+    BackpropUi8Options,
+    Master,
+)
 from trainfit.algorithms.int8.ui8_clipping import DirectionSensitive
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.int8.quantise import Rounding
-from trainfit.algorithms.numerics.optimisers import OptimizerName
+from trainfit.algorithms.options import OptimizerName
 
 
-class Master(StrEnum):
-    """In what weights exist between steps."""
-
-    INT8 = "int8"
-    FP32 = "fp32"  # beside INT8 copies, which the products read
-
-
-class BackpropInt8Options(RoundedOptions):
-    """Options of ``backprop_int8``."""
-
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    master: Master = Master.INT8
-    rounding: Rounding = Rounding.NEAREST
-    """Of gradients, and of weights with ``master=int8``; activations go to the nearest."""
-
-
-class BackpropInt8(Int8Chain[BackpropInt8Options]):
-    """Everything rounded to INT8 by its largest magnitude."""
-
-    name: ClassVar[str] = "backprop_int8"
-    summary: ClassVar[str] = "backpropagation in INT8, naive: weights, activations and gradients"
-    paper: ClassVar[str] = "baseline of Ma, Panda & Reda, DAC 2025, arXiv 2506.22771"
-    options_type: ClassVar[type[AlgorithmOptions]] = BackpropInt8Options
+class BackpropInt8(Int8Chain[BackpropInt8Options], about=BACKPROP_INT8):
+    """Everything rounded to INT8 with its largest magnitude as range."""
 
     def __init__(self, model: Mlp, options: BackpropInt8Options, *, seed: int = 0) -> None:
         if options.master is Master.INT8 and (
@@ -78,28 +59,8 @@ class BackpropInt8(Int8Chain[BackpropInt8Options]):
         return MaxAbs(self.model, self.options.rounding, self.options.kernel)
 
 
-class BackpropUi8Options(RoundedOptions):
-    """Options of ``backprop_ui8``."""
-
-    rounding: Rounding = Rounding.STOCHASTIC
-    """Of gradients; weights and activations go to the nearest."""
-    alpha: float = Field(default=20.0, ge=0)
-    """How fast the learning rate falls with the deviation d_c."""
-    beta: float = Field(default=0.1, ge=0, le=1)
-    """The factor below which the learning rate does not fall."""
-    candidates: int = Field(default=10, ge=1)
-    """Clipping values that are tried, equal parts of the largest magnitude."""
-    period: int = Field(default=1, ge=1)
-    """Steps over which the candidates are spread; divides their number."""
-
-
-class BackpropUi8(Int8Chain[BackpropUi8Options]):
-    """Gradients clipped so that they keep their direction, the rate by how well they do."""
-
-    name: ClassVar[str] = "backprop_ui8"
-    summary: ClassVar[str] = "INT8 backpropagation that keeps the direction of its gradients (UI8)"
-    paper: ClassVar[str] = "Zhu et al., CVPR 2020, arXiv 1912.12607"
-    options_type: ClassVar[type[AlgorithmOptions]] = BackpropUi8Options
+class BackpropUi8(Int8Chain[BackpropUi8Options], about=BACKPROP_UI8):
+    """Gradients clipped to keep their direction; the rate falls with the remaining deviation."""
 
     def __init__(self, model: Mlp, options: BackpropUi8Options, *, seed: int = 0) -> None:
         if options.candidates % options.period:
@@ -123,23 +84,8 @@ class BackpropUi8(Int8Chain[BackpropUi8Options]):
         )
 
 
-class BackpropDai8Options(RoundedOptions):
-    """Options of ``backprop_dai8``."""
-
-    share: float = Field(default=0.3, ge=0, le=1)
-    """lambda: a channel is Gaussian if more of it than this is beyond sigma."""
-    k: float = Field(default=1.0, ge=0)
-    a: float = Field(default=0.8, gt=0, le=1)
-    """k and A of the range of other channels."""
-
-
-class BackpropDai8(Int8Chain[BackpropDai8Options]):
-    """Gradients rounded by output unit, each with a range for its distribution."""
-
-    name: ClassVar[str] = "backprop_dai8"
-    summary: ClassVar[str] = "INT8 backpropagation with gradient ranges by channel (DAI8)"
-    paper: ClassVar[str] = "Zhao et al., AAAI 2021, arXiv 2102.04782"
-    options_type: ClassVar[type[AlgorithmOptions]] = BackpropDai8Options
+class BackpropDai8(Int8Chain[BackpropDai8Options], about=BACKPROP_DAI8):
+    """Gradients rounded per output unit, each with a range that depends on its distribution."""
 
     def __init__(self, model: Mlp, options: BackpropDai8Options, *, seed: int = 0) -> None:
         if options.k * options.a > 1:

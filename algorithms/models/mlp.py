@@ -18,7 +18,7 @@ from trainfit.algorithms.models.model import Shape
 
 _PART = re.compile(r"([1-9][0-9]{0,6})(?:x([1-9][0-9]{0,2}))?")
 _WIDEST = 9_999_999
-_DEEPEST = 999  # what a name can say
+_DEEPEST = 999  # largest depth that a name can express
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,12 @@ class Mlp:
         if sizes[-1] < 2:
             raise ConfigurationError(f"model {name!r} needs at least 2 classes, has {sizes[-1]}")
         return cls(name, tuple(sizes))
+
+    @classmethod
+    def uniform(cls, inputs: int, units: int, layers: int, classes: int) -> Self:
+        """The net with so many hidden layers of so many units each."""
+        hidden = str(units) if layers == 1 else f"{units}x{layers}"
+        return cls.parse(f"{cls.family}-{inputs}-{hidden}-{classes}")
 
     @classmethod
     def complete(cls, name: str, shape: Shape, classes: int) -> str:
@@ -129,8 +135,7 @@ class Mlp:
                 raise ConfigurationError(
                     f"model {self.name!r} cannot have {size} {what}; use 1 to {most}"
                 )
-        hidden = str(units) if layers == 1 else f"{units}x{layers}"
-        return self.parse(f"{self.family}-{self.inputs}-{hidden}-{self.classes}")
+        return self.uniform(self.inputs, units, layers, self.classes)
 
 
 def linear_init(

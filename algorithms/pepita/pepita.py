@@ -1,4 +1,4 @@
-"""PEPITA with the activations of the standard pass kept; the rule is in ``pepita_rule``."""
+"""PEPITA that keeps the activations of the standard pass; the step is in ``rule``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import torch
 
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import Hidden
+from trainfit.algorithms.pepita.options import PEPITA
 from trainfit.algorithms.pepita.rule import Kept, PepitaRule
 
 
-class Pepita(PepitaRule):
-    """The standard pass's activations are kept."""
+class Pepita(PepitaRule, about=PEPITA):
+    """PEPITA that keeps the standard pass's activations."""
 
-    name: ClassVar[str] = "pepita"
-    summary: ClassVar[str] = "PEPITA: a second forward pass on an input modulated by the error"
-    paper: ClassVar[str] = "Dellaferrera & Kreiman, ICML 2022, arXiv 2201.11665"
     phases: ClassVar[tuple[str, ...]] = (
         "forward",
         "gradient",

@@ -1,23 +1,15 @@
-"""What the two variants of TinyFoA have in common."""
+"""The common interface of TinyFoA's two variants."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from enum import StrEnum
 
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.memory.plan import MemoryPlan
-
-
-class Kernel(StrEnum):
-    """Whether products of bits and Adam are compiled; the same bits either way."""
-
-    POPCOUNT = "popcount"
-    TILES = "tiles"
 
 
 class Rule(ABC):
@@ -35,7 +27,7 @@ class Rule(ABC):
         """Refuse a batch that the net cannot be trained on."""
 
     def stage_data(self, x_SI: torch.Tensor) -> torch.Tensor:
-        """What steps of the active layer take in place of samples."""
+        """Inputs for steps of the active layer, made from the samples."""
         return x_SI
 
     @abstractmethod

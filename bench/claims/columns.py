@@ -112,7 +112,7 @@ class Tables:
 
     def __getitem__(self, source: Source) -> Table:
         if source not in self._tables:
-            from trainfit.bench.records.sources import load_source  # noqa: PLC0415  (imports pandas)
+            from trainfit.bench.frames.sources import load_source  # noqa: PLC0415  (imports pandas)
 
             self._tables[source] = Table(load_source(self._runs, source.value))
         return self._tables[source]

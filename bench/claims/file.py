@@ -33,10 +33,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from trainfit._schema_errors import explain
 from trainfit._text import nearest
 from trainfit.bench.claims.schema import Claim, Strict, Text
 from trainfit.bench.claims.words import ClaimsError
-from trainfit.bench.suite.toml_errors import explain
 
 CLAIMS = Path(__file__).parent / "claims.toml"
 """The file that comes with trainfit."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from trainfit.bench.claims.judge import Judged, judge_claims, read_claims
 from trainfit.bench.claims.text import claimed, missing, reproduced, seeds, sentence, sentences
 from trainfit.bench.doc_tables.marked_page import parse, rewrite
-from trainfit.bench.records.reading import RECORDS
+from trainfit.bench.records.reading import runs_below
 
 BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 
@@ -29,7 +29,7 @@ def document(runs_folder: Path) -> str:
     Raises:
         BenchError: The claims or a run cannot be read.
     """
-    runs = sorted(path.parent for path in runs_folder.glob(f"*/{RECORDS}"))
+    runs = runs_below(runs_folder)
     judged = judge_claims(runs, read_claims())
     return f"{sentence(judged, len(runs))}.\n\n{markdown(judged)}"
 

@@ -158,7 +158,9 @@ class Claim(Strict):
     ``where``, ``left`` and ``right`` are those of every check that does not say otherwise.
     """
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    id: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*$", description="small letters, digits and hyphens"
+    )
     paper: Text
     text: Text
     source: Text

@@ -77,7 +77,7 @@ class Expect(StrEnum):
 
 
 class Source(StrEnum):
-    """Which frame of a run a check reads (see :mod:`trainfit.bench.records.sources`)."""
+    """Which frame of a run a check reads (see :mod:`trainfit.bench.frames.sources`)."""
 
     RECORDS = "records"
     CURVES = "curves"

@@ -17,15 +17,14 @@ from typing import Any, TextIO
 
 import torch
 
-from trainfit.algorithms import Algorithm, complete_name, get_model
-from trainfit.algorithms.data import Dataset, check_fits
+from trainfit.algorithms import Algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.latency_comparison.processes import WARM_UP
 from trainfit.bench.processes.child import Message, Send
 from trainfit.bench.profiler.determinism import quiet_collector
 from trainfit.bench.profiler.latency import warm_up
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.training.train import build, epoch, load
+from trainfit.bench.training.train import build, epoch, fitted, load
 
 
 def run_side(job: Message, send: Send) -> None:
@@ -46,7 +45,7 @@ def run_side(job: Message, send: Send) -> None:
     with _open_turns(job["turns"]) as turns:
         send({"doing": "data"})
         data = load(workload, job["data_root"])
-        workload = _fitting(workload, data)
+        workload = fitted(workload, data)
         algorithm = build(workload)
         algorithm.check_batch(workload.batch_size)
         stage = _enter(algorithm, job["stage"])
@@ -88,16 +87,6 @@ def _take_turns(step: Callable[[], None], turns: TextIO, send: Send) -> None:
         taken = median(warm_up(lambda: seconds(1))[-3:]) if count == WARM_UP else seconds(count)
         gc.collect(0)  # before the other side's turn; held while steps are timed
         send({"step_seconds": taken})
-
-
-def _fitting(workload: Workload, data: Dataset) -> Workload:
-    """The workload with its model's full name, which fits the data."""
-    name = complete_name(workload.model, data.shape, data.classes)
-    model = get_model(name)
-    check_fits(
-        data, model.inputs, model.classes, workload.batch_size, name, model_shape=model.shape
-    )
-    return workload.model_copy(update={"model": name})
 
 
 def _enter(algorithm: Algorithm[Any], index: int) -> str:

@@ -10,6 +10,7 @@ file beside the records.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 
 from trainfit.algorithms import Algorithm, complete_name, get_algorithm, get_model
 from trainfit.algorithms.contract import parse_options
-from trainfit.algorithms.data import Dataset, check_fits
+from trainfit.algorithms.data import Dataset
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.environment import describe_environment
 from trainfit.bench.probes.gradients import probe_gradients
@@ -36,7 +37,7 @@ from trainfit.bench.records.schema import (
 )
 from trainfit.bench.sensors import SensorError, Unavailable, open_sensor
 from trainfit.bench.training.contract_check import ContractError, check_contract
-from trainfit.bench.training.train import build, epoch, load, train_and_keep
+from trainfit.bench.training.train import build, epoch, fitted, load, train_and_keep
 
 
 def measure(job: Message, send: Send) -> None:
@@ -58,12 +59,15 @@ def measure(job: Message, send: Send) -> None:
     wanted = job["measure"]
     send({"doing": "data"})
     data = load(workload, job["data_root"])
-    workload = _in_full(workload, data)
+    workload = fitted(workload, data)
     x_BI, y_B = next(epoch(workload, data, 0))
 
     send({"doing": "contract"})
     algorithm = build(workload)
     check_contract(algorithm, x_BI, y_B)
+    # That compiled its kernels; what compilers leave is no part of any search for tensors either.
+    gc.collect()
+    gc.freeze()
     send({"operations": _operations(build(workload), len(x_BI))})
     worst = None
     if Measurement.MEMORY in wanted:
@@ -148,12 +152,6 @@ def _energy(
         sensor.close()
 
 
-def _in_full(workload: Workload, data: Dataset) -> Workload:
-    """The workload with what a short model name leaves to the data."""
-    name = complete_name(workload.model, data.shape, data.classes)
-    return workload.model_copy(update={"model": name})
-
-
 def _operations(algorithm: Algorithm[Any], rows: int) -> list[dict[str, Any]]:
     """The arithmetic of one step of every stage, as the record has it."""
     stages = []
@@ -208,16 +206,7 @@ def preflight(job: Message, send: Send) -> None:
             if key not in data:  # standardising cannot change whether it fits
                 plain = workload.model_copy(update={"standardise": False})
                 data[key] = load(plain, job["data_root"])
-            full = workloads[number - 1] = _in_full(workload, data[key])
-            model = get_model(full.model)
-            check_fits(
-                data[key],
-                model.inputs,
-                model.classes,
-                workload.batch_size,
-                full.model,
-                model_shape=model.shape,
-            )
+            workloads[number - 1] = fitted(workload, data[key])
     data.clear()
     for number, workload in enumerate(workloads, start=1):
         send({"doing": "building"})  # from here on only what is wrong with the options counts

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, islice
 
-from trainfit.algorithms import Mlp, get_algorithm, get_model
+from trainfit.algorithms import get_algorithm, get_model
 from trainfit.algorithms.contract import check_model, parse_options
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.models import with_depth, with_width
+from trainfit.algorithms.models import fully_connected, with_depth, with_width
 from trainfit.bench.errors import BenchError
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.closed_form import closed_form
@@ -123,7 +123,7 @@ class _Search:
             except ConfigurationError as error:
                 self.refused[size] = error
                 return None
-            verdict = worst(judge_all(form.needs(self.device), self.device, self.asked))
+            verdict = worst(judge_all(form.demand(self.device), self.device, self.asked))
             self.seen[size] = Probe(size, form.ram_bytes, verdict)
         return self.seen.get(size)
 
@@ -184,8 +184,8 @@ def _own_size(workload: Workload, dimension: Dimension) -> int:
     if dimension is Dimension.BATCH:
         return workload.batch_size
     _maker(workload, dimension)(1)  # refuses a net that has no such dimension
-    assert isinstance(model, Mlp)
-    return model.hidden[0] if dimension is Dimension.WIDTH else len(model.hidden)
+    hidden = fully_connected(workload.model).hidden
+    return hidden[0] if dimension is Dimension.WIDTH else len(hidden)
 
 
 def _maker(workload: Workload, dimension: Dimension) -> Callable[[int], Workload]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
 
+from trainfit.algorithms import Mlp
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import bounds, scaled, summed
@@ -122,7 +123,7 @@ def grid(
     return [
         Workload(
             algorithm=algorithm,
-            model=f"mlp-{features}-{width}{f'x{depth}' if depth > 1 else ''}-{classes}",
+            model=Mlp.uniform(features, width, depth, classes).name,
             dataset=dataset,
             batch_size=batch_size,
         )
@@ -178,7 +179,7 @@ def candidates(
 
 
 def _candidate(form: ClosedForm, each: Trained | None, device: Device, asked: Budgets) -> Candidate:
-    needs = form.needs(device)
+    needs = form.demand(device)
     return Candidate(
         device=device.name,
         form=form,

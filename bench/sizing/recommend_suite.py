@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from trainfit.algorithms.models import fully_connected
 from trainfit.bench.sizing.recommend import Candidate
 
 
@@ -15,17 +16,11 @@ def untrained(found: Iterable[Candidate]) -> list[Candidate]:
     widest: dict[tuple[str, str, int], tuple[int, Candidate]] = {}
     for each in found:
         if each.trained is None and each.fits:
-            width, depth = _size(each.workload.model)
-            place = (each.device, each.workload.algorithm, depth)
-            if place not in widest or width > widest[place][0]:
-                widest[place] = width, each
+            hidden = fully_connected(each.workload.model).hidden
+            place = (each.device, each.workload.algorithm, len(hidden))
+            if place not in widest or hidden[0] > widest[place][0]:
+                widest[place] = hidden[0], each
     return [each for _, each in widest.values()]
-
-
-def _size(model: str) -> tuple[int, int]:
-    """Width and hidden layers of a fully connected net of the grid."""
-    width, _, repeats = model.split("-")[2].partition("x")
-    return int(width), int(repeats or 1)
 
 
 def suite_text(

@@ -126,6 +126,6 @@ def _tried(
 ) -> Iterator[Remedy]:
     with suppress(ConfigurationError):  # a value that this rule does not have, or not with others
         form = closed_form(workload)
-        verdict = worst(judge_all(form.needs(device), device, asked))
+        verdict = worst(judge_all(form.demand(device), device, asked))
         if verdict.status in FITTING:
             yield Remedy(change, what, workload, form.ram_bytes, verdict)

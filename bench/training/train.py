@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from trainfit.algorithms import Algorithm, build_algorithm
-from trainfit.algorithms.data import Dataset, batches, load_dataset
+from trainfit.algorithms import Algorithm, build_algorithm, complete_name, get_model
+from trainfit.algorithms.data import Dataset, absent_classes, batches, check_fits, load_dataset
 from trainfit.algorithms.data.standardise import standardise
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.processes.child import Send
@@ -64,14 +64,27 @@ def load(workload: Workload, data_root: str | None) -> Dataset:
     return standardise(data) if workload.standardise else data
 
 
+def fitted(workload: Workload, data: Dataset) -> Workload:
+    """The workload with its model's full name: a short one leaves some of it to the data.
+
+    Raises:
+        ConfigurationError: The model, the batch size or the classes do not fit the data.
+    """
+    name = complete_name(workload.model, data.shape, data.classes)
+    model = get_model(name)
+    check_fits(
+        data, model.inputs, model.classes, workload.batch_size, name, model_shape=model.shape
+    )
+    return workload.model_copy(update={"model": name})
+
+
 def _require_all_classes(data: Dataset, samples: int) -> None:
     """A net cannot learn what it is never shown; rules with wrong labels would even unlearn it."""
-    counts_C = torch.bincount(data.train_y, minlength=data.classes)
-    absent = [str(label) for label in torch.nonzero(counts_C == 0).flatten().tolist()]
+    absent = absent_classes(data.train_y, data.classes)
     if absent:
         raise ConfigurationError(
             f"the first {samples:,} training samples of dataset {data.name!r} have none of class"
-            f" {', '.join(absent)}; raise train_samples"
+            f" {', '.join(map(str, absent))}; raise train_samples"
         )
 
 

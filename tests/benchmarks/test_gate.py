@@ -1,4 +1,4 @@
-"""Reading and gating a thousand records, as a command: starting Python and importing included.
+"""Reading a thousand records, and gating them as a command, starting Python included.
 
 ``pytest tests/benchmarks/test_gate.py --benchmark-only -o addopts="" -p no:cacheprovider``
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,12 @@ import torch
 from tests.benchmarks import conclude, interleave
 from trainfit.algorithms import build_algorithm
 from trainfit.bench.environment import describe_environment
-from trainfit.bench.gate.run import gate_run
-from trainfit.bench.gate.update import update_from_run
-from trainfit.bench.processes.child import Ending, Outcome
+from trainfit.bench.frames.sources import load_run
+from trainfit.bench.gate.compare import GateResult
+from trainfit.bench.gate.golden import read_golden
+from trainfit.bench.gate.run import gate, read_run, update_golden
 from trainfit.bench.profiler import measure_memory
-from trainfit.bench.records.schema import Record, StageOperations, Workload
-from trainfit.bench.run.recording import make_record
-from trainfit.bench.suite.suite import parse_suite
-from trainfit.hardware_profiles import device_names, load_device
+from trainfit.bench.records.schema import Record, RecordStatus, StageOperations, Workload
 
 RULES = ("backprop", "forward_forward", "tinyfoa")
 MODEL = "mlp-64-128-128-10"
@@ -33,20 +32,9 @@ RECORDS = 1_000
 TARGET_SECONDS = 2.0
 
 
-def records() -> list[Record]:
-    """One record per rule, judged against every packaged device, as a run has them."""
-    suite = parse_suite(
-        f'name = "gate"\n[defaults]\nmodel = "{MODEL}"\ndataset = "digits"\nbatch_size = {ROWS}\n'
-        f"[[workload]]\nalgorithm = {json.dumps(RULES)}\n",
-        source="gate.toml",
-        folder=Path(),
-    )
-    devices = [load_device(name) for name in device_names()]
-    return [_record(suite, workload, devices) for workload in suite.workloads]
-
-
-def _record(suite: Any, workload: Workload, devices: list[Any]) -> Record:
-    algorithm = build_algorithm(workload.algorithm, MODEL, {})
+def record_of(rule: str) -> Record:
+    """As a run has it."""
+    algorithm = build_algorithm(rule, MODEL, {})
     draws = torch.Generator().manual_seed(0)
     x = torch.rand(ROWS, 64, generator=draws)
     y = torch.randint(0, 10, (ROWS,), generator=draws)
@@ -56,9 +44,9 @@ def _record(suite: Any, workload: Workload, devices: list[Any]) -> Record:
         algorithm.enter_stage(index)
         plan = algorithm.memory_model(ROWS)
         operations.append(StageOperations.of(stage, plan.operations.phases, plan.static_bytes))
-    outcome = Outcome(Ending.RETURNED)
-    parts = {"memory": memory.model_dump(), "operations": [o.model_dump() for o in operations]}
-    return make_record(suite, workload, devices, parts, outcome=outcome, seconds=0.0)
+    workload = Workload(algorithm=rule, model=MODEL, dataset="digits", batch_size=ROWS)
+    status = RecordStatus.OK
+    return Record(workload=workload, status=status, operations=operations, memory=memory, seconds=0)
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +55,31 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gate")
     (folder / "suite.json").write_text('{"name": "gate"}')
     (folder / "environment.json").write_text(json.dumps(describe_environment()))
-    made = records()
+    made = [record_of(rule) for rule in RULES]
     with (folder / "records.jsonl").open("w") as stream:
         for seed in range(RECORDS):
             record = made[seed % len(made)]
             workload = record.workload.model_copy(update={"seed": seed})
             line = record.model_copy(update={"workload": workload}).model_dump_json(by_alias=True)
             stream.write(line + "\n")
-    update_from_run(folder, folder / "golden.json")
+    update_golden(read_run(folder), folder / "golden.json")
     return folder
+
+
+def test_frames(benchmark: Any, request: pytest.FixtureRequest, run: Path) -> None:
+    """One row per workload, and one per figure of a stage or phase."""
+    works = {source: partial(load_run, run, source) for source in ("records", "values")}
+    watch = interleave(benchmark, works, rounds=5)
+
+    conclude(
+        request,
+        benchmark,
+        records=RECORDS,
+        seconds=watch.median("records"),
+        seconds_of_values=watch.median("values"),
+        seconds_target=TARGET_SECONDS,
+    )
+    assert len(load_run(run)) == RECORDS
 
 
 def test_gate(benchmark: Any, request: pytest.FixtureRequest, run: Path) -> None:
@@ -85,7 +89,10 @@ def test_gate(benchmark: Any, request: pytest.FixtureRequest, run: Path) -> None
     def as_command() -> None:
         subprocess.run([*command, str(run / "golden.json")], check=True, capture_output=True)
 
-    works = {"command": as_command, "function": lambda: gate_run(run, run / "golden.json")}
+    def as_function() -> GateResult:
+        return gate(read_golden(run / "golden.json"), read_run(run))
+
+    works = {"command": as_command, "function": as_function}
     watch = interleave(benchmark, works, rounds=5)
 
     conclude(
@@ -97,5 +104,5 @@ def test_gate(benchmark: Any, request: pytest.FixtureRequest, run: Path) -> None
         seconds=watch.median("command"),
         seconds_target=TARGET_SECONDS,
     )
-    result = gate_run(run, run / "golden.json")
+    result = as_function()
     assert (len(result.compared), result.exit_code) == (RECORDS, 0)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from trainfit.bench.cli import main as cli
+from trainfit.bench.frames.sources import load_run
 from trainfit.bench.records.reading import read_environment, read_records
-from trainfit.bench.records.sources import load_run
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGINS = ROOT / "tests" / "plugins"
@@ -89,8 +89,11 @@ def test_a_suite_of_ones_own_with_a_board_and_an_algorithm_of_ones_own(small: Pa
     assert frame["status"].tolist() == ["ok"] * 3
     assert frame["batch_size"].tolist() == [8, 32, 32]
     assert (frame["test_accuracy"] > 0.5).all()
-    assert frame["verdict.board.ram"].notna().all()
+    verdicts = load_run(out, "verdicts")
+    ram = verdicts[(verdicts["device"] == "board") & (verdicts["budget"] == "ram")]
+    assert len(ram) == 3
     assert sorted(path.name for path in out.iterdir()) == [
+        "devices",
         "environment.json",
         "records.jsonl",
         "suite.json",
@@ -376,7 +379,8 @@ def test_a_run_for_machines(main: Any, small: Path) -> None:
     # THEN there is one document, though a workload failed, and a file for each of its tables
     assert (code, err) == (1, "")
     document = json.loads(out)
-    assert set(document) == {"figures", "verdicts", "run", "logs"}
+    tables = ("figures", "values", "costs", "verdicts")
+    assert set(document) == {*tables, "run", "logs"}
     assert (document["run"], document["logs"]) == ("out", "out/logs")
     good, bad = document["figures"]
     assert (good["status"], bad["status"]) == ("ok", "failed")
@@ -389,10 +393,21 @@ def test_a_run_for_machines(main: Any, small: Path) -> None:
     assert (time["status"], time["unit"], time["evidence"]) == ("fits", "s", "modelled")
     assert 0 < time["margin"] < 1000
     assert verdicts["board", "ram"]["unit"] == "B"
-    (record, _) = read_records(Path("out"))
-    assert good["modelled.stm32f407.seconds_high"] == record.devices[0].latency.step.high
+    (peak,) = [
+        each["value"]
+        for each in document["values"]
+        if (each["phase"], each["quantity"]) == (good["peak_phase"], "peak_bytes")
+    ]
+    assert peak == good["peak_dynamic_bytes"]
+    (model,) = [
+        each
+        for each in document["costs"]
+        if (each["device"], each["quantity"]) == ("stm32f407", "seconds")
+    ]
+    assert model["evidence"] == "modelled"
+    assert model["high"] == pytest.approx(1000 - time["margin"])
 
-    for name in ("figures", "verdicts"):
+    for name in tables:
         with Path(f"tables/{name}.csv").open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
         assert len(rows) == len(document[name])

@@ -15,23 +15,38 @@ from trainfit.bench.claims.judge import Judged, Verdict, command
 from trainfit.bench.claims.select import Interval, Side
 from trainfit.bench.claims.statistics import UNITS, Outcome
 from trainfit.bench.claims.text import claimed, missing, reproduced, seeds, sentences
-from trainfit.bench.cli.output import Column, Row
+from trainfit.bench.cli.output import Row, unseen
 
-CLAIMS = tuple(
-    Column(key)
-    for key in (
-        "id", "paper", "text", "source", "claimed", "reproduced", "verdict", "reason", "remark",
-        "commands",
-    )
-)  # fmt: skip
-CHECKS = tuple(
-    Column(key)
-    for key in (
-        "claim", "what", "statistic", "quantity", "unit", "expect", "published_low",
-        "published_high", "tolerance", "value_low", "value_high", "deviation", "seeds", "outcome",
-        "reason", "sides",
-    )
-)  # fmt: skip
+CLAIMS = unseen(
+    "id",
+    "paper",
+    "text",
+    "source",
+    "claimed",
+    "reproduced",
+    "verdict",
+    "reason",
+    "remark",
+    "commands",
+)
+CHECKS = unseen(
+    "claim",
+    "what",
+    "statistic",
+    "quantity",
+    "unit",
+    "expect",
+    "published_low",
+    "published_high",
+    "tolerance",
+    "value_low",
+    "value_high",
+    "deviation",
+    "seeds",
+    "outcome",
+    "reason",
+    "sides",
+)
 
 
 def claim_row(judged: Judged) -> Row:

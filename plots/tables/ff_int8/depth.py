@@ -7,7 +7,7 @@ import pandas as pd
 from trainfit.plots.figures.ff_int8 import depth as figure
 from trainfit.plots.papers.rows import HERE, PUBLISHED
 
-SOURCE = figure.SOURCE
+SOURCE = "records"
 TITLE = "FF-INT8, Table I: published and ours"
 CAPTION = (
     "Test accuracy on MNIST of nets with hidden layers of 500 units, trained in float32 and with"

@@ -14,14 +14,13 @@ from trainfit.bench.claims.judge import Judged, Verdict, command, judge_claims, 
 from trainfit.bench.claims.select import matching
 from trainfit.bench.claims.text import counts, reproduced, sentence
 from trainfit.bench.claims.words import ClaimsError
+from trainfit.bench.costs.intervals import DeviceModel, Modelled
 from trainfit.bench.errors import BenchError
-from trainfit.bench.records.frame import identity, to_frame
+from trainfit.bench.frames.workloads import identity, to_frame
 from trainfit.bench.records.schema import (
     Accuracy,
     Bounds,
-    DeviceModel,
     Evidence,
-    Modelled,
     Noise,
     QuantisedAccuracy,
     Record,

@@ -11,6 +11,7 @@ from tests.builders.runs import record, workload
 from trainfit._text import layer_sizes
 from trainfit.algorithms import algorithm_names
 from trainfit.bench.claims.judge import CLAIMS, read_claims
+from trainfit.bench.frames.workloads import identity
 from trainfit.bench.papers.drawing import Drawing
 from trainfit.bench.papers.paper import (
     PAPERS,
@@ -19,9 +20,7 @@ from trainfit.bench.papers.paper import (
     index,
     its_runs,
     origins,
-    run_folders,
 )
-from trainfit.bench.records.frame import identity
 from trainfit.bench.records.schema import Measurement
 from trainfit.bench.suite.suite import load_suite
 from trainfit.plots import figure_names, table_names
@@ -87,13 +86,6 @@ def test_the_suite_of_tinyfoa_has_every_row_of_its_figure() -> None:
 def test_an_unknown_paper_is_said_with_the_nearest() -> None:
     with pytest.raises(PaperError, match="unknown paper 'tiny': did you mean tinyfoa"):
         find_paper("tiny")
-
-
-def test_run_folders_are_taken_once_alone_or_by_the_folder_around(tmp_path: Path) -> None:
-    first, second = (write_run(tmp_path / name, [record()]) for name in "ab")
-    assert run_folders([second, tmp_path]) == [second, first]
-    with pytest.raises(PaperError, match="is neither a run folder nor a folder of them"):
-        run_folders([tmp_path / "a" / "logs"])
 
 
 def test_a_run_with_none_of_its_rules_is_none_of_a_papers(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainfit.bench.costs.device_model import model_device
+from trainfit.bench.costs.intervals import DeviceModel
 from trainfit.bench.doc_tables import published_costs
 from trainfit.bench.doc_tables.published_costs import (
     BEGIN,
@@ -17,7 +18,7 @@ from trainfit.bench.doc_tables.published_costs import (
     cycle_bounds,
     main,
 )
-from trainfit.bench.records.schema import Bounds, DeviceModel, Workload
+from trainfit.bench.records.schema import Bounds, Workload
 from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.hardware_profiles import load_core, load_device
 

@@ -230,14 +230,14 @@ def test_budgets_cannot_be_changed() -> None:
             "ram = true",
             f'budgets.ram: True is not a number with a unit; write "96 KiB" or the like {SIZES}',
         ),
-        ('rma = "96 KiB"', "budgets.rma: unknown key; did you mean ram?"),
+        ('rma = "96 KiB"', "budgets: unknown key 'rma'; did you mean ram?"),
         (
             "step_latency_seconds = 1",
-            "budgets.step_latency_seconds: unknown key; did you mean step_latency?",
+            "budgets: unknown key 'step_latency_seconds'; did you mean step_latency?",
         ),
         (
             "xyz = 1",
-            "budgets.xyz: unknown key; known: battery, energy_per_step, flash, ram, step_latency,"
+            "budgets: unknown key 'xyz'; known: battery, energy_per_step, flash, ram, step_latency,"
             " training_samples",
         ),
     ],
@@ -274,7 +274,7 @@ def test_training_samples_are_a_whole_number(text: str, message: str) -> None:
 )
 def test_battery_and_samples_belong_together(line: str, start: str) -> None:
     assert refusal(line) == (
-        f"budgets: {start}: a battery is held against the energy of a whole training; write both,"
+        f"budgets: {start}: a battery is compared with the energy of a whole training; write both,"
         ' such as battery = "1000 mWh" and training_samples = 60000, or neither'
     )
 
@@ -374,7 +374,7 @@ def test_from_a_command_line() -> None:
         ),
         (
             {"training_samples": "60000"},
-            "training_samples without battery: a battery is held against the energy of a whole"
+            "training_samples without battery: a battery is compared with the energy of a whole"
             ' training; write both, such as battery = "1000 mWh" and training_samples = 60000, or'
             " neither",
         ),

@@ -71,7 +71,7 @@ def test_device_files_are_relative_to_the_suite() -> None:
         (HEAD + "workload = [3]", "s.toml: workload[1]: must be a table, got 3"),
         (
             'name = "my suite"\n' + DEFAULTS + ONE,
-            "s.toml: name: may hold letters, digits, '.', '_' and '-' only, got 'my suite'",
+            "s.toml: name: must be made of letters, digits, '.', '_' and '-', got 'my suite'",
         ),
         (
             HEAD + DEFAULTS + ONE + ONE.replace("backprop", "x") + "batch_size = 0",
@@ -170,7 +170,7 @@ def test_device_files_are_relative_to_the_suite() -> None:
         ),
         (
             HEAD + '[budgets]\nbattery = "1 Wh"\n' + DEFAULTS + ONE,
-            "s.toml: budgets: battery without training_samples: a battery is held against the"
+            "s.toml: budgets: battery without training_samples: a battery is compared with the"
             ' energy of a whole training; write both, such as battery = "1000 mWh" and'
             " training_samples = 60000, or neither",
         ),

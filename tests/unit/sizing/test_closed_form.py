@@ -51,7 +51,7 @@ def test_the_worst_stage_is_the_one_that_decides() -> None:
 
     # THEN its stage is the worst, and what is judged is of that stage
     assert [form.stages[form.worst]] == ["layer2"]
-    needs = form.needs(load_device("stm32f407"))
+    needs = form.demand(load_device("stm32f407"))
     assert (needs.static_bytes or 0) + (needs.peak_dynamic_bytes or 0) == form.ram_bytes
     assert ram_bytes(form.plans[1]) > ram_bytes(form.plans[0])
     assert needs.evidence is Evidence.ANALYTIC
@@ -68,7 +68,7 @@ def test_storage_that_grows_with_the_training_set_is_unknown_and_not_0() -> None
     form = closed_form(workload("tinyfoa", options={"features": "cached"}))
 
     assert form.storage_bytes is None
-    assert form.needs(load_device("stm32f407")).storage_bytes is None
+    assert form.demand(load_device("stm32f407")).storage_bytes is None
 
 
 @pytest.mark.parametrize(

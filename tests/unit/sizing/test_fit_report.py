@@ -92,7 +92,7 @@ def rows_of(
     form: ClosedForm, device: Device, budgets: dict[str, str] | None = None
 ) -> list[dict[str, Any]]:
     asked = parse_budgets(budgets or {}, "--budget")
-    needs = form.needs(device)
+    needs = form.demand(device)
     return budget_rows(judge_all(needs, device, asked), *amounts(needs, device, asked))
 
 
@@ -150,7 +150,7 @@ def test_a_limit_is_shown_in_its_unit_even_where_the_need_is_unknown() -> None:
 
 
 def test_what_no_budget_limits_is_still_told() -> None:
-    model = closed_form(workload()).needs(small(10**5, clock=10**8)).modelled
+    model = closed_form(workload()).demand(small(10**5, clock=10**8)).modelled
 
     latency, energy = unlimited(model, {"ram"})
 
@@ -206,10 +206,10 @@ def test_a_remedy_as_a_row() -> None:
 
 
 def test_where_there_is_no_remedy_the_reader_is_sent_on() -> None:
-    exceeds = judge_all(closed_form(workload()).needs(small(50)), small(50))
+    exceeds = judge_all(closed_form(workload()).demand(small(50)), small(50))
     device = small(10**6)
     asked = parse_budgets({"energy_per_step": "1J"}, "")
-    blind = judge_all(closed_form(workload()).needs(device), device, asked)
+    blind = judge_all(closed_form(workload()).demand(device), device, asked)
 
     assert "--max width" in no_remedy(exceeds)[0]
     assert "since energy per step cannot be judged" in no_remedy(blind)[0]
@@ -298,7 +298,7 @@ def test_where_nothing_fits() -> None:
 def test_where_a_budget_lies_inside_the_interval_nothing_is_sure_to_fit() -> None:
     device = small(10**6, clock=10**7)
     form = closed_form(workload(batch_size=1))
-    step = form.needs(device).modelled.latency.step
+    step = form.demand(device).modelled.latency.step
     assert step is not None
     asked = Budgets(step_latency=f"{step.high * 9e5:.1f} us")  # type: ignore[call-arg]
 
@@ -328,7 +328,7 @@ def test_an_unknown_budget_of_time_is_no_number_of_bytes() -> None:
     device = load_device("rp2040")
     asked = parse_budgets({"energy_per_step": "1uJ"}, "")
     given = workload()
-    verdict = judge_all(closed_form(given).needs(device), device, asked)[-1]
+    verdict = judge_all(closed_form(given).demand(device), device, asked)[-1]
     probe = Probe(1, 10, verdict)
 
     assert probe_rows(answer(probes=(probe,)))[0]["unit"] == "J"

@@ -41,7 +41,7 @@ def resized(given: Workload, dimension: Dimension, size: int) -> Workload:
 def fits(given: Workload, device: Device, asked: Budgets | None = None) -> bool | None:
     """Whether it does; None for what cannot be trained."""
     try:
-        needs = closed_form(given).needs(device)
+        needs = closed_form(given).demand(device)
     except ConfigurationError:
         return None
     return worst(judge_all(needs, device, asked)).status in {Status.FITS, Status.TIGHT}
@@ -188,7 +188,7 @@ def test_budgets_are_part_of_the_search(
 
 def test_a_budget_inside_the_interval_at_the_smallest_size_is_no_size_and_no_fault() -> None:
     device = small(10**6, clock=10**7)
-    step = closed_form(workload(batch_size=1)).needs(device).modelled.latency.step
+    step = closed_form(workload(batch_size=1)).demand(device).modelled.latency.step
     assert step is not None
     asked = Budgets(step_latency=f"{(step.low + step.high) / 2 * 1e6:.3f} us")  # type: ignore[call-arg]
 
@@ -232,8 +232,8 @@ def made_up(monkeypatch: pytest.MonkeyPatch, need: Callable[[int], int]) -> None
         def ram_bytes(self) -> int:
             return need(self.workload.batch_size)
 
-        def needs(self, device: Device) -> Any:
-            whole = super().needs(device)
+        def demand(self, device: Device) -> Any:
+            whole = super().demand(device)
             return type(whole)(
                 **vars(whole) | {"static_bytes": 0, "peak_dynamic_bytes": self.ram_bytes}
             )

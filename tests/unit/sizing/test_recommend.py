@@ -215,7 +215,7 @@ def test_a_sample_is_shown_to_every_stage() -> None:
     assert staged.sample_joules
     assert plain.sample_seconds
     assert plain.sample_joules
-    step = staged.form.needs(device).modelled.latency.step
+    step = staged.form.demand(device).modelled.latency.step
     assert step is not None
     assert staged.sample_seconds.high > step.high / 8
     assert staged.sample_seconds.high / staged.sample_joules.high == pytest.approx(

@@ -82,7 +82,7 @@ def test_every_remedy_fits_and_is_offered_once(case: str) -> None:
 
 
 def fits(given: Workload, device: Device, asked: Budgets) -> bool:
-    verdict = worst(judge_all(closed_form(given).needs(device), device, asked))
+    verdict = worst(judge_all(closed_form(given).demand(device), device, asked))
     return verdict.status in {Status.FITS, Status.TIGHT}
 
 

@@ -1,0 +1,98 @@
+"""Options and descriptions of rules, which can be imported without torch.
+
+The options of a rule are in its folder's ``options.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AlgorithmOptions(BaseModel):
+    """Base of every algorithm's options: immutable, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A rule for the user to choose, without importing it (and torch).
+
+    Attributes:
+        name: The registered name.
+        summary: One line for ``trainfit algorithms``.
+        paper: Where the rule comes from.
+        options_type: The pydantic model of its options.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    options_type: type[AlgorithmOptions]
+
+
+class OptimizerName(StrEnum):
+    """Names of the update rules."""
+
+    SGD = "sgd"
+    ADAM = "adam"
+
+
+class Decay(StrEnum):
+    """The factor on the learning rate, over the passes of one stage."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"  # 1 for the first half of the passes, then linearly towards 0
+    STEP = "step"  # a tenth after 60 % of the passes, a hundredth after 90 %, as in PEPITA
+    COSINE = "cosine"
+
+
+class Precision(StrEnum):
+    """Number format of weights or activations."""
+
+    FLOAT = "float"
+    BINARY = "binary"
+
+
+class Rounding(StrEnum):
+    """Rounding of a number to an integer."""
+
+    NEAREST = "nearest"  # halves to even
+    STOCHASTIC = "stochastic"  # up with a probability equal to the fraction
+
+
+class Int8Kernel(StrEnum):
+    """Implementation of the INT8 arithmetic; both give the same bits."""
+
+    COMPILED = "compiled"
+    TORCH = "torch"
+
+
+class RateOptions(AlgorithmOptions):
+    """A rate and its schedule, for plain descent without state."""
+
+    lr: float = Field(default=0.05, gt=0)
+    """Learning rate."""
+    decay: Decay = Decay.CONSTANT
+    """Schedule of the learning rate."""
+
+
+class TrainingOptions(RateOptions):
+    """A rate, its schedule, and an update rule for the gradients of any rule."""
+
+    optimizer: OptimizerName = OptimizerName.SGD
+    """Update rule."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Momentum of ``optimizer=sgd``; 0 keeps no buffer."""
+
+
+class BinarisedOptions(TrainingOptions):
+    """Options of rules that have a binarised form."""
+
+    weights: Precision = Precision.FLOAT
+    """Number format of the hidden layers' weights in products; latent weights are float."""
+    activations: Precision = Precision.FLOAT
+    """Number format of the hidden layers' activations."""

@@ -1,0 +1,74 @@
+"""The options of TinyFoA; see :mod:`trainfit.algorithms.tinyfoa.rule`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from trainfit.algorithms.options import AlgorithmOptions, Description
+
+
+class Kernel(StrEnum):
+    """Whether products of bits and Adam are compiled; the same bits either way."""
+
+    POPCOUNT = "popcount"
+    TILES = "tiles"
+
+
+class FrozenStatistics(StrEnum):
+    """Statistics by which layers below the active one are normalised."""
+
+    RUNNING = "running"
+    BATCH = "batch"
+
+
+class FeatureSource(StrEnum):
+    """Source of the active layer's input in a step."""
+
+    RECOMPUTED = "recomputed"
+    CACHED = "cached"
+
+
+class Variant(StrEnum):
+    """Source of the rule: the paper's description or its released code."""
+
+    DESCRIBED = "described"
+    RELEASED = "released"
+
+
+class SliceUpdate(StrEnum):
+    """Whether the slice's gradient is held whole or applied some rows at a time."""
+
+    WHOLE = "whole"
+    FUSED = "fused"
+
+
+class TinyFoAOptions(AlgorithmOptions):
+    """Options of ``tinyfoa``."""
+
+    variant: Variant = Variant.DESCRIBED
+    """Source of the rule: the paper's description or its released code."""
+    slices: int = Field(default=2, ge=1)
+    """M: a layer's weight is cut into M x M slices, in the first layer of ``lc-...`` into M."""
+    lr: float = Field(default=1e-3, gt=0)
+    """Learning rate of Adam."""
+    update: SliceUpdate = SliceUpdate.WHOLE
+    """Slice's gradient held whole, or applied some rows at a time; for ``variant=described``."""
+    kernel: Kernel = Kernel.POPCOUNT
+    """Population counts and a compiled Adam, or torch operators on tiles that are unpacked for a
+    float product; for ``variant=described``."""
+    frozen_statistics: FrozenStatistics = FrozenStatistics.RUNNING
+    """Statistics of batch normalisation below the active layer: running, or those of the batch, as
+    in TinyFoA's released code; for ``variant=described`` on ``lc-...``."""
+    features: FeatureSource = FeatureSource.RECOMPUTED
+    """Layers below the active one run for each batch, or once per stage with their outputs kept in
+    storage; for ``variant=described``."""
+
+
+TINYFOA = Description(
+    "tinyfoa",
+    "TinyFoA: layer-wise, a slice at a time, binary weights, fixed heads",
+    "Huang & Aminifar, AAAI 39(16), 2025",
+    TinyFoAOptions,
+)
