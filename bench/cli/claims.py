@@ -11,7 +11,7 @@ import typer
 from trainfit.bench.cli.output import output
 
 if TYPE_CHECKING:
-    from trainfit.bench.claims.judge import Judged
+    from trainfit.bench.claims.claim import Judged
 
 KEPT = Path("results") / "runs"
 """Where records are looked for, below the current folder, unless --from says otherwise."""
@@ -45,7 +45,7 @@ def claims(
         typer.Option(
             "--claims",
             metavar="FILE",
-            help="A list of claims. [default: the one that comes with trainfit]",
+            help="A Python file with claims. [default: those that come with trainfit]",
             show_default=False,
         ),
     ] = None,
@@ -56,12 +56,12 @@ def claims(
     hold, is not testable here, or has no records, and then the command that makes them is named. A
     claim that does not hold is a result: the exit code stays 0.
     """
-    from trainfit.bench.claims.file import chosen  # noqa: PLC0415
-    from trainfit.bench.claims.judge import CLAIMS, judge_claims, read_claims  # noqa: PLC0415
+    from trainfit.bench.claims.claim import judge_claims  # noqa: PLC0415
+    from trainfit.bench.claims.listed import chosen, read_claims  # noqa: PLC0415
     from trainfit.bench.claims.text import counts, sentence  # noqa: PLC0415
     from trainfit.bench.cli.reports import claims as report  # noqa: PLC0415
 
-    asked = chosen(read_claims(file or CLAIMS), claim or [], paper)
+    asked = chosen(read_claims(file), claim or [], paper)
     folders = _folders(runs)
     judged = judge_claims(folders, asked)
     _require_judged(judged, by_name=bool(claim))
@@ -86,7 +86,7 @@ def _folders(given: Sequence[Path] | None) -> list[Path]:
     Raises:
         ClaimsError: One is neither a run folder nor a folder of them, or there are none.
     """
-    from trainfit.bench.claims.judge import ClaimsError  # noqa: PLC0415
+    from trainfit.bench.claims.claim import ClaimsError  # noqa: PLC0415
     from trainfit.bench.records.reading import RECORDS  # noqa: PLC0415
 
     found: list[Path] = []
@@ -112,7 +112,7 @@ def _require_judged(judged: Sequence[Judged], *, by_name: bool) -> None:
     Raises:
         ClaimsError: What is missing and the command that makes it.
     """
-    from trainfit.bench.claims.judge import ClaimsError, Verdict, command  # noqa: PLC0415
+    from trainfit.bench.claims.claim import ClaimsError, Verdict, command  # noqa: PLC0415
 
     missing = [each for each in judged if each.verdict is Verdict.NO_RECORDS]
     testable = [each for each in judged if each.checks]

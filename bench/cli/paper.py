@@ -13,7 +13,7 @@ import typer
 from trainfit.bench.cli.output import output
 
 if TYPE_CHECKING:
-    from trainfit.bench.claims.judge import Judged
+    from trainfit.bench.claims.claim import Judged
     from trainfit.bench.papers.paper import Paper
 
 
@@ -119,13 +119,14 @@ def _measured(chosen: Paper, data_root: Path | None) -> tuple[list[Path], int]:
 
 
 def _claims(chosen: Paper, runs: Sequence[Path]) -> list[Judged]:
-    from trainfit.bench.claims.judge import CLAIMS, judge_claims, read_claims  # noqa: PLC0415
+    from trainfit.bench.claims.claim import judge_claims  # noqa: PLC0415
+    from trainfit.bench.claims.listed import read_claims  # noqa: PLC0415
 
-    return judge_claims(runs, read_claims(CLAIMS), chosen.name)
+    return judge_claims(runs, [each for each in read_claims() if each.paper.name == chosen.name])
 
 
 def _page(judged: Sequence[Judged]) -> str:
-    from trainfit.bench.claims.page import markdown  # noqa: PLC0415
+    from trainfit.bench.claims.text import markdown  # noqa: PLC0415
 
     return markdown(judged)
 

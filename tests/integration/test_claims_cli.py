@@ -96,7 +96,7 @@ WRONG = (
     (("--from", "nowhere"), "--from nowhere: is neither a run folder nor a folder of them"),
     (("--paper", "ff-int9"), "--paper ff-int9: no claim is of it; did you mean ff-int8?"),
     (("ff-int8-lookahed",), "there is no claim 'ff-int8-lookahed'; did you mean"),
-    (("--claims", "none.toml"), "none.toml: cannot be read: No such file"),
+    (("--claims", "none.py"), "none.py: cannot be read: No such file"),
     (("ff-int8-memory-fp32",), "ff-int8-memory-fp32 cannot be judged: the records of ff_int8"),
     (("--paper", "chen"), "chen-accumulation cannot be judged: no record of backprop"),
     (("--paper", "tinyfoa"), "claims can be judged, tinyfoa-order-of-magnitude for one"),
