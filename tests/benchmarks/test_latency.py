@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from torch.utils.benchmark import Timer
 
+from reference_methods import algorithm_step, batch
 from tests.benchmarks import conclude, threads
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.phases import observing
-from trainfit.bench.doc_tables.reference_methods import algorithm_step, batch
 from trainfit.bench.latency_comparison.paired import Limits, take_blocks
 from trainfit.bench.profiler import measure_latency
 from trainfit.bench.profiler.clocks import HostClock, StepTimer

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from torch.distributed._tools.mem_tracker import MemTracker
 
+from reference_methods import algorithm_step
 from tests.benchmarks import conclude, interleave
 from trainfit.algorithms.phases import observing
-from trainfit.bench.doc_tables.reference_methods import algorithm_step
 from trainfit.bench.profiler.determinism import pinned
 from trainfit.bench.profiler.events import Stream
 from trainfit.bench.profiler.fold import fold

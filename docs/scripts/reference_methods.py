@@ -1,7 +1,8 @@
 """Other methods that answer to the name "peak memory", for comparison with ours.
 
-Each takes a prepared training step and gives bytes. Run each in a process of its own: most of
-them look at the whole process. memray is optional (extra ``test``).
+Each takes a prepared training step and gives bytes. Run each in a process of its own
+(:func:`in_child`): most of them look at the whole process. memray is optional (extra ``test``).
+The tests and benchmarks of this project use them as well.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trainfit.algorithms import Mlp, build_algorithm, get_model, phase
+from trainfit.bench.processes.child import Ending, Message
+from trainfit.bench.processes.isolation import call
 from trainfit.bench.profiler.determinism import pinned, quiet_collector
 from trainfit.bench.profiler.step import profile_step
 
@@ -96,6 +99,27 @@ def torch_step(model: str, rows: int, optimizer: str) -> Prepared:
     warm = _warm(Prepared(step, []))
     state = [s for each in update.state.values() for s in each.values() if torch.is_tensor(s)]
     return Prepared(warm.run, [x, y, *net.parameters(), *state])
+
+
+def in_child(target: str, job: Message, *, timeout_seconds: float = 300) -> Message:
+    """Run ``target`` (``module:function``) in a process of its own and return what it sends.
+
+    Raises:
+        RuntimeError: It did not end well.
+    """
+    said: Message = {}
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = call(
+            target,
+            job,
+            log=Path(folder) / "log",
+            timeout_seconds=timeout_seconds,
+            preload=["trainfit.algorithms", "torch.distributed._tools.mem_tracker", "memray"],
+            on_message=said.update,
+        )
+        if outcome.ending is not Ending.RETURNED:
+            raise RuntimeError(f"{target} {job}: {outcome.type}: {outcome.message}")
+    return said
 
 
 def _warm(step: Prepared) -> Prepared:

@@ -1,20 +1,16 @@
-"""One training step seen by every method that is called "peak memory": ``docs/which-peak.md``.
+"""Print the tables of docs/which-peak.md: one training step seen by every "peak memory" there is.
 
-``python -m trainfit.bench.doc_tables.peak_definitions`` measures each cell in a process of its own
-and prints two Markdown tables: what each method answers, and which phase owns the peak. Methods
-that depend on the page allocator are repeated and shown as a range.
+Each cell is measured in a process of its own: what each method answers, and which phase owns the
+peak. Methods that depend on the page allocator are repeated and shown as a range.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainfit.algorithms import build_algorithm
-from trainfit.bench.doc_tables.reference_methods import (
+from reference_methods import (
     Prepared,
     algorithm_step,
     as_deployed,
@@ -22,6 +18,7 @@ from trainfit.bench.doc_tables.reference_methods import (
     exact,
     heap_high_water,
     hwm_growth,
+    in_child,
     maxrss_growth,
     polled_growth,
     python_heap,
@@ -29,8 +26,8 @@ from trainfit.bench.doc_tables.reference_methods import (
     torch_step,
     tracker_peak,
 )
-from trainfit.bench.processes.child import Ending, Message, Send
-from trainfit.bench.processes.isolation import call
+from trainfit.algorithms import build_algorithm
+from trainfit.bench.processes.child import Message, Send
 from trainfit.bench.profiler.memory import static_bytes
 from trainfit.bench.profiler.step import profile_step
 
@@ -68,31 +65,18 @@ METHODS = (
     Method("RSS polled every 10 ms", polled_growth, "the peak falls between two looks", noisy=True),
 )
 
+TWO_LAYERS, ONE_LAYER = "mlp-784-500-500-10", "mlp-784-500-10"
+AUTOGRAD, CLOSED_FORM = {"implementation": "autograd"}, {"implementation": "closed_form"}
 OWNERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("backprop, `torch.optim.SGD` with momentum", "mlp-784-500-500-10", {"torch": "sgd"}),
-    ("backprop, `torch.optim.Adam`", "mlp-784-500-500-10", {"torch": "adam"}),
-    ("backprop, Adam a tile at a time", "mlp-784-500-500-10", {"optimizer": "adam"}),
-    (
-        "backprop, update fused into the backward pass",
-        "mlp-784-500-500-10",
-        {"update": "fused"},
-    ),
-    (
-        "Forward-Forward by autograd, **one** layer",
-        "mlp-784-500-10",
-        {"implementation": "autograd"},
-    ),
-    (
-        "Forward-Forward in closed form, one layer",
-        "mlp-784-500-10",
-        {"implementation": "closed_form"},
-    ),
-    (
-        "Forward-Forward in closed form, both layers",
-        "mlp-784-500-500-10",
-        {"implementation": "closed_form"},
-    ),
+    ("backprop, `torch.optim.SGD` with momentum", TWO_LAYERS, {"torch": "sgd"}),
+    ("backprop, `torch.optim.Adam`", TWO_LAYERS, {"torch": "adam"}),
+    ("backprop, Adam a tile at a time", TWO_LAYERS, {"optimizer": "adam"}),
+    ("backprop, update fused into the backward pass", TWO_LAYERS, {"update": "fused"}),
+    ("Forward-Forward by autograd, **one** layer", ONE_LAYER, AUTOGRAD),
+    ("Forward-Forward in closed form, one layer", ONE_LAYER, CLOSED_FORM),
+    ("Forward-Forward in closed form, both layers", TWO_LAYERS, CLOSED_FORM),
 )
+"""Rows of the second table: title, model, and the options or torch's optimiser."""
 
 
 # ---- in the child --------------------------------------------------------------------------------
@@ -130,32 +114,6 @@ def own(job: Message, send: Send) -> None:
 # ---- the tables ----------------------------------------------------------------------------------
 
 
-def ask(target: str, job: Message, *, timeout_seconds: float = 300) -> Message:
-    """Run ``target`` in a process of its own and return what it sends.
-
-    Raises:
-        RuntimeError: It did not end well.
-    """
-    said: Message = {}
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log"
-        outcome = call(
-            target,
-            job,
-            log=log,
-            timeout_seconds=timeout_seconds,
-            preload=[
-                "trainfit.bench.doc_tables.peak_definitions",
-                "torch.distributed._tools.mem_tracker",
-                "memray",
-            ],
-            on_message=said.update,
-        )
-        if outcome.ending is not Ending.RETURNED:
-            raise RuntimeError(f"{target} {job}: {outcome.type}: {outcome.message}")
-    return said
-
-
 def methods_table(case: int) -> Iterable[str]:
     """Rows of the first table for one case."""
     yield "| method | bytes | of the exact figure | remark |"
@@ -164,10 +122,7 @@ def methods_table(case: int) -> Iterable[str]:
     for number, method in enumerate(METHODS):
         repeats = NOISY_REPEATS if method.noisy else 1
         said = [
-            ask(
-                "trainfit.bench.doc_tables.peak_definitions:answer",
-                {"method": number, "case": case},
-            )
+            in_child("peak_definitions:answer", {"method": number, "case": case})
             for _ in range(repeats)
         ]
         found = sorted(each["bytes"] for each in said if "bytes" in each)
@@ -186,24 +141,21 @@ def owners_table() -> Iterable[str]:
     yield "| step, batch 100 | model | forward | gradient | update | peak | owned by |"
     yield "|---|---|--:|--:|--:|--:|---|"
     for number, (title, model, _) in enumerate(OWNERS):
-        said = ask("trainfit.bench.doc_tables.peak_definitions:own", {"owner": number})
+        said = in_child("peak_definitions:own", {"owner": number})
         peaks = " | ".join(f"{peak:,}" for peak in said["peaks"])
         yield f"| {title} | `{model}` | {peaks} | {said['peak']:,} | {said['owner']} |"
 
 
-def main() -> None:
-    """Print both tables as they are made."""
-    say = sys.stdout
+def lines() -> Iterable[str]:
+    """Both tables, line by line as they are made."""
     for case, (model, rows) in enumerate(CASES):
-        say.write(f"**`{model}`, batch {rows}**\n\n")
-        for line in methods_table(case):
-            say.write(line + "\n")
-            say.flush()
-        say.write("\n")
-    for line in owners_table():
-        say.write(line + "\n")
-        say.flush()
+        yield from (f"**`{model}`, batch {rows}**", "")
+        yield from methods_table(case)
+        yield ""
+    yield from owners_table()
 
 
 if __name__ == "__main__":
-    main()
+    for line in lines():
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
