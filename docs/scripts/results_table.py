@@ -19,34 +19,28 @@ HEAD = "workload | passes | seeds | test accuracy % | best % | static B | peak d
 
 
 def document(folder: Path) -> str:
-    """A heading, the command and a table per suite.
+    """A heading, the command and a table per run.
 
     Args:
-        folder: Holds ``suites/NAME.toml`` and, for those that have been run, ``runs/NAME``.
+        folder: Holds ``runs/NAME`` and, for those that trainfit has no suite for,
+            ``suites/NAME.toml``.
 
     Raises:
         BenchError: A suite or a run cannot be read.
     """
-    suites = sorted((folder / "suites").glob("*.toml"))
-    return "\n\n".join(
-        _part(suite, folder / "runs" / suite.stem)
-        for suite in suites
-        if (folder / "runs" / suite.stem).exists()
-    )
+    return "\n\n".join(_part(run) for run in sorted((folder / "runs").iterdir()))
 
 
-def _part(suite: Path, run: Path) -> str:
-    place = suite.parent.parent.name
-    command = (
-        f"trainfit run {place}/suites/{suite.name} --data-root DATA --out {place}/runs/{run.name}"
-    )
-    parts = [
-        f"### {suite.stem}",
-        load_suite(str(suite)).description,
-        f"```sh\n{command}\n```",
-        table(HEAD, _rows(read_records(run))),
-    ]
-    return "\n\n".join(parts)
+def _part(run: Path) -> str:
+    folder = run.parent.parent
+    own = folder / "suites" / f"{run.name}.toml"
+    suite, records = load_suite(str(own) if own.exists() else run.name), read_records(run)
+    named = f"{folder.name}/suites/{own.name}" if own.exists() else run.name
+    command = f"trainfit run {named} --data-root DATA --out {folder.name}/runs/{run.name}"
+    parts = [f"### {run.name}", suite.description, f"```sh\n{command}\n```"]
+    if any(each.epochs for each in suite.workloads) and not any(each.accuracy for each in records):
+        parts.append("Kept without the training: bytes and times of a step.")
+    return "\n\n".join([*parts, table(HEAD, _rows(records))])
 
 
 def _rows(records: Sequence[Record]) -> Iterator[list[str]]:

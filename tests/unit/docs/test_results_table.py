@@ -8,6 +8,7 @@ from results_table import document
 from tests.builders.runs import record, workload
 from trainfit.bench.errors import RunFolderError
 from trainfit.bench.records.schema import Accuracy, ErrorRecord, RecordStatus, StageOperations
+from trainfit.bench.suite.suite import load_suite
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -60,6 +61,21 @@ def test_seeds_are_one_row_with_mean_and_deviation(tmp_path: Path) -> None:
     assert f"```sh\n{command}\n```" in text
     assert "Two seeds" in text
     assert "later" not in text
+
+
+def test_a_run_of_a_suite_that_comes_with_trainfit_is_kept_without_its_training(
+    tmp_path: Path,
+) -> None:
+    run = folder(tmp_path, record(accuracy=None)) / "runs" / "small"
+    run.rename(run.with_name("paper-tinyfoa"))
+
+    text = document(tmp_path)
+
+    command = (
+        f"trainfit run paper-tinyfoa --data-root DATA --out {tmp_path.name}/runs/paper-tinyfoa"
+    )
+    assert text.startswith(f"### paper-tinyfoa\n\n{load_suite('paper-tinyfoa').description}\n")
+    assert f"```sh\n{command}\n```\n\nKept without the training" in text
 
 
 def test_stages_are_shown_one_by_one(tmp_path: Path) -> None:
