@@ -47,13 +47,13 @@ if TYPE_CHECKING:
     from trainfit.algorithms.phases import Category as Category
     from trainfit.algorithms.phases import phase as phase
     from trainfit.algorithms.phases import tag as tag
+    from trainfit.bench.frames.sources import load_run as load_run
     from trainfit.bench.profiler import ForeignThreadError as ForeignThreadError
     from trainfit.bench.profiler import SessionError as SessionError
     from trainfit.bench.profiler import StepProfile as StepProfile
     from trainfit.bench.profiler import line_report as line_report
     from trainfit.bench.profiler import profile_cuda_step as profile_cuda_step
     from trainfit.bench.profiler import profile_step as profile_step
-    from trainfit.bench.records.sources import load_run as load_run
     from trainfit.bench.testing.benchmark_bridge import record_benchmark as record_benchmark
     from trainfit.bench.verdicts.memory import Status as Status
     from trainfit.bench.verdicts.memory import Verdict as Verdict
@@ -79,7 +79,7 @@ _HOMES = {
     "judge": "bench.verdicts.memory",
     "line_report": "bench.profiler",
     "load_device": "hardware_profiles",
-    "load_run": "bench.records.sources",
+    "load_run": "bench.frames.sources",
     "phase": "algorithms.phases",
     "profile_cuda_step": "bench.profiler",
     "profile_step": "bench.profiler",

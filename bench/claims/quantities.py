@@ -1,6 +1,6 @@
 """What claims compare: bytes, multiply-accumulates, accuracies, modelled time and energy.
 
-A quantity has a table, one of the frames of :mod:`trainfit.bench.records.sources` and the columns
+A quantity has a table, one of the frames of :mod:`trainfit.bench.frames.sources` and the columns
 ``low`` and ``high``: equal for what was measured, the bounds of a model otherwise, missing where a
 row has no figure.
 """
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainfit.bench.claims.long_frames import load
+from trainfit.bench.frames.sources import load_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,14 +32,13 @@ class Tables:
 
     def __getitem__(self, source: str) -> pd.DataFrame:
         if source not in self.sources:
-            self.sources[source] = load(self._runs, source)
+            self.sources[source] = load_source(self._runs, source)
         return self.sources[source]
 
     def of(self, quantity: Quantity) -> pd.DataFrame:
-        """The table of a quantity; without rows where the runs have none."""
+        """The table of a quantity."""
         if quantity not in self._tables:
-            rows = self[quantity.source]
-            self._tables[quantity] = quantity.table(self) if len(rows) else rows
+            self._tables[quantity] = quantity.table(self)
         return self._tables[quantity]
 
 
@@ -51,8 +50,7 @@ class Quantity:
         key: What machine-readable output calls it.
         name: What people call it.
         unit: ``B``, ``%`` (of a share, 0 to 1), ``s``, ``J``, ``products``, or none.
-        table: Makes its table; called with frames that have rows.
-        source: The frame that its rows are of.
+        table: Makes its table.
         varies: Whether it differs from seed to seed.
     """
 
@@ -60,7 +58,6 @@ class Quantity:
     name: str
     unit: str
     table: Callable[[Tables], pd.DataFrame]
-    source: str = "records"
     varies: bool = True
 
 
@@ -76,7 +73,7 @@ def column(
     def table(tables: Tables) -> pd.DataFrame:
         return _exactly(tables[source], tables[source][key])
 
-    return Quantity(key, name or key, unit, table, source, varies)
+    return Quantity(key, name or key, unit, table, varies)
 
 
 def _ram(tables: Tables) -> pd.DataFrame:
@@ -118,9 +115,9 @@ def in_phase(phase: str, *, held: bool = False) -> Quantity:
 def _macs(tables: Tables) -> pd.DataFrame:
     """Of a step, so of rules with one stage; ``forward.positive`` is in ``forward``."""
     values = tables["values"]
-    whole = ~values["phase"].str.contains(".", regex=False)
-    counts = values[(values["quantity"] == "macs") & whole]
-    sums = counts.groupby(KEY, as_index=False)["value"].sum()
+    counts = values[values["quantity"] == "macs"]
+    whole = [phase for phase in counts["phase"].unique() if "." not in phase]
+    sums = counts[counts["phase"].isin(whole)].groupby(KEY, as_index=False)["value"].sum()
     found = tables["records"].merge(sums, how="left", on=KEY)
     return _exactly(found, found["value"].where(found["stages"].fillna(1) <= 1))
 
@@ -160,7 +157,7 @@ def _lost(tables: Tables) -> pd.DataFrame:
     return _exactly(found, found["test_accuracy_undisturbed"] - found["test_accuracy"])
 
 
-LOST_ACCURACY = Quantity("lost_accuracy", "accuracy lost", "%", _lost, "noise")
+LOST_ACCURACY = Quantity("lost_accuracy", "accuracy lost", "%", _lost)
 """What a disturbance of the weights took from the accuracy of the same net."""
 
 RELATIVE_RMS = column("int8_relative_rms", source="gradients")

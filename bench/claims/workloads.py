@@ -90,8 +90,8 @@ class Workloads:
         for name, wanted in self.columns.items():
             mask &= _test(frame, name, set(_each(wanted)))
         if self.options:
-            right = {text: self._has(json.loads(text)) for text in frame["options"].unique()}
-            mask &= frame["options"].map(right).astype(bool)
+            said = frame["options"].unique()
+            mask &= frame["options"].isin([each for each in said if self._has(json.loads(each))])
         return mask
 
     def _has(self, options: Mapping[str, Any]) -> bool:
@@ -120,7 +120,7 @@ def _given(values: Mapping[str, Any]) -> dict[str, str]:
 def _test(frame: pd.DataFrame, name: str, wanted: set[Any]) -> pd.Series[bool]:
     if name == "model":
         names = {full_name(each) for each in wanted}
-        return frame[name].map({each: full_name(each) in names for each in frame[name].unique()})
+        return frame[name].isin([each for each in frame[name].unique() if full_name(each) in names])
     found = frame[name].isin(wanted - {DEFAULT})
     return found | frame[name].isna() if DEFAULT in wanted else found
 
@@ -215,7 +215,7 @@ def find(tables: Tables, quantity: Quantity, workloads: Workloads, *, grid: bool
         grid: All their settings, not one.
     """
     frame = tables.of(quantity)
-    rows = frame[workloads.match(frame)] if len(frame) else frame
+    rows = frame[workloads.match(frame)]
     if rows.empty:
         return Side(workloads, [], f"no record of {workloads.text}")
     rows = rows.dropna(subset=["low", "high"])

@@ -177,7 +177,7 @@ def run(
     with RunProgress() as progress:
         done = run_suite(chosen, devices, out, progress, data_root=data_root, resume=resume)
 
-    show_run(done, devices)
+    show_run(done)
     if any(record.error for record in done.records):
         raise typer.Exit(1)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
 from trainfit.bench.cli.output import Column, output, stdout
 from trainfit.bench.cli.progress_line import ProgressLine
 from trainfit.bench.cli.reports.run import STATUS_WORDS, figures, verdicts
-from trainfit.bench.records.frame import flatten
+from trainfit.bench.frames.workloads import IDENTITY, RECORD, record_row
 from trainfit.bench.records.reading import LOGS
 from trainfit.bench.records.schema import Record, RecordStatus, Workload
 from trainfit.bench.run.runner import Run
@@ -68,20 +66,23 @@ VERDICT_COLUMNS = tuple(
 )
 
 
-def show_run(done: Run, devices: Sequence[Device]) -> None:
+def show_run(done: Run) -> None:
     """The figures and verdicts of a run, and where its records are."""
     out = output()
     records = done.records
     width = stdout().width
-    rows = [flatten(record) for record in records]
-    keys = dict.fromkeys(key for row in rows for key in row)
-    out.table("figures", [Column(key) for key in keys], rows, printed=figures(records, width))
-    judged = [
+    rows = [record_row(record) for record in records]
+    columns = [Column(key) for key in (*IDENTITY, *RECORD)]
+    out.table("figures", columns, rows, printed=figures(records, width))
+    judged = [done.judges.verdicts(record) for record in records]
+    lines = [
         {"number": number, "workload": record.workload.label, **verdict.model_dump(mode="json")}
-        for number, record in enumerate(records, start=1)
-        for verdict in record.verdicts
+        for number, (record, own) in enumerate(zip(records, judged, strict=True), start=1)
+        for verdict in own
     ]
-    out.table("verdicts", VERDICT_COLUMNS, judged, printed=["", *verdicts(records, devices, width)])
+    devices = [each for each in done.judges.devices if isinstance(each, Device)]
+    matrix = verdicts(judged, devices, width)
+    out.table("verdicts", VERDICT_COLUMNS, lines, printed=["", *matrix])
     failed = sum(record.error is not None for record in records)
     summary = f"{len(records) - failed} of {len(records)} workloads measured"
     kept = len(records) - done.measured

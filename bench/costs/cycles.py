@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from trainfit.bench.costs.intervals import (
     Interval,
+    Modelled,
     bounds,
     largest,
     not_countable,
@@ -19,7 +20,7 @@ from trainfit.bench.costs.intervals import (
     summed,
     unavailable,
 )
-from trainfit.bench.records.schema import Evidence, Modelled, PhaseOperations, StageOperations
+from trainfit.bench.records.schema import Evidence, PhaseOperations, StageOperations
 from trainfit.hardware_profiles import CoreTable, Device, ProfileError
 
 CYCLES = "cycles"

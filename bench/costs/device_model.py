@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from trainfit.bench.costs import cycles as cost_cycles
 from trainfit.bench.costs import roofline as cost_roofline
-from trainfit.bench.costs.intervals import bounds, scaled, summed
-from trainfit.bench.records.schema import Bounds, DeviceModel, StageOperations
+from trainfit.bench.costs.intervals import DeviceModel, Modelled, bounds, scaled, summed
+from trainfit.bench.records.schema import Bounds, Evidence, StageOperations
 from trainfit.hardware_profiles import Device
 
 
@@ -30,6 +30,12 @@ def model_device(stages: Sequence[StageOperations], device: Device, batch_size: 
         energy=energy,
         energy_per_sample=_per_sample(steps, batch_size),
     )
+
+
+def not_modelled(device: str, reason: str) -> DeviceModel:
+    """What is known of a device whose profile cannot be read."""
+    nothing = Modelled(evidence=Evidence.UNAVAILABLE, reason=reason)
+    return DeviceModel(device=device, latency=nothing, energy=nothing)
 
 
 def _per_sample(steps: Sequence[Bounds | None], batch_size: int) -> Bounds | None:

@@ -1,10 +1,43 @@
-"""Sums of intervals, and what a model says when it cannot say anything."""
+"""Figures that are computed for a device: intervals, their sums, and what has no figure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from trainfit.bench.records.schema import Bounds, Evidence, Modelled, StageOperations
+from pydantic import Field
+
+from trainfit.bench.records.schema import Bounds, Evidence, StageOperations
+from trainfit.bench.records.schema.base import Block
+
+
+class Modelled(Block):
+    """A figure per step that was computed for a device, not measured on it.
+
+    ``evidence`` is ``modelled`` or ``unavailable``, then with a ``reason``. ``model`` names the
+    model, ``source`` where its figures come from; ``terms`` are the parts of the step's bounds, so
+    that a reader sees what dominates.
+    """
+
+    evidence: Evidence
+    model: str | None = None
+    source: str | None = None
+    stage: str | None = None
+    """The stage whose step takes the most; one step of it is what the bounds are of."""
+    step: Bounds | None = None
+    phases: dict[str, Bounds] = Field(default_factory=dict)
+    terms: dict[str, Bounds] = Field(default_factory=dict)
+    reason: str | None = None
+
+
+class DeviceModel(Block):
+    """What a step would take on a device that is not here: seconds and joules."""
+
+    device: str
+    latency: Modelled
+    energy: Modelled
+    energy_per_sample: Bounds | None = None
+    """Joules per training sample, over all stages; None where ``energy`` is unavailable."""
+
 
 Interval = tuple[float, float]
 """Low and high."""

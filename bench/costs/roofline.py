@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainfit.bench.costs.intervals import Interval, bounds, not_countable, summed, unavailable
-from trainfit.bench.records.schema import (
-    Bounds,
-    Evidence,
+from trainfit.bench.costs.intervals import (
+    Interval,
     Modelled,
-    PhaseOperations,
-    StageOperations,
+    bounds,
+    not_countable,
+    summed,
+    unavailable,
 )
+from trainfit.bench.records.schema import Bounds, Evidence, PhaseOperations, StageOperations
 from trainfit.hardware_profiles import Device, Figure
 
 ROOFLINE = "roofline"

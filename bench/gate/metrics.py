@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel
 
 from trainfit.bench.gate.golden import Entry, Figures, Place, TensorGroup
-from trainfit.bench.gate.read import GatedMemory
 from trainfit.bench.gate.rules import WORKLOAD
 from trainfit.bench.records.schema import (
     Memory,
@@ -59,7 +58,7 @@ def key_of(workload: Workload) -> str:
     return workload.label + seed + order
 
 
-def entry_of_record(memory: Memory | GatedMemory, operations: list[StageOperations]) -> Entry:
+def entry_of_record(memory: Memory, operations: list[StageOperations]) -> Entry:
     """Every deterministic figure of a record, and what was alive at the peak of every stage."""
     figures: Figures = {WORKLOAD: _known(memory, _WHOLE)}
     for stage in memory.stages:
@@ -125,5 +124,5 @@ def _prefixed(prefix: str, tally: Mapping[str, int]) -> Place:
 
 def _known(block: BaseModel, names: tuple[str, ...]) -> Place:
     """The fields that are known; one that is not has no place among expectations."""
-    values = vars(block)
-    return {name: values[name] for name in names if values[name] is not None}
+    values = ((name, getattr(block, name)) for name in names)
+    return {name: value for name, value in values if value is not None}

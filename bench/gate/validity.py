@@ -9,8 +9,7 @@ from pathlib import Path
 from trainfit.bench.errors import RunFolderError
 from trainfit.bench.gate.golden import Entry
 from trainfit.bench.gate.metrics import entry_of_record, key_of
-from trainfit.bench.gate.read import GatedRecord
-from trainfit.bench.records.schema import RecordStatus
+from trainfit.bench.records.schema import Record, RecordStatus
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Measured:
     evidence: str
 
 
-def measured_of(records: Sequence[GatedRecord], run: Path) -> Measured:
+def measured_of(records: Sequence[Record], run: Path) -> Measured:
     """Valid figures and invalid records of a run.
 
     A workload that is in the run twice (with other numbers of passes, say) must have the same
@@ -62,7 +61,7 @@ def measured_of(records: Sequence[GatedRecord], run: Path) -> Measured:
     return Measured(valid, invalid, records[0].schema_, evidence[0])
 
 
-def why_invalid(record: GatedRecord) -> str | None:
+def why_invalid(record: Record) -> str | None:
     """Why the bytes of a record cannot be gated; None if they can."""
     if record.status is not RecordStatus.OK:
         error = record.error
@@ -77,7 +76,7 @@ def why_invalid(record: GatedRecord) -> str | None:
     return None
 
 
-def _no_memory(records: Sequence[GatedRecord], run: Path) -> str:
+def _no_memory(records: Sequence[Record], run: Path) -> str:
     failed = next((why_invalid(each) for each in records if each.status is not RecordStatus.OK), "")
     if failed:
         return f"{run}: no record has bytes; of the first, {failed}"

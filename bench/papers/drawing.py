@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainfit.bench.errors import BenchError
-from trainfit.bench.records.sources import load_source
+from trainfit.bench.frames.sources import load_source
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ from typing import Any
 
 from trainfit._text import nearest
 from trainfit.bench.errors import BenchError
+from trainfit.bench.frames.sources import load_run
 from trainfit.bench.papers.drawing import Drawing
-from trainfit.bench.records.frame_cache import load_frame
 from trainfit.bench.records.reading import RECORDS, iter_records, read_environment
 
 INDEX = "README.md"
@@ -116,7 +116,7 @@ def its_runs(paper: Paper, runs: Sequence[Path]) -> list[Path]:
     Raises:
         RunFolderError: One cannot be read.
     """
-    own = [run for run in runs if set(load_frame(run).get("algorithm", ())) & set(paper.rules)]
+    own = [run for run in runs if set(load_run(run)["algorithm"]) & set(paper.rules)]
     return own or list(runs)
 
 

@@ -11,7 +11,7 @@ counts in ``forward`` as well. Time in no phase is ``outside``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -87,14 +87,14 @@ class Fold:
     peak_dynamic_bytes: int
     peak_phase: str
     phases: dict[str, PhasePeak]
-    live_at_peak: Sequence[Block]
+    live_at_peak: tuple[Block, ...]
     entry_bytes: int
     left_after_step_bytes: int
-    allocations: Ints
-    segments: Sequence[tuple[int, str]]
-    entry_categories: dict[str, int]
-    owners: npt.NDArray[np.int16]
-    owner_names: Sequence[str]
+    allocations: Ints = field(repr=False, compare=False)
+    segments: Sequence[tuple[int, str]] = field(repr=False, compare=False)
+    entry_categories: dict[str, int] = field(repr=False, compare=False)
+    owners: npt.NDArray[np.int16] = field(repr=False, compare=False)
+    owner_names: Sequence[str] = field(repr=False, compare=False)
 
     @property
     def categories(self) -> dict[str, int]:
@@ -242,7 +242,7 @@ def fold(stream: Stream) -> Fold:
             for name, state in opened.items()
             if name != OUTSIDE or state.allocated or len(opened) == 1
         },
-        live_at_peak=alive(best_at),
+        live_at_peak=tuple(alive(best_at)),
         entry_bytes=base,
         left_after_step_bytes=int(levels[-1]),
         allocations=sizes,

@@ -59,27 +59,14 @@ def measure_memory(
         profile, figures = _stage(algorithm, name, x, y, samples or len(x))
         stages.append(figures)
         if course is None or figures.ram_bytes > stages[worst].ram_bytes:
-            worst, course = index, profile.folded  # of the others nothing is kept
+            worst, course = index, profile  # of the others nothing is kept
     if on_timeline is not None and course is not None:
         on_timeline(compact_timeline(course, stages[worst].stage))
     algorithm.enter_stage(worst)
     taken = algorithm.stage_data(x)
-    figures = stages[worst]
     return Memory(
         evidence=Evidence.ALLOCATOR,
-        static_bytes=figures.static_bytes,
-        storage_bytes=max(stage.storage_bytes for stage in stages),
-        peak_dynamic_bytes=figures.peak_dynamic_bytes,
-        peak_phase=figures.peak_phase,
-        closed_form_bytes=figures.closed_form_bytes,
-        lower_bound_bytes=figures.lower_bound_bytes,
-        deterministic=all(stage.deterministic for stage in stages),
-        phases={
-            phase: each.model_copy(update={"peak_tensors": []})  # they stand with the stage
-            for phase, each in figures.phases.items()
-        },
-        residual=figures.residual,
-        worst_stage=figures.stage,
+        worst_stage=stages[worst].stage,
         stages=stages,
         as_deployed=_as_deployed(lambda: algorithm.step(taken, y)),
     )

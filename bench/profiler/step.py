@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -22,57 +22,31 @@ from trainfit.bench.profiler.determinism import (
     timed_frees,
 )
 from trainfit.bench.profiler.events import Stream
-from trainfit.bench.profiler.fold import Block, Fold, PhasePeak, TimelinePoint, fold
+from trainfit.bench.profiler.fold import Fold, fold
 from trainfit.bench.profiler.session import SessionObserver, capture, mark
 
 
 @dataclass(frozen=True)
-class StepProfile:
+class StepProfile(Fold):
     """What one training step needs, to the byte; all figures are bytes.
 
+    What its first measured repeat did to dynamic memory, which is what was not there both before
+    and after the step, and:
+
     Attributes:
-        peak_dynamic_bytes: Largest sum of bytes alive at any instant that were not there both
-            before and after the step.
-        peak_phase: The innermost phase in which that happens.
-        phases: Per phase: peak, entry, exit, and the peak by category.
-        live_at_peak: The tensors alive at the peak, largest first.
         static_bytes: What the step uses and neither makes nor frees: parameters, optimiser
             state, the batch.
         static_categories: The same by category.
-        entry_bytes: Dynamic bytes that the step found and freed (gradients kept from before).
-        left_after_step_bytes: Level after the step minus level before it; not 0 is a leak, or a
-            step that swaps tensors of different sizes.
         deterministic: All repeats allocated exactly the same. If not, nothing may be gated.
         repeats: How many repeats were compared.
         attribution: Why categories are ``workspace`` only, or empty if they are known.
-        folded: The step's allocation events as columns, for what needs more than the above.
     """
 
-    peak_dynamic_bytes: int
-    peak_phase: str
-    phases: dict[str, PhasePeak]
-    live_at_peak: tuple[Block, ...]
     static_bytes: int
     static_categories: dict[str, int]
-    entry_bytes: int
-    left_after_step_bytes: int
     deterministic: bool
     repeats: int
     attribution: str
-    folded: Fold = field(repr=False, compare=False)
-
-    @property
-    def timeline(self) -> list[TimelinePoint]:
-        """(phase, dynamic bytes) after every allocation and free; made when first asked for."""
-        return self.folded.timeline
-
-    @property
-    def categories(self) -> dict[str, int]:
-        """Dynamic bytes by category at the peak; sums to ``peak_dynamic_bytes``."""
-        sums: dict[str, int] = {}
-        for block in self.live_at_peak:
-            sums[block.category] = sums.get(block.category, 0) + block.size
-        return sums
 
     def __str__(self) -> str:
         """A short report for people."""
@@ -169,18 +143,12 @@ def assemble(
     reason = carry_tags(attributed, streams[0])
     first, *others = (fold(stream) for stream in streams)
     return StepProfile(
-        peak_dynamic_bytes=first.peak_dynamic_bytes,
-        peak_phase=first.peak_phase,
-        phases=first.phases,
-        live_at_peak=tuple(first.live_at_peak),
+        **{field.name: getattr(first, field.name) for field in fields(first)},
         static_bytes=sum(static.values()),
         static_categories={str(category): size for category, size in sorted(static.items())},
-        entry_bytes=first.entry_bytes,
-        left_after_step_bytes=first.left_after_step_bytes,
         deterministic=all(repeat.same_bytes(first) for repeat in others),
         repeats=len(streams),
         attribution=reason,
-        folded=first,
     )
 
 

@@ -8,7 +8,7 @@
     DIR/timelines.jsonl    how memory came and went in a step of it
     DIR/logs/03.log        what the third workload wrote to stdout and stderr, if anything
     DIR/state/03.pt        how far its training has come, while it runs
-    DIR/cache/             the frame of a large run, so that it need not be made again
+    DIR/devices/ours.toml  the profile of a device that was given by file
 
 :mod:`trainfit.bench.records.writing` writes it. A last line without its end is a record that was
 cut off, and is ignored.
@@ -19,21 +19,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
+from trainfit._text import first_problem
 from trainfit.bench.errors import RunFolderError
 from trainfit.bench.records.schema import Record, Workload
-
-if TYPE_CHECKING:
-    pass
 
 RECORDS = "records.jsonl"
 SUITE = "suite.json"
 ENVIRONMENT = "environment.json"
 LOGS = "logs"
 STATE = "state"
+DEVICES = "devices"
 
 
 def workload_key(workload: Workload) -> str:
@@ -62,11 +61,8 @@ def iter_records(path: Path) -> Iterator[Record]:
             try:
                 yield Record.model_validate_json(line)
             except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(str(step) for step in first["loc"])
-                what = f"{where}: {first['msg']}" if where else first["msg"]
                 raise RunFolderError(
-                    f"{file}:{number}: not a record of this version: {what}"
+                    f"{file}:{number}: not a record of this version: {first_problem(error)}"
                 ) from None
 
 
@@ -78,6 +74,11 @@ def read_records(path: Path) -> list[Record]:
 def read_suite(path: Path) -> dict[str, Any]:
     """The suite that made a run."""
     return _read_json(path / SUITE)
+
+
+def profile_of(run: Path, device: str) -> Path:
+    """Where a run keeps the profile of a device that was given by file."""
+    return run / DEVICES / f"{device}.toml"
 
 
 def read_environment(path: Path) -> dict[str, Any]:

@@ -11,20 +11,16 @@ of a workload the last one counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from trainfit._text import first_problem
 from trainfit.bench.errors import RunFolderError
-from trainfit.bench.records.frame import identity
 from trainfit.bench.records.reading import workload_key
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.records.schema.base import Block
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TIMELINES = "timelines.jsonl"
 SCHEMA: Literal["trainfit.timeline/1"] = "trainfit.timeline/1"
@@ -95,55 +91,8 @@ def read_timelines(run: Path) -> list[TimelineLine]:
         try:
             line = TimelineLine.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(step) for step in first["loc"])
-            what = f"{where}: {first['msg']}" if where else first["msg"]
             raise RunFolderError(
-                f"{file}:{number}: not a timeline of this version: {what}"
+                f"{file}:{number}: not a timeline of this version: {first_problem(error)}"
             ) from None
         found[workload_key(line.workload)] = line
     return list(found.values())
-
-
-def timelines_frame(runs: Sequence[Path]) -> pd.DataFrame:
-    """The timelines of some runs as one tidy frame: one row per workload, point and category.
-
-    Columns: ``run`` (name of the folder), ``algorithm``, ``options`` (compact JSON), ``model``,
-    ``dataset``, ``batch_size``, ``seed``, ``epochs``, ``train_samples``, ``standardise``,
-    ``shuffle``, ``label``, ``stage``, ``events`` (of the step), ``index``, ``phase``, ``category``
-    and ``bytes``. Text is categorical: a row is one number and much that repeats.
-
-    Raises:
-        RunFolderError: A finished line is not a timeline, or a file cannot be read.
-    """
-    import numpy as np  # noqa: PLC0415  (heavy, and only figures need them)
-    import pandas as pd  # noqa: PLC0415
-
-    lines = [(run.resolve().name, line) for run in runs for line in read_timelines(run)]
-    columns = ["run", *identity(Workload(algorithm="", model="", dataset="", batch_size=1))]
-    columns += ["stage", "events"]
-    about = pd.DataFrame(
-        [
-            {"run": run, **identity(line.workload), "stage": line.stage, "events": line.events}
-            for run, line in lines
-        ],
-        columns=columns,
-    ).astype({"train_samples": "Int64"})
-    texts = {name: "category" for name in columns if about[name].dtype in (object, "str")}
-    about = about.astype(texts)
-    sizes = [len(line.index) * len(line.bytes) for _, line in lines]
-    frame = about.iloc[np.repeat(np.arange(len(lines)), sizes)].reset_index(drop=True)
-    repeated = [(line, category) for _, line in lines for category in line.bytes]
-    frame["index"] = _joined([line.index for line, _ in repeated])
-    frame["phase"] = pd.Categorical([phase for line, _ in repeated for phase in line.phase])
-    frame["category"] = pd.Categorical(
-        [category for line, category in repeated for _ in line.index]
-    )
-    frame["bytes"] = _joined([line.bytes[category] for line, category in repeated])
-    return frame
-
-
-def _joined(columns: list[list[int]]) -> Any:
-    import numpy as np  # noqa: PLC0415
-
-    return np.concatenate([np.zeros(0, np.int64), *(np.array(each) for each in columns)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,14 @@ from typing import Any, Self
 
 from trainfit.bench.environment import SAME_ON_RESUME
 from trainfit.bench.errors import RunFolderError
-from trainfit.bench.records.reading import ENVIRONMENT, RECORDS, SUITE, read_environment, read_suite
+from trainfit.bench.records.reading import (
+    ENVIRONMENT,
+    RECORDS,
+    SUITE,
+    profile_of,
+    read_environment,
+    read_suite,
+)
 from trainfit.bench.records.schema import Record
 
 
@@ -109,6 +117,19 @@ class RunFolder:
             self._append_line(descriptor, line)
         finally:
             os.close(descriptor)
+
+    def keep_profile(self, device: str, file: Path) -> None:
+        """Keep the profile of a device that was given by file, so that it is judged elsewhere too.
+
+        Raises:
+            RunFolderError: It cannot be copied.
+        """
+        copy = profile_of(self.path, device)
+        try:
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, copy)
+        except OSError as error:
+            raise RunFolderError(f"{copy}: cannot write: {error.strerror}") from error
 
     def _append_line(self, descriptor: int, text: str) -> None:
         line = text.encode() + b"\n"

@@ -13,20 +13,30 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainfit.bench.errors import PreflightError
-from trainfit.bench.processes.child import Ending, Message
+from trainfit.bench.processes.child import Ending, Message, Outcome
 from trainfit.bench.processes.isolation import call
-from trainfit.bench.records.frame_cache import WORTH_KEEPING, load_frame
 from trainfit.bench.records.reading import LOGS, STATE, read_records, read_suite, workload_key
-from trainfit.bench.records.schema import Record, Workload
+from trainfit.bench.records.schema import ErrorRecord, Record, RecordStatus, Workload
 from trainfit.bench.records.timelines import TIMELINES, timeline_line
 from trainfit.bench.records.writing import RunFolder, refuse_existing
-from trainfit.bench.run.recording import make_record
 from trainfit.bench.suite.manifest import to_manifest
 from trainfit.bench.suite.suite import Suite
+from trainfit.bench.verdicts.judges import Judges
 from trainfit.hardware_profiles import Device
 
 PREFLIGHT_SECONDS = 300.0
 """The checks before the first workload may take this long, or a workload's time if that is more."""
+
+STATUS = {
+    Ending.RETURNED: RecordStatus.OK,
+    Ending.RAISED: RecordStatus.FAILED,
+    Ending.DIED: RecordStatus.FAILED,
+    Ending.TIMED_OUT: RecordStatus.TIMED_OUT,
+    Ending.OUT_OF_MEMORY: RecordStatus.OUT_OF_MEMORY,
+}
+
+PARTS = ("operations", "memory", "latency", "energy", "accuracy", "gradients", "noise")
+"""What a worker sends, and a record has, under the same names."""
 
 
 class Listener(Protocol):
@@ -51,11 +61,13 @@ class Run:
 
     Attributes:
         path: The run folder.
+        judges: The devices and limits of the suite.
         records: One per workload, in the order of the suite.
         measured: How many of them were measured now; the others were there before.
     """
 
     path: Path
+    judges: Judges
     records: list[Record] = field(default_factory=list)
     measured: int = 0
 
@@ -69,11 +81,11 @@ def run_suite(
     data_root: Path | None = None,
     resume: bool = False,
 ) -> Run:
-    """Measure every workload of a suite and judge it against the devices.
+    """Measure every workload of a suite.
 
     Args:
         suite: What to measure.
-        devices: What to judge it against.
+        devices: What its records are judged against when they are read.
         out: The run folder; it must not exist, or hold a run of this suite with ``resume``.
         listener: Hears of the progress.
         data_root: Where data sets are read from; None takes ``TRAINFIT_DATA_ROOT``.
@@ -94,7 +106,10 @@ def run_suite(
     opened = RunFolder.reopen if resume else RunFolder.create
     with opened(out, manifest, environment) as folder:
         known = {workload_key(record.workload): record for record in read_records(out)}
-        run = Run(out)
+        for device, source in zip(devices, suite.devices or [], strict=False):
+            if source.endswith(".toml"):
+                folder.keep_profile(device.name, Path(source))
+        run = Run(out, Judges(devices, suite.limits, suite.host, suite.measure))
         for number, workload in enumerate(suite.workloads, start=1):
             record = known.get(workload_key(workload))
             if record is None:
@@ -102,7 +117,6 @@ def run_suite(
                 record, parts = _measure(
                     suite,
                     workload,
-                    devices,
                     log=out / LOGS / f"{number:02d}.log",
                     state=out / STATE / f"{number:02d}.pt",
                     listener=listener,
@@ -114,8 +128,6 @@ def run_suite(
                 run.measured += 1
             run.records.append(record)
             listener.finished(number, record)
-    if len(run.records) >= WORTH_KEEPING:
-        load_frame(out)  # keeps a copy, so that nobody has to wait for it later
     return run
 
 
@@ -151,7 +163,6 @@ def _preflight(suite: Suite, data_root: Path | None) -> dict[str, Any]:
 def _measure(
     suite: Suite,
     workload: Workload,
-    devices: list[Device],
     *,
     log: Path,
     state: Path,
@@ -192,15 +203,29 @@ def _measure(
             log.parent.rmdir()
     with suppress(OSError):
         state.parent.rmdir()
-    record = make_record(
-        suite,
-        workload,
-        devices,
-        parts,
-        outcome=outcome,
-        seconds=time.perf_counter() - started,
+    return make_record(workload, parts, outcome, time.perf_counter() - started), parts
+
+
+def make_record(workload: Workload, parts: Message, outcome: Outcome, seconds: float) -> Record:
+    """What came of a workload: all that its process sent, and how that ended."""
+    return Record.model_validate(
+        {
+            "workload": workload,
+            "status": STATUS[outcome.ending],
+            **{key: parts[key] for key in PARTS if key in parts},
+            "error": _error(outcome, parts.get("doing", "start")),
+            "seconds": seconds,
+        }
     )
-    return record, parts
+
+
+def _error(outcome: Outcome, doing: str) -> ErrorRecord | None:
+    if outcome.ending is Ending.RETURNED:
+        return None
+    message = outcome.message
+    if outcome.ending is not Ending.RAISED:
+        message = f"{message} (during: {doing})"
+    return ErrorRecord(type=outcome.type, message=message, where=outcome.where)
 
 
 def _preload(suite: Suite) -> list[str]:

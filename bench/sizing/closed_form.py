@@ -12,7 +12,7 @@ from functools import cached_property
 from trainfit.algorithms import MemoryPlan, sketch_algorithm
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.records.schema import Evidence, StageOperations, Workload
-from trainfit.bench.verdicts.judge import Needs
+from trainfit.bench.verdicts.judge import ResourceDemand
 from trainfit.hardware_profiles import Device
 
 
@@ -60,9 +60,9 @@ class ClosedForm:
             for stage, plan in zip(self.stages, self.plans, strict=True)
         ]
 
-    def needs(self, device: Device) -> Needs:
+    def needs(self, device: Device) -> ResourceDemand:
         """To be judged against a device."""
-        return Needs(
+        return ResourceDemand(
             static_bytes=self.plan.static_bytes,
             peak_dynamic_bytes=self.plan.closed_form_bytes,
             storage_bytes=self.storage_bytes,

@@ -144,12 +144,9 @@ def _of_record(record: Record, devices: Sequence[Device], energy: Energy | None)
         deterministic=memory.deterministic,
         ram_bytes=memory.static_bytes + memory.peak_dynamic_bytes,
         entry=entry_of_record(memory, record.operations),
-        verdicts=[
-            *(verdict.model_dump(mode="json") for verdict in record.verdicts),
-            *_verdicts(
-                memory.static_bytes, memory.peak_dynamic_bytes, memory.storage_bytes, devices
-            ),
-        ],
+        verdicts=_verdicts(
+            memory.static_bytes, memory.peak_dynamic_bytes, memory.storage_bytes, devices
+        ),
         energy=_energy(energy),
     )
 

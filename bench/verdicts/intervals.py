@@ -42,7 +42,7 @@ def judge_interval(
         source: What it was modelled from or measured with, or why there is none.
     """
     if interval is None:
-        return unknown(device, budget, f"cannot be judged: {source}")
+        return unknown(device.name, budget, f"cannot be judged: {source}")
     unit = UNITS[budget]
     margin = limit - interval.high
     of = f"{WHAT[budget]} {spread(interval, unit)} of {format_quantity(limit, unit)}"

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
-from trainfit.bench.costs.intervals import bounds, scaled
-from trainfit.bench.records.schema import Bounds, DeviceModel, Energy, Evidence, Latency, Modelled
+from trainfit.bench.costs.intervals import DeviceModel, Modelled, bounds, scaled
+from trainfit.bench.records.schema import Bounds, Energy, Evidence, Latency, Record
 from trainfit.bench.verdicts.intervals import judge_interval
 from trainfit.bench.verdicts.memory import Budget, Status, Verdict, judge, unknown
 from trainfit.hardware_profiles import Budgets, Device, tighten
 
 
 @dataclass(frozen=True)
-class Needs:
+class ResourceDemand:
     """What is known of a workload.
 
     Attributes:
@@ -39,14 +40,30 @@ class Needs:
     latency: Latency | None = None
     energy: Energy | None = None
 
+    @classmethod
+    def of(cls, record: Record, modelled: DeviceModel) -> Self:
+        """What a record says, and what was modelled from it for a device."""
+        memory = record.memory
+        return cls(
+            static_bytes=memory.static_bytes if memory else None,
+            peak_dynamic_bytes=memory.peak_dynamic_bytes if memory else None,
+            storage_bytes=memory.storage_bytes if memory else None,
+            evidence=memory.evidence if memory else Evidence.UNAVAILABLE,
+            batch_size=record.workload.batch_size,
+            stages=len(memory.stages) if memory else len(record.operations),
+            modelled=modelled,
+            latency=record.latency,
+            energy=record.energy,
+        )
+
 
 def judge_all(
-    needs: Needs, device: Device, asked: Budgets | None = None, *, here: bool = False
+    demand: ResourceDemand, device: Device, asked: Budgets | None = None, *, here: bool = False
 ) -> list[Verdict]:
     """Hold a workload against every budget of a device.
 
     Args:
-        needs: What is known of the workload.
+        demand: What is known of the workload.
         device: The device.
         asked: Budgets beside those of its profile; they can only be tighter. A looser one
             contradicts the profile, and the verdict on it is ``unknown`` with that reason.
@@ -58,40 +75,42 @@ def judge_all(
     """
     limits, conflicts = tighten(device.budgets, asked or Budgets())
     found: list[Verdict] = []
-    if needs.evidence is not Evidence.UNAVAILABLE:
+    if demand.evidence is not Evidence.UNAVAILABLE:
         found = judge(
-            needs.static_bytes,
-            needs.peak_dynamic_bytes,
-            needs.storage_bytes,
+            demand.static_bytes,
+            demand.peak_dynamic_bytes,
+            demand.storage_bytes,
             device,
             budgets=limits,
-            evidence=needs.evidence,
+            evidence=demand.evidence,
         )
-    found += _costs(needs, device, limits, here=here)
+    found += _costs(demand, device, limits, here=here)
     return [
-        unknown(device, each.budget, conflicts[each.budget]) if each.budget in conflicts else each
+        unknown(device.name, each.budget, conflicts[each.budget])
+        if each.budget in conflicts
+        else each
         for each in found
     ]
 
 
 def amounts(
-    needs: Needs, device: Device, asked: Budgets
+    demand: ResourceDemand, device: Device, asked: Budgets
 ) -> tuple[dict[str, Bounds | None], dict[str, float | None]]:
     """What is needed, and what is allowed, by budget: bytes, seconds or joules, to be drawn."""
     limits, _ = tighten(device.budgets, asked)
     ram = None
-    if needs.static_bytes is not None and needs.peak_dynamic_bytes is not None:
-        ram = _exactly(needs.static_bytes + needs.peak_dynamic_bytes)
+    if demand.static_bytes is not None and demand.peak_dynamic_bytes is not None:
+        ram = _exactly(demand.static_bytes + demand.peak_dynamic_bytes)
     needed = {
         "ram": ram,
-        "flash": None if needs.storage_bytes is None else _exactly(needs.storage_bytes),
-        "step_latency": needs.modelled.latency.step,
-        "energy_per_step": needs.modelled.energy.step,
+        "flash": None if demand.storage_bytes is None else _exactly(demand.storage_bytes),
+        "step_latency": demand.modelled.latency.step,
+        "energy_per_step": demand.modelled.energy.step,
         "training_energy": None,
     }
     if limits.training_samples is not None:
-        energy = _modelled(needs.modelled.energy)
-        needed["training_energy"] = _training(needs, energy, limits.training_samples).interval
+        energy = _modelled(demand.modelled.energy)
+        needed["training_energy"] = _training(demand, energy, limits.training_samples).interval
     allowed = {
         "ram": _least(limits.ram_bytes, device.usable_ram_bytes),
         "flash": _least(limits.flash_bytes, device.usable_flash_bytes),
@@ -110,44 +129,46 @@ def _least(*limits: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _costs(needs: Needs, device: Device, limits: Budgets, *, here: bool) -> Iterable[Verdict]:
+def _costs(
+    demand: ResourceDemand, device: Device, limits: Budgets, *, here: bool
+) -> Iterable[Verdict]:
     if limits.step_latency_seconds is not None:
-        figure = _modelled(needs.modelled.latency)
+        figure = _modelled(demand.modelled.latency)
         if here:
-            figure = _rather(_measured_latency(needs.latency), figure)
+            figure = _rather(_measured_latency(demand.latency), figure)
         verdict = _judged(device, "step_latency", figure, limits.step_latency_seconds)
-        yield _of_every_stage(verdict, needs, device)
-    energy = _modelled(needs.modelled.energy)
+        yield _of_every_stage(verdict, demand, device)
+    energy = _modelled(demand.modelled.energy)
     if here:
-        energy = _rather(_measured_energy(needs.energy), energy)
+        energy = _rather(_measured_energy(demand.energy), energy)
     if limits.energy_per_step_joules is not None:
         verdict = _judged(device, "energy_per_step", energy, limits.energy_per_step_joules)
-        yield _of_every_stage(verdict, needs, device)
+        yield _of_every_stage(verdict, demand, device)
     if limits.battery_joules is not None and limits.training_samples is not None:
-        training = _training(needs, energy, limits.training_samples)
+        training = _training(demand, energy, limits.training_samples)
         yield _judged(device, "training_energy", training, limits.battery_joules)
 
 
-def _of_every_stage(verdict: Verdict, needs: Needs, device: Device) -> Verdict:
+def _of_every_stage(verdict: Verdict, demand: ResourceDemand, device: Device) -> Verdict:
     """A step was measured at one stage; that it fits there says nothing about the others."""
     modelled = verdict.evidence is Evidence.MODELLED  # for the stage that takes most
-    if modelled or needs.stages < 2 or verdict.status not in {Status.FITS, Status.TIGHT}:
+    if modelled or demand.stages < 2 or verdict.status not in {Status.FITS, Status.TIGHT}:
         return verdict
-    why = f"measured at one of {needs.stages} stages, the worst for memory; others may take more"
-    return unknown(device, verdict.budget, f"{verdict.reason}; {why}")
+    why = f"measured at one of {demand.stages} stages, the worst for memory; others may take more"
+    return unknown(device.name, verdict.budget, f"{verdict.reason}; {why}")
 
 
-def _training(needs: Needs, energy: _Figure, samples: int) -> _Figure:
+def _training(demand: ResourceDemand, energy: _Figure, samples: int) -> _Figure:
     """Joules of a training run: every sample is shown to every stage."""
     if energy.interval is None:
         return _Figure(None, Evidence.UNAVAILABLE, energy.source)
-    sample = needs.modelled.energy_per_sample
+    sample = demand.modelled.energy_per_sample
     if energy.evidence is not Evidence.MODELLED:
-        if needs.stages > 1:
-            why = f"the energy was measured at one of {needs.stages} stages"
+        if demand.stages > 1:
+            why = f"the energy was measured at one of {demand.stages} stages"
             return _Figure(None, Evidence.UNAVAILABLE, why)
         ends = (energy.interval.low, energy.interval.high)
-        sample = bounds(scaled(ends, 1 / needs.batch_size))
+        sample = bounds(scaled(ends, 1 / demand.batch_size))
     if sample is None:
         return _Figure(None, Evidence.UNAVAILABLE, energy.source)
     whole = bounds(scaled((sample.low, sample.high), samples))

@@ -20,12 +20,20 @@ from trainfit.hardware_profiles import Budgets, Device, format_bytes
 
 
 class Status(StrEnum):
-    """How a workload stands against a budget."""
+    """How a workload stands against a budget, from best to worst.
+
+    What is known not to fit weighs more than what is not known.
+    """
 
     FITS = "fits"
     TIGHT = "tight"
-    EXCEEDS = "exceeds"
     UNKNOWN = "unknown"
+    EXCEEDS = "exceeds"
+
+    @property
+    def severity(self) -> int:
+        """0 for the best."""
+        return list(Status).index(self)
 
 
 Budget = Literal["ram", "flash", "step_latency", "energy_per_step", "training_energy"]
@@ -39,9 +47,6 @@ UNITS: dict[Budget, Literal["B", "s", "J"]] = {
     "training_energy": "J",
 }
 """Of the figures of a budget: bytes, seconds, joules."""
-
-_SEVERITY = (Status.FITS, Status.TIGHT, Status.UNKNOWN, Status.EXCEEDS)
-"""From best to worst: what is known not to fit weighs more than what is not known."""
 
 
 class Verdict(BaseModel):
@@ -122,7 +127,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     found = list(verdicts)
     if not found:
         raise ValueError("no verdicts to choose from")
-    return max(found, key=lambda verdict: _SEVERITY.index(verdict.status))
+    return max(found, key=lambda verdict: verdict.status.severity)
 
 
 def _judge_ram(
@@ -130,7 +135,7 @@ def _judge_ram(
 ) -> Verdict:
     if static is None or dynamic is None:
         what = "static bytes were" if static is None else "peak dynamic memory was"
-        return unknown(device, "ram", f"cannot be judged because the {what} not measured")
+        return unknown(device.name, "ram", f"cannot be judged because the {what} not measured")
     needed = static + dynamic
     parts = f"({format_bytes(static)} static + {format_bytes(dynamic)} peak dynamic)"
     needs = f"needs {format_bytes(needed)} {parts}"
@@ -139,7 +144,7 @@ def _judge_ram(
     if limit is not None and usable is None:
         return _beyond_unknown(device, "ram", needed, limit, needs, why=device.ram_unknown)
     if usable is None or arena is None or arena.size_bytes is None:
-        return unknown(device, "ram", f"{needs}, but {device.ram_unknown}")
+        return unknown(device.name, "ram", f"{needs}, but {device.ram_unknown}")
     reserved = arena.size_bytes - usable
     where = (
         f"{needs} of the {format_bytes(usable)} usable in {arena.name}"
@@ -161,7 +166,7 @@ def _judge_ram(
 
 def _judge_flash(storage: int | None, device: Device, limit: int | None) -> Verdict:
     if storage is None:
-        return unknown(device, "flash", "cannot be judged because the storage is not known")
+        return unknown(device.name, "flash", "cannot be judged because the storage is not known")
     needs = f"needs {format_bytes(storage)} of storage"
     usable = device.usable_flash_bytes
     if limit is not None and usable is None:
@@ -170,7 +175,7 @@ def _judge_flash(storage: int | None, device: Device, limit: int | None) -> Verd
         where = f"{needs} of a budget of {format_bytes(limit)}"
         return _compare(device, "flash", storage, limit, where)
     if usable is None or device.flash.value is None:
-        return unknown(device, "flash", f"{needs}, but {device.flash_unknown}")
+        return unknown(device.name, "flash", f"{needs}, but {device.flash_unknown}")
     reserved = device.flash.value - usable
     where = (
         f"{needs} of the {format_bytes(usable)} usable in flash"
@@ -188,7 +193,7 @@ def _beyond_unknown(
             device, budget, needed, limit, f"{needs} of a budget of {format_bytes(limit)}"
         )
     return unknown(
-        device, budget, f"{needs}, within the budget of {format_bytes(limit)}, but {why}"
+        device.name, budget, f"{needs}, within the budget of {format_bytes(limit)}, but {why}"
     )
 
 
@@ -212,10 +217,10 @@ def _compare(device: Device, budget: Budget, needed: int, usable: int, where: st
     )
 
 
-def unknown(device: Device, budget: Budget, reason: str) -> Verdict:
+def unknown(device: str, budget: Budget, reason: str) -> Verdict:
     """A verdict that cannot be given, and why."""
     return Verdict(
-        device=device.name,
+        device=device,
         budget=budget,
         status=Status.UNKNOWN,
         margin=None,

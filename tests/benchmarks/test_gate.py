@@ -19,12 +19,8 @@ from trainfit.algorithms import build_algorithm
 from trainfit.bench.environment import describe_environment
 from trainfit.bench.gate.run import gate_run
 from trainfit.bench.gate.update import update_from_run
-from trainfit.bench.processes.child import Ending, Outcome
 from trainfit.bench.profiler import measure_memory
-from trainfit.bench.records.schema import Record, StageOperations, Workload
-from trainfit.bench.run.recording import make_record
-from trainfit.bench.suite.suite import parse_suite
-from trainfit.hardware_profiles import device_names, load_device
+from trainfit.bench.records.schema import Record, RecordStatus, StageOperations, Workload
 
 RULES = ("backprop", "forward_forward", "tinyfoa")
 MODEL = "mlp-64-128-128-10"
@@ -33,20 +29,9 @@ RECORDS = 1_000
 TARGET_SECONDS = 2.0
 
 
-def records() -> list[Record]:
-    """One record per rule, judged against every packaged device, as a run has them."""
-    suite = parse_suite(
-        f'name = "gate"\n[defaults]\nmodel = "{MODEL}"\ndataset = "digits"\nbatch_size = {ROWS}\n'
-        f"[[workload]]\nalgorithm = {json.dumps(RULES)}\n",
-        source="gate.toml",
-        folder=Path(),
-    )
-    devices = [load_device(name) for name in device_names()]
-    return [_record(suite, workload, devices) for workload in suite.workloads]
-
-
-def _record(suite: Any, workload: Workload, devices: list[Any]) -> Record:
-    algorithm = build_algorithm(workload.algorithm, MODEL, {})
+def record_of(rule: str) -> Record:
+    """As a run has it."""
+    algorithm = build_algorithm(rule, MODEL, {})
     draws = torch.Generator().manual_seed(0)
     x = torch.rand(ROWS, 64, generator=draws)
     y = torch.randint(0, 10, (ROWS,), generator=draws)
@@ -56,9 +41,9 @@ def _record(suite: Any, workload: Workload, devices: list[Any]) -> Record:
         algorithm.enter_stage(index)
         plan = algorithm.memory_model(ROWS)
         operations.append(StageOperations.of(stage, plan.operations.phases, plan.static_bytes))
-    outcome = Outcome(Ending.RETURNED)
-    parts = {"memory": memory.model_dump(), "operations": [o.model_dump() for o in operations]}
-    return make_record(suite, workload, devices, parts, outcome=outcome, seconds=0.0)
+    workload = Workload(algorithm=rule, model=MODEL, dataset="digits", batch_size=ROWS)
+    status = RecordStatus.OK
+    return Record(workload=workload, status=status, operations=operations, memory=memory, seconds=0)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gate")
     (folder / "suite.json").write_text('{"name": "gate"}')
     (folder / "environment.json").write_text(json.dumps(describe_environment()))
-    made = records()
+    made = [record_of(rule) for rule in RULES]
     with (folder / "records.jsonl").open("w") as stream:
         for seed in range(RECORDS):
             record = made[seed % len(made)]

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainfit.bench.costs.intervals import DeviceModel, Modelled
 from trainfit.bench.costs.roofline import CACHE_BYTES
-from trainfit.bench.records.schema import (
-    Bounds,
-    DeviceModel,
-    Evidence,
-    Modelled,
-    PhaseOperations,
-    StageOperations,
-)
-from trainfit.bench.verdicts.judge import Needs
+from trainfit.bench.records.schema import Bounds, Evidence, PhaseOperations, StageOperations
+from trainfit.bench.verdicts.judge import ResourceDemand
 from trainfit.hardware_profiles import CoreTable, Device, parse_device
 from trainfit.hardware_profiles.core_table import parse_core
 
@@ -129,7 +123,7 @@ def not_modelled(reason: str) -> Modelled:
     return Modelled(evidence=Evidence.UNAVAILABLE, model="cycles", reason=reason)
 
 
-def needs(**changes: Any) -> Needs:
+def needs(**changes: Any) -> ResourceDemand:
     """20,000 bytes of RAM; 1 to 4 ms, 1 to 4 mJ a step of 10 samples, as modelled."""
     values: dict[str, Any] = {
         "static_bytes": 15_000,
@@ -145,4 +139,4 @@ def needs(**changes: Any) -> Needs:
             energy_per_sample=Bounds(low=1e-4, high=4e-4),
         ),
     }
-    return Needs(**values | changes)
+    return ResourceDemand(**values | changes)

@@ -16,7 +16,7 @@ from trainfit.bench.records.schema import (
     Record,
     RecordStatus,
     Residual,
-    VerdictRecord,
+    StageMemory,
     Workload,
 )
 from trainfit.bench.suite.suite import Suite, parse_suite
@@ -47,8 +47,7 @@ def memory(static: int = 3_000, peak: int = 1_000, closed: int = 1_000, **change
             closed_form_bytes=closed,
         ),
     }
-    values: dict[str, Any] = {
-        "evidence": Evidence.ALLOCATOR,
+    figures: dict[str, Any] = {
         "static_bytes": static,
         "storage_bytes": 0,
         "peak_dynamic_bytes": peak,
@@ -58,9 +57,16 @@ def memory(static: int = 3_000, peak: int = 1_000, closed: int = 1_000, **change
         "deterministic": True,
         "phases": phases,
         "residual": Residual(unexplained_bytes=peak - closed, left_after_step_bytes=0),
-        "worst_stage": "all",
-        "stages": [],
     }
+    figures |= {name: changes.pop(name) for name in list(changes) if name in figures}
+    stage = StageMemory(
+        stage="all",
+        static_categories={},
+        closed_form_static_bytes=static,
+        peak_tensors=[],
+        **figures,
+    )
+    values = {"evidence": Evidence.ALLOCATOR, "worst_stage": "all", "stages": [stage]}
     return Memory(**values | changes)
 
 
@@ -83,11 +89,6 @@ def record(
         "accuracy": Accuracy(
             test_accuracy=0.9125, epochs=2, train_seconds=0.5, curve=[0.8, 0.9125]
         ),
-        "verdicts": [
-            VerdictRecord(
-                device="stm32f407", budget="ram", status="fits", margin=100, reason="100 B left"
-            )
-        ],
         "seconds": 1.5,
     }
     return Record(**values | changes)
@@ -99,7 +100,6 @@ def failed(**changes: Any) -> Record:
         "memory": None,
         "latency": None,
         "accuracy": None,
-        "verdicts": [],
         "error": ErrorRecord(type="ValueError", message="no [red]luck[/red]", where="a.py:3 step"),
     }
     return record(**values | changes)

@@ -132,8 +132,8 @@ def test_the_record_names_the_worst_stage_and_has_no_residual(name, options, mod
     worst = max(memory.stages, key=lambda stage: stage.ram_bytes)
     assert memory.worst_stage == worst.stage
     assert memory.closed_form_bytes == memory.peak_dynamic_bytes
-    assert memory.residual.unexplained_bytes == 0
-    assert memory.residual.items == []
+    assert memory.worst.residual.unexplained_bytes == 0
+    assert memory.worst.residual.items == []
     assert memory.deterministic
     assert all(s.static_bytes == s.closed_form_static_bytes for s in memory.stages)
     assert all(

@@ -145,7 +145,7 @@ def test_neither_compilers_nor_kernels_are_imported():
     """They take longer than all else; looked at in a process of its own."""
     code = (
         "import sys\n"
-        "from algorithms import sketch_algorithm\n"
+        "from trainfit.algorithms import sketch_algorithm\n"
         f"for name in {list(BUILTIN)!r}:\n"
         "    sketch_algorithm(name, 'mlp-16-8x2-4').memory_model(4)\n"
         "print([m for m in ('numba', 'torch._dynamo') if m in sys.modules])"

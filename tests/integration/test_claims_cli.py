@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders.gate import write_run
 from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Workload
 
 LOOKAHEAD = "ff-int8-lookahead"
@@ -42,12 +43,8 @@ def trained(lookahead: str, curve: list[float]) -> Record:
 @pytest.fixture
 def run(main: Any) -> Path:
     """One run where it is looked for: look-ahead is better by a point, in half the passes."""
-    folder = Path("results/runs/mine")
-    folder.mkdir(parents=True)
     records = [trained("true", [0.8, 0.9, 0.9, 0.91]), trained("off", [0.7, 0.8, 0.85, 0.9])]
-    lines = [record.model_dump_json(by_alias=True) + "\n" for record in records]
-    (folder / "records.jsonl").write_text("".join(lines), "utf-8")
-    return folder
+    return write_run(Path("results/runs/mine"), records)
 
 
 def test_claims_are_judged_by_the_kept_runs(main: Any, run: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent.parent.parent
 PARTS = ("algorithms", "bench", "hardware_profiles", "plots")
@@ -123,4 +125,14 @@ def test_tools_are_pinned_to_the_same_version_everywhere() -> None:
     assert f"deps = ruff=={ruff}\n" in (ROOT / "tox.ini").read_text("utf-8")
     assert f"rev: v{ruff}\n" in (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
     assert any(word.startswith("mypy==") for word in extras["types"])
-    assert "torch==2.13.0" in PROJECT["project"]["dependencies"]
+
+
+def test_torch_is_a_range_that_holds_the_pinned_and_the_tested_versions() -> None:
+    (torch,) = (each for each in PROJECT["project"]["dependencies"] if each.startswith("torch>"))
+    allowed = SpecifierSet(torch.removeprefix("torch"))
+    (pinned,) = re.findall(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    tested = json.loads((ROOT / "tests/golden/bytes.json").read_text())["torch"]
+    assert pinned in tested
+    assert [version for version in tested if version not in allowed] == []
+    assert "PIP_CONSTRAINT = {tox_root}/constraints.txt" in (ROOT / "tox.ini").read_text()
+    assert "-c constraints.txt" in (ROOT / "README.md").read_text()

@@ -14,6 +14,7 @@ from tests.builders.gate import write_run
 from trainfit.bench.papers.paper import PAPERS, Paper
 from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Workload
 from trainfit.bench.run.runner import Run
+from trainfit.bench.verdicts.judges import Judges
 
 
 def trained(lookahead: str, *accuracies: float, dataset: str = "mnist") -> Record:
@@ -107,7 +108,7 @@ def test_without_records_the_papers_suite_is_run(
         asked.update(suite=suite.name, out=out, **more)
         record = trained("off", 0.9, 0.95)
         write_run(out, [record])
-        return Run(out, [record], 1)
+        return Run(out, Judges(), [record], 1)
 
     monkeypatch.setattr("trainfit.bench.run.runner.run_suite", run_suite)
     code, out, _ = main("paper", "ff-int8", "--data-root", "data", "--out", "made")

@@ -179,7 +179,7 @@ def test_the_algorithm_of_contributing_keeps_the_contract(
     assert memory.deterministic
     assert memory.closed_form_bytes == memory.peak_dynamic_bytes
     assert memory.stages[0].closed_form_static_bytes == memory.static_bytes
-    for figures in memory.phases.values():
+    for figures in memory.worst.phases.values():
         assert figures.closed_form_bytes == figures.peak_bytes
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from tests.fakes.small_boards import board
 from trainfit.bench.cli import main as cli
+from trainfit.bench.frames.sources import load_run
 from trainfit.bench.records.reading import read_records
 from trainfit.bench.records.schema import Evidence
-from trainfit.bench.records.sources import load_run
+from trainfit.bench.verdicts.judges import judges_of
 
 SUITE = """
 name = "costs"
@@ -73,7 +74,10 @@ def test_what_is_measured_on_the_device_itself_is_judged(main: Any, tmp_path: Pa
     assert 0.2 * 2 * seconds < joules < 20 * 2 * seconds  # on a machine that others use, too
     assert record.energy.idle_watts == pytest.approx(2, abs=0.1)
     assert set(record.energy.phases) == {"forward", "gradient", "update"}
-    found = {(v.device, v.budget): (v.status, v.evidence) for v in record.verdicts}
+    found = {
+        (v.device, v.budget): (v.status, v.evidence)
+        for v in judges_of(tmp_path / "done").verdicts(record)
+    }
     assert found["nrf52840", "step_latency"] == ("fits", "clock")
     assert found["nrf52840", "energy_per_step"] == ("fits", "sensor")
     assert found["rp2040", "step_latency"] == ("fits", "modelled")
@@ -81,9 +85,9 @@ def test_what_is_measured_on_the_device_itself_is_judged(main: Any, tmp_path: Pa
     assert "\nenergy by replay:power.csv: a recording: VDD_IN is the whole module" in out
     assert "step latency (clock), step latency (modelled)" in " ".join(out.split())
 
-    frame = load_run(tmp_path / "done")
-    assert frame["joules_per_step"][0] == joules
-    assert frame["margin.nrf52840.energy_per_step_joules"][0] < 9
+    assert load_run(tmp_path / "done")["joules_per_step"][0] == joules
+    verdicts = load_run(tmp_path / "done", "verdicts").set_index(["device", "budget"])
+    assert verdicts.loc[("nrf52840", "energy_per_step"), "margin"] < 9
 
 
 def test_a_sensor_that_a_suite_names_and_is_not_there_is_a_reason(
@@ -102,7 +106,8 @@ def test_a_sensor_that_a_suite_names_and_is_not_there_is_a_reason(
     assert record.energy is not None
     assert record.energy.evidence is Evidence.UNAVAILABLE
     assert "none.csv" in (record.energy.reason or "")
-    (verdict,) = [v for v in record.verdicts if v.device == "rp2040" and v.unit == "J"]
+    verdicts = judges_of(tmp_path / "done").verdicts(record)
+    (verdict,) = [v for v in verdicts if v.device == "rp2040" and v.unit == "J"]
     assert verdict.status == "unknown"
     assert "none.csv" in verdict.reason
 
@@ -148,5 +153,7 @@ def test_a_device_without_a_clock_is_not_asked_for_its_latency(main: Any, tmp_pa
 
     assert (code, err) == (0, "")
     (record,) = read_records(tmp_path / "done")
-    status = {verdict.budget: verdict.status for verdict in record.verdicts}
+    status = {
+        verdict.budget: verdict.status for verdict in judges_of(tmp_path / "done").verdicts(record)
+    }
     assert status == {"ram": "fits", "step_latency": "unknown"}

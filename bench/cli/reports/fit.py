@@ -11,7 +11,8 @@ from rich.text import Text
 
 from trainfit.bench.cli.output import Column
 from trainfit.bench.cli.reports.run import CELLS
-from trainfit.bench.records.schema import Bounds, DeviceModel, Evidence, Memory, Modelled
+from trainfit.bench.costs.intervals import DeviceModel, Modelled
+from trainfit.bench.records.schema import Bounds, Evidence, Memory
 from trainfit.bench.sizing.closed_form import ClosedForm
 from trainfit.bench.sizing.suggestions import Remedy
 from trainfit.bench.verdicts.intervals import format_quantity, spread

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from trainfit.bench.cli.output import Column, drawn, plain
 from trainfit.bench.cli.reports.fit import NAMES
-from trainfit.bench.records.frame import ends
+from trainfit.bench.frames.workloads import ends
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.recommend import Candidate, Objective
 from trainfit.bench.verdicts.intervals import format_quantity

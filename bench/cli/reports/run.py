@@ -18,9 +18,8 @@ from trainfit.bench.records.schema import (
     Memory,
     Record,
     RecordStatus,
-    VerdictRecord,
 )
-from trainfit.bench.verdicts.memory import Status
+from trainfit.bench.verdicts.memory import Status, Verdict, worst
 from trainfit.hardware_profiles import Device, format_bytes
 
 MISSING = "-"
@@ -34,7 +33,6 @@ CELLS = {
 
 MEANINGS = ("enough", "enough, little left", "too little", "not known")
 
-SEVERITY = (Status.FITS, Status.TIGHT, Status.UNKNOWN, Status.EXCEEDS)
 COMFORTABLE_WIDTH = 100
 """With fewer columns than this, sub-phases go on a line of their own."""
 
@@ -163,48 +161,48 @@ def _failure(number: int, status: RecordStatus, error: ErrorRecord) -> Text:
 
 
 def verdicts(
-    records: Sequence[Record], devices: Sequence[Device], width: int
+    judged: Sequence[Sequence[Verdict]], devices: Sequence[Device], width: int
 ) -> list[RenderableType]:
     """Devices by workloads, then which device is the smallest for each.
 
     Args:
-        records: The workloads, numbered from 1 as in the table.
+        judged: The verdicts on every workload, numbered from 1 as in the table.
         devices: What they were judged against; shown by usable RAM, the unknown last.
         width: Columns there are; workloads that do not fit beside each other get a block below.
     """
-    if not devices or not any(record.verdicts for record in records):
+    if not devices or not any(judged):
         return []
     ordered = sorted(devices, key=lambda d: (d.usable_ram_bytes is None, d.usable_ram_bytes or 0))
     names = max(len(device.name) for device in ordered)
     sizes = max(len("usable RAM"), *(len(_ram(device)) for device in ordered))
     margin = names + 1 + sizes + 1
-    words = margin + WORD_WIDTH * len(records) <= width
-    cell = WORD_WIDTH if words else len(f"#{len(records)} ")
+    words = margin + WORD_WIDTH * len(judged) <= width
+    cell = WORD_WIDTH if words else len(f"#{len(judged)} ")
     per_block = max(1, (width - margin) // cell)
     blocks = [
-        _block(records, ordered, range(start, min(start + per_block, len(records))), words)
-        for start in range(0, len(records), per_block)
+        _block(judged, ordered, range(start, min(start + per_block, len(judged))), words)
+        for start in range(0, len(judged), per_block)
     ]
-    legend = Text(f"RAM for static + peak dynamic bytes, flash for storage{_others(records)}: ")
+    legend = Text(f"RAM for static + peak dynamic bytes, flash for storage{_others(judged)}: ")
     for (word, letter, colour), meaning in zip(CELLS.values(), MEANINGS, strict=True):
         legend.append(word if words else letter, style=colour).append(f" = {meaning} | ")
     legend.right_crop(3)
-    return [*blocks, legend, *_reasons(records, ordered)]
+    return [*blocks, legend, *_reasons(judged, ordered)]
 
 
-def _others(records: Sequence[Record]) -> str:
+def _others(judged: Sequence[Sequence[Verdict]]) -> str:
     """The budgets beyond bytes that were judged, and by which evidence."""
     found = {
         f"{verdict.budget.replace('_', ' ')} ({verdict.evidence})"
-        for record in records
-        for verdict in record.verdicts
+        for own in judged
+        for verdict in own
         if verdict.unit != "B"
     }
     return "".join(f", {each}" for each in sorted(found))
 
 
 def _block(
-    records: Sequence[Record], devices: Iterable[Device], chosen: range, words: bool
+    judged: Sequence[Sequence[Verdict]], devices: Iterable[Device], chosen: range, words: bool
 ) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("device", no_wrap=True)
@@ -214,11 +212,11 @@ def _block(
     for device in devices:
         row: list[str | Text] = [device.name, _ram(device)]
         for index in chosen:
-            verdict = _deciding(records[index], device)
+            verdict = _deciding(judged[index], device)
             if verdict is None:
                 row.append(MISSING)
             else:
-                word, letter, colour = CELLS[Status(verdict.status)]
+                word, letter, colour = CELLS[verdict.status]
                 row.append(Text(word if words else letter, style=colour))
         table.add_row(*row)
     return table
@@ -228,22 +226,21 @@ def _ram(device: Device) -> str:
     return "unknown" if device.usable_ram_bytes is None else format_bytes(device.usable_ram_bytes)
 
 
-def _deciding(record: Record, device: Device) -> VerdictRecord | None:
-    """The verdict that decides: exceeds before unknown before tight before fits."""
-    own = [verdict for verdict in record.verdicts if verdict.device == device.name]
-    return max(own, key=lambda v: SEVERITY.index(Status(v.status)), default=None)
+def _deciding(judged: Sequence[Verdict], device: Device) -> Verdict | None:
+    own = [verdict for verdict in judged if verdict.device == device.name]
+    return worst(own) if own else None
 
 
-def _reasons(records: Sequence[Record], devices: Sequence[Device]) -> list[Text]:
+def _reasons(judged: Sequence[Sequence[Verdict]], devices: Sequence[Device]) -> list[Text]:
     """One line per device that is the smallest for some workload, and per what is in the way."""
     smallest: dict[str, list[int]] = {}
     nowhere: list[Text] = []
     unknown: dict[str, str] = {}
-    for number, record in enumerate(records, start=1):
-        found = [(device, _deciding(record, device)) for device in devices]
-        judged = [(device, verdict) for device, verdict in found if verdict is not None]
-        fitting = [d for d, v in judged if v.status in {Status.FITS, Status.TIGHT}]
-        exceeded = [v for _, v in judged if v.status == Status.EXCEEDS]
+    for number, own in enumerate(judged, start=1):
+        deciding = [(device, _deciding(own, device)) for device in devices]
+        found = [(device, verdict) for device, verdict in deciding if verdict is not None]
+        fitting = [d for d, v in found if v.status in {Status.FITS, Status.TIGHT}]
+        exceeded = [v for _, v in found if v.status == Status.EXCEEDS]
         if fitting:
             smallest.setdefault(fitting[0].name, []).append(number)
         elif exceeded:
@@ -251,7 +248,7 @@ def _reasons(records: Sequence[Record], devices: Sequence[Device]) -> list[Text]
             alike = [verdict for verdict in exceeded if verdict.unit == unit]
             best = max(alike, key=lambda verdict: verdict.margin or 0)
             nowhere.append(Text(f"#{number} fits on none; {best.device}: {best.reason}"))
-        for device, verdict in judged:
+        for device, verdict in found:
             if verdict.status == Status.UNKNOWN:
                 unknown.setdefault(device.name, verdict.reason)
     lines = [

@@ -9,18 +9,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from trainfit._text import plain
-from trainfit.bench.records.schema.base import Block, Evidence
+from trainfit.bench.records.schema.base import Block, Bounds, Evidence
 from trainfit.bench.records.schema.costs import (
-    Bounds,
-    DeviceModel,
     Energy,
     Latency,
-    Modelled,
     PhaseEnergy,
     PhaseLatency,
+    PhaseOperations,
+    StageOperations,
     Stop,
 )
 from trainfit.bench.records.schema.memory import (
@@ -31,7 +30,7 @@ from trainfit.bench.records.schema.memory import (
     StageMemory,
     TensorBytes,
 )
-from trainfit.bench.records.schema.operations import PhaseOperations, StageOperations
+from trainfit.bench.records.schema.older import upgraded
 from trainfit.bench.records.schema.probes import (
     LayerGradients,
     Noise,
@@ -40,12 +39,11 @@ from trainfit.bench.records.schema.probes import (
     QuantisedAccuracy,
 )
 
-SCHEMA = "trainfit.record/3"
+SCHEMA = "trainfit.record/4"
 """Name and version of the record format; a change that breaks readers raises the number."""
 
-READABLE = ("trainfit.record/1", "trainfit.record/2", SCHEMA)
-"""The versions that this one reads. Version 1 had no energy, no interval, and no device models;
-version 2 no lower bound per phase."""
+READABLE = ("trainfit.record/1", "trainfit.record/2", "trainfit.record/3", SCHEMA)
+"""The versions that this one reads; :mod:`trainfit.bench.records.schema.older` has the others."""
 
 
 class RecordStatus(StrEnum):
@@ -122,22 +120,6 @@ class Accuracy(Block):
     """What there is to know about the data, such as which part of it was at hand."""
 
 
-class VerdictRecord(Block):
-    """One device budget held against the workload.
-
-    ``margin`` is what is left, in ``unit``: whole bytes (``B``), seconds (``s``) or joules (``J``);
-    for an interval, at its worse end.
-    """
-
-    device: str
-    budget: str
-    status: str
-    margin: int | float | None
-    unit: Literal["B", "s", "J"] = "B"
-    evidence: Evidence = Evidence.ALLOCATOR
-    reason: str
-
-
 class ErrorRecord(Block):
     """Why a workload did not end well."""
 
@@ -147,25 +129,35 @@ class ErrorRecord(Block):
 
 
 class Record(Block):
-    """Everything measured about one workload."""
+    """Everything measured about one workload.
+
+    What follows from it for a device (verdicts, modelled time and energy) is not in here: it is
+    computed when somebody looks (:mod:`trainfit.bench.verdicts.judges`).
+    """
 
     schema_: Literal[READABLE] = Field(default=SCHEMA, alias="schema")  # type: ignore[valid-type]
+    """Which figures there are: a record of an older version stays one, whatever its shape."""
     workload: Workload
     status: RecordStatus
     operations: list[StageOperations] = Field(default_factory=list)
     memory: Memory | None = None
     latency: Latency | None = None
     energy: Energy | None = None
-    devices: list[DeviceModel] = Field(default_factory=list)
     accuracy: Accuracy | None = None
     gradients: list[LayerGradients] = Field(default_factory=list)
     noise: Noise | None = None
-    verdicts: list[VerdictRecord] = Field(default_factory=list)
     error: ErrorRecord | None = None
     seconds: float
     """Wall time this workload took to measure, everything included."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, raw: Any) -> Any:
+        """Records of older versions in the shape of this one."""
+        older = isinstance(raw, dict) and raw.get("schema") in READABLE[:-1]
+        return upgraded(raw) if older else raw
 
 
 __all__ = [
@@ -175,7 +167,6 @@ __all__ = [
     "Accuracy",
     "AsDeployed",
     "Bounds",
-    "DeviceModel",
     "Energy",
     "ErrorRecord",
     "Evidence",
@@ -183,7 +174,6 @@ __all__ = [
     "LayerGradients",
     "Measurement",
     "Memory",
-    "Modelled",
     "Noise",
     "NoisyAccuracy",
     "PhaseEnergy",
@@ -199,6 +189,5 @@ __all__ = [
     "StageOperations",
     "Stop",
     "TensorBytes",
-    "VerdictRecord",
     "Workload",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Evidence(StrEnum):
@@ -24,3 +25,16 @@ class Block(BaseModel):
     """Fixed once made, and no key but its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Bounds(Block):
+    """An interval that a figure lies in, both ends included; the unit is that of the field."""
+
+    low: float = Field(ge=0, allow_inf_nan=False)
+    high: float = Field(ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self

@@ -1,26 +1,82 @@
-"""The parts of a record that are time and energy, measured here or modelled for a device."""
+"""The parts of a record that are arithmetic, time and energy of a step."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from trainfit.bench.records.schema.base import Block, Evidence
+from trainfit.bench.records.schema.base import Block, Bounds, Evidence
+
+if TYPE_CHECKING:
+    from trainfit.algorithms.memory.operations import PhaseOperations as Tally
 
 
-class Bounds(Block):
-    """An interval that a figure lies in, both ends included; the unit is that of the field."""
+class PhaseOperations(Block):
+    """Arithmetic of one phase of a step.
 
-    low: float = Field(ge=0, allow_inf_nan=False)
-    high: float = Field(ge=0, allow_inf_nan=False)
+    ``macs`` are multiply-accumulates of matrix products by number format; ``elementwise`` are
+    element operations by number format and kind; ``operands`` and ``results`` are the elements
+    that products read and write; ``calls`` counts both. See
+    :mod:`trainfit.algorithms.memory.operations`.
+    """
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        return self
+    macs: dict[str, int]
+    elementwise: dict[str, dict[str, int]]
+    operands: dict[str, int] = Field(default_factory=dict)
+    results: dict[str, int] = Field(default_factory=dict)
+    calls: dict[str, int] = Field(default_factory=dict)
+    """Empty in records of version 1, as are ``operands`` and ``results``."""
+
+
+class StageOperations(Block):
+    """Arithmetic of a step of one stage, in closed form; refined phases count in those around."""
+
+    evidence: Evidence = Evidence.ANALYTIC
+    stage: str
+    static_bytes: int | None = None
+    """Closed-form static bytes; None in records of version 1."""
+    phases: dict[str, PhaseOperations]
+
+    @property
+    def macs(self) -> dict[str, int]:
+        """Multiply-accumulates of the whole step by number format."""
+        total: dict[str, int] = {}
+        for name, phase in self.phases.items():
+            for number_format, count in phase.macs.items() if "." not in name else ():
+                total[number_format] = total.get(number_format, 0) + count
+        return total
+
+    @classmethod
+    def of(cls, stage: str, phases: Mapping[str, Tally], static_bytes: int | None = None) -> Self:
+        """From the tallies of a memory model."""
+        return cls(
+            stage=stage,
+            static_bytes=static_bytes,
+            phases={
+                name: PhaseOperations(
+                    macs=_named(tally.macs),
+                    elementwise=_nested(tally.elementwise),
+                    operands=_named(tally.operands),
+                    results=_named(tally.results),
+                    calls=_named(tally.calls),
+                )
+                for name, tally in phases.items()
+            },
+        )
+
+
+def _named(tally: Mapping[str, int]) -> dict[str, int]:
+    return {str(key): count for key, count in tally.items()}
+
+
+def _nested(tally: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    nested: dict[str, dict[str, int]] = {}
+    for (number_format, kind), count in tally.items():
+        nested.setdefault(str(number_format), {})[str(kind)] = count
+    return nested
 
 
 class PhaseLatency(Block):
@@ -106,32 +162,3 @@ class Energy(Block):
     phase_split: Literal["sampled", "time_share"] | None = None
     """Phases longer than a sampling interval are ``sampled``; shorter ones share by time."""
     reason: str | None = None
-
-
-class Modelled(Block):
-    """A figure per step that was computed for a device, not measured on it.
-
-    ``evidence`` is ``modelled`` or ``unavailable``, then with a ``reason``. ``model`` names the
-    model, ``source`` where its figures come from; ``terms`` are the parts of the step's bounds, so
-    that a reader sees what dominates.
-    """
-
-    evidence: Evidence
-    model: str | None = None
-    source: str | None = None
-    stage: str | None = None
-    """The stage whose step takes the most; one step of it is what the bounds are of."""
-    step: Bounds | None = None
-    phases: dict[str, Bounds] = Field(default_factory=dict)
-    terms: dict[str, Bounds] = Field(default_factory=dict)
-    reason: str | None = None
-
-
-class DeviceModel(Block):
-    """What a step would take on a device that is not here: seconds and joules."""
-
-    device: str
-    latency: Modelled
-    energy: Modelled
-    energy_per_sample: Bounds | None = None
-    """Joules per training sample, over all stages; None where ``energy`` is unavailable."""

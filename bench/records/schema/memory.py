@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from functools import cached_property
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from trainfit.bench.records.schema.base import Block, Evidence
 
@@ -83,22 +86,58 @@ class AsDeployed(Block):
 
 
 class Memory(Block):
-    """Memory of a workload: the figures of its worst stage, then every stage.
+    """Memory of a workload, stage by stage; its figures are those of the worst stage.
 
     The worst stage is the one with the largest static plus peak dynamic bytes.
-    ``storage_bytes`` is the largest over all stages.
     """
 
     evidence: Evidence
-    static_bytes: int
-    storage_bytes: int
-    peak_dynamic_bytes: int
-    peak_phase: str
-    closed_form_bytes: int
-    lower_bound_bytes: int
-    deterministic: bool
-    phases: dict[str, PhaseMemory]
-    residual: Residual
     worst_stage: str
     stages: list[StageMemory]
     as_deployed: AsDeployed | None = None
+
+    @model_validator(mode="after")
+    def _worst_is_there(self) -> Self:
+        if self.worst_stage not in [stage.stage for stage in self.stages]:
+            raise ValueError(f"worst_stage {self.worst_stage!r} is none of the stages")
+        return self
+
+    @cached_property
+    def worst(self) -> StageMemory:
+        """The stage that needs the most RAM."""
+        return next(stage for stage in self.stages if stage.stage == self.worst_stage)
+
+    @property
+    def static_bytes(self) -> int:
+        """Of the worst stage."""
+        return self.worst.static_bytes
+
+    @property
+    def storage_bytes(self) -> int:
+        """The largest over all stages."""
+        return max(stage.storage_bytes for stage in self.stages)
+
+    @property
+    def peak_dynamic_bytes(self) -> int:
+        """Of the worst stage."""
+        return self.worst.peak_dynamic_bytes
+
+    @property
+    def peak_phase(self) -> str:
+        """Of the worst stage."""
+        return self.worst.peak_phase
+
+    @property
+    def closed_form_bytes(self) -> int:
+        """Of the worst stage."""
+        return self.worst.closed_form_bytes
+
+    @property
+    def lower_bound_bytes(self) -> int:
+        """Of the worst stage."""
+        return self.worst.lower_bound_bytes
+
+    @property
+    def deterministic(self) -> bool:
+        """Every stage allocated the same in all repeats."""
+        return all(stage.deterministic for stage in self.stages)

@@ -47,7 +47,7 @@ from trainfit.bench.claims.statistics import (
 from trainfit.bench.claims.text import counts, reproduced, sentence
 from trainfit.bench.claims.workloads import DEFAULT, Workloads, find, full_name, rule
 from trainfit.bench.errors import BenchError
-from trainfit.bench.records.frame import identity, to_frame
+from trainfit.bench.frames.workloads import identity, records_frame
 from trainfit.bench.records.schema import (
     Accuracy,
     Noise,
@@ -261,16 +261,14 @@ SELECTORS: tuple[tuple[Workloads, set[int]], ...] = (
 
 @pytest.mark.parametrize(("side", "rows"), SELECTORS, ids=[each.text for each, _ in SELECTORS])
 def test_which_workloads_are_meant(side: Workloads, rows: set[int]) -> None:
-    frame = to_frame(
-        [
-            of("drtp", train_samples=100),
-            of("drtp", options={"weights": "binary"}, standardise=True),
-            of("drtp", options={"weights": "binary", "lr": 0.1}, epochs=3),
-            of("drtp", model="mlp-64-32x2-10"),
-            of("pepita", batch_size=8),
-        ]
-    )
-    frame.insert(0, "run", "here")
+    records = [
+        of("drtp", train_samples=100),
+        of("drtp", options={"weights": "binary"}, standardise=True),
+        of("drtp", options={"weights": "binary", "lr": 0.1}, epochs=3),
+        of("drtp", model="mlp-64-32x2-10"),
+        of("pepita", batch_size=8),
+    ]
+    frame = records_frame(("here", each) for each in records)
 
     assert set(frame.index[side.match(frame)]) == rows
 

@@ -10,6 +10,7 @@ from tests.builders.gate import write_run
 from tests.builders.runs import record, workload
 from trainfit.algorithms import algorithm_names
 from trainfit.bench.claims.listed import read_claims
+from trainfit.bench.frames.workloads import identity
 from trainfit.bench.papers.drawing import Drawing
 from trainfit.bench.papers.paper import (
     PAPERS,
@@ -20,7 +21,6 @@ from trainfit.bench.papers.paper import (
     origins,
     run_folders,
 )
-from trainfit.bench.records.frame import identity
 from trainfit.bench.records.schema import Measurement
 from trainfit.bench.suite.suite import load_suite
 from trainfit.plots import figure_names, table_names

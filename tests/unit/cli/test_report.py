@@ -10,7 +10,8 @@ from rich.text import Text
 
 from tests.builders.runs import failed, memory, record
 from trainfit.bench.cli.reports.run import figures, verdicts
-from trainfit.bench.records.schema import ErrorRecord, Record, RecordStatus, VerdictRecord
+from trainfit.bench.records.schema import ErrorRecord, RecordStatus
+from trainfit.bench.verdicts.memory import Status, Verdict
 from trainfit.hardware_profiles import load_device
 
 SMALL, LARGE = load_device("stm32f407"), load_device("stm32h743")
@@ -26,20 +27,17 @@ def text(parts: list[Any], width: int = 100, *, color: bool = False) -> str:
     return stream.getvalue()
 
 
-def judged(small: str, large: str, **changes: Any) -> Record:
-    return record(
-        verdicts=[
-            VerdictRecord(
-                device=device.name,
-                budget="ram",
-                status=status,
-                margin=None if status == "unknown" else -5,
-                reason=f"because of {device.name}",
-            )
-            for device, status in ((SMALL, small), (LARGE, large))
-        ],
-        **changes,
-    )
+def judged(small: str, large: str) -> list[Verdict]:
+    return [
+        Verdict(
+            device=device.name,
+            budget="ram",
+            status=Status(status),
+            margin=None if status == "unknown" else -5,
+            reason=f"because of {device.name}",
+        )
+        for device, status in ((SMALL, small), (LARGE, large))
+    ]
 
 
 def test_the_table_says_what_is_shared_once_and_bytes_exactly() -> None:
@@ -112,9 +110,9 @@ def test_numbers_are_never_cut(width: int) -> None:
 
 
 def test_the_matrix_has_words_where_there_is_room() -> None:
-    records = [judged("exceeds", "fits"), judged("tight", "unknown"), failed()]
+    workloads = [judged("exceeds", "fits"), judged("tight", "unknown"), []]
 
-    shown = text(verdicts(records, [LARGE, SMALL], 100))
+    shown = text(verdicts(workloads, [LARGE, SMALL], 100))
 
     rows = {line.split()[0]: line.split()[3:] for line in shown.splitlines()[1:3]}
     assert rows == {SMALL.name: ["no", "tight", "-"], LARGE.name: ["fits", "?", "-"]}
@@ -125,9 +123,9 @@ def test_the_matrix_has_words_where_there_is_room() -> None:
 
 
 def test_the_matrix_has_letters_where_there_is_little_room_and_blocks_where_there_is_less() -> None:
-    records = [judged("exceeds", "fits", batch_size=n + 1) for n in range(30)]
+    workloads = [judged("exceeds", "fits")] * 30
 
-    shown = text(verdicts(records, [SMALL, LARGE], 80))
+    shown = text(verdicts(workloads, [SMALL, LARGE], 80))
 
     assert max(len(line) for line in shown.splitlines()[:6]) <= 80
     assert len(re.findall(r"^stm32f407 .* X( +X)+ *$", shown, re.MULTILINE)) == 3
@@ -143,12 +141,10 @@ def test_what_fits_nowhere_says_by_how_much() -> None:
 
 
 def test_storage_that_does_not_fit_decides() -> None:
-    ram = VerdictRecord(device=SMALL.name, budget="ram", status="fits", margin=1, reason="")
-    flash = VerdictRecord(
-        device=SMALL.name, budget="flash", status="exceeds", margin=-1, reason="f"
-    )
+    ram = Verdict(device=SMALL.name, budget="ram", status=Status.FITS, margin=1, reason="")
+    flash = ram.model_copy(update={"budget": "flash", "status": Status.EXCEEDS, "margin": -1})
 
-    shown = text(verdicts([record(verdicts=[ram, flash])], [SMALL], 100))
+    shown = text(verdicts([[ram, flash]], [SMALL], 100))
 
     assert shown.splitlines()[1].split()[-1] == "no"
 
@@ -163,5 +159,5 @@ def test_no_colour_says_anything_alone() -> None:
 
 
 def test_without_verdicts_there_is_no_matrix() -> None:
-    assert verdicts([failed()], [SMALL], 100) == []
-    assert verdicts([record()], [], 100) == []
+    assert verdicts([[]], [SMALL], 100) == []
+    assert verdicts([judged("fits", "fits")], [], 100) == []

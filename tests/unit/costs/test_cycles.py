@@ -6,8 +6,8 @@ import pytest
 
 from tests.builders.costs import UNKNOWN, core, mcu, phase, sbc, stage
 from trainfit.bench.costs.cycles import cycles, joules_per_cycle, model_energy, model_latency
-from trainfit.bench.costs.intervals import bounds, summed
-from trainfit.bench.records.schema import Bounds, Evidence, Modelled
+from trainfit.bench.costs.intervals import Modelled, bounds, summed
+from trainfit.bench.records.schema import Bounds, Evidence
 from trainfit.hardware_profiles import Device, ProfileError
 
 FORWARD = phase(

@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders.costs import UNKNOWN, core, mcu, phase, sbc, stage
 from trainfit.bench.costs.device_model import model_device
-from trainfit.bench.records.schema import DeviceModel
+from trainfit.bench.costs.intervals import DeviceModel
 
 STAGES = [
     stage({"forward": phase(macs={"fp32": 1_000})}, "first"),

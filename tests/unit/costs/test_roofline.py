@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.builders.costs import UNKNOWN, phase, sbc, stage
+from trainfit.bench.costs.intervals import Modelled
 from trainfit.bench.costs.roofline import CACHE_BYTES, model_energy, model_latency
-from trainfit.bench.records.schema import Bounds, Evidence, Modelled, PhaseOperations
+from trainfit.bench.records.schema import Bounds, Evidence, PhaseOperations
 from trainfit.hardware_profiles import Device, load_device
 
 PRODUCT = phase(

@@ -8,7 +8,8 @@ import pytest
 
 from published_costs import OURS, cycle_bounds, document
 from trainfit.bench.costs.device_model import model_device
-from trainfit.bench.records.schema import Bounds, DeviceModel, Workload
+from trainfit.bench.costs.intervals import DeviceModel
+from trainfit.bench.records.schema import Bounds, Workload
 from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.hardware_profiles import load_core, load_device
 

@@ -13,6 +13,7 @@ import torch
 from tests.builders.runs import Heard, memory, suite, workload
 from trainfit.algorithms import build_algorithm
 from trainfit.bench.errors import RunFolderError
+from trainfit.bench.frames.sources import load_source
 from trainfit.bench.processes.child import Ending, Outcome
 from trainfit.bench.profiler import measure_memory
 from trainfit.bench.profiler.events import Stream
@@ -28,7 +29,6 @@ from trainfit.bench.records.timelines import (
     Timeline,
     read_timelines,
     timeline_line,
-    timelines_frame,
 )
 from trainfit.bench.records.writing import RunFolder
 from trainfit.bench.run import runner
@@ -155,7 +155,7 @@ def test_a_record_and_its_timeline_agree_to_the_byte(name: str) -> None:
     assert total[at] == found.peak_dynamic_bytes
     assert course.phase[at] == found.peak_phase
     categories = {name: column[at] for name, column in course.bytes.items() if column[at]}
-    assert categories == found.phases[found.peak_phase].categories
+    assert categories == found.worst.phases[found.peak_phase].categories
 
 
 def test_a_run_keeps_what_its_workloads_send(
@@ -206,7 +206,7 @@ def test_the_frame_has_a_row_per_point_and_category(tmp_path: Path) -> None:
                 line = timeline_line(workload(options={"lr": 0.1}, train_samples=9), COURSE)
                 folder.append_beside(TIMELINES, line)
 
-    frame = timelines_frame([first, old, second])
+    frame = load_source([first, old, second], "timelines")
 
     assert len(frame) == 2 * 3 * 2
     assert frame["run"].unique().tolist() == ["first", "second"]
@@ -226,7 +226,7 @@ def test_the_frame_has_a_row_per_point_and_category(tmp_path: Path) -> None:
 
 
 def test_a_run_from_before_there_were_timelines_gives_an_empty_frame(tmp_path: Path) -> None:
-    frame = timelines_frame([tmp_path])
+    frame = load_source([tmp_path], "timelines")
     assert frame.empty
     assert {"run", "label", "index", "phase", "category", "bytes"} <= set(frame.columns)
 

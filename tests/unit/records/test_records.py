@@ -5,14 +5,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from tests.builders.runs import failed, memory, record
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.errors import RunFolderError
+from trainfit.bench.frames.sources import load_run
 from trainfit.bench.records.reading import (
+    RECORDS,
     read_environment,
     read_records,
     read_suite,
@@ -20,21 +21,25 @@ from trainfit.bench.records.reading import (
 )
 from trainfit.bench.records.schema import (
     Bounds,
-    DeviceModel,
-    Energy,
     Evidence,
-    Latency,
-    Modelled,
-    PhaseEnergy,
-    PhaseLatency,
-    VerdictRecord,
+    Record,
 )
-from trainfit.bench.records.sources import load_run
 from trainfit.bench.records.writing import RunFolder
 from trainfit.hardware_profiles import load_device
 
 SUITE: dict[str, Any] = {"name": "s", "devices": [{"name": "d", "source": "d", "sha256": "0"}]}
 ENVIRONMENT: dict[str, Any] = {"versions": {"trainfit": "1", "torch": "2"}}
+
+REPEATED = (
+    "static_bytes",
+    "storage_bytes",
+    "peak_dynamic_bytes",
+    "peak_phase",
+    "closed_form_bytes",
+    "lower_bound_bytes",
+    "deterministic",
+)
+"""What records said twice up to version 3: of the worst stage, and of all of them."""
 
 VERSION_1 = Path(__file__).parent / "record-version-1.jsonl"
 """One line as the first version of the format wrote it."""
@@ -202,53 +207,6 @@ def test_a_record_that_cannot_be_written_whole_leaves_no_trace(
     assert read_records(run)[2:] == [failed()]
 
 
-def test_a_run_is_one_tidy_frame(run: Path) -> None:
-    frame = load_run(run)
-
-    assert len(frame) == 2
-    first = frame.iloc[0]
-    assert first["label"] == "backprop mlp-64-10 digits b32"
-    assert first["options"] == "{}"
-    assert (first["static_bytes"], first["peak_dynamic_bytes"]) == (3_000, 1_000)
-    assert first["phase.forward.peak_bytes"] == 600
-    assert first["phase.gradient.closed_form_bytes"] == 1_000
-    assert first["peak.gradients_bytes"] == 600
-    assert first["phase.forward.seconds_median"] == 0.0005
-    assert first["verdict.stm32f407.ram"] == "fits"
-    assert first["margin.stm32f407.ram_bytes"] == 100
-    assert first["test_accuracy"] == 0.9125
-    for column in frame.columns:
-        if column.endswith("_bytes"):
-            assert frame[column].dtype == pd.Int64Dtype(), column
-
-
-def test_what_failed_is_missing_in_the_frame(run: Path) -> None:
-    second = load_run(run).iloc[1]
-
-    assert second["status"] == "failed"
-    assert pd.isna(second["static_bytes"])
-    assert pd.isna(second["test_accuracy"])
-    assert second["error"] == "ValueError: no [red]luck[/red]"
-    assert second["error_where"] == "a.py:3 step"
-
-
-def test_a_run_without_records_is_an_empty_frame(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT).close()
-
-    assert load_run(tmp_path / "run").empty
-
-
-def test_an_unknown_margin_is_missing(tmp_path: Path) -> None:
-    verdict = VerdictRecord(device="d", budget="ram", status="unknown", margin=None, reason="?")
-    with RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT) as folder:
-        folder.append(record(verdicts=[verdict], memory=memory(peak_phase="outside")))
-
-    frame = load_run(tmp_path / "run")
-
-    assert frame["margin.d.ram_bytes"].isna().all()
-    assert frame["verdict.d.ram"].tolist() == ["unknown"]
-
-
 def test_options_are_part_of_what_a_workload_is() -> None:
     keys = {workload_key(record(options=o).workload) for o in ({}, {"lr": 0.1}, {"lr": 0.2})}
 
@@ -294,11 +252,10 @@ def test_records_of_version_1_are_read(run: Path) -> None:
     assert read.schema_ == "trainfit.record/1"
     assert read.memory is not None
     assert read.memory.static_bytes == 6_737_024
-    assert (read.energy, read.devices) == (None, [])
+    assert read.energy is None
     assert read.latency is not None
     assert (read.latency.step_seconds_median, read.latency.step_interval) == (0.5, None)
-    (verdict,) = read.verdicts
-    assert (verdict.unit, verdict.evidence) == ("B", Evidence.ALLOCATOR)
+    assert not {"verdicts", "devices"} & set(read.model_dump()), "derived, so computed on reading"
     (stage,) = read.operations
     assert stage.static_bytes is None
     assert stage.macs == {"fp32": 104_572_928 + 52_035_584}
@@ -318,7 +275,9 @@ def test_both_versions_make_one_frame(run: Path) -> None:
 
     assert frame["algorithm"].tolist() == ["pepita", "backprop"]
     assert frame["static_bytes"].tolist() == [6_737_024, 3_000]
-    assert frame["phase.forward.macs.fp32"].iloc[0] == 104_572_928
+    values = load_run(run, "values")
+    forward = values[(values["phase"] == "forward") & (values["quantity"] == "macs")]
+    assert forward["value"].tolist() == [104_572_928]
 
 
 @pytest.mark.parametrize("device", ["stm32f407", "jetson-nano"])
@@ -334,7 +293,7 @@ def test_a_record_of_version_1_has_no_modelled_time_or_energy(run: Path, device:
     assert model.energy_per_sample is None
 
 
-@pytest.mark.parametrize("version", ["trainfit.record/4", "trainfit.record/0", "other/1", 1, None])
+@pytest.mark.parametrize("version", ["trainfit.record/5", "trainfit.record/0", "other/1", 1, None])
 def test_other_versions_are_refused(run: Path, version: Any) -> None:
     written(run, schema=version)
 
@@ -347,130 +306,29 @@ def test_every_record_that_comes_with_the_project_is_read() -> None:
 
     assert runs
     for each in runs:
-        assert read_records(each)
+        lines = (each / RECORDS).read_text("utf-8").splitlines()
+        for read, line in zip(read_records(each), map(json.loads, lines), strict=True):
+            before = line["memory"] or {}
+            said = {name: before[name] for name in REPEATED if name in before}
+            assert said == {name: getattr(read.memory, name) for name in said}
+            assert Record.model_validate_json(read.model_dump_json(by_alias=True)) == read
 
 
-# --- time and energy in the frame
+def test_the_worst_stage_is_one_of_them() -> None:
+    with pytest.raises(ValidationError, match="worst_stage 'two' is none of the stages"):
+        memory(worst_stage="two")
 
 
-def costly(**changes: Any) -> Any:
-    """A record with measured and modelled time and energy, and verdicts in all units."""
-    bounds = Bounds(low=1e-3, high=4e-3)
-    modelled = Modelled(evidence=Evidence.MODELLED, model="cycles", step=bounds)
-    nothing = Modelled(evidence=Evidence.UNAVAILABLE, reason="no current")
-    values: dict[str, Any] = {
-        "latency": Latency(
-            evidence=Evidence.CLOCK,
-            step_seconds_median=0.5,
-            step_seconds_iqr=0.1,
-            step_interval=Bounds(low=0.4, high=0.6),
-            steps=50,
-            threads=1,
-            onednn=True,
-            phases={
-                "forward": PhaseLatency(
-                    seconds_median=0.25, seconds_iqr=0, interval=Bounds(low=0.2, high=0.3)
-                )
-            },
-        ),
-        "energy": Energy(
-            evidence=Evidence.SENSOR,
-            sensor="rapl",
-            joules_per_step=2.0,
-            joules_per_step_interval=Bounds(low=1.5, high=2.5),
-            idle_watts=3.0,
-            valid=True,
-            phases={
-                "forward": PhaseEnergy(joules=1.5, window_seconds=2, samples=20, valid=True),
-                "update": PhaseEnergy(
-                    joules=None, window_seconds=0.1, samples=1, valid=False, reason="short"
-                ),
-            },
-        ),
-        "devices": [DeviceModel(device="d", latency=modelled, energy=nothing)],
-        "verdicts": [
-            verdict_on("ram", "B", 100, Evidence.ALLOCATOR),
-            verdict_on("step_latency", "s", 46e-3, Evidence.MODELLED),
-            verdict_on("energy_per_step", "J", None, Evidence.UNAVAILABLE),
-        ],
-    }
-    return record(**values | changes)
-
-
-def verdict_on(budget: str, unit: Any, margin: float | None, evidence: Evidence) -> VerdictRecord:
-    return VerdictRecord(
-        device="d",
-        budget=budget,
-        status="unknown" if margin is None else "fits",
-        margin=margin,
-        unit=unit,
-        evidence=evidence,
-        reason="r",
+def test_figures_of_a_workload_are_those_of_its_worst_stage() -> None:
+    (one,) = memory(static=10, peak=5).stages
+    two = one.model_copy(
+        update={"stage": "two", "static_bytes": 7, "storage_bytes": 3, "deterministic": False}
     )
 
+    both = memory(stages=[one, two])
 
-@pytest.fixture
-def costs(tmp_path: Path) -> pd.DataFrame:
-    with RunFolder.create(tmp_path / "costs", SUITE, ENVIRONMENT) as folder:
-        folder.append(costly())
-        folder.append(failed())
-    return load_run(tmp_path / "costs")
-
-
-def test_time_and_energy_are_columns(costs: pd.DataFrame) -> None:
-    first = costs.iloc[0]
-
-    assert (first["step_seconds_low"], first["step_seconds_high"]) == (0.4, 0.6)
-    assert first["phase.forward.seconds_low"] == 0.2
-    assert first["joules_per_step"] == 2.0
-    assert (first["joules_per_step_low"], first["joules_per_step_high"]) == (1.5, 2.5)
-    assert (first["energy_evidence"], first["energy_sensor"]) == ("sensor", "rapl")
-    assert first["idle_watts"] == 3.0
-    assert first["phase.forward.joules"] == 1.5
-    assert pd.isna(first["phase.update.joules"]), "not valid is missing, not 0"
-    assert (first["modelled.d.seconds_low"], first["modelled.d.seconds_high"]) == (1e-3, 4e-3)
-    assert pd.isna(first["modelled.d.joules_low"])
-
-
-def test_margins_are_in_the_unit_of_their_column(costs: pd.DataFrame) -> None:
-    first = costs.iloc[0]
-
-    assert first["margin.d.ram_bytes"] == 100
-    assert costs["margin.d.ram_bytes"].dtype == pd.Int64Dtype()
-    assert first["margin.d.step_latency_seconds"] == 46e-3
-    assert first["evidence.d.step_latency"] == "modelled"
-    assert first["verdict.d.energy_per_step"] == "unknown"
-    assert pd.isna(first["margin.d.energy_per_step_joules"])
-    assert [c for c in costs.columns if c.startswith("margin.") and "_bytes" in c] == [
-        "margin.d.ram_bytes"
-    ]
-
-
-def test_a_failure_has_neither_time_nor_energy(costs: pd.DataFrame) -> None:
-    second = costs.iloc[1]
-
-    for column in ("step_seconds_low", "joules_per_step", "energy_evidence", "verdict.d.ram"):
-        assert pd.isna(second[column]), column
-
-
-def test_energy_without_a_sensor_says_so_and_has_no_figure(tmp_path: Path) -> None:
-    nothing = Energy(evidence=Evidence.UNAVAILABLE, reason="rapl: no counter")
-    with RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT) as folder:
-        folder.append(costly(energy=nothing))
-
-    row = load_run(tmp_path / "run").iloc[0]
-
-    assert row["energy_evidence"] == "unavailable"
-    assert pd.isna(row["joules_per_step"])
-    assert pd.isna(row["joules_per_step_low"])
-
-
-def test_a_record_with_costs_reads_back_bit_for_bit(tmp_path: Path) -> None:
-    made = costly()
-    with RunFolder.create(tmp_path / "run", SUITE, ENVIRONMENT) as folder:
-        folder.append(made)
-
-    assert read_records(tmp_path / "run") == [made]
+    assert (both.static_bytes, both.peak_dynamic_bytes, both.peak_phase) == (10, 5, "gradient")
+    assert (both.storage_bytes, both.deterministic) == (3, False), "over all stages"
 
 
 @pytest.mark.parametrize(("low", "high"), [(2, 1), (-1, 1), (0, float("inf")), (0, float("nan"))])

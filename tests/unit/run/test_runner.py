@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.builders.runs import Heard, memory, record, suite
+from tests.fakes.small_boards import board
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.errors import PreflightError, RunFolderError
 from trainfit.bench.processes.child import Ending, Outcome
@@ -16,15 +17,16 @@ from trainfit.bench.records.schema import (
     Energy,
     Evidence,
     PhaseOperations,
-    Record,
     RecordStatus,
     StageOperations,
-    VerdictRecord,
 )
 from trainfit.bench.run import runner
 from trainfit.bench.run.runner import run_suite
+from trainfit.bench.suite.manifest import load_devices
 from trainfit.bench.suite.suite import Suite
-from trainfit.hardware_profiles import Budgets, load_device
+from trainfit.bench.verdicts.judges import judges_of
+from trainfit.bench.verdicts.memory import Verdict
+from trainfit.hardware_profiles import Budgets, Device, load_device
 
 DEVICES = [load_device("stm32f407")]
 ENVIRONMENT = {"versions": {"torch": "2", "trainfit": "1"}}
@@ -69,6 +71,12 @@ def run(chosen: Suite, out: Path, **options: Any) -> tuple[runner.Run, Heard]:
     return run_suite(chosen, DEVICES, out, heard, **options), heard
 
 
+def verdicts(done: runner.Run) -> dict[tuple[str, str], Verdict]:
+    """On the only workload of a run."""
+    (record,) = done.records
+    return {(each.device, each.budget): each for each in done.judges.verdicts(record)}
+
+
 def test_every_workload_becomes_a_record(calls: Calls, tmp_path: Path) -> None:
     done, heard = run(suite("a", "b"), tmp_path / "run", data_root=tmp_path)
 
@@ -89,9 +97,8 @@ def test_the_run_says_what_made_it(calls: Calls, tmp_path: Path) -> None:
 
 
 def test_records_are_judged_against_the_devices(calls: Calls, tmp_path: Path) -> None:
-    (record,) = run(suite("a"), tmp_path / "run")[0].records
+    (verdict,) = verdicts(run(suite("a"), tmp_path / "run")[0]).values()
 
-    (verdict,) = record.verdicts
     assert (verdict.device, verdict.budget, verdict.status) == ("stm32f407", "ram", "fits")
     assert verdict.margin == (DEVICES[0].usable_ram_bytes or 0) - 4_000
 
@@ -122,10 +129,10 @@ def test_what_goes_wrong_is_a_record_and_the_rest_goes_on(
 def test_figures_from_before_a_failure_are_kept(calls: Calls, tmp_path: Path) -> None:
     calls.answers["a"] = (Outcome(Ending.TIMED_OUT, "T", "why"), GOOD[1])
 
-    (record,) = run(suite("a"), tmp_path / "run")[0].records
+    done, _ = run(suite("a"), tmp_path / "run")
 
-    assert record.memory == memory()
-    assert record.verdicts
+    assert done.records[0].memory == memory()
+    assert verdicts(done)
 
 
 # --- time and energy
@@ -150,29 +157,24 @@ TIMED = LATENCY.model_copy(update={"step_interval": Bounds(low=1.0, high=2.0)})
 WHOLE = (OK, [{"operations": [OPERATIONS]}, *GOOD[1], {"latency": TIMED.model_dump(mode="json")}])
 
 
-def verdicts(found: Record) -> dict[tuple[str, str], VerdictRecord]:
-    return {(each.device, each.budget): each for each in found.verdicts}
-
-
 def test_every_device_gets_its_modelled_time_and_energy(calls: Calls, tmp_path: Path) -> None:
     calls.answers["a"] = WHOLE
 
-    (found,) = run(suite("a"), tmp_path / "run")[0].records
+    done, _ = run(suite("a"), tmp_path / "run")
 
-    (model,) = found.devices
+    (model,) = done.judges.models(done.records[0])
     expected = model_device([StageOperations.model_validate(OPERATIONS)], DEVICES[0], 32)
     assert model == expected
     assert model.latency.step is not None
-    assert list(verdicts(found)) == [("stm32f407", "ram")], "nobody limits time or energy"
+    assert list(verdicts(done)) == [("stm32f407", "ram")], "nobody limits time or energy"
 
 
 def test_what_a_suite_limits_is_judged_beside_the_profile(calls: Calls, tmp_path: Path) -> None:
     calls.answers["a"] = WHOLE
     budgets = {"ram": "3 KiB", "step_latency": "1 us", "energy_per_step": "1 J"}
 
-    (found,) = run(suite("a", budgets=budgets), tmp_path / "run")[0].records
+    judged = verdicts(run(suite("a", budgets=budgets), tmp_path / "run")[0])
 
-    judged = verdicts(found)
     assert list(judged) == [
         ("stm32f407", budget) for budget in ("ram", "step_latency", "energy_per_step")
     ]
@@ -181,7 +183,8 @@ def test_what_a_suite_limits_is_judged_beside_the_profile(calls: Calls, tmp_path
     # 10^6 multiply-accumulates at 168 MHz take more than a microsecond, and less than a joule
     assert (time.status, time.unit, time.evidence) == ("exceeds", "s", "modelled")
     assert (work.status, work.unit, work.evidence) == ("fits", "J", "modelled")
-    assert found == read_records(tmp_path / "run")[0]
+    again = judges_of(tmp_path / "run")  # as somebody who reads the run sees it
+    assert again.verdicts(read_records(tmp_path / "run")[0]) == list(judged.values())
 
 
 def test_what_is_measured_counts_on_the_host_alone(calls: Calls, tmp_path: Path) -> None:
@@ -189,8 +192,8 @@ def test_what_is_measured_counts_on_the_host_alone(calls: Calls, tmp_path: Path)
     calls.answers["a"] = WHOLE
     budgets = {"step_latency": "900 ms"}
 
-    (elsewhere,) = run(suite("a", budgets=budgets), tmp_path / "elsewhere")[0].records
-    (here,) = run(suite("a", budgets=budgets, host="stm32f407"), tmp_path / "here")[0].records
+    elsewhere, _ = run(suite("a", budgets=budgets), tmp_path / "elsewhere")
+    here, _ = run(suite("a", budgets=budgets, host="stm32f407"), tmp_path / "here")
 
     one, other = (verdicts(each)["stm32f407", "step_latency"] for each in (elsewhere, here))
     assert (one.status, one.evidence) == ("fits", "modelled")
@@ -207,9 +210,8 @@ def test_a_contradiction_is_unknown_with_its_reason(
     monkeypatch.setattr(sys.modules[__name__], "DEVICES", [device])
 
     chosen = suite("a", budgets={"step_latency": "20 ms"})
-    (found,) = run(chosen, tmp_path / "run")[0].records
+    verdict = verdicts(run(chosen, tmp_path / "run")[0])["stm32f407", "step_latency"]
 
-    verdict = verdicts(found)["stm32f407", "step_latency"]
     assert (verdict.status, verdict.margin, verdict.unit) == ("unknown", None, "s")
     assert "20 ms is looser than the 10 ms" in verdict.reason
 
@@ -219,10 +221,10 @@ def test_bytes_are_judged_even_if_the_operations_did_not_arrive(
 ) -> None:
     chosen = suite("a", budgets={"step_latency": "1 s"})
 
-    (found,) = run(chosen, tmp_path / "run")[0].records
+    done, _ = run(chosen, tmp_path / "run")
 
-    assert found.operations == []
-    judged = verdicts(found)
+    assert done.records[0].operations == []
+    judged = verdicts(done)
     assert judged["stm32f407", "ram"].status == "fits"
     assert judged["stm32f407", "step_latency"].reason == (
         "cannot be judged: the operations of the step are not known"
@@ -232,9 +234,22 @@ def test_bytes_are_judged_even_if_the_operations_did_not_arrive(
 def test_what_failed_before_anything_was_known_is_not_judged(calls: Calls, tmp_path: Path) -> None:
     calls.answers["a"] = (Outcome(Ending.DIED, "T", "why"), [{"doing": "contract"}])
 
-    (found,) = run(suite("a", budgets={"step_latency": "1 s"}), tmp_path / "run")[0].records
+    done, _ = run(suite("a", budgets={"step_latency": "1 s"}), tmp_path / "run")
 
-    assert (found.devices, found.verdicts) == ([], [])
+    assert (done.judges.models(done.records[0]), verdicts(done)) == ([], {})
+
+
+def test_the_profile_of_a_device_given_by_file_is_kept(calls: Calls, tmp_path: Path) -> None:
+    file = tmp_path / "small.toml"
+    file.write_text(board(10**6))
+    chosen = suite("a", devices=[str(file)])
+
+    run_suite(chosen, load_devices(chosen), tmp_path / "run", Heard())
+    file.unlink()
+
+    (device,) = judges_of(tmp_path / "run").devices
+    assert isinstance(device, Device)
+    assert device.usable_ram_bytes == 10**6
 
 
 def test_how_energy_is_measured_reaches_the_calls(calls: Calls, tmp_path: Path) -> None:
@@ -252,10 +267,10 @@ def test_energy_is_part_of_a_record(calls: Calls, tmp_path: Path) -> None:
     calls.answers["a"] = (OK, [*WHOLE[1], {"energy": energy.model_dump(mode="json")}])
     chosen = suite("a", host="stm32f407", budgets={"energy_per_step": "1 J"})
 
-    (found,) = run(chosen, tmp_path / "run")[0].records
+    done, _ = run(chosen, tmp_path / "run")
 
-    assert found.energy == energy
-    verdict = verdicts(found)["stm32f407", "energy_per_step"]
+    assert done.records[0].energy == energy
+    verdict = verdicts(done)["stm32f407", "energy_per_step"]
     assert verdict.evidence == "modelled"
     assert "not measured here: rapl: no counter" in verdict.reason
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.builders.costs import mcu, modelled, needs, not_modelled
-from trainfit.bench.records.schema import Bounds, DeviceModel, Energy, Evidence, Latency
-from trainfit.bench.verdicts.judge import Needs, amounts, judge_all
+from trainfit.bench.costs.intervals import DeviceModel
+from trainfit.bench.records.schema import Bounds, Energy, Evidence, Latency
+from trainfit.bench.verdicts.judge import ResourceDemand, amounts, judge_all
 from trainfit.bench.verdicts.memory import Status, Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
 
@@ -21,7 +22,11 @@ def asked(**texts: Any) -> Budgets:
 
 
 def judged(
-    found: Needs, device: Device = PLAIN, limits: Budgets | None = None, *, here: bool = False
+    found: ResourceDemand,
+    device: Device = PLAIN,
+    limits: Budgets | None = None,
+    *,
+    here: bool = False,
 ) -> dict[str, Verdict]:
     verdicts = judge_all(found, device, limits, here=here)
     by_budget = {verdict.budget: verdict for verdict in verdicts}

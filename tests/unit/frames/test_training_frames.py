@@ -4,18 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.builders.runs import record, suite, workload
-from trainfit.bench.errors import RunFolderError
+from tests.builders.runs import record, workload
+from trainfit.bench.frames.sources import load_source
+from trainfit.bench.frames.training import GRADIENTS, NOISE
+from trainfit.bench.frames.workloads import IDENTITY
 from trainfit.bench.processes.child import Ending, Outcome
-from trainfit.bench.records.probes_frame import (
-    GRADIENTS,
-    IDENTITY,
-    NOISE,
-    gradients_frame,
-    noise_frame,
-)
 from trainfit.bench.records.schema import (
     Evidence,
     LayerGradients,
@@ -25,7 +18,7 @@ from trainfit.bench.records.schema import (
     QuantisedAccuracy,
     Record,
 )
-from trainfit.bench.run.recording import make_record
+from trainfit.bench.run.runner import make_record
 
 LAYER = LayerGradients(
     tensor="w1",
@@ -72,7 +65,7 @@ def test_a_row_per_weight_tensor(tmp_path: Path) -> None:
     first = run(tmp_path, "first", probed(), record(), record(batch_size=8, gradients=[WITHOUT]))
     second = run(tmp_path, "second", probed())
 
-    frame = gradients_frame([first, second])
+    frame = load_source([first, second], "gradients")
 
     assert list(frame.columns) == ["run", *IDENTITY, *GRADIENTS]
     assert list(frame["run"]) == ["first", "first", "second"]
@@ -90,7 +83,7 @@ def test_a_row_per_weight_tensor(tmp_path: Path) -> None:
 def test_a_row_per_disturbance(tmp_path: Path) -> None:
     without = record(batch_size=8, noise=Noise(reason="packed bits"))
 
-    frame = noise_frame([run(tmp_path, "one", probed(), record(), without)])
+    frame = load_source([run(tmp_path, "one", probed(), record(), without)], "noise")
 
     assert list(frame.columns) == ["run", *IDENTITY, *NOISE]
     assert list(frame["disturbance"]) == ["none", "bits", "uniform", "unavailable"]
@@ -105,10 +98,9 @@ def test_a_row_per_disturbance(tmp_path: Path) -> None:
 def test_a_run_without_probes_has_all_columns_and_no_row(tmp_path: Path) -> None:
     path = run(tmp_path, "plain", record())
 
-    assert gradients_frame([path]).empty
-    assert list(gradients_frame([path]).columns) == ["run", *IDENTITY, *GRADIENTS]
-    assert noise_frame([path]).empty
-    assert noise_frame([]).empty
+    for source, own in (("gradients", GRADIENTS), ("noise", NOISE)):
+        assert load_source([path], source).empty
+        assert list(load_source([path], source).columns) == ["run", *IDENTITY, *own]
 
 
 def test_what_a_worker_sends_of_the_probes_is_in_the_record() -> None:
@@ -117,14 +109,7 @@ def test_what_a_worker_sends_of_the_probes_is_in_the_record() -> None:
         "noise": SOME_NOISE.model_dump(mode="json"),
     }
 
-    made = make_record(
-        suite("backprop"), workload(), [], parts, outcome=Outcome(Ending.RETURNED), seconds=1.0
-    )
+    made = make_record(workload(), parts, Outcome(Ending.RETURNED), 1.0)
 
     assert made.gradients == [LAYER, WITHOUT]
     assert made.noise == SOME_NOISE
-
-
-def test_what_is_no_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="is not a run folder"):
-        noise_frame([tmp_path])
