@@ -14,19 +14,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp, Model
+from trainfit.algorithms.options import AlgorithmOptions as AlgorithmOptions  # noqa: PLC0414
+from trainfit.algorithms.options import Description
 from trainfit.algorithms.phases import Category
-
-
-class AlgorithmOptions(BaseModel):
-    """Base of every algorithm's options: immutable, and an unknown name is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
 
 OptionsT = TypeVar("OptionsT", bound=AlgorithmOptions)
 
@@ -67,6 +62,13 @@ class Algorithm(ABC, Generic[OptionsT]):
     phases: ClassVar[tuple[str, ...]] = ("forward", "gradient", "update")
     models: ClassVar[tuple[type[Model], ...]] = (Mlp,)
     model: Model
+
+    def __init_subclass__(cls, about: Description | None = None, **others: Any) -> None:
+        """Take the first four attributes from a description, where there is one."""
+        super().__init_subclass__(**others)
+        if about is not None:
+            cls.name, cls.summary, cls.paper = about.name, about.summary, about.paper
+            cls.options_type = about.options_type
 
     def __init__(self, model: Model, options: OptionsT, *, seed: int = 0) -> None:
         self.model = model

@@ -11,10 +11,11 @@ if __name__ != "trainfit.hardware_profiles":  # found by its place on the path, 
         "import trainfit.hardware_profiles, not hardware_profiles: it is installed under that name"
     )
 
+from trainfit._text import format_bytes
 from trainfit.hardware_profiles.budgets import Budgets, parse_budgets, tighten
 from trainfit.hardware_profiles.core_table import CoreTable, CycleRange, core_names, load_core
 from trainfit.hardware_profiles.errors import ProfileError
-from trainfit.hardware_profiles.figures import Figure, format_bytes, format_si
+from trainfit.hardware_profiles.figures import Figure, format_si
 from trainfit.hardware_profiles.loading import device_names, load_device, parse_device
 from trainfit.hardware_profiles.memory import Arena, Region
 from trainfit.hardware_profiles.schema import Device, PowerMode

@@ -105,6 +105,6 @@ def overlaps(regions: Sequence[Region]) -> Iterable[str]:
                 "its true address" if end is None else f"0x{end:08X} or above, or a smaller size"
             )
             yield (
-                f"regions[{after}].base: {second.name} at 0x{base:08X} overlaps {first.name}"
+                f"regions[{after + 1}].base: {second.name} at 0x{base:08X} overlaps {first.name}"
                 f" (0x{first.base:08X}{upto}); write {right}"
             )

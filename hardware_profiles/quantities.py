@@ -10,7 +10,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from trainfit.hardware_profiles.figures import format_bytes
+from trainfit._text import format_bytes
 
 Formatter = Callable[[Any], str]
 """From an amount to text for people."""

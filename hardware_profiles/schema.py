@@ -79,7 +79,13 @@ class Device(Table):
         budgets: Limits for one training step, none above what the device has.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+            description="small letters and digits, with single hyphens",
+        ),
+    ]
     title: Text
     short: Annotated[str, Field(min_length=1, max_length=7)]
     kind: Literal["mcu", "sbc"]
@@ -248,4 +254,4 @@ def _duplicates(key: str, names: list[str]) -> Iterable[str]:
     for name, count in Counter(names).items():
         if count > 1:
             last = len(names) - 1 - names[::-1].index(name)
-            yield f"{key}[{last}].name: {name!r} is there {count} times; give each its own name"
+            yield f"{key}[{last + 1}].name: {name!r} is there {count} times; give each its own name"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from trainfit.hardware_profiles.figures import format_bytes
+from trainfit._text import format_bytes
 from trainfit.hardware_profiles.quantities import format_joules, format_seconds, format_size
 
 if TYPE_CHECKING:

@@ -4,17 +4,17 @@ A module of ``figures`` is a figure, one of ``tables`` a table; ``figures/ff_int
 figure ``ff-int8-depth``. A figure has
 
 * ``SOURCE``, which of a run's frames it is drawn from: ``records`` (one row per workload),
-  ``curves``, ``timelines``, ``gradients`` or ``noise``;
-* ``TITLE``, one line for people;
-* ``numbers(frame)``, the numbers that are plotted, as a tidy frame with units in the names of its
-  columns; raises :class:`MissingDataError` where the frame does not hold them;
+  ``values``, ``costs``, ``verdicts``, ``curves``, ``timelines``, ``gradients`` or ``noise``;
+* ``ALSO`` where it uses other frames, too; these may be empty;
+* ``TITLE``, one line for people (it and ``SOURCE`` written as plain texts);
+* ``numbers(frame, *also)``, the numbers that are plotted, as a tidy frame with units in the names
+  of its columns; raises :class:`MissingDataError` where the frames do not hold them;
 * ``draw(numbers, columns=2)``, the figure, sized for one or two columns of a paper.
 
-A table has ``SOURCE``, ``TITLE``, ``CAPTION`` and ``numbers(frame)``: what is printed, one row per
-line of the table; :func:`trainfit.plots.drawing.tables.save_table` writes it as CSV, Markdown and
-LaTeX.
+A table has ``CAPTION`` and no ``draw``: its ``numbers`` are what is printed, one row per line of
+the table; :func:`trainfit.plots.drawing.tables.save_table` writes it as CSV, Markdown and LaTeX.
 
-Nothing here imports anything else of this project.
+Nothing here imports anything else of this project, but for its leaf of texts.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from __future__ import annotations
 if __name__ != "trainfit.plots":  # found by its place on the path, a second copy
     raise ImportError("import trainfit.plots, not plots: it is installed under that name")
 
+import ast
 import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
-from pathlib import PurePath
+from importlib.util import find_spec
+from pathlib import Path, PurePath
 from typing import Any
 
 from trainfit._text import nearest
@@ -37,6 +41,31 @@ class UnknownFigureError(ValueError):
 
 class UnknownTableError(ValueError):
     """There is no table of this name."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a figure or table says of itself.
+
+    Attributes:
+        kind: ``figure`` or ``table``.
+        name: As the command line has it.
+        title: What it shows, one line.
+        source: Which of a run's frames it is made from.
+    """
+
+    kind: str
+    name: str
+    title: str
+    source: str
+
+
+def describe_drawings() -> Iterator[Description]:
+    """Every figure and every table, described without importing what draws it."""
+    for kind in ("figure", "table"):
+        for name, module in sorted(_modules(f"{kind}s").items()):
+            known = _constants(module)
+            yield Description(kind, name, known["TITLE"], known["SOURCE"])
 
 
 def figure_names() -> list[str]:
@@ -78,6 +107,20 @@ def _modules(folder: str) -> dict[str, str]:
     return {name[cut:].replace(".", "-").replace("_", "-"): name for name in modules}
 
 
+def _constants(module: str) -> dict[str, str]:
+    """The names that a module gives to texts at its top, read from its source."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return {
+        target.id: str(node.value.value)
+        for node in ast.parse(Path(spec.origin).read_text("utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
 def _load(name: str, folder: str, error: type[ValueError], what: str) -> Any:
     known = _modules(folder)
     if name not in known:
@@ -86,11 +129,13 @@ def _load(name: str, folder: str, error: type[ValueError], what: str) -> Any:
 
 
 __all__ = [
+    "Description",
     "FigureModule",
     "MissingDataError",
     "TableModule",
     "UnknownFigureError",
     "UnknownTableError",
+    "describe_drawings",
     "figure_names",
     "load_figure",
     "load_table",

@@ -12,9 +12,37 @@ from hypothesis import HealthCheck, settings
 # torch's profiler reports every session on stderr unless told not to before torch is loaded.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
+# Of the terminal and of the CI system that the tests may run in, no test knows: what asks for
+# either sets it itself. Removed here and not in a fixture, so that modules do not see it either.
+for name in ("CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR"):
+    os.environ.pop(name, None)
+os.environ |= {"COLUMNS": "80", "LINES": "24", "TERM": "dumb"}
+
 # How long an example takes is a matter of the machine, not of the property.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no worker ends on it alone."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+_modules_seen = 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Take what imports left out of the collector's sight: every profile searches the rest.
+
+    Again whenever there are new modules, since many are imported on their first use. Tensors that
+    exist by then are out of sight, too: a test makes its own.
+    """
+    global _modules_seen  # noqa: PLW0603  (a hook has nowhere else to keep it)
+    if "torch" in sys.modules and len(sys.modules) != _modules_seen:
+        _modules_seen = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +51,3 @@ def one_thread():
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != 1:
         torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def settled_heap():
-    """Take what imports left out of the collector's sight: every profile collects and scans."""
-    if "torch" in sys.modules:
-        gc.collect()
-        gc.freeze()

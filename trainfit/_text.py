@@ -6,6 +6,7 @@ A leaf: it imports nothing of this project, nothing heavy, and may be imported b
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -48,11 +49,43 @@ def ratio(value: float | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
 
 
+def layer_sizes(model: str) -> tuple[int, ...]:
+    """The widths of a fully connected net by its name, inputs and classes included.
+
+    ``mlp-784-500x2-10`` has 784, 500, 500, 10; the name of any other net has none.
+    """
+    family, *parts = model.split("-")
+    widths = [re.fullmatch(r"(\d+)(?:x(\d+))?", part) for part in parts]
+    if family != "mlp" or not all(widths):
+        return ()
+    return tuple(int(each[1]) for each in widths if each for _ in range(int(each[2] or 1)))
+
+
 def escape_markdown(text: str) -> str:
     """One line in which nothing is markup: the message of an error may hold anything."""
-    for character in "\\`*_[]<>|#":
+    for character in "\\`*_[]<>|#~$&":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())
+
+
+def markdown_table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, right: int = 0
+) -> list[str]:
+    """A table in Markdown, line by line; its last ``right`` columns are flush right."""
+    left = len(head) - right
+    rule = f"|{'---|' * left}{'--:|' * right}"
+    lines = ["".join(f"| {cell} " if cell else "| " for cell in row) + "|" for row in (head, *rows)]
+    return [lines[0], rule, *lines[1:]]
+
+
+def markdown_code(text: str) -> str:
+    """Text as code that may stand in a table."""
+    return f"`{text.replace('|', chr(92) + '|').replace('`', chr(39))}`"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: ``1 workload``, ``1,000 workloads``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def place(steps: Sequence[int | str]) -> str:

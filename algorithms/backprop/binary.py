@@ -33,11 +33,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 
 import torch
 
 from trainfit.algorithms.backprop.binary_memory import plan_step
+from trainfit.algorithms.backprop.options import SliceRule
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
@@ -45,7 +45,6 @@ from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.nets.binary_layer import Layer
 from trainfit.algorithms.numerics.binary.activations import (
     Hidden,
-    Precision,
     binarise,
     cut_,
     through_,
@@ -54,14 +53,8 @@ from trainfit.algorithms.numerics.binary.activations import (
 from trainfit.algorithms.numerics.binary.weights import input_gradient, linear
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.numerics.optimisers import Optimiser
+from trainfit.algorithms.options import Precision
 from trainfit.algorithms.phases import Category, phase
-
-
-class SliceRule(StrEnum):
-    """Which slices of a pass are trained."""
-
-    DESCRIBED = "described"
-    RELEASED = "released"
 
 
 class BinaryBackprop:

@@ -18,67 +18,27 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from trainfit.algorithms.backprop.binary import BinaryBackprop, SliceRule
+from trainfit.algorithms.backprop.binary import BinaryBackprop
 from trainfit.algorithms.backprop.memory import plan_step
-from trainfit.algorithms.contract import Algorithm, AlgorithmOptions, StaticTensor
+from trainfit.algorithms.backprop.options import BACKPROP, BackpropOptions, SliceRule, Update
+from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
-from trainfit.algorithms.numerics.binary.activations import Precision
-from trainfit.algorithms.numerics.optimisers import Optimiser, OptimizerName, make_optimiser
+from trainfit.algorithms.numerics.optimisers import Optimiser, make_optimiser
 from trainfit.algorithms.phases import Category, phase
 
 
-class Update(StrEnum):
-    """When a gradient is applied."""
-
-    SEPARATE = "separate"
-    FUSED = "fused"
-
-
-class BackpropOptions(AlgorithmOptions):
-    """Options of ``backprop``."""
-
-    optimizer: OptimizerName = OptimizerName.SGD
-    lr: float = Field(default=0.05, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    checkpoint: int = Field(default=0, ge=0)
-    """Hidden layers per recomputed segment; 0 keeps all activations."""
-    micro_batch: int = Field(default=0, ge=0)
-    """Rows per forward and backward pass; 0 takes the whole batch at once."""
-    update: Update = Update.SEPARATE
-    weights: Precision = Precision.FLOAT
-    """Of hidden layers."""
-    activations: Precision = Precision.FLOAT
-    """Of hidden layers."""
-    slices: int = Field(default=1, ge=1)
-    """M: every hidden layer's weight is cut into M x M slices, one pattern of them per pass."""
-    slice_rule: SliceRule = SliceRule.DESCRIBED
-    """Which slices a pass trains: one (``described``), or all but one on the diagonal."""
-
-    @property
-    def closed_form(self) -> bool:
-        """Whether the step is not autograd's."""
-        binary = Precision.BINARY in (self.weights, self.activations)
-        return binary or self.slices > 1 or self.slice_rule is SliceRule.RELEASED
-
-
-class Backprop(Algorithm[BackpropOptions]):
+class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
     """Cross-entropy on a rectifier net, gradients by autograd if it is float, update in place."""
 
-    name: ClassVar[str] = "backprop"
-    summary: ClassVar[str] = "backpropagation, in memory-saving and in binary forms"
-    paper: ClassVar[str] = "Rumelhart, Hinton & Williams, Nature 323, 1986"
-    options_type: ClassVar[type[AlgorithmOptions]] = BackpropOptions
     model: Mlp
 
     def __init__(self, model: Mlp, options: BackpropOptions, *, seed: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Data sets, each one file; none is shipped, none can run code by being read.
+"""Data sets, one module per family; none is shipped, none can run code by being read.
 
 A data set is either embedded in a dependency (``digits``), generated (``synthetic-...``), or read
 from the folder that the user names as data root. `download` puts the published files there for
@@ -11,26 +11,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from trainfit.algorithms.data import (
-    cifar10,
-    cifar100,
-    digits,
-    fashion_mnist,
-    mitbih,
-    mnist,
-    synthetic,
-)
-from trainfit.algorithms.data.base import Dataset, DatasetInfo, check_dataset
+from trainfit.algorithms.data import cifar, digits, mitbih, mnist, synthetic
+from trainfit.algorithms.data.base import Dataset, DatasetInfo, absent_classes, check_dataset
 from trainfit.algorithms.data.batching import batches, check_fits
-from trainfit.algorithms.data.roots import DATA_ROOT_VARIABLE
+from trainfit.algorithms.data.files import DATA_ROOT_VARIABLE
 from trainfit.algorithms.errors import unknown_name
 
 LOADERS: dict[str, tuple[DatasetInfo, Callable[[Path | None], Dataset]]] = {
+    digits.INFO.name: (digits.INFO, digits.load),
     **{
-        module.INFO.name: (module.INFO, module.load)
-        for module in (cifar10, cifar100, digits, fashion_mnist, mnist)
+        info.name: (info, partial(module.load, info.name))
+        for module in (cifar, mitbih, mnist)
+        for info in module.INFOS
     },
-    **{info.name: (info, partial(mitbih.load, info.name)) for info in mitbih.INFOS},
 }
 """Name to what is known before loading, and the function that loads it."""
 
@@ -72,6 +65,7 @@ __all__ = [
     "LOADERS",
     "Dataset",
     "DatasetInfo",
+    "absent_classes",
     "batches",
     "check_dataset",
     "check_fits",

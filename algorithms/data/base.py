@@ -70,6 +70,12 @@ class DatasetInfo:
     licence: str
 
 
+def absent_classes(y_S: torch.Tensor, classes: int) -> list[int]:
+    """The classes that none of these labels names, in their order."""
+    counts_C = torch.bincount(y_S, minlength=classes)
+    return [label for label, count in enumerate(counts_C.tolist()) if not count]
+
+
 def check_dataset(dataset: Dataset) -> None:
     """Reject a data set that no algorithm could be trained on, or only with wrong figures.
 

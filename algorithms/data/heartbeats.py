@@ -62,10 +62,7 @@ def _lengths(beats_R: np.ndarray) -> list[int]:
     last = np.searchsorted(beats_R, beats_R + _HALF, side="right") - 1
     found = []
     for start, end in zip(first, last, strict=True):
-        near = np.sort(intervals[start:end])
-        if not len(near):  # alone for five seconds on either side
-            found.append(WIDTH)
-            continue
-        median = (near[(len(near) - 1) // 2] + near[len(near) // 2]) / 2
-        found.append(min(WIDTH, max(1, round(_MEDIANS * median * _TO_HZ / _FROM_HZ))))
+        near = intervals[start:end]  # none if it is alone for five seconds on either side
+        samples = round(_MEDIANS * np.median(near) * _TO_HZ / _FROM_HZ) if len(near) else WIDTH
+        found.append(min(WIDTH, max(1, samples)))
     return found

@@ -23,7 +23,7 @@ having 15 beats in all, cutting the others down to it would leave nothing to lea
 
 Huang and Aminifar (TinyFoA, AAAI 2025) take the first 169 samples of balanced beats of five classes
 as 13 x 13. Which records, which lead, how beats are cut and how they are split is not published
-with their code, so accuracies reached here are not to be held against theirs.
+with their code, so accuracies reached here cannot be compared with theirs.
 
 Data: Moody and Mark 2001; Goldberger et al. 2000 (PhysioNet).
 
@@ -39,10 +39,10 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from trainfit.algorithms.data.base import Dataset, DatasetInfo
+from trainfit.algorithms.data.base import Dataset, DatasetInfo, absent_classes
+from trainfit.algorithms.data.files import data_folder
 from trainfit.algorithms.data.heartbeats import WIDTH, cut_beats
-from trainfit.algorithms.data.roots import data_folder
-from trainfit.algorithms.data.wfdb_records import read_record, require_wfdb
+from trainfit.algorithms.data.wfdb_records import ENDINGS, read_record, require_wfdb
 from trainfit.algorithms.errors import ConfigurationError
 
 CLASSES = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
@@ -55,6 +55,7 @@ DS1 |= {124, 201, 203, 205, 207, 208, 209, 215, 220, 223, 230}
 DS2 = frozenset({100, 103, 105, 111, 113, 117, 121, 123, 200, 202, 210})
 DS2 |= {212, 213, 214, 219, 221, 222, 228, 231, 232, 233, 234}
 RECORDS = sorted(DS1 | DS2)
+FILES = tuple(f"{record}.{ending}" for record in RECORDS for ending in ENDINGS)
 FOLDER = "mitdb"
 LEAD = "MLII"
 SIDE = 13
@@ -163,7 +164,8 @@ def _require_all_classes(what: str, y_B: np.ndarray, records: Sequence[int]) -> 
 
 
 def _absent(y_B: np.ndarray) -> list[str]:
-    return [letter for label, letter in enumerate(CLASSES) if not (y_B == label).any()]
+    letters = list(CLASSES)
+    return [letters[label] for label in absent_classes(torch.from_numpy(y_B), len(CLASSES))]
 
 
 def _listed(records: Sequence[int]) -> str:

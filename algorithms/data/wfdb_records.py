@@ -1,8 +1,8 @@
 """ECG records in the form of the MIT-BIH database: a header, two signals, and annotated beats.
 
-The files are read by PhysioNet's own library, wfdb, after what they say has been held against what
-is there: wfdb opens whatever file a header names, and trusts its lengths. The samples are then held
-against the checksum in the header.
+The files are read by PhysioNet's own library, wfdb, after what they say has been compared with what
+is there: wfdb opens whatever file a header names, and trusts its lengths. The samples are then
+compared with the checksum in the header.
 
 Shape suffixes: T points in time, R beats.
 """
@@ -84,16 +84,16 @@ def read_record(wfdb: ModuleType, folder: Path, name: str, lead: str, symbols: s
     check_file(beats_path, _MOST_TEXT_BYTES)
     size = check_file(signal_path, _MOST_SIGNAL_BYTES)
 
-    header = _ask(header_path, wfdb.rdheader, str(folder / name))
+    header = _call(header_path, wfdb.rdheader, str(folder / name))
     _check_header(header_path, header, signal_path, size, lead)
     channel = header.sig_name.index(lead)
-    record = _ask(
+    record = _call(
         signal_path, wfdb.rdrecord, str(folder / name), channels=[channel], physical=False
     )
     raw_T = record.d_signal[:, 0].astype(np.int64)
     _check_samples(signal_path, raw_T, lead, header.checksum[channel])
 
-    annotation = _ask(
+    annotation = _call(
         beats_path, wfdb.rdann, str(folder / name), "atr", return_label_elements=["label_store"]
     )
     letters = {label.label_store: label.symbol for label in wfdb.io.annotation.ann_labels}
@@ -105,7 +105,7 @@ def read_record(wfdb: ModuleType, folder: Path, name: str, lead: str, symbols: s
     return EcgRecord(name, signal_T, beats_R, tuple(found[index] for index in chosen))
 
 
-def _ask(path: Path, reader: Any, *arguments: Any, **options: Any) -> Any:
+def _call(path: Path, reader: Any, *arguments: Any, **options: Any) -> Any:
     """Call a function of wfdb, which says in many ways that a file is damaged."""
     try:
         return reader(*arguments, **options)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from enum import StrEnum
 
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.feedback.options import Activation
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
@@ -37,13 +37,6 @@ from trainfit.algorithms.numerics.binary.signed_activations import (
 )
 from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
 from trainfit.algorithms.phases import Category, phase
-
-
-class Activation(StrEnum):
-    """What follows a hidden layer's product."""
-
-    TANH = "tanh"
-    RELU = "relu"
 
 
 class FeedbackNet(BinarisedNet[BinarisedOptionsT]):

@@ -26,28 +26,20 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import ClassVar
-
 import torch
 
-from trainfit.algorithms.contract import AlgorithmOptions
-from trainfit.algorithms.feedback.net import Activation, FeedbackNet
+from trainfit.algorithms.feedback.net import FeedbackNet
+from trainfit.algorithms.feedback.options import DFA, DRTP, DfaOptions, ErrorSignal
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.nets.binarised import BinarisedOptions
 from trainfit.algorithms.numerics.binary.activations import Hidden
+from trainfit.algorithms.options import BinarisedOptions
 from trainfit.algorithms.phases import Category, phase
 
 
-class Drtp(FeedbackNet[BinarisedOptions]):
+class Drtp(FeedbackNet[BinarisedOptions], about=DRTP):
     """Each layer updated on the way forward, from the label alone."""
-
-    name: ClassVar[str] = "drtp"
-    summary: ClassVar[str] = "direct random target projection: labels teach, on the way forward"
-    paper: ClassVar[str] = "Frenkel, Lefebvre & Bol, Front. Neurosci. 15:629892, 2021"
-    options_type: ClassVar[type[AlgorithmOptions]] = BinarisedOptions
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of every layer."""
@@ -88,27 +80,8 @@ class Drtp(FeedbackNet[BinarisedOptions]):
         return plan
 
 
-class ErrorSignal(StrEnum):
-    """What is projected to the hidden layers."""
-
-    ERROR = "error"
-    SIGN = "sign"  # sDFA
-
-
-class DfaOptions(BinarisedOptions):
-    """Options of ``dfa``."""
-
-    signal: ErrorSignal = ErrorSignal.ERROR
-    activation: Activation = Activation.TANH
-
-
-class Dfa(FeedbackNet[DfaOptions]):
+class Dfa(FeedbackNet[DfaOptions], about=DFA):
     """All layers updated after the forward pass, each from the error at the output."""
-
-    name: ClassVar[str] = "dfa"
-    summary: ClassVar[str] = "direct feedback alignment: the error teaches through fixed matrices"
-    paper: ClassVar[str] = "Nokland, NIPS 29, 2016"
-    options_type: ClassVar[type[AlgorithmOptions]] = DfaOptions
 
     def __init__(self, model: Mlp, options: DfaOptions, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)

@@ -31,7 +31,6 @@ Shape suffixes: R rows of both passes, O outputs of a layer, N outputs of the ne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 
 import torch
 
@@ -51,14 +50,6 @@ from trainfit.algorithms.phases import Category, phase
 
 _SMALLEST = 2.0**-100
 """Scales are held above it where they divide, so that a silent row stays finite."""
-
-
-class Lookahead(StrEnum):
-    """What a layer knows of the losses above it."""
-
-    OFF = "off"
-    DETACHED = "detached"
-    TRUE = "true"
 
 
 def _forward(

@@ -40,12 +40,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
-from typing import ClassVar
 
 import torch
-from pydantic import Field
 
-from trainfit.algorithms.contract import Algorithm, AlgorithmOptions, StaticTensor, hold_inputs
+from trainfit.algorithms.contract import Algorithm, StaticTensor, hold_inputs
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.ff_int8.labelled_input import LabelledInput
 from trainfit.algorithms.ff_int8.layer import (
@@ -56,63 +54,32 @@ from trainfit.algorithms.ff_int8.layer import (
     unit_rows,
 )
 from trainfit.algorithms.ff_int8.lookahead import (
-    Lookahead,
     detached_step,
     plan_detached_step,
     plan_true_step,
     true_step,
 )
-from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights, Master
+from trainfit.algorithms.ff_int8.options import FF_INT8, FfInt8Options, Lookahead, Master
+from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights
 from trainfit.algorithms.forward_forward.labels import (
     check_room_for_labels,
     plan_random_wrong_labels,
     random_wrong_labels,
 )
-from trainfit.algorithms.forward_forward.objective import Goodness, Loss, Objective
+from trainfit.algorithms.forward_forward.objective import Objective
+from trainfit.algorithms.forward_forward.options import Loss
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.layer import Rows, Way
-from trainfit.algorithms.numerics.int8.quantise import (
-    Int8Kernel,
-    Rounding,
-    draw_seed,
-    nth_seed,
-    plan_draw_seed,
-)
-from trainfit.algorithms.numerics.schedules import Decay, rate_factor
+from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, plan_draw_seed
+from trainfit.algorithms.numerics.schedules import rate_factor
+from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import phase
 
 
-class FfInt8Options(AlgorithmOptions):
-    """Options of ``ff_int8``."""
-
-    master: Master = Master.INT8
-    """What weights are between steps."""
-    rounding: Rounding = Rounding.STOCHASTIC
-    """Of activations and gradients; updates of INT8 weights are always rounded stochastically."""
-    lookahead: Lookahead = Lookahead.OFF
-    lookahead_step: float = Field(default=0.001, ge=0)
-    """By how much lambda, the weight of later layers, grows per pass over the data."""
-    lr: float = Field(default=1.0, gt=0)
-    """Divided by the number of a layer's inputs."""
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    decay: Decay = Decay.CONSTANT
-    goodness: Goodness = Goodness.SUM
-    threshold: float | None = Field(default=None, gt=0)
-    """Theta, in units of the chosen goodness; by default that of a mean square of 1."""
-    label_scale: float = Field(default=1.0, gt=0)
-    """Value written into the pixel of the label."""
-    kernel: Int8Kernel = Int8Kernel.COMPILED
-    """What computes; no influence on the result."""
-
-
-class FfInt8(Algorithm[FfInt8Options]):
+class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
     """Layer-local logistic loss on goodness, in INT8; hidden layers only."""
 
-    name: ClassVar[str] = "ff_int8"
-    summary: ClassVar[str] = "FF-INT8: Forward-Forward in INT8, with or without look-ahead"
-    paper: ClassVar[str] = "Ma, Panda & Reda, DAC 2025, arXiv 2506.22771"
-    options_type: ClassVar[type[AlgorithmOptions]] = FfInt8Options
     model: Mlp
 
     def __init__(self, model: Mlp, options: FfInt8Options, *, seed: int = 0) -> None:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from enum import StrEnum
 
 import torch
 
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8.layer import Rows, Way
 from trainfit.algorithms.numerics.int8.quantise import (
-    Rounding,
     plan_quantise,
     plan_scale_of,
     quantise,
@@ -26,14 +24,8 @@ from trainfit.algorithms.numerics.int8.update import (
     update_fp32,
     update_int8,
 )
+from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, tag
-
-
-class Master(StrEnum):
-    """What weights are between steps."""
-
-    INT8 = "int8"
-    FP32 = "fp32"
 
 
 class Weights(ABC):

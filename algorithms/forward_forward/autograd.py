@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional
 
 from trainfit.algorithms.forward_forward.labels import random_wrong_labels, write_labels
-from trainfit.algorithms.forward_forward.objective import Goodness, Objective, normalise_
+from trainfit.algorithms.forward_forward.objective import Objective, normalise_
+from trainfit.algorithms.forward_forward.options import Goodness
 from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.phases import Category, phase, tag
 

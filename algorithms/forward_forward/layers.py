@@ -23,6 +23,7 @@ from trainfit.algorithms.forward_forward.head import Activities, FeatureHead, ju
 from trainfit.algorithms.forward_forward.labels import check_room_for_labels
 from trainfit.algorithms.forward_forward.objective import (
     PEER_MEMORY,
+    Objective,
     input_scale,
     normalise_,
     peer_pull,
@@ -33,9 +34,9 @@ from trainfit.algorithms.forward_forward.options import (
     check_together,
 )
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.binary.activations import Precision
 from trainfit.algorithms.numerics.optimisers import make_optimiser
 from trainfit.algorithms.numerics.schedules import rate_factor
+from trainfit.algorithms.options import Precision
 from trainfit.algorithms.phases import Category, phase
 
 
@@ -59,7 +60,9 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         super().__init__(model, options, seed=seed)
         check_room_for_labels(self.name, model)
         check_together(options)
-        self._objective = options.objective
+        self._objective = Objective(
+            options.goodness, options.loss, options.threshold, options.symba_scale
+        )
         self._optimiser = make_optimiser(options.optimizer, options.lr, options.momentum)
         self._parameters: dict[str, torch.Tensor] = {}
         self._peers: list[torch.Tensor] = []

@@ -14,10 +14,10 @@ Shape suffixes: R rows of the pass (B, or 2 B with the negative half below), I i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 
+from trainfit.algorithms.forward_forward.options import Goodness, Loss
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category
@@ -27,20 +27,6 @@ EPSILON = 1e-8
 
 PEER_MEMORY = 0.9
 """How much of a unit's running mean activity stays from step to step."""
-
-
-class Goodness(StrEnum):
-    """What is compared with the threshold: the sum of squares, or their mean over the layer."""
-
-    SUM = "sum"
-    MEAN = "mean"
-
-
-class Loss(StrEnum):
-    """How goodness becomes a loss."""
-
-    LOGISTIC = "logistic"
-    SYMBA = "symba"
 
 
 @dataclass(frozen=True)

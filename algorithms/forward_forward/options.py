@@ -21,9 +21,7 @@ from typing import Any
 from pydantic import Field
 
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.forward_forward.objective import Goodness, Loss, Objective
-from trainfit.algorithms.nets.fully_connected import TrainingOptions
-from trainfit.algorithms.numerics.binary.activations import Precision
+from trainfit.algorithms.options import Description, Precision, TrainingOptions
 
 
 class Implementation(StrEnum):
@@ -52,6 +50,20 @@ class Score(StrEnum):
 
     GOODNESS = "goodness"
     HEAD = "head"
+
+
+class Goodness(StrEnum):
+    """What is compared with the threshold: the sum of squares, or their mean over the layer."""
+
+    SUM = "sum"
+    MEAN = "mean"
+
+
+class Loss(StrEnum):
+    """How goodness becomes a loss."""
+
+    LOGISTIC = "logistic"
+    SYMBA = "symba"
 
 
 class ForwardForwardOptions(TrainingOptions):
@@ -86,10 +98,13 @@ class ForwardForwardOptions(TrainingOptions):
         """Whether there is a classifier on the activities."""
         return self.negatives is Negatives.HARD or self.score is Score.HEAD
 
-    @property
-    def objective(self) -> Objective:
-        """What a layer is trained for."""
-        return Objective(self.goodness, self.loss, self.threshold, self.symba_scale)
+
+FORWARD_FORWARD = Description(
+    "forward_forward",
+    "Forward-Forward: two forward passes, one local loss per layer",
+    "Hinton, arXiv 2212.13345, 2022",
+    ForwardForwardOptions,
+)
 
 
 def check_together(options: ForwardForwardOptions) -> None:

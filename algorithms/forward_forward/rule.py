@@ -24,7 +24,6 @@ from typing import ClassVar
 
 import torch
 
-from trainfit.algorithms.contract import AlgorithmOptions
 from trainfit.algorithms.forward_forward.autograd import autograd_step
 from trainfit.algorithms.forward_forward.autograd_memory import plan_autograd
 from trainfit.algorithms.forward_forward.binary.layers import BinaryLayers
@@ -38,9 +37,10 @@ from trainfit.algorithms.forward_forward.labels import (
 )
 from trainfit.algorithms.forward_forward.layers import ForwardForwardNet
 from trainfit.algorithms.forward_forward.memory import Parts, plan_closed_form
-from trainfit.algorithms.forward_forward.objective import Goodness, input_scale, normalise_
+from trainfit.algorithms.forward_forward.objective import input_scale, normalise_
 from trainfit.algorithms.forward_forward.options import (
-    ForwardForwardOptions,
+    FORWARD_FORWARD,
+    Goodness,
     Implementation,
     Negatives,
     Passes,
@@ -50,13 +50,9 @@ from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.phases import Category, phase, tag
 
 
-class ForwardForward(ForwardForwardNet):
+class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
     """Layer-local loss on goodness; hidden layers only."""
 
-    name: ClassVar[str] = "forward_forward"
-    summary: ClassVar[str] = "Forward-Forward: two forward passes, one local loss per layer"
-    paper: ClassVar[str] = "Hinton, arXiv 2212.13345, 2022"
-    options_type: ClassVar[type[AlgorithmOptions]] = ForwardForwardOptions
     phases: ClassVar[tuple[str, ...]] = (
         "forward",
         "gradient",

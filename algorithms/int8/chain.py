@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import TypeVar
 
 import torch
@@ -34,42 +33,20 @@ from trainfit.algorithms.int8.chain_memory import ChainPlan
 from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
 from trainfit.algorithms.int8.net import (
     Int8Net,
-    Int8Options,
     Quantised,
     add_dequantised_,
     rescale_,
     shut_,
     tile_height,
 )
+from trainfit.algorithms.int8.options import RoundedOptions, WeightGradient
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.products import int8_outer, int8_through
-from trainfit.algorithms.numerics.int8.quantise import (
-    Rounding,
-    draw_seed,
-    nth_seed,
-    quantise_into,
-    scale_of,
-)
+from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, quantise_into, scale_of
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
+from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, phase, tag
-
-
-class WeightGradient(StrEnum):
-    """How much of a weight gradient exists at once."""
-
-    ROWS = "rows"
-    WHOLE = "whole"
-
-
-class RoundedOptions(Int8Options):
-    """What rules with INT8 gradients can be asked for."""
-
-    rounding: Rounding = Rounding.NEAREST
-    """Of gradients; activations are rounded to the nearest."""
-    weight_gradient: WeightGradient = WeightGradient.ROWS
-    """How much of it exists at once."""
-
 
 RoundedOptionsT = TypeVar("RoundedOptionsT", bound=RoundedOptions)
 

@@ -19,13 +19,13 @@ from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.products import plan_int8_product
 from trainfit.algorithms.numerics.int8.quantise import (
-    Rounding,
     plan_draw_seed,
     plan_quantise_into,
     plan_scale_of,
 )
 from trainfit.algorithms.numerics.losses import plan_cross_entropy_error
 from trainfit.algorithms.numerics.optimisers import Optimiser
+from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category
 
 

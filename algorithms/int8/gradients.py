@@ -19,7 +19,8 @@ import torch
 from trainfit.algorithms.int8.net import Quantised
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.int8.quantise import Int8Kernel, Rounding, plan_quantise, quantise
+from trainfit.algorithms.numerics.int8.quantise import plan_quantise, quantise
+from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category
 
 

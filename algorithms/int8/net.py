@@ -26,14 +26,13 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.int8.options import Int8Options
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.nets.fully_connected import FullyConnected, TrainingOptions
+from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.numerics.int8.products import int8_linear, plan_int8_product
 from trainfit.algorithms.numerics.int8.quantise import (
-    Int8Kernel,
-    Rounding,
     plan_quantise,
     plan_quantise_into,
     plan_scale_of,
@@ -42,6 +41,7 @@ from trainfit.algorithms.numerics.int8.quantise import (
     scale_of,
 )
 from trainfit.algorithms.numerics.optimisers import adam_tile
+from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
 _LEAST_TILE = 1024  # elements; below, most of the time would go into starting operators
@@ -128,13 +128,6 @@ def plan_requantise(plan: MemoryPlan, outputs: int, inputs: int, kernel: Int8Ker
     """The closed form of rounding latent weights into the integers beside them."""
     plan.free(plan_scale_of(plan, outputs, inputs, Category.WORKSPACE))
     plan_quantise_into(plan, outputs, inputs, rounding=Rounding.NEAREST, kernel=kernel)
-
-
-class Int8Options(TrainingOptions):
-    """What all rules with INT8 products can be asked for."""
-
-    kernel: Int8Kernel = Int8Kernel.COMPILED
-    """What computes the products and the rounding; no influence on the result."""
 
 
 Int8OptionsT = TypeVar("Int8OptionsT", bound=Int8Options)

@@ -14,32 +14,20 @@ Shape suffixes: B batch, I inputs of a layer.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
-from trainfit.algorithms.backprop.rule import Backprop, BackpropOptions
-from trainfit.algorithms.contract import AlgorithmOptions
+from trainfit.algorithms.backprop.rule import Backprop
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.int8.net import Quantised, quantised_linear
+from trainfit.algorithms.int8.options import PTQ_INT8, PtqInt8Options
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.int8.quantise import Int8Kernel, Rounding, quantise
+from trainfit.algorithms.numerics.int8.quantise import quantise
+from trainfit.algorithms.options import Rounding
 
 
-class PtqInt8Options(BackpropOptions):
-    """Options of ``ptq_int8``: those of ``backprop`` for float nets, and what predicts."""
-
-    kernel: Int8Kernel = Int8Kernel.COMPILED
-    """What computes the prediction; no influence on the result."""
-
-
-class PtqInt8(Backprop):
+class PtqInt8(Backprop, about=PTQ_INT8):
     """Trained in float32, rounded to INT8 when it is asked."""
 
-    name: ClassVar[str] = "ptq_int8"
-    summary: ClassVar[str] = "post-training quantisation: float32 backpropagation, INT8 prediction"
-    paper: ClassVar[str] = "Jacob et al., CVPR 2018, arXiv 1712.05877 (integer-only inference)"
-    options_type: ClassVar[type[AlgorithmOptions]] = PtqInt8Options
     options: PtqInt8Options
 
     def __init__(self, model: Mlp, options: PtqInt8Options, *, seed: int = 0) -> None:

@@ -19,32 +19,18 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
-from trainfit.algorithms.contract import AlgorithmOptions
-from trainfit.algorithms.int8.net import (
-    Int8Net,
-    Int8Options,
-    Quantised,
-    plan_shut,
-    shut_,
-    tile_height,
-)
+from trainfit.algorithms.int8.net import Int8Net, Quantised, plan_shut, shut_, tile_height
+from trainfit.algorithms.int8.options import QAT_INT8, Int8Options
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
 from trainfit.algorithms.phases import Category, phase, tag
 
 
-class QatInt8(Int8Net[Int8Options]):
+class QatInt8(Int8Net[Int8Options], about=QAT_INT8):
     """Straight-through gradients of the net as it will be deployed."""
-
-    name: ClassVar[str] = "qat_int8"
-    summary: ClassVar[str] = "quantisation-aware training: INT8 forward pass, float32 gradients"
-    paper: ClassVar[str] = "Jacob et al., CVPR 2018, arXiv 1712.05877"
-    options_type: ClassVar[type[AlgorithmOptions]] = Int8Options
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of every layer, the last one first."""

@@ -20,45 +20,26 @@ float matrix at all. UI8 and DAI8 keep float32 weights with an optimiser.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import ClassVar
-
-from pydantic import Field
-
-from trainfit.algorithms.contract import AlgorithmOptions
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.int8.chain import Int8Chain, RoundedOptions
+from trainfit.algorithms.int8.chain import Int8Chain
 from trainfit.algorithms.int8.dai8_clipping import DistributionAdaptive
 from trainfit.algorithms.int8.gradients import GradientQuantiser, MaxAbs
+from trainfit.algorithms.int8.options import (
+    BACKPROP_DAI8,
+    BACKPROP_INT8,
+    BACKPROP_UI8,
+    BackpropDai8Options,
+    BackpropInt8Options,
+    BackpropUi8Options,
+    Master,
+)
 from trainfit.algorithms.int8.ui8_clipping import DirectionSensitive
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.int8.quantise import Rounding
-from trainfit.algorithms.numerics.optimisers import OptimizerName
+from trainfit.algorithms.options import OptimizerName
 
 
-class Master(StrEnum):
-    """In what weights exist between steps."""
-
-    INT8 = "int8"
-    FP32 = "fp32"  # beside INT8 copies, which the products read
-
-
-class BackpropInt8Options(RoundedOptions):
-    """Options of ``backprop_int8``."""
-
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    master: Master = Master.INT8
-    rounding: Rounding = Rounding.NEAREST
-    """Of gradients, and of weights with ``master=int8``; activations go to the nearest."""
-
-
-class BackpropInt8(Int8Chain[BackpropInt8Options]):
+class BackpropInt8(Int8Chain[BackpropInt8Options], about=BACKPROP_INT8):
     """Everything rounded to INT8 by its largest magnitude."""
-
-    name: ClassVar[str] = "backprop_int8"
-    summary: ClassVar[str] = "backpropagation in INT8, naive: weights, activations and gradients"
-    paper: ClassVar[str] = "baseline of Ma, Panda & Reda, DAC 2025, arXiv 2506.22771"
-    options_type: ClassVar[type[AlgorithmOptions]] = BackpropInt8Options
 
     def __init__(self, model: Mlp, options: BackpropInt8Options, *, seed: int = 0) -> None:
         if options.master is Master.INT8 and (
@@ -78,28 +59,8 @@ class BackpropInt8(Int8Chain[BackpropInt8Options]):
         return MaxAbs(self.model, self.options.rounding, self.options.kernel)
 
 
-class BackpropUi8Options(RoundedOptions):
-    """Options of ``backprop_ui8``."""
-
-    rounding: Rounding = Rounding.STOCHASTIC
-    """Of gradients; weights and activations go to the nearest."""
-    alpha: float = Field(default=20.0, ge=0)
-    """How fast the learning rate falls with the deviation d_c."""
-    beta: float = Field(default=0.1, ge=0, le=1)
-    """The factor below which the learning rate does not fall."""
-    candidates: int = Field(default=10, ge=1)
-    """Clipping values that are tried, equal parts of the largest magnitude."""
-    period: int = Field(default=1, ge=1)
-    """Steps over which the candidates are spread; divides their number."""
-
-
-class BackpropUi8(Int8Chain[BackpropUi8Options]):
+class BackpropUi8(Int8Chain[BackpropUi8Options], about=BACKPROP_UI8):
     """Gradients clipped so that they keep their direction, the rate by how well they do."""
-
-    name: ClassVar[str] = "backprop_ui8"
-    summary: ClassVar[str] = "INT8 backpropagation that keeps the direction of its gradients (UI8)"
-    paper: ClassVar[str] = "Zhu et al., CVPR 2020, arXiv 1912.12607"
-    options_type: ClassVar[type[AlgorithmOptions]] = BackpropUi8Options
 
     def __init__(self, model: Mlp, options: BackpropUi8Options, *, seed: int = 0) -> None:
         if options.candidates % options.period:
@@ -123,23 +84,8 @@ class BackpropUi8(Int8Chain[BackpropUi8Options]):
         )
 
 
-class BackpropDai8Options(RoundedOptions):
-    """Options of ``backprop_dai8``."""
-
-    share: float = Field(default=0.3, ge=0, le=1)
-    """lambda: a channel is Gaussian if more of it than this is beyond sigma."""
-    k: float = Field(default=1.0, ge=0)
-    a: float = Field(default=0.8, gt=0, le=1)
-    """k and A of the range of other channels."""
-
-
-class BackpropDai8(Int8Chain[BackpropDai8Options]):
+class BackpropDai8(Int8Chain[BackpropDai8Options], about=BACKPROP_DAI8):
     """Gradients rounded by output unit, each with a range for its distribution."""
-
-    name: ClassVar[str] = "backprop_dai8"
-    summary: ClassVar[str] = "INT8 backpropagation with gradient ranges by channel (DAI8)"
-    paper: ClassVar[str] = "Zhao et al., AAAI 2021, arXiv 2102.04782"
-    options_type: ClassVar[type[AlgorithmOptions]] = BackpropDai8Options
 
     def __init__(self, model: Mlp, options: BackpropDai8Options, *, seed: int = 0) -> None:
         if options.k * options.a > 1:

@@ -28,13 +28,12 @@ from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.quantise import (
-    Int8Kernel,
-    Rounding,
     plan_quantise_into,
     plan_scale_of,
     quantise_into,
     scale_of,
 )
+from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
 

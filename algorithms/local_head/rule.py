@@ -28,60 +28,27 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch.nn import functional
 
-from trainfit.algorithms.contract import AlgorithmOptions, StaticTensor
+from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.local_head.memory import Part, PlanLocalHead, plan_parts
+from trainfit.algorithms.local_head.options import LOCAL_HEAD, Head, LocalHeadOptions, Predict
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
-from trainfit.algorithms.nets.fully_connected import FullyConnected, TrainingOptions
+from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.numerics.dropout import Dropout
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tinyfoa.variant import fixed_head
 
 
-class Head(StrEnum):
-    """Whether the heads learn."""
-
-    TRAINED = "trained"
-    FIXED = "fixed"
-
-
-class Predict(StrEnum):
-    """Which heads vote on the class."""
-
-    LAST = "last"
-    SUM = "sum"
-
-
-class LocalHeadOptions(TrainingOptions):
-    """Options of ``local_head``."""
-
-    lr: float = Field(default=0.1, gt=0)
-    head: Head = Head.TRAINED
-    predict: Predict = Predict.LAST
-    keep: float = Field(default=1.0, gt=0, le=1)
-    """Probability that a hidden unit is seen by the next layer; 1 is no dropout."""
-    parts: int = Field(default=1, ge=1)
-    """Parts of a layer whose gradients exist one after the other."""
-
-
-class LocalHead(FullyConnected[LocalHeadOptions]):
+class LocalHead(FullyConnected[LocalHeadOptions], about=LOCAL_HEAD):
     """Layers trained by a head each."""
-
-    name: ClassVar[str] = "local_head"
-    summary: ClassVar[str] = "a linear head and a loss of its own for every hidden layer"
-    paper: ClassVar[str] = "Nokland & Eidnes, ICML 2019, arXiv 1901.06656 (pred)"
-    options_type: ClassVar[type[AlgorithmOptions]] = LocalHeadOptions
 
     def __init__(self, model: Mlp, options: LocalHeadOptions, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)

@@ -28,10 +28,9 @@ import torch
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.nets.fully_connected import FullyConnected, TrainingOptions
+from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.numerics.binary.activations import (
     Hidden,
-    Precision,
     cut_,
     plan_weight_gradient,
     tile_extent,
@@ -39,18 +38,10 @@ from trainfit.algorithms.numerics.binary.activations import (
 )
 from trainfit.algorithms.numerics.binary.sign_weights import LatentSigns
 from trainfit.algorithms.numerics.binary.weights import FloatWeights, Weights, linear, plan_linear
+from trainfit.algorithms.options import BinarisedOptions, Precision
 from trainfit.algorithms.phases import phase
 
 _LEAST = 16  # outputs of a tile: fewer would save little and unpack often
-
-
-class BinarisedOptions(TrainingOptions):
-    """Options of rules that have a binarised form."""
-
-    weights: Precision = Precision.FLOAT
-    """Of the hidden layers, as products read them; latent weights are float."""
-    activations: Precision = Precision.FLOAT
-    """Of the hidden layers."""
 
 
 BinarisedOptionsT = TypeVar("BinarisedOptionsT", bound=BinarisedOptions)

@@ -12,44 +12,31 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
-from pydantic import Field
 from torch.nn import functional
 
-from trainfit.algorithms.contract import Algorithm, AlgorithmOptions, StaticTensor, hold_inputs
+from trainfit.algorithms.contract import Algorithm, StaticTensor, hold_inputs
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
-from trainfit.algorithms.numerics.optimisers import Optimiser, OptimizerName, Sgd, make_optimiser
-from trainfit.algorithms.numerics.schedules import Decay, rate_factor
+from trainfit.algorithms.numerics.optimisers import Optimiser, Sgd, make_optimiser
+from trainfit.algorithms.numerics.schedules import rate_factor
+from trainfit.algorithms.options import (
+    RateOptions,
+    TrainingOptions,
+)
 from trainfit.algorithms.phases import Category, phase, tag
-
-
-class RateOptions(AlgorithmOptions):
-    """A rate and its schedule: all that plain descent, which keeps no state, has to know."""
-
-    lr: float = Field(default=0.05, gt=0)
-    decay: Decay = Decay.CONSTANT
-
-    def make_optimiser(self) -> Optimiser:
-        """The update rule that is asked for."""
-        return Sgd(self.lr, momentum=0.0)
-
-
-class TrainingOptions(RateOptions):
-    """How weights follow their gradients, whatever rule the gradients come from."""
-
-    optimizer: OptimizerName = OptimizerName.SGD
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-
-    def make_optimiser(self) -> Optimiser:
-        """The update rule that is asked for."""
-        return make_optimiser(self.optimizer, self.lr, self.momentum)
-
 
 RateOptionsT = TypeVar("RateOptionsT", bound=RateOptions)
 TrainingOptionsT = TypeVar("TrainingOptionsT", bound=TrainingOptions)
+
+
+def _optimiser(options: RateOptions) -> Optimiser:
+    """The update rule that is chosen; plain descent where only a rate can be."""
+    if isinstance(options, TrainingOptions):
+        return make_optimiser(options.optimizer, options.lr, options.momentum)
+    return Sgd(options.lr, momentum=0.0)
 
 
 class FullyConnected(Algorithm[RateOptionsT]):
@@ -59,7 +46,7 @@ class FullyConnected(Algorithm[RateOptionsT]):
 
     def __init__(self, model: Mlp, options: RateOptionsT, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
-        self._optimiser = options.make_optimiser()
+        self._optimiser = _optimiser(options)
         self._parameters: dict[str, torch.Tensor] = {}
         for number, (inputs, outputs) in enumerate(model.layers, start=1):
             w_OI, b_O = linear_init(inputs, outputs, self.generator)

@@ -9,25 +9,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from enum import StrEnum
 
 import torch
 
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.lazy_kernels import adam_kernel
+from trainfit.algorithms.options import OptimizerName
 from trainfit.algorithms.phases import Category, tag
 
 _TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
 _TILE_LEAST = 64
 _TILES = 16  # a tile is at most this fraction of the parameter, so that it never owns a peak
-
-
-class OptimizerName(StrEnum):
-    """Update rules an algorithm can be asked for."""
-
-    SGD = "sgd"
-    ADAM = "adam"
 
 
 class Optimiser(ABC):

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 
-
-class Decay(StrEnum):
-    """The factor on the learning rate, over the passes of one stage."""
-
-    CONSTANT = "constant"
-    LINEAR = "linear"  # whole for the first half of the passes, then down in a line towards 0
-    STEP = "step"  # a tenth after 60 % of the passes, a hundredth after 90 %, as PEPITA has it
-    COSINE = "cosine"
+from trainfit.algorithms.options import Decay
 
 
 def rate_factor(decay: Decay, epoch: int, epochs: int) -> float:

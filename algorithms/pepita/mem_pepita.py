@@ -28,17 +28,15 @@ import torch
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import Hidden
+from trainfit.algorithms.pepita.options import MEM_PEPITA
 from trainfit.algorithms.pepita.pepita import Pepita
 from trainfit.algorithms.pepita.rule import Kept, PepitaRule
 from trainfit.algorithms.phases import phase
 
 
-class MemPepita(PepitaRule):
+class MemPepita(PepitaRule, about=MEM_PEPITA):
     """The standard pass's activations are computed again, two layers at a time."""
 
-    name: ClassVar[str] = "mem_pepita"
-    summary: ClassVar[str] = "PEPITA without kept activations: the standard pass is run again"
-    paper: ClassVar[str] = "Pau & Aymone, COINS 2023, doi 10.1109/COINS57856.2023.10189239"
     phases: ClassVar[tuple[str, ...]] = (*Pepita.phases, "forward.repeated")
 
     def _first_pass(self, x: torch.Tensor, kept: list[Hidden]) -> torch.Tensor:

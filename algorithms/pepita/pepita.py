@@ -8,15 +8,13 @@ import torch
 
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import Hidden
+from trainfit.algorithms.pepita.options import PEPITA
 from trainfit.algorithms.pepita.rule import Kept, PepitaRule
 
 
-class Pepita(PepitaRule):
+class Pepita(PepitaRule, about=PEPITA):
     """The standard pass's activations are kept."""
 
-    name: ClassVar[str] = "pepita"
-    summary: ClassVar[str] = "PEPITA: a second forward pass on an input modulated by the error"
-    paper: ClassVar[str] = "Dellaferrera & Kreiman, ICML 2022, arXiv 2201.11665"
     phases: ClassVar[tuple[str, ...]] = (
         "forward",
         "gradient",

@@ -36,56 +36,33 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from enum import StrEnum
-from typing import ClassVar
 
 import torch
-from pydantic import Field
 
-from trainfit.algorithms.contract import AlgorithmOptions, StaticTensor
+from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.nets.binarised import BinarisedNet, BinarisedOptions
+from trainfit.algorithms.nets.binarised import BinarisedNet
 from trainfit.algorithms.numerics.binary.activations import Bits, Hidden
 from trainfit.algorithms.numerics.dropout import Dropout
 from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
-from trainfit.algorithms.numerics.schedules import Decay
 from trainfit.algorithms.pepita.binary import (
     binarise_dropped,
     difference,
     plan_binarise_dropped,
     plan_difference,
 )
+from trainfit.algorithms.pepita.options import OutputError, PepitaOptions
 from trainfit.algorithms.phases import Category, phase, tag
 
 Kept = list[list[Item]]  # of the standard pass, by layer
-
-
-class OutputError(StrEnum):
-    """Which pass's error teaches the classifier."""
-
-    MODULATED = "modulated"
-    STANDARD = "standard"
-
-
-class PepitaOptions(BinarisedOptions):
-    """Options of ``pepita`` and ``mem_pepita``."""
-
-    lr: float = Field(default=0.1, gt=0)
-    decay: Decay = Decay.STEP
-    keep: float = Field(default=0.9, gt=0, le=1)
-    """Probability that a hidden unit stays in a step; 1 is no dropout."""
-    feedback_scale: float = Field(default=0.05, gt=0)
-    """F's bound in units of sqrt(6 / inputs)."""
-    output_error: OutputError = OutputError.MODULATED
 
 
 class PepitaRule(BinarisedNet[PepitaOptions]):
     """The step, but for where the activations of the standard pass come from."""
 
     _cuts = False
-    options_type: ClassVar[type[AlgorithmOptions]] = PepitaOptions
 
     def __init__(self, model: Mlp, options: PepitaOptions, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.sparse_update.options import CHOSEN, Part
 
-CHOSEN = "chosen"
 _LAST = re.compile(r"last:([1-9][0-9]{0,3})")
 _LIST = re.compile(r"[0-9]{1,4}(,[0-9]{1,4})*")
-
-
-class Part(StrEnum):
-    """Which part of a chosen weight is trained when not all of it is."""
-
-    INPUTS = "inputs"  # the columns of the first inputs: only these inputs are stored
-    OUTPUTS = "outputs"  # the rows of the first outputs
 
 
 @dataclass(frozen=True)

@@ -30,21 +30,22 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, K inputs that are st
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import ClassVar
-
 import torch
-from pydantic import Field
 from torch.nn import functional
 
-from trainfit.algorithms.contract import AlgorithmOptions
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.nets.fully_connected import FullyConnected, TrainingOptions
+from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
 from trainfit.algorithms.phases import Category, phase
-from trainfit.algorithms.sparse_update.choice import CHOSEN, Part, choose
+from trainfit.algorithms.sparse_update.choice import choose
+from trainfit.algorithms.sparse_update.options import (
+    SPARSE_UPDATE,
+    Frozen,
+    Part,
+    SparseUpdateOptions,
+)
 from trainfit.algorithms.sparse_update.stored_input import (
     Kept,
     keep,
@@ -54,33 +55,8 @@ from trainfit.algorithms.sparse_update.stored_input import (
 )
 
 
-class Frozen(StrEnum):
-    """Where parameters are that are never written."""
-
-    RAM = "ram"
-    FLASH = "flash"
-
-
-class SparseUpdateOptions(TrainingOptions):
-    """Options of ``sparse_update``."""
-
-    layers: str = "last:2"
-    """Weights to train: ``last:N``, ``all``, ``none`` or numbers from 1, such as ``1,3``."""
-    biases: str = CHOSEN
-    """Biases to train: the same, or ``chosen`` for all from the lowest chosen weight up."""
-    ratio: float = Field(default=1.0, gt=0, le=1)
-    """Fraction of the inputs or outputs of every chosen weight that is trained."""
-    part: Part = Part.INPUTS
-    frozen: Frozen = Frozen.RAM
-
-
-class SparseUpdate(FullyConnected[SparseUpdateOptions]):
+class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
     """Cross-entropy on a rectifier net, gradients in closed form, only where they are wanted."""
-
-    name: ClassVar[str] = "sparse_update"
-    summary: ClassVar[str] = "backpropagation into chosen layers or biases only, storing no more"
-    paper: ClassVar[str] = "Lin et al., NeurIPS 35, 2022; Cai et al., NeurIPS 33, 2020"
-    options_type: ClassVar[type[AlgorithmOptions]] = SparseUpdateOptions
 
     def __init__(self, model: Mlp, options: SparseUpdateOptions, *, seed: int = 0) -> None:
         # first, since drawing the weights asks for it

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import ClassVar
 
 import torch
@@ -24,17 +23,10 @@ import torch
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category
+from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
 from trainfit.algorithms.tinyfoa.slice_turns import TurnTaking
-from trainfit.algorithms.tinyfoa.variant import Kernel
 
 _ROWS = 500  # samples whose features are made at a time; between steps, so of no matter for a peak
-
-
-class FeatureSource(StrEnum):
-    """Where a step gets the active layer's input."""
-
-    RECOMPUTED = "recomputed"
-    CACHED = "cached"
 
 
 @dataclass

@@ -31,64 +31,30 @@ classifier that a model's name ends with is only their number of classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
-from typing import ClassVar
 
 import torch
-from pydantic import Field
 
-from trainfit.algorithms.contract import Algorithm, AlgorithmOptions, StaticTensor
+from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import LocallyConnected, Mlp
-from trainfit.algorithms.tinyfoa.described.locally_connected.forward import FrozenStatistics
 from trainfit.algorithms.tinyfoa.described.locally_connected.rule import LcDescribed
 from trainfit.algorithms.tinyfoa.described.mlp.rule import Described
-from trainfit.algorithms.tinyfoa.features import FeatureSource
+from trainfit.algorithms.tinyfoa.options import (
+    TINYFOA,
+    FeatureSource,
+    FrozenStatistics,
+    SliceUpdate,
+    TinyFoAOptions,
+    Variant,
+)
 from trainfit.algorithms.tinyfoa.released.locally_connected import LcReleased
 from trainfit.algorithms.tinyfoa.released.mlp import Released
-from trainfit.algorithms.tinyfoa.variant import Kernel, Rule
+from trainfit.algorithms.tinyfoa.variant import Rule
 
 
-class Variant(StrEnum):
-    """Whose TinyFoA: the paper's description or its released code."""
-
-    DESCRIBED = "described"
-    RELEASED = "released"
-
-
-class SliceUpdate(StrEnum):
-    """Whether the slice's gradient is held whole or applied some rows at a time."""
-
-    WHOLE = "whole"
-    FUSED = "fused"
-
-
-class TinyFoAOptions(AlgorithmOptions):
-    """Options of ``tinyfoa``."""
-
-    variant: Variant = Variant.DESCRIBED
-    slices: int = Field(default=2, ge=1)
-    """M: a layer's weight is cut into M x M slices, the first one of ``lc-...`` into M."""
-    lr: float = Field(default=1e-3, gt=0)
-    update: SliceUpdate = SliceUpdate.WHOLE
-    """Only for ``variant=described``."""
-    kernel: Kernel = Kernel.POPCOUNT
-    """Only for ``variant=described``: population counts and a compiled Adam, or torch operators on
-    tiles, unpacked for a float product."""
-    frozen_statistics: FrozenStatistics = FrozenStatistics.RUNNING
-    """Only for ``variant=described`` on ``lc-...``: what normalises layers below the active one."""
-    features: FeatureSource = FeatureSource.RECOMPUTED
-    """Only for ``variant=described``: layers below are run for each batch, or once per stage."""
-
-
-class TinyFoA(Algorithm[TinyFoAOptions]):
+class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
     """Layer-wise training of binary nets, a slice at a time."""
-
-    name: ClassVar[str] = "tinyfoa"
-    summary: ClassVar[str] = "TinyFoA: layer-wise, a slice at a time, binary weights, fixed heads"
-    paper: ClassVar[str] = "Huang & Aminifar, AAAI 39(16), 2025"
-    options_type: ClassVar[type[AlgorithmOptions]] = TinyFoAOptions
 
     models = (Mlp, LocallyConnected)
     model: Mlp | LocallyConnected

@@ -13,7 +13,8 @@ import torch
 
 from trainfit.algorithms.numerics.binary.activations import abs_of_others
 from trainfit.algorithms.numerics.optimisers import Adam
-from trainfit.algorithms.tinyfoa.variant import Kernel, Rule
+from trainfit.algorithms.tinyfoa.options import Kernel
+from trainfit.algorithms.tinyfoa.variant import Rule
 
 
 class TurnTaking(Rule):

@@ -5,19 +5,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from enum import StrEnum
 
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.memory.plan import MemoryPlan
-
-
-class Kernel(StrEnum):
-    """Whether products of bits and Adam are compiled; the same bits either way."""
-
-    POPCOUNT = "popcount"
-    TILES = "tiles"
 
 
 class Rule(ABC):

@@ -1,73 +1,87 @@
-"""The command that compares two workloads: bytes by closed form, or time, measured side by side.
+"""``trainfit compare``: two workloads, their bytes by closed form or their time side by side.
 
 Time is compared as a ratio within one run; seconds of one machine say little about another.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from trainfit._text import milliseconds, ratio
+from trainfit.algorithms import complete_name, get_model
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.bench.cli.options import DataRootOption
 from trainfit.bench.cli.output import Column, output
-from trainfit.bench.cli.progress_line import SpinnerLine
+from trainfit.bench.cli.progress import SpinnerLine
+from trainfit.bench.cli.reports.compare import notes, sentence
+from trainfit.bench.costs import horowitz as cost_horowitz
+from trainfit.bench.latency_comparison import paired
+from trainfit.bench.records.schema import StageOperations, Workload
+from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.suite.file import LARGEST_SEED
 from trainfit.bench.suite.workload_text import FORM, parse_workload
-
-if TYPE_CHECKING:
-    from trainfit.bench.latency_comparison.paired import Side
-    from trainfit.bench.records.schema import StageOperations, Workload
+from trainfit.bench.training.train import load
 
 NO_DATA = "none"
 """Stands for the data set where none is named and none is needed."""
 
-_WORKLOAD = f'As in "{FORM}"; what the options below give may be left out.'
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(compare)
+_WORKLOAD = f'First workload, e.g. "{FORM}"; what the options below give may be left out.'
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help=_WORKLOAD, show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help="Likewise.", show_default=False)],
+    a: Annotated[str, typer.Argument(metavar="A", help=_WORKLOAD)],
+    b: Annotated[
+        str,
+        typer.Argument(metavar="B", help="Second workload, written likewise."),
+    ],
     *,
     latency: Annotated[
         bool,
-        typer.Option("--latency", help="Compare the time of a step, measured in turns."),
+        typer.Option("--latency", help="Time of a step instead of its bytes, measured in turns."),
     ] = False,
     model: Annotated[
-        str | None, typer.Option(help="For a workload that names none, mlp-64-128-128-10.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Model for workloads that do not name one, e.g. mlp-64-128-128-10.",
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="For a workload that names none; only --latency needs one."),
+        typer.Option(
+            metavar="NAME",
+            help="Data set for workloads that do not name one, e.g. digits; needed by --latency.",
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="For a workload that names none.")
+        int | None,
+        typer.Option(min=1, help="Samples per step for workloads that do not name them, e.g. 32."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="For operators.")] = 1,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="TRAINFIT_DATA_ROOT", help="The folder that data sets are read from."),
-    ] = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=1024, help="Threads used inside operators.")
+    ] = 1,
+    data_root: DataRootOption = None,
     max_seconds: Annotated[
-        float, typer.Option(min=0.1, help="Of timed blocks; then the interval is what it is.")
+        float,
+        typer.Option(
+            min=0.1,
+            help="Seconds of timed blocks to stop after, even if the interval is still wide.",
+        ),
     ] = 30.0,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of weights and batches.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of weights and batches.")
+    ] = 0,
 ) -> None:
-    """Compare two workloads: the bytes of a step, or with --latency its time.
+    """Compare two workloads: bytes of a step, or its time.
 
     Bytes are those of the closed form, at the stage that needs the most; nothing runs. For time,
     both run here and take turns, block by block; the ratio comes with an interval. An algorithm
     that trains layer by layer is timed at its first stage.
     """
-    if str(Path.cwd()) not in sys.path:  # where one's own algorithm lies
-        sys.path.append(str(Path.cwd()))
     first, second = (
         parse_workload(
             text,
@@ -88,8 +102,6 @@ def compare(
 
 
 def _bytes(a: Workload, b: Workload, data_root: Path | None) -> None:
-    from trainfit.bench.sizing.closed_form import closed_form  # noqa: PLC0415  (imports torch)
-
     forms = [closed_form(_completed(workload, data_root)) for workload in (a, b)]
     plans = [form.plan for form in forms]
     macs = [sum(form.operations[form.worst].macs.values()) for form in forms]
@@ -104,7 +116,7 @@ def _bytes(a: Workload, b: Workload, data_root: Path | None) -> None:
         Column("figure", "closed form of a step"),
         Column("a", "A", right=True),
         Column("b", "B", right=True),
-        Column("ratio", "B/A", text=_ratio, right=True),
+        Column("ratio", "B/A", text=ratio, right=True),
     )
     rows = [
         {"figure": figure, "a": own, "b": other, "ratio": other / own if own else None}
@@ -122,24 +134,18 @@ def _bytes(a: Workload, b: Workload, data_root: Path | None) -> None:
 
 def _arithmetic(a: Sequence[StageOperations], b: Sequence[StageOperations]) -> None:
     """What number formats do to the energy of the arithmetic, as a ratio and no more."""
-    from trainfit.bench.costs import horowitz as cost_horowitz  # noqa: PLC0415
-
     own, other = cost_horowitz.arithmetic(a), cost_horowitz.arithmetic(b)
     if not own[0]:
         return
     low, high = cost_horowitz.ratio(other, own)
     out = output()
     out.fact("arithmetic_energy_ratio", {"low": low, "high": high, "source": cost_horowitz.SOURCE})
-    ratio = cost_horowitz.ratio_text(other, own)
-    out.show(f"energy of the arithmetic alone, B/A: {ratio} ({cost_horowitz.SOURCE})")
+    text = cost_horowitz.ratio_text(other, own)
+    out.show(f"energy of the arithmetic alone, B/A: {text} ({cost_horowitz.SOURCE})")
 
 
 def _completed(workload: Workload, data_root: Path | None) -> Workload:
     """The workload with its model's full name; only a short one needs the data set."""
-    from trainfit.algorithms import complete_name, get_model  # noqa: PLC0415
-    from trainfit.algorithms.errors import ConfigurationError  # noqa: PLC0415
-    from trainfit.bench.training.train import load  # noqa: PLC0415
-
     try:
         get_model(workload.model)
     except ConfigurationError:
@@ -156,29 +162,22 @@ def _name(workload: Workload) -> str:
     return workload.label.replace(f" {NO_DATA} ", " ")
 
 
-def _ratio(value: Any) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
 # ---- time ----------------------------------------------------------------------------------------
 
 
 def _latency(
     a: Workload, b: Workload, *, threads: int, data_root: Path | None, seconds: float
 ) -> None:
-    from trainfit.bench.cli.reports.compare import notes, sentence  # noqa: PLC0415  (imports torch)
-    from trainfit.bench.latency_comparison.paired import Limits, compare_latency  # noqa: PLC0415
-
-    limits = Limits(most_seconds=seconds)
+    limits = paired.Limits(most_seconds=seconds)
     with SpinnerLine() as line:
-        found = compare_latency(
+        found = paired.compare_latency(
             a, b, threads=threads, data_root=data_root, limits=limits, progress=line.show
         )
     columns = (
         Column("side", ""),
-        Column("median_seconds", "step", text=_milliseconds, right=True),
-        Column("low_seconds", "from", text=_milliseconds, right=True),
-        Column("high_seconds", "to", text=_milliseconds, right=True),
+        Column("median_seconds", "step", text=milliseconds, right=True),
+        Column("low_seconds", "from", text=milliseconds, right=True),
+        Column("high_seconds", "to", text=milliseconds, right=True),
         Column("stage", "stage"),
         Column("stages", "of", right=True),
         Column("steps_per_block", "steps per block", right=True),
@@ -192,7 +191,7 @@ def _latency(
     out.show("", sentence(found), *notes(found))
 
 
-def _row(letter: str, side: Side) -> dict[str, Any]:
+def _row(letter: str, side: paired.Side) -> dict[str, Any]:
     low, high = side.interval
     return {
         "side": letter,
@@ -204,7 +203,3 @@ def _row(letter: str, side: Side) -> dict[str, Any]:
         "steps_per_block": side.steps_per_block,
         "workload": side.workload.label,
     }
-
-
-def _milliseconds(seconds: Any) -> str:
-    return f"{1e3 * seconds:.4g} ms"

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 
-from trainfit.bench.cli.lists import print_table
+from trainfit.algorithms.data.download import download as fetch
+from trainfit.algorithms.data.sources import SOURCES, find_source
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.bench.cli.options import DataRootOption
 from trainfit.bench.cli.output import output
-from trainfit.bench.cli.progress_line import ProgressLine
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(download)
+from trainfit.bench.cli.progress import ProgressLine
 
 
 def download(
     name: Annotated[
         str | None,
-        typer.Argument(help="The data set; without one, list what there is.", show_default=False),
+        typer.Argument(metavar="NAME", help="Data set to fetch, e.g. mnist."),
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="TRAINFIT_DATA_ROOT", help="The folder that data sets are read from."),
-    ] = None,
+    data_root: DataRootOption = None,
     base_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Fetch from here instead; the checksums stay the same."),
+        typer.Option(
+            metavar="URL",
+            help="Address to fetch from instead, e.g. of a mirror; checksums stay the same.",
+        ),
     ] = None,
 ) -> None:
-    """Fetch the published files of a data set and verify them; without a name, list what there is.
+    """Fetch the files of a data set, or list what there is.
 
-    Files that are there and intact are not fetched again. No other command uses a network.
+    Files are compared with published checksums. Those that are there and intact are not fetched
+    again. No other command uses a network.
     """
-    from trainfit.algorithms.data.download import download as fetch  # noqa: PLC0415  (imports torch)
-    from trainfit.algorithms.data.sources import find_source  # noqa: PLC0415
-    from trainfit.algorithms.errors import ConfigurationError  # noqa: PLC0415
-
     if name is None:
         _list()
         return
@@ -64,15 +58,13 @@ def download(
 
 
 def _list() -> None:
-    from trainfit.algorithms.data.sources import SOURCES  # noqa: PLC0415
-
     rows = []
     for name, source in SOURCES.items():
         size = f"{source.size_bytes / 1e6:,.0f} MB"
         host = urlsplit(source.base_url).hostname or ""
         rows.append((name, size, f"{source.folder}/", host, source.info.licence))
     columns = ("dataset", "to fetch", "below the data root", "from", "licence")
-    print_table("downloads", columns, rows)
+    output().rows("downloads", columns, rows)
 
 
 class _Bar(ProgressLine):

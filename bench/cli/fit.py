@@ -1,29 +1,33 @@
-"""The command that answers for one device, algorithm and model; and the inverse question."""
+"""``trainfit fit``: one device, algorithm and model; and the inverse question."""
 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from trainfit.bench.cli.budget_options import BudgetOption, asked_budgets, refuse_contradictions
-from trainfit.bench.cli.output import output
-from trainfit.bench.cli.progress_line import ProgressLine
+from trainfit.bench.cli.options import BudgetOption, asked_budgets, refuse_contradictions
+from trainfit.bench.cli.output import drawn, output
+from trainfit.bench.cli.progress import SpinnerLine
+from trainfit.bench.cli.reports import fit as report
+from trainfit.bench.cli.reports import largest as largest_report
 from trainfit.bench.errors import BenchError
+from trainfit.bench.processes.child import Ending, Message
+from trainfit.bench.processes.isolation import call
+from trainfit.bench.records.schema import Memory, Workload
+from trainfit.bench.sizing import largest as sizing
+from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
+from trainfit.bench.sizing.suggestions import remedies
+from trainfit.bench.suite.workload_text import parse_options
+from trainfit.bench.verdicts.judge import amounts, judge_all
+from trainfit.bench.verdicts.memory import Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device, load_device
-
-if TYPE_CHECKING:
-    from trainfit.bench.records.schema import Memory, Workload
-    from trainfit.bench.sizing.closed_form import ClosedForm
-    from trainfit.bench.verdicts.memory import Verdict
 
 MEASURE_SECONDS = 300.0
 """A measurement that confirms the answer may take this long."""
@@ -31,59 +35,56 @@ MEASURE_SECONDS = 300.0
 MEMORY_SHARE = 0.5
 """Of this machine's free memory, which a confirming measurement may need."""
 
-DIMENSIONS = ("batch", "width", "depth")
-"""What --max takes; as :class:`trainfit.bench.sizing.largest.Dimension`."""
-
-DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="NAME|FILE", help="The device it has to fit.")
-]
-
 
 class FitError(BenchError):
     """The question cannot be answered as it was asked."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(fit)
-
-
 def fit(
-    device: DeviceOption,
-    algorithm: Annotated[
-        str, typer.Option(metavar="NAME|MODULE:CLASS", help="The training algorithm.")
+    device: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE", help="Device to fit on, e.g. stm32f746."),
     ],
-    model: Annotated[str, typer.Option(help="The full name of the model, mlp-64-128-128-10.")],
+    algorithm: Annotated[
+        str, typer.Option(metavar="NAME|MODULE:CLASS", help="Training algorithm, e.g. backprop.")
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Full name of the model, e.g. mlp-64-128-128-10.")
+    ],
     *,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per step.")] = 32,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", "-o", metavar="NAME=VALUE", help="Of the algorithm; repeatable."),
+        typer.Option(
+            "--option",
+            "-o",
+            metavar="NAME=VALUE",
+            help="Option of the algorithm, e.g. optimizer=adam; repeatable.",
+        ),
     ] = None,
     budget: BudgetOption = None,
     largest: Annotated[
         str | None,
-        typer.Option("--max", metavar="batch|width|depth", help="Find the largest that fits."),
+        typer.Option(
+            "--max",
+            metavar="batch|width|depth",
+            help="Dimension whose largest fitting size is found.",
+        ),
     ] = None,
     measure: Annotated[
         bool,
-        typer.Option(help="Confirm the answer by measuring a step, in a process of its own."),
+        typer.Option(help="Confirmation by measuring one step, in a process of its own."),
     ] = True,
 ) -> None:
-    """Does this algorithm fit on this device, with this model? What owns the peak, what would help?
+    """Say if an algorithm fits on a device, or what size does.
 
-    The answer comes from the closed form and is then confirmed by measurement. Time and energy are
-    modelled for the device, as intervals, and judged where a budget limits them. With --max, the
-    largest batch, width or depth that fits.
+    Shows every budget of the device, which tensors own the peak, and what would make it fit. The
+    answer comes from the closed form and is confirmed by measurement. Time and energy are modelled
+    for the device, as intervals, and judged where a budget limits them. With --max, the largest
+    batch, width or depth that fits.
     """
-    from trainfit.bench.records.schema import Workload  # noqa: PLC0415
-    from trainfit.bench.sizing.closed_form import closed_form  # noqa: PLC0415
-    from trainfit.bench.suite.workload_text import parse_options  # noqa: PLC0415
-    from trainfit.bench.verdicts.memory import worst  # noqa: PLC0415  (imports torch)
-
-    find_local_modules()
-    if largest is not None and largest not in DIMENSIONS:
-        raise FitError(f"--max {largest}: write {' or '.join(DIMENSIONS)}")
+    if largest is not None and largest not in list(sizing.Dimension):
+        raise FitError(f"--max {largest}: write {' or '.join(sizing.Dimension)}")
     found = load_device(device)
     asked = asked_budgets(budget)
     refuse_contradictions(found, asked)
@@ -105,17 +106,7 @@ def fit(
         _remedies(workload, found, asked, verdicts)
 
 
-def find_local_modules() -> None:
-    """A user's own algorithm lies beside them more often than it is installed."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-
-
 def _answer(form: ClosedForm, device: Device, asked: Budgets) -> list[Verdict]:
-    from trainfit.bench.cli.reports import fit as report  # noqa: PLC0415
-    from trainfit.bench.verdicts.judge import amounts, judge_all  # noqa: PLC0415
-    from trainfit.bench.verdicts.memory import worst  # noqa: PLC0415
-
     needs = form.needs(device)
     verdicts = judge_all(needs, device, asked)
     rows = report.budget_rows(verdicts, *amounts(needs, device, asked))
@@ -145,26 +136,20 @@ def _named(workload: Workload) -> str:
 
 
 def _confirm(form: ClosedForm) -> None:
-    from trainfit.bench.cli.reports.fit import confirmation  # noqa: PLC0415
-
     out = output()
-    with ProgressLine("", SpinnerColumn(), TextColumn("measuring a step"), TimeElapsedColumn()):
+    with SpinnerLine("measuring a step"):
         result = _measured(form)
     if isinstance(result, str):
         out.show(f"not measured: {result}")
         out.fact("measured", None)
         out.fact("not_measured_because", result)
     else:
-        out.show(confirmation(form, result))
+        out.show(report.confirmation(form, result))
         out.fact("measured", result.model_dump(mode="json"))
 
 
 def _measured(form: ClosedForm) -> Memory | str:
     """A measurement of the same step, or why there is none."""
-    from trainfit.bench.processes.child import Ending, Message  # noqa: PLC0415
-    from trainfit.bench.processes.isolation import call  # noqa: PLC0415
-    from trainfit.bench.records.schema import Memory  # noqa: PLC0415
-
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     # a real algorithm holds what is in storage on a device, too
     needed = form.ram_bytes + (form.storage_bytes or 0)
@@ -187,10 +172,6 @@ def _measured(form: ClosedForm) -> Memory | str:
 def _remedies(
     workload: Workload, device: Device, asked: Budgets, verdicts: Sequence[Verdict]
 ) -> None:
-    from trainfit.bench.cli.output import drawn  # noqa: PLC0415
-    from trainfit.bench.cli.reports import fit as report  # noqa: PLC0415
-    from trainfit.bench.sizing.suggestions import remedies  # noqa: PLC0415
-
     out = output()
     rows = report.remedy_rows(remedies(workload, device, asked))
     out.table("remedies", report.REMEDY_COLUMNS, rows, printed=())
@@ -207,14 +188,10 @@ def _remedies(
 def _largest(
     workload: Workload, device: Device, asked: Budgets, what: str, *, measure: bool
 ) -> None:
-    from trainfit.bench.cli.reports import largest as report  # noqa: PLC0415
-    from trainfit.bench.sizing.closed_form import closed_form  # noqa: PLC0415
-    from trainfit.bench.sizing.largest import Dimension, largest  # noqa: PLC0415
-
-    found = largest(workload, device, Dimension(what), asked)
+    found = sizing.largest(workload, device, sizing.Dimension(what), asked)
     out = output()
-    out.show(*report.largest_lines(found, device))
-    out.fact("largest", report.largest_fact(found))
-    out.table("sizes", report.PROBE_COLUMNS, report.probe_rows(found), printed=())
+    out.show(*largest_report.largest_lines(found, device))
+    out.fact("largest", largest_report.largest_fact(found))
+    out.table("sizes", largest_report.PROBE_COLUMNS, largest_report.probe_rows(found), printed=())
     if found.size is not None and measure:
         _confirm(closed_form(found.workload))

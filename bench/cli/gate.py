@@ -1,7 +1,4 @@
-"""The command that fails when training got hungrier: ``trainfit gate RUN --golden FILE``.
-
-With ``--against REV`` it fails when a step got slower; :mod:`trainfit.bench.cli.against_options` is
-that part.
+"""The command that fails when training needs other bytes: ``trainfit gate RUN --golden FILE``.
 
 Exit codes: 0 pass, 1 regression, 2 the input is wrong, 3 the two cannot be compared. A fault of
 trainfit itself is 3 as well; its line begins with "fault in trainfit", that of a comparison that is
@@ -11,123 +8,74 @@ not possible with "not comparable".
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from trainfit.bench.cli import against_options as cli_against
 from trainfit.bench.cli.gate_output import (
     GithubOption,
+    GoldenOption,
     JunitOption,
     MarkdownOption,
+    MissingOption,
+    PruneOption,
     Reports,
-    finish,
-    show_update,
+    StrictOption,
+    UpdateOption,
+    gate_or_update,
 )
-from trainfit.bench.gate.rules import GoldenError, Missing
-
-if TYPE_CHECKING:
-    from trainfit.bench.latency_comparison.result import AgainstResult
+from trainfit.bench.gate.rules import GoldenError
+from trainfit.bench.gate.run import read_run
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(gate)
+def _moved(given: str | None) -> None:
+    """Say where the former option ``--against`` went.
+
+    Raises:
+        GoldenError: It was given.
+    """
+    if given is not None:
+        raise GoldenError(
+            "gate --against REV is a command of its own now: trainfit compare-revisions REV "
+            "--suite SUITE or --workload TEXT"
+        )
 
 
 def gate(
     run: Annotated[
-        Path | None,
-        typer.Argument(metavar="RUN", help="A run folder, see trainfit run.", show_default=False),
-    ] = None,
-    *,
-    golden: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The expected bytes.", show_default=False),
-    ] = None,
-    update: Annotated[
-        bool,
-        typer.Option("--update", help="Make the run the golden, and show what that accepts."),
-    ] = False,
-    prune: Annotated[
-        bool,
-        typer.Option("--prune", help="With --update: take out workloads the run does not have."),
-    ] = False,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="A workload that the golden does not have fails, too."),
-    ] = False,
-    missing: Annotated[
-        Missing | None,
-        typer.Option(
-            help="What to do about workloads that the run does not have, whatever the rules say. "
-            "[default: fail]",
-            show_default=False,
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Run folder of trainfit run, e.g. runs/memory.", show_default=False
         ),
-    ] = None,
+    ],
+    *,
+    golden: GoldenOption,
+    update: UpdateOption = False,
+    prune: PruneOption = False,
+    strict: StrictOption = False,
+    missing: MissingOption = None,
     markdown: MarkdownOption = None,
     junit: JunitOption = None,
     github: GithubOption = None,
-    against: cli_against.AgainstOption = None,
-    suite: cli_against.SuiteOption = None,
-    workload: cli_against.WorkloadOption = None,
-    max_ratio: cli_against.MaxRatioOption = None,
-    pairs: cli_against.PairsOption = None,
-    max_seconds: cli_against.MaxSecondsOption = None,
-    threads: cli_against.ThreadsOption = None,
-    sensor: cli_against.SensorOption = None,
-    data_root: cli_against.DataRootOption = None,
+    against: Annotated[
+        str | None,
+        typer.Option(hidden=True, is_eager=True, expose_value=False, callback=_moved),
+    ] = None,
 ) -> None:
-    """Fail if training needs other bytes than the golden file says.
+    """Compare measured bytes with the golden file; exit 1 on any difference.
 
     Exact figures only: bytes per stage, phase and category, closed forms, counts of operations.
     More fails, and so does less, until --update accepts it. Exit code 0: as expected, 1: not, 2:
     wrong input, 3: not comparable, for instance because of another torch.
-
-    With --against REV, fail if a step takes longer than in that revision of the repository in the
-    current folder: both are measured here, in turns, and the ratio is judged by its interval.
     """
-    to = Reports(markdown, junit, github)
-    to.check()
-    asked = cli_against.Asked(suite, workload, max_ratio, pairs, max_seconds, threads, sensor)
-    if against is not None:
-        if run is not None or golden is not None or update or prune or strict or missing:
-            raise GoldenError(
-                "--against REV measures anew: leave out RUN, --golden and what belongs to them"
-            )
-        found = cli_against.gate_against(against, asked, data_root)
-        _reports_against(found, to)
-        code = cli_against.finish(found, annotate=to.annotations).exit_code
-        if code:
-            raise typer.Exit(code)
-        return
-    asked.refuse_alone()
-    if run is None or golden is None:
-        raise GoldenError(f"gate needs {'RUN' if run is None else '--golden FILE'}: {_USAGE}")
-    if prune and not update:
-        raise GoldenError("--prune is for --update: the gate itself changes no golden")
-    if update:
-        from trainfit.bench.gate.update import update_from_run  # noqa: PLC0415
-
-        show_update(update_from_run(run, golden, prune=prune), golden)
-        return
-
-    from trainfit.bench.gate.run import gate_run  # noqa: PLC0415
-
-    finish(
-        gate_run(run, golden, strict=strict, missing=missing),
-        measured=run,
-        golden=golden,
-        remedy=f"trainfit gate {run} --golden {golden} --update",
-        to=to,
+    gate_or_update(
+        read_run,
+        run,
+        golden,
+        command="gate",
+        update=update,
+        prune=prune,
+        strict=strict,
+        missing=missing,
+        reports=Reports(markdown, junit, github),
     )
-
-
-def _reports_against(found: AgainstResult, to: Reports) -> None:
-    from trainfit.bench.cli.reports.against import gate_result, markdown  # noqa: PLC0415
-    from trainfit.bench.gate.ci_formats import junit  # noqa: PLC0415
-
-    to.write(markdown(found), junit(gate_result(found)))
-
-
-_USAGE = "trainfit gate RUN --golden FILE, or trainfit gate --against REV --suite SUITE"

@@ -13,72 +13,50 @@ import typer
 
 from trainfit.bench.cli.gate_output import (
     GithubOption,
+    GoldenOption,
     JunitOption,
     MarkdownOption,
+    MissingOption,
+    PruneOption,
     Reports,
-    finish,
-    show_update,
+    StrictOption,
+    UpdateOption,
+    gate_or_update,
 )
-from trainfit.bench.gate.rules import GoldenError, Missing
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command("gate-benchmark")(gate_benchmark)
+from trainfit.bench.testing.benchmark_bridge import read_benchmarks
 
 
 def gate_benchmark(
     benchmarks: Annotated[
-        Path, typer.Argument(metavar="BENCHMARK.json", help="From pytest --benchmark-json=FILE.")
+        Path,
+        typer.Argument(
+            metavar="BENCHMARK.json",
+            help="File of pytest --benchmark-json, e.g. reports/benchmarks.json.",
+        ),
     ],
     *,
-    golden: Annotated[
-        Path, typer.Option(metavar="FILE", help="The expected bytes.", show_default=False)
-    ],
-    update: Annotated[
-        bool,
-        typer.Option("--update", help="Make these bytes the golden, and show what that accepts."),
-    ] = False,
-    prune: Annotated[
-        bool,
-        typer.Option("--prune", help="With --update: take out benchmarks that were not run."),
-    ] = False,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="A benchmark that the golden does not have fails, too."),
-    ] = False,
-    missing: Annotated[
-        Missing | None,
-        typer.Option(
-            help="What to do about benchmarks that were not run, whatever the rules say. "
-            "[default: fail]",
-            show_default=False,
-        ),
-    ] = None,
+    golden: GoldenOption,
+    update: UpdateOption = False,
+    prune: PruneOption = False,
+    strict: StrictOption = False,
+    missing: MissingOption = None,
     markdown: MarkdownOption = None,
     junit: JunitOption = None,
     github: GithubOption = None,
 ) -> None:
-    """Fail if the steps of benchmarks need other bytes than the golden file says.
+    """Compare the bytes of benchmarked steps with the golden file; exit 1 on any difference.
 
     A benchmark has bytes if it calls trainfit.record_benchmark. Its times are not looked at, here
     or in the golden: compare them within one job.
     """
-    from trainfit.bench.gate.golden import read_golden  # noqa: PLC0415
-    from trainfit.bench.gate.run import gate_measured  # noqa: PLC0415
-    from trainfit.bench.gate.update import update_golden  # noqa: PLC0415
-    from trainfit.bench.testing.benchmark_bridge import read_benchmarks  # noqa: PLC0415
-
-    if prune and not update:
-        raise GoldenError("--prune is for --update: the gate itself changes no golden")
-    to = Reports(markdown, junit, github)
-    to.check()
-    found = read_benchmarks(benchmarks)
-    remedy = f"trainfit gate-benchmark {benchmarks} --golden {golden} --update"
-    if update:
-        show_update(update_golden(found, golden, prune=prune), golden)
-        return
-    if not golden.exists():
-        raise GoldenError(f"{golden}: there is no golden; make it: {remedy}")
-    result = gate_measured(read_golden(golden), found, strict=strict, missing=missing)
-    finish(result, measured=benchmarks, golden=golden, remedy=remedy, to=to)
+    gate_or_update(
+        read_benchmarks,
+        benchmarks,
+        golden,
+        command="gate-benchmark",
+        update=update,
+        prune=prune,
+        strict=strict,
+        missing=missing,
+        reports=Reports(markdown, junit, github),
+    )

@@ -1,41 +1,67 @@
-"""What ``trainfit gate`` says, and where: tables, files, annotations, and the exit code."""
+"""What the commands that gate share: options, reports for people and machines, exit codes."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from trainfit.bench.cli.output import Column, OutputError, output
-from trainfit.bench.gate.rules import GoldenError
-
-if TYPE_CHECKING:
-    from trainfit.bench.gate.compare import GateResult
-    from trainfit.bench.gate.report import Story
-    from trainfit.bench.gate.update import Update
-
-NOT_COMPARABLE = 3
+from trainfit.bench.gate import report
+from trainfit.bench.gate.compare import GateResult
+from trainfit.bench.gate.golden import golden_text, read_golden
+from trainfit.bench.gate.report import WorkloadReport
+from trainfit.bench.gate.rules import GoldenError, Missing
+from trainfit.bench.gate.run import GatedRun, Update, gate, update_golden, without_collection
 
 _MOST_ROWS = 20
 _MOST_EXPLAINED = 10
 
+GoldenOption = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        help="Golden file: the expected bytes, e.g. ci/memory.json.",
+        show_default=False,
+    ),
+]
+UpdateOption = Annotated[
+    bool,
+    typer.Option("--update", help="Write what was measured into the golden and show the changes."),
+]
+PruneOption = Annotated[
+    bool,
+    typer.Option("--prune", help="With --update: remove workloads that were not measured."),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Fail on workloads that the golden does not have.")
+]
+MissingOption = Annotated[
+    Missing | None,
+    typer.Option(
+        help="Treatment of workloads that were not measured, whatever the rules say. "
+        "[default: fail]",
+        show_default=False,
+    ),
+]
 MarkdownOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Write the report as Markdown, for a pull request."),
+    typer.Option(metavar="FILE", help="Report as Markdown for a pull request, e.g. report.md."),
 ]
 JunitOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write JUnit XML, for a CI system.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Report as JUnit XML for a CI system, e.g. junit.xml."),
 ]
 GithubOption = Annotated[
     bool | None,
     typer.Option(
         "--github/--no-github",
-        help="Print annotations for GitHub Actions. [default: where GITHUB_ACTIONS is set]",
+        help="Annotations for GitHub Actions. [default: where GITHUB_ACTIONS is set]",
         show_default=False,
     ),
 ]
@@ -49,30 +75,27 @@ class Reports:
         markdown: A file for the report of a pull request.
         junit: A file for a CI system.
         github: Annotations on stdout; None where GitHub Actions runs this.
+
+    Raises:
+        GoldenError: Annotations and JSON would be mixed; said before anything takes time.
     """
 
     markdown: Path | None = None
     junit: Path | None = None
     github: bool | None = None
 
-    def check(self) -> None:
-        """Refuse what cannot be had together; said before anything takes time.
-
-        Raises:
-            GoldenError: Annotations and JSON would be mixed.
-        """
+    def __post_init__(self) -> None:
         if self.github and output().as_json:
             raise GoldenError("--github and --json both print to stdout: choose one of them")
 
-    @property
-    def annotations(self) -> bool:
-        """Annotations are wanted."""
-        if self.github is None:
-            return os.environ.get("GITHUB_ACTIONS") == "true" and not output().as_json
-        return self.github
+    def write(self, result: GateResult, markdown: str, *, file: str = "", text: str = "") -> None:
+        """Write the files that were named, the summary of a GitHub job, and annotations.
 
-    def write(self, markdown: str, junit: str) -> None:
-        """The files that were asked for, and the summary of a GitHub job where there is one.
+        Args:
+            result: What the gate says.
+            markdown: The report of a pull request.
+            file: Golden file that annotations point into.
+            text: What is in it.
 
         Raises:
             OutputError: A file cannot be written.
@@ -80,68 +103,103 @@ class Reports:
         if self.markdown is not None:
             _write(self.markdown, markdown, "--markdown")
         if self.junit is not None:
-            _write(self.junit, junit, "--junit")
+            _write(self.junit, report.junit(result), "--junit")
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             _write(Path(summary), markdown, "GITHUB_STEP_SUMMARY", append=True)
+        in_actions = os.environ.get("GITHUB_ACTIONS") == "true" and not output().as_json
+        if in_actions if self.github is None else self.github:
+            for line in report.github(result, file=file, text=text):
+                print(line)
 
 
-def finish(result: GateResult, *, measured: Path, golden: Path, remedy: str, to: Reports) -> None:
-    """Say what the gate found, everywhere it is wanted, and leave with its exit code.
+def gate_or_update(
+    read: Callable[[Path], GatedRun],
+    measured: Path,
+    golden: Path,
+    *,
+    command: str,
+    update: bool,
+    prune: bool,
+    strict: bool,
+    missing: Missing | None,
+    reports: Reports,
+) -> None:
+    """Gate what was measured, or accept it, and say what came of it.
 
     Args:
-        result: What the gate says.
-        measured: The run or file that was gated.
+        read: Reads what was measured.
+        measured: Where it lies.
         golden: The golden file.
-        remedy: The command that accepts the difference.
-        to: Where else the result is wanted.
+        command: The command that was given, for the one that accepts the difference.
+        update: Accept it.
+        prune: Take out workloads that were not measured.
+        strict: A workload without a golden fails.
+        missing: What becomes of workloads that were not measured.
+        reports: Where else the result is wanted.
 
     Raises:
         typer.Exit: The gate does not pass.
-        OutputError: A report cannot be written.
     """
-    from trainfit.bench.gate.ci_formats import github, junit  # noqa: PLC0415
-    from trainfit.bench.gate.golden import golden_text  # noqa: PLC0415
-    from trainfit.bench.gate.report import markdown  # noqa: PLC0415
-
+    if prune and not update:
+        raise GoldenError("--prune is for --update: the gate itself changes no golden")
+    remedy = f"trainfit {command} {measured} --golden {golden} --update"
+    if update:
+        _show_update(update_golden(read(measured), golden, prune=prune), golden)
+        return
+    if not golden.exists():
+        raise GoldenError(f"{golden}: there is no golden; make it: {remedy}")
+    with without_collection():
+        expected = read_golden(golden)
+    result = gate(expected, read(measured), strict=strict, missing=missing)
     _show(result, remedy)
-    to.write(markdown(result, title=f"{measured} against {golden}"), junit(result))
-    if to.annotations:
-        for line in github(result, file=str(golden), text=golden_text(golden)):
-            print(line)
-    if result.exit_code == NOT_COMPARABLE:
+    title = f"{measured} against {golden}"
+    reports.write(
+        result, report.markdown(result, title=title), file=str(golden), text=golden_text(golden)
+    )
+    finish(
+        result,
+        hint=f"measure as the golden was made, or accept this: {remedy} adds another torch to the "
+        "golden where every byte is equal, and makes the golden again where one is not",
+    )
+
+
+def finish(result: GateResult, *, hint: str = "") -> None:
+    """Say what could not be compared, and leave with the exit code of the result.
+
+    Raises:
+        typer.Exit: The gate does not pass.
+    """
+    if result.incomparable:
+        ways = f" ({hint})" if hint else ""
         reasons = "; ".join(result.incomparable)
-        print(f"trainfit: not comparable: {reasons} (make it anew: {remedy})", file=sys.stderr)
+        print(f"trainfit: not comparable: {reasons}{ways}", file=sys.stderr)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
 
-def show_update(update: Update, golden: Path) -> None:
-    """Say what an update accepted."""
-    from trainfit.bench.gate.report import stories, update_sentence  # noqa: PLC0415
-
+def _show_update(update: Update, golden: Path) -> None:
     out = output()
-    told = [story for story in stories(update.result) if story.head.kind != "new"]
-    out.table("accepted", _FINDINGS, _rows(update.result), printed=())
+    told = [each for each in report.workload_reports(update.result) if each.head.kind != "new"]
+    out.table("accepted", _FINDINGS, _findings(update.result), printed=())
     if told:
         out.show("accepted:", "")
-        out.table("workloads", _WORKLOADS, _story_rows(told), printed=_printed(told))
-    for name in ("rebased", "added", "changed", "kept", "removed"):
-        out.fact(name, getattr(update, name))
+        out.table("workloads", _WORKLOADS, _workloads(told), printed=_printed(told))
+    for name in ("rebased", "added", "changed", "kept", "removed", "torch", "dropped"):
+        out.fact(name, list(getattr(update, name)))
     out.fact("unchanged", update.same)
-    out.show(*(f"made anew: {reason}" for reason in update.rebased))
+    out.show(*(f"made again: {reason}" for reason in update.rebased))
+    out.show(*(f"no longer for torch {each}: measure with it again" for each in update.dropped))
     out.show(*(f"removed: {key}" for key in update.removed))
-    out.show(update_sentence(update, str(golden)))
+    out.show(report.update_sentence(update, str(golden)))
 
 
 def _show(result: GateResult, remedy: str) -> None:
-    from trainfit.bench.gate.report import sentence, stories  # noqa: PLC0415
-
     out = output()
-    told = [story for story in stories(result) if story.head.severity != "note"]
-    out.table("findings", _FINDINGS, _rows(result), printed=())
+    told = [each for each in report.workload_reports(result) if each.head.severity != "note"]
+    out.table("findings", _FINDINGS, _findings(result), printed=())
     if told:
-        out.table("workloads", _WORKLOADS, _story_rows(told), printed=_printed(told))
+        out.table("workloads", _WORKLOADS, _workloads(told), printed=_printed(told))
     out.fact("verdict", result.verdict)
     out.fact("exit_code", result.exit_code)
     out.fact("compared", len(result.compared))
@@ -149,25 +207,33 @@ def _show(result: GateResult, remedy: str) -> None:
     out.fact("notes", list(result.notes))
     out.fact("explained", {key: list(words) for key, words in result.explained.items()})
     out.show(*(f"note: {note}" for note in result.notes))
-    if result.exit_code != NOT_COMPARABLE:  # that is said on stderr
-        out.show(sentence(result))
+    if not result.incomparable:  # that is said on stderr
+        out.show(report.sentence(result))
     if result.failures:
         out.show(f"if this is on purpose: {remedy}")
 
 
-def _printed(told: Sequence[Story]) -> Iterable[str]:
+def _printed(told: Sequence[WorkloadReport]) -> Iterable[str]:
     """What people see: workloads have long names, so each has lines of its own."""
-    width = max(len(story.head.kind.value) for story in told) + 2
-    for number, story in enumerate(told[:_MOST_ROWS]):
-        yield f"{story.head.kind.value:{width}}{story.head.workload}"
-        words = [story.what, *(story.sentences if number < _MOST_EXPLAINED else ())]
-        yield from (" " * width + each for each in words)
+    width = max(len(each.head.kind.value) for each in told) + 2
+    for number, each in enumerate(told[:_MOST_ROWS]):
+        yield f"{each.head.kind.value:{width}}{each.head.workload}"
+        words = [each.what, *(each.sentences if number < _MOST_EXPLAINED else ())]
+        yield from (" " * width + word for word in words)
     if len(told) > _MOST_ROWS:
         yield f"and {len(told) - _MOST_ROWS:,} more workloads (--json has all)"
     yield ""
 
 
-def _rows(result: GateResult) -> Iterable[dict[str, Any]]:
+def _columns(keys: str) -> tuple[Column, ...]:
+    return tuple(Column(key) for key in keys.split())
+
+
+_FINDINGS = _columns("severity kind workload metric unit golden measured change reason")
+_WORKLOADS = _columns("severity kind workload figure unit golden measured others what explained")
+
+
+def _findings(result: GateResult) -> Iterable[dict[str, Any]]:
     for found in result.findings:
         yield {
             "severity": found.severity.value,
@@ -182,54 +248,21 @@ def _rows(result: GateResult) -> Iterable[dict[str, Any]]:
         }
 
 
-_FINDINGS = tuple(
-    Column(key)
-    for key in (
-        "severity",
-        "kind",
-        "workload",
-        "metric",
-        "unit",
-        "golden",
-        "measured",
-        "change",
-        "reason",
-    )
-)
-
-
-def _story_rows(told: Iterable[Story]) -> Iterable[dict[str, Any]]:
-    for story in told:
-        head = story.head
+def _workloads(told: Iterable[WorkloadReport]) -> Iterable[dict[str, Any]]:
+    for each in told:
+        head = each.head
         yield {
-            "kind": head.kind.value,
             "severity": head.severity.value,
-            "figure": story.figure or None,
+            "kind": head.kind.value,
+            "workload": head.workload,
+            "figure": each.figure or None,
+            "unit": head.unit.value if head.metric else None,
             "golden": head.golden,
             "measured": head.measured,
-            "unit": head.unit.value if head.metric else None,
-            "others": story.others,
-            "workload": head.workload,
-            "what": story.what,
-            "explained": story.sentences,
+            "others": each.others,
+            "what": each.what,
+            "explained": each.sentences,
         }
-
-
-_WORKLOADS = tuple(
-    Column(key)
-    for key in (
-        "severity",
-        "kind",
-        "workload",
-        "figure",
-        "unit",
-        "golden",
-        "measured",
-        "others",
-        "what",
-        "explained",
-    )
-)
 
 
 def _write(file: Path, text: str, option: str, *, append: bool = False) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trainfit import _text
 from trainfit.bench.errors import BenchError
 
 WIDTH = 100
@@ -41,10 +44,9 @@ def stdout() -> Console:
 def plain(value: Any) -> str:
     """A value as a cell of a table has it: missing as ``-``, whole numbers with separators."""
     if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        return _text.MISSING
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if whole else _text.plain(value)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Column:
     right: bool = False
 
 
+def unseen(*keys: str) -> tuple[Column, ...]:
+    """Columns for machines only, by their names."""
+    return tuple(Column(key) for key in keys)
+
+
 @dataclass
 class Output:
     """What becomes of the results of one command.
@@ -72,11 +79,13 @@ class Output:
         quiet: Nothing is printed.
         as_json: One JSON document is printed when the command ends, and nothing else.
         csv_folder: Every table is written into this folder, too.
+        debug: A fault of trainfit itself is shown with its traceback.
     """
 
     quiet: bool = False
     as_json: bool = False
     csv_folder: Path | None = None
+    debug: bool = False
     _document: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -112,6 +121,23 @@ class Output:
         elif self.for_people:
             self.show(drawn(columns, found))
 
+    def rows(
+        self, name: str, columns: Sequence[str | tuple[str, str]], rows: Iterable[Sequence[Any]]
+    ) -> None:
+        """Hand a table over whose rows are tuples.
+
+        Args:
+            name: As for :meth:`table`.
+            columns: Title per column, or (name for machines, title).
+            rows: One value per column.
+
+        Raises:
+            OutputError: The CSV file cannot be written.
+        """
+        made = [Column(each, each) if isinstance(each, str) else Column(*each) for each in columns]
+        keys = [column.key for column in made]
+        self.table(name, made, [dict(zip(keys, row, strict=True)) for row in rows])
+
     def fact(self, name: str, value: Any) -> None:
         """A single result, for machines."""
         self._document[name] = value
@@ -145,10 +171,23 @@ def drawn(columns: Iterable[Column], rows: Iterable[Row]) -> Table:
     return table
 
 
-def _write_csv(folder: Path, name: str, keys: list[str], rows: Iterable[Row]) -> None:
+def make_folder(folder: Path) -> Path:
+    """A folder for CSV files.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:
+    except OSError as error:
+        raise OutputError(f"--csv {folder}: cannot be written: {error.strerror}") from error
+    return folder
+
+
+def _write_csv(folder: Path, name: str, keys: list[str], rows: Iterable[Row]) -> None:
+    file = make_folder(folder) / f"{name}.csv"
+    try:
+        with file.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, keys)
             writer.writeheader()
             writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
@@ -161,26 +200,19 @@ def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict | bool) else value
 
 
-_current = Output()
+_running: ContextVar[Output] = ContextVar("output")
 
 
 def output() -> Output:
-    """What the command line asked for."""
-    return _current
+    """Where the results of the command that runs now go; a plain one outside of any command."""
+    return _running.get(None) or Output()
 
 
-def configure(chosen: Output) -> None:
-    """Choose what becomes of the results of the command that runs now.
-
-    Raises:
-        OutputError: The folder for CSV files cannot be made; said before anything takes time.
-    """
-    if chosen.csv_folder is not None:
-        try:
-            chosen.csv_folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"--csv {chosen.csv_folder}: cannot be written: {error.strerror}"
-            ) from error
-    global _current  # noqa: PLW0603  (one process, one command line)
-    _current = chosen
+@contextmanager
+def running(chosen: Output) -> Iterator[Output]:
+    """While this is entered, :func:`output` is ``chosen``."""
+    token = _running.set(chosen)
+    try:
+        yield chosen
+    finally:
+        _running.reset(token)

@@ -1,86 +1,56 @@
-"""The command that draws: ``trainfit plot RUN... --out DIR``, and the list of what it can draw."""
+"""``trainfit plot``: the figures and tables of runs."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from trainfit.bench.cli.output import Column, output
+from trainfit.bench.cli.options import ColumnsOption
+from trainfit.bench.cli.output import output, unseen
 from trainfit.bench.errors import BenchError
+from trainfit.bench.papers.drawing import Drawer, Drawing
+from trainfit.plots import figure_names, table_names
 
-if TYPE_CHECKING:
-    from trainfit.bench.papers.drawing import Drawing
-
-# That it builds its font cache, once per machine, is nothing that anybody has to look into.
+# matplotlib warns when it builds its font cache, once per machine; nobody has to act on that.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.command()(plot)
-    app.command()(figures)
-
-
-def figures() -> None:
-    """List the figures and tables that trainfit plot makes."""
-    from trainfit.plots import figure_names, load_figure, load_table, table_names  # noqa: PLC0415
-
-    rows: list[dict[str, Any]] = []
-    for kind, names, load in (
-        ("figure", figure_names(), load_figure),
-        ("table", table_names(), load_table),
-    ):
-        for name in names:
-            module: Any = load(name)
-            rows.append(
-                {"kind": kind, "name": name, "title": module.TITLE, "drawn_from": module.SOURCE}
-            )
-    output().table(
-        "figures",
-        (
-            Column("name", "name"),
-            Column("kind", "kind"),
-            Column("drawn_from", "drawn from"),
-            Column("title", "shows"),
-        ),
-        rows,
-    )
 
 
 def plot(
     runs: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="RUN...", help="Run folders; their records are taken together.", exists=False
-        ),
+        typer.Argument(metavar="RUN", help="Run folders, whose records are taken together."),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Files are written here.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Folder that files are written to, e.g. figures.",
+        ),
     ],
     figure: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only this one; repeatable. trainfit figures has them."),
+        typer.Option(
+            metavar="NAME",
+            help="Figure to draw, e.g. peak-by-phase (trainfit figures lists them); repeatable.",
+        ),
     ] = None,
     table: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this table; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Table to write, e.g. memory; repeatable."),
     ] = None,
-    columns: Annotated[
-        int, typer.Option(min=1, max=2, help="Of a paper, that figures are wide.")
-    ] = 2,
+    columns: ColumnsOption = 2,
 ) -> None:
-    """Draw the figures and tables of a run: PDF, SVG, PNG and CSV; CSV, Markdown and LaTeX.
+    """Draw the figures and tables of runs.
 
-    Without --figure and --table everything is drawn that the records allow; what they do not hold
-    is listed with what would make it. A figure that was asked for by name and cannot be drawn is
-    an error.
+    A figure becomes PDF, SVG and PNG with its numbers as CSV; a table becomes CSV, Markdown and
+    LaTeX. Without --figure and --table everything is drawn that the records allow, and for the rest
+    the command that makes the missing records is named. A figure or table that is named and cannot
+    be drawn is an error.
     """
-    from trainfit.bench.papers.drawing import Drawer  # noqa: PLC0415
-    from trainfit.plots import figure_names, table_names  # noqa: PLC0415
-
     named = bool(figure or table)
     drawer = Drawer(runs, out, columns)
     made = [drawer.figure(name) for name in (figure or ([] if named else figure_names()))]
@@ -108,7 +78,7 @@ def show(made: Sequence[Drawing]) -> None:
     ]
     out.table(
         "drawings",
-        tuple(Column(key) for key in ("kind", "name", "title", "files", "missing")),
+        unseen("kind", "name", "title", "files", "missing"),
         rows,
         printed=(),
     )

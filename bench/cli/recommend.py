@@ -1,30 +1,31 @@
-"""The command that recommends what to train on a device."""
+"""``trainfit recommend``: what to train on a device."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from trainfit.bench.cli.budget_options import (
+from trainfit.algorithms import algorithm_names, get_algorithm
+from trainfit.algorithms.data import describe_datasets, load_dataset
+from trainfit.bench.cli.options import (
     BudgetOption,
     asked_budgets,
     budget_table,
     refuse_contradictions,
 )
-from trainfit.bench.cli.fit import find_local_modules
 from trainfit.bench.cli.output import output
-from trainfit.bench.cli.progress_line import ProgressLine
+from trainfit.bench.cli.progress import CountedLine
+from trainfit.bench.cli.reports import recommend as report
 from trainfit.bench.errors import BenchError
+from trainfit.bench.records.reading import read_records, run_folders, runs_below
+from trainfit.bench.sizing import recommend as asks
+from trainfit.bench.sizing.recommend import Candidate
+from trainfit.bench.sizing.recommend_suite import suite_text, untrained
 from trainfit.hardware_profiles import Device, device_names, load_device
-
-if TYPE_CHECKING:
-    from trainfit.bench.cli.reports.recommend import Asked
-    from trainfit.bench.sizing.recommend import Candidate, Trained
 
 RUN_FOLDERS = ("runs", "results/runs")
 """Where records are looked for, below the current folder, unless --from says otherwise."""
@@ -37,63 +38,77 @@ class RecommendError(BenchError):
     """The question cannot be answered as it was asked."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(recommend)
-
-
 def recommend(
     device: Annotated[
         list[str],
-        typer.Option("--device", metavar="NAME|FILE|all", help="The device; repeatable."),
+        typer.Option(
+            "--device", metavar="NAME|FILE|all", help="Device, e.g. apollo4-plus; repeatable."
+        ),
     ],
-    dataset: Annotated[str, typer.Option(help="The data set that has to be learnt.")],
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="Data set to learn, e.g. digits.")],
     *,
     min_accuracy: Annotated[
-        float, typer.Option(help="Leave out what trains worse than this, from 0 to 1.")
+        float,
+        typer.Option(help="Smallest test accuracy that counts, a share from 0 to 1, e.g. 0.9."),
     ] = 0.0,
     objective: Annotated[
         str,
-        typer.Option(metavar="bytes|energy|latency", help="What accuracy is traded against."),
+        typer.Option(
+            metavar="bytes|energy|latency", help="Quantity that accuracy is traded against."
+        ),
     ] = "bytes",
     runs: Annotated[
         list[Path] | None,
         typer.Option(
             "--from",
             metavar="RUN",
-            help="A run folder with trainings; repeatable. [default: all in runs and results/runs]",
-            show_default=False,
+            help="Run folder with accuracies, or a folder of run folders; repeatable.",
+            show_default="all in runs and results/runs",
         ),
     ] = None,
     algorithm: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Only this algorithm; repeatable. [default: all]"),
+        typer.Option(
+            metavar="NAME",
+            help="Algorithm to consider, e.g. pepita; repeatable.",
+            show_default="all",
+        ),
     ] = None,
     width: Annotated[
-        list[int] | None, typer.Option(min=1, help="Units per hidden layer; repeatable.")
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Units per hidden layer of the models to consider, e.g. 128; repeatable.",
+            show_default=", ".join(map(str, asks.WIDTHS)),
+        ),
     ] = None,
     depth: Annotated[
-        list[int] | None, typer.Option(min=1, max=99, help="Hidden layers; repeatable.")
+        list[int] | None,
+        typer.Option(
+            min=1,
+            max=99,
+            help="Hidden layers of the models to consider, e.g. 2; repeatable.",
+            show_default=", ".join(map(str, asks.DEPTHS)),
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples per step in the grid.")] = 32,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Samples per step of what is considered.")
+    ] = 32,
     budget: BudgetOption = None,
     suite: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a suite that trains what has no record yet."),
+        typer.Option(
+            metavar="FILE",
+            help="Suite to write that trains what fits and has no record yet, e.g. next.toml.",
+        ),
     ] = None,
 ) -> None:
-    """What should be trained on this device, for this data set?
+    """Rank what could be trained on a device for a data set.
 
-    Holds every algorithm on a grid of model sizes, and every workload that records have an accuracy
-    of, against the device, and prints the Pareto front: nothing that fits is more accurate for
-    less. How well something trains is read from records only; what fits and has no record is
-    offered as a suite.
+    Judges every algorithm on a grid of model sizes, and every workload whose accuracy is on record,
+    and prints the Pareto front: nothing that fits is more accurate for less. Accuracies are read
+    from records only; what fits and has no record is offered as a suite.
     """
-    from trainfit.algorithms import algorithm_names, get_algorithm  # noqa: PLC0415  (imports torch)
-    from trainfit.bench.cli.reports.recommend import Asked  # noqa: PLC0415
-    from trainfit.bench.sizing import recommend as asks  # noqa: PLC0415
-    from trainfit.bench.sizing.recommend_suite import suite_text, untrained  # noqa: PLC0415
-
     if objective not in list(asks.Objective):
         raise RecommendError(f"--objective {objective}: write bytes, energy or latency")
     if not 0 <= min_accuracy <= 1:
@@ -102,7 +117,6 @@ def recommend(
         )
     if suite is not None:
         _check_suite(suite)
-    find_local_modules()
     for name in algorithm or []:
         get_algorithm(name)
     given = list(dict.fromkeys(device))
@@ -114,8 +128,10 @@ def recommend(
     for each in devices:
         refuse_contradictions(each, asked)
     features, classes = _shape(dataset)
-    folders = _folders(runs)
-    in_hand = _trained(folders, dataset)
+    folders = run_folders(runs) if runs else runs_below(*RUN_FOLDERS)
+    in_hand = asks.trained(
+        [record for folder in folders for record in read_records(folder)], dataset
+    )
     sizes = asks.grid(
         list(dict.fromkeys(algorithm or algorithm_names())),
         features,
@@ -128,14 +144,14 @@ def recommend(
     goal = asks.Objective(objective)
     found: list[Candidate] = []
     fronts: dict[str, list[Candidate]] = {}
-    with _Bar(len(devices)) as bar:
+    with CountedLine("closed forms", len(devices)) as bar:
         made = asks.forms([*(each.workload for each in in_hand), *sizes])
         for each in devices:
             own = asks.candidates(in_hand, sizes, each, asked, made)
             found += own
             fronts[each.name] = asks.front(own, goal, min_accuracy)
             bar.advance()
-    _show(found, fronts, Asked(goal, min_accuracy), folders=len(folders), dataset=dataset)
+    _show(found, fronts, report.Asked(goal, min_accuracy), folders=len(folders), dataset=dataset)
     offered = untrained(found)
 
     def text() -> str:
@@ -164,8 +180,6 @@ def _refuse_namesakes(devices: Sequence[Device]) -> None:
 
 def _shape(dataset: str) -> tuple[int, int]:
     """Features and classes of a data set; from its description, or by making it."""
-    from trainfit.algorithms.data import describe_datasets, load_dataset  # noqa: PLC0415
-
     for info in describe_datasets():
         if info.name == dataset and info.features is not None and info.classes is not None:
             return info.features, info.classes
@@ -173,43 +187,19 @@ def _shape(dataset: str) -> tuple[int, int]:
     return data.features, data.classes
 
 
-def _folders(runs: Sequence[Path] | None) -> list[Path]:
-    from trainfit.bench.records.reading import RECORDS  # noqa: PLC0415
-
-    for run in runs or []:
-        if not (run / RECORDS).is_file():
-            raise RecommendError(
-                f"--from {run}: is not a run folder, it has no {RECORDS}; give one that trainfit"
-                " run has written"
-            )
-    if runs:
-        return list(dict.fromkeys(runs))
-    found = [path.parent for base in RUN_FOLDERS for path in Path(base).glob(f"*/{RECORDS}")]
-    return sorted(found)
-
-
-def _trained(folders: Sequence[Path], dataset: str) -> list[Trained]:
-    from trainfit.bench.records.reading import read_records  # noqa: PLC0415
-    from trainfit.bench.sizing.recommend import trained  # noqa: PLC0415
-
-    return trained([record for folder in folders for record in read_records(folder)], dataset)
-
-
 def _show(
     found: Sequence[Candidate],
     fronts: dict[str, list[Candidate]],
-    asked: Asked,
+    asked: report.Asked,
     *,
     folders: int,
     dataset: str,
 ) -> None:
-    from trainfit.bench.cli.reports import recommend as report  # noqa: PLC0415
-
     out = output()
     in_hand = {id(each.trained) for each in found if each.trained}
     out.show(
         f"{dataset}: {len(in_hand)} trained workloads in {folders} run folders,"
-        f" {len(found):,} held against devices by closed form"
+        f" {len(found):,} judged against devices by closed form"
     )
     if not in_hand:
         out.show(
@@ -225,10 +215,8 @@ def _show(
 
 
 def _offer(offered: Sequence[Candidate], suite: Path | None, text: Callable[[], str]) -> None:
-    from trainfit.bench.cli.reports.recommend import COLUMNS, row  # noqa: PLC0415
-
     out = output()
-    out.table("untrained", COLUMNS, [row(each) for each in offered], printed=())
+    out.table("untrained", report.COLUMNS, [report.row(each) for each in offered], printed=())
     count = len({(each.workload.algorithm, each.workload.model) for each in offered})
     if not offered:
         written = "" if suite is None else f"; {suite} was not written"
@@ -270,20 +258,3 @@ def _exists(suite: Path) -> RecommendError:
 def _as_a_suite_names_it(device: str, suite: Path) -> str:
     """A name as it is; the path of a device file relative to the folder of the suite."""
     return os.path.relpath(device, suite.parent) if device.endswith(".toml") else device
-
-
-class _Bar(ProgressLine):
-    """The device that is looked at."""
-
-    def __init__(self, total: int) -> None:
-        super().__init__(
-            "closed forms",
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-        )
-        self._progress.update(self._task, total=total)
-
-    def advance(self) -> None:
-        """A device is done."""
-        self._progress.advance(self._task)

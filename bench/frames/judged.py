@@ -83,9 +83,9 @@ def verdicts_frame(runs: Sequence[Path]) -> pd.DataFrame:
 
 def _judged(runs: Iterable[Path]) -> Iterator[tuple[str, Record, Judges]]:
     for run in runs:
-        judges = judges_of(run)
+        name, judges = run.resolve().name, judges_of(run)
         for record in iter_records(run):
-            yield run.resolve().name, record, judges
+            yield name, record, judges
 
 
 def _costs(record: Record, judges: Judges) -> Iterator[Cost]:

@@ -73,11 +73,13 @@ def load_source(runs: Sequence[Path], source: str) -> pd.DataFrame:
 
 def _records(runs: Iterable[Path]) -> Iterator[tuple[str, Record]]:
     for run in runs:
+        name = run.resolve().name
         for record in iter_records(run):
-            yield run.resolve().name, record
+            yield name, record
 
 
 def _timelines(runs: Iterable[Path]) -> Iterator[tuple[str, TimelineLine]]:
     for run in runs:
+        name = run.resolve().name
         for line in read_timelines(run):
-            yield run.resolve().name, line
+            yield name, line

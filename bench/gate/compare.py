@@ -1,69 +1,141 @@
-"""Is it a regression? Deterministic figures held against what they were.
+"""Is it a regression? Deterministic figures compared with what they were.
 
-Three questions are asked one after the other, and each has its own answer: is every record valid
-(:mod:`trainfit.bench.gate.validity`), may the two be compared
-(:mod:`trainfit.bench.gate.comparability`), and has anything changed (here). What does not depend on
-records, :func:`compare_entries` above all, serves any figures that are the same on every machine.
+Nothing here depends on records or files, so it serves figures of any origin. What a run folder has
+to say, and whether it may be compared at all, is the matter of :mod:`trainfit.bench.gate.run`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from trainfit.bench.gate.explain import explain
-from trainfit.bench.gate.golden import Entry, Golden, entry_of
-from trainfit.bench.gate.result import Finding, GateResult, Kind, Severity, sort_findings
+from trainfit.bench.gate.figures import StepFigures
+from trainfit.bench.gate.golden import Golden
 from trainfit.bench.gate.rules import (
-    WORKLOAD,
     Direction,
     Missing,
     Rule,
+    Unit,
+    Value,
     missing_workload,
     rule_for,
     unit_of,
 )
 
 
-def compare_entries(
-    key: str, golden: Entry, measured: Entry, rules: Sequence[Rule] = ()
-) -> list[Finding]:
-    """Every metric of one workload held against its golden.
+class Severity(StrEnum):
+    """What a finding does to the job; the worst first."""
 
-    Args:
-        key: The workload's name, for rules and findings.
-        golden: What is expected.
-        measured: What was found.
-        rules: Those of the golden file; without one a metric must be equal.
+    FAIL = "fail"
+    WARN = "warn"
+    NOTE = "note"
+
+
+class Kind(StrEnum):
+    """What was found; the worst first."""
+
+    INVALID = "invalid"
+    WORSE = "worse"
+    """Of a metric of which less is worse, or of a ratio."""
+    GREW = "grew"
+    MISSING = "missing"
+    CHANGED = "changed"
+    SHRANK = "shrank"
+    NEW = "new"
+    BETTER = "better"
+
+
+_SEVERITIES, _KINDS = list(Severity), list(Kind)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as expected.
+
+    Attributes:
+        workload: Which one, as the golden names it.
+        kind: What was found.
+        severity: What it does to the job.
+        metric: Full name, such as ``all/gradient/peak_bytes``; None for the workload as a whole.
+        unit: Of both values.
+        golden: What was expected; None where nothing was.
+        measured: What was found; None where nothing was.
+        reason: In words, what people should know beyond the numbers.
+        interval: Low and high end, where ``measured`` is a ratio that was measured.
     """
-    if golden.figures == measured.figures:  # nearly always, and fast
-        return []
-    return [
-        found
-        for name, then, now in _pairs(golden, measured)
-        if then != now
-        for found in _judge(key, name, then, now, rules)
-    ]
+
+    workload: str
+    kind: Kind
+    severity: Severity
+    metric: str | None = None
+    unit: Unit = Unit.TEXT
+    golden: Value | None = None
+    measured: Value | None = None
+    reason: str = ""
+    interval: tuple[float, float] | None = None
+
+    @property
+    def change(self) -> float | None:
+        """Measured minus golden, where both are numbers."""
+        if isinstance(self.golden, str | None) or isinstance(self.measured, str | None):
+            return None
+        return self.measured - self.golden
+
+    @property
+    def rank(self) -> tuple[int, int, bool, float, str]:
+        """Sorts findings, the worst first: by severity, kind, bytes before all else, and size."""
+        size = abs(self.change or 0)
+        severity, kind = _SEVERITIES.index(self.severity), _KINDS.index(self.kind)
+        return severity, kind, self.unit is not Unit.BYTES, -size, self.workload
 
 
-def compare_metrics(
-    key: str,
-    golden: Mapping[str, int | str],
-    measured: Mapping[str, int | str],
-    rules: Sequence[Rule] = (),
-) -> list[Finding]:
-    """The same for plain metrics by name, from wherever they come."""
-    return compare_entries(key, entry_of(golden), entry_of(measured), rules)
+@dataclass(frozen=True)
+class GateResult:
+    """What the gate says.
+
+    Attributes:
+        findings: Everything that is not as expected, the worst first.
+        compared: The workloads that were compared.
+        incomparable: Why nothing, or not everything, could be compared; empty if it could.
+        notes: What else to know.
+        explained: By workload, which tensors did it, in words; what weighs most first.
+    """
+
+    findings: Sequence[Finding] = ()
+    compared: Sequence[str] = ()
+    incomparable: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    explained: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> list[Finding]:
+        """What fails the job."""
+        return [found for found in self.findings if found.severity is Severity.FAIL]
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 regression, 3 not comparable; a regression that is proven comes first."""
+        if self.failures:
+            return 1
+        return 3 if self.incomparable else 0
+
+    @property
+    def verdict(self) -> str:
+        """The exit code in a word."""
+        return {0: "pass", 1: "regression", 3: "not comparable"}[self.exit_code]
 
 
-def gate_entries(
+def compare_workloads(
     golden: Golden,
-    measured: Mapping[str, Entry],
+    measured: Mapping[str, StepFigures],
     *,
     invalid: Mapping[str, str] | None = None,
     strict: bool = False,
     missing: Missing | None = None,
 ) -> GateResult:
-    """Every workload of a golden held against what was measured.
+    """Compare every workload of a golden with what was measured.
 
     Args:
         golden: What is expected, and the rules.
@@ -73,11 +145,12 @@ def gate_entries(
         missing: What becomes of workloads that were not measured, whatever the rules say.
     """
     invalid = invalid or {}
+    unexpected = Severity.FAIL if strict else Severity.WARN
     findings: list[Finding] = []
+    compared: list[str] = []
     explained: dict[str, list[str]] = {}
     for key, reason in invalid.items():
-        known = key in golden.workloads
-        severity = Severity.FAIL if known or strict else Severity.WARN
+        severity = Severity.FAIL if key in golden.workloads else unexpected
         findings.append(Finding(key, Kind.INVALID, severity, reason=reason))
     for key, expected in golden.workloads.items():
         if key in invalid:
@@ -88,28 +161,53 @@ def gate_entries(
                 reason = "the golden has this workload and the run does not"
                 findings.append(Finding(key, Kind.MISSING, Severity(action), reason=reason))
             continue
-        found = compare_entries(key, expected, measured[key], golden.rules)
+        compared.append(key)
+        found = compare_figures(key, expected, measured[key], golden.rules)
         if found:
             findings += found
             explained[key] = explain(expected, measured[key])
     for key in measured.keys() - golden.workloads.keys():
-        severity = Severity.FAIL if strict else Severity.WARN
         reason = "the run has this workload and the golden does not; --update adds it"
-        findings.append(Finding(key, Kind.NEW, severity, reason=reason))
-    compared = [key for key in golden.workloads if key in measured and key not in invalid]
-    return GateResult(sort_findings(findings), compared, explained=explained)
+        findings.append(Finding(key, Kind.NEW, unexpected, reason=reason))
+    findings.sort(key=lambda each: each.rank)
+    return GateResult(findings, compared, explained=explained)
+
+
+def compare_figures(
+    key: str, golden: StepFigures, measured: StepFigures, rules: Sequence[Rule] = ()
+) -> list[Finding]:
+    """Compare every metric of one workload with its golden.
+
+    Args:
+        key: The workload's name, for rules and findings.
+        golden: What is expected.
+        measured: What was found.
+        rules: Those of the golden file; without one a metric must be equal.
+
+    Returns:
+        What is not as expected, the worst first.
+    """
+    if golden.figures == measured.figures:  # nearly always, and fast
+        return []
+    found = [
+        each
+        for name, then, now in _pairs(golden, measured)
+        if then != now
+        for each in _judge(key, name, then, now, rules)
+    ]
+    return sorted(found, key=lambda each: each.rank)
 
 
 def _pairs(
-    golden: Entry, measured: Entry
+    golden: StepFigures, measured: StepFigures
 ) -> Iterator[tuple[str, int | str | None, int | str | None]]:
     """Every metric of either side; a part of a sum that is not there is 0."""
-    for place in dict.fromkeys([*golden.figures, *measured.figures]):
-        then, now = golden.figures.get(place), measured.figures.get(place)
+    for scope in dict.fromkeys([*golden.figures, *measured.figures]):
+        then, now = golden.figures.get(scope), measured.figures.get(scope)
         for name in dict.fromkeys([*(then or ()), *(now or ())]):
             is_part = "." in name and then is not None and now is not None
             absent = 0 if is_part else None
-            yield f"{place}/{name}", (then or {}).get(name, absent), (now or {}).get(name, absent)
+            yield f"{scope}/{name}", (then or {}).get(name, absent), (now or {}).get(name, absent)
 
 
 def _judge(
@@ -141,16 +239,3 @@ def _judge(
             yield found(kind, Severity.FAIL, tolerance)
         else:
             yield found(Kind.BETTER, Severity.NOTE, "--update makes it the new golden")
-
-
-__all__ = [
-    "WORKLOAD",
-    "Finding",
-    "GateResult",
-    "Kind",
-    "Severity",
-    "compare_entries",
-    "compare_metrics",
-    "gate_entries",
-    "sort_findings",
-]

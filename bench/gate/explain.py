@@ -12,15 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from trainfit.bench.gate.golden import Entry, Place, TensorGroup
+from trainfit.bench.gate.figures import ONLY_STAGE, Metrics, StepFigures, TensorGroup
 
 _MADE = re.compile(r"(?P<operator>\S+) (?P<dtype>[a-z]+\d+\w*|bool) (?P<shape>\S+)")
 """How a tensor is named that nobody named: what made it, of what type, of what shape."""
 
 _MOST_NAMED = 4
-
-_ONLY_STAGE = "all"
-"""What an algorithm calls its stage if it has but one."""
 
 
 @dataclass(frozen=True)
@@ -72,30 +69,30 @@ def diff_tensors(
     return sorted(changes, key=lambda change: (-abs(change.bytes), change.text))
 
 
-def explain(golden: Entry, measured: Entry) -> list[str]:
-    """What made the difference between two entries, in words; what weighs most first."""
+def explain(golden: StepFigures, measured: StepFigures) -> list[str]:
+    """What made the difference between two steps, in words; what weighs most first."""
     said: dict[str, int] = {}
-    places: dict[str, list[str]] = {}
-    for place, then in golden.tensors.items():
-        now = measured.tensors.get(place)
+    scopes: dict[str, list[str]] = {}
+    for scope, then in golden.tensors.items():
+        now = measured.tensors.get(scope)
         if now is None:
             continue
-        elsewhere = (_others(golden, place), _others(measured, place))
+        elsewhere = (_others(golden, scope), _others(measured, scope))
         for change in diff_tensors(then, now, elsewhere=elsewhere):
             said[change.text] = max(said.get(change.text, 0), abs(change.bytes))
-            places.setdefault(change.text, []).append(_spoken(place))
-    for place, metrics in golden.figures.items():
-        current = measured.figures.get(place, {})
-        changes = [*_categories(place, "static.", metrics, current)]
-        if _spoken(place) not in {name for names in places.values() for name in names}:
-            changes += _categories(place, "category.", metrics, current)
+            scopes.setdefault(change.text, []).append(_spoken(scope))
+    for scope, metrics in golden.figures.items():
+        current = measured.figures.get(scope, {})
+        changes = [*_categories(scope, "static.", metrics, current)]
+        if _spoken(scope) not in {name for names in scopes.values() for name in names}:
+            changes += _categories(scope, "category.", metrics, current)
         for size, text in changes:
             said[text] = size
-    for place, metrics in golden.figures.items() if not said else ():
-        known = [*_alive(golden, place), *_alive(measured, place)]
-        said |= dict(_borders(place, metrics, measured.figures.get(place, {}), known))
+    for scope, metrics in golden.figures.items() if not said else ():
+        known = [*_alive(golden, scope), *_alive(measured, scope)]
+        said |= dict(_borders(scope, metrics, measured.figures.get(scope, {}), known))
     texts = sorted(said, key=lambda text: -said[text])
-    return [f"{text}, in {_joined(places[text])}" if text in places else text for text in texts]
+    return [f"{text}, in {_joined(scopes[text])}" if text in scopes else text for text in texts]
 
 
 def _counted(groups: Sequence[TensorGroup]) -> Counter[tuple[str, str, int]]:
@@ -149,7 +146,7 @@ def _appeared(word: str, alike: tuple[str, str, int], count: int) -> TensorChang
     return TensorChange(count * size, f"{word}: {times}{name} ({category}, {size:,} B)")
 
 
-def _categories(place: str, prefix: str, then: Place, now: Place) -> Iterator[tuple[int, str]]:
+def _categories(scope: str, prefix: str, then: Metrics, now: Metrics) -> Iterator[tuple[int, str]]:
     """Bytes by what they are for: held between steps, or alive at the peak of a phase."""
     for name in dict.fromkeys([*then, *now]):
         change = _number(now, name) - _number(then, name) if name.startswith(prefix) else 0
@@ -162,12 +159,12 @@ def _categories(place: str, prefix: str, then: Place, now: Place) -> Iterator[tu
                     text += ", as much as all parameters"
             else:
                 text += "alive at the peak"
-            where = "" if place == _ONLY_STAGE else f", in {_spoken(place)}"
+            where = "" if scope == ONLY_STAGE else f", in {_spoken(scope)}"
             yield abs(change), text + where
 
 
 def _borders(
-    place: str, then: Place, now: Place, known: Iterable[TensorGroup]
+    scope: str, then: Metrics, now: Metrics, known: Iterable[TensorGroup]
 ) -> Iterator[tuple[str, int]]:
     """What is alive when a phase begins or ends, where no peak has changed."""
     for name, word in (("entry_bytes", "begins"), ("exit_bytes", "ends")):
@@ -176,31 +173,31 @@ def _borders(
             names = list(dict.fromkeys(group.name for group in known if group.bytes == abs(change)))
             whose = f", the size of {' or of '.join(names[:_MOST_NAMED])}" if names else ""
             more = "more" if change > 0 else "less"
-            text = f"{abs(change):,} B {more} alive when {_spoken(place)} {word}{whose}"
+            text = f"{abs(change):,} B {more} alive when {_spoken(scope)} {word}{whose}"
             yield text, abs(change)
 
 
-def _alive(entry: Entry, place: str) -> Iterator[TensorGroup]:
-    """The tensors that are known of the stage of a place."""
-    stage = place.partition("/")[0]
-    for other, groups in entry.tensors.items():
+def _alive(figures: StepFigures, scope: str) -> Iterator[TensorGroup]:
+    """The tensors that are known of the stage of a scope."""
+    stage = scope.partition("/")[0]
+    for other, groups in figures.tensors.items():
         if other.partition("/")[0] == stage:
             yield from groups
 
 
-def _others(entry: Entry, place: str) -> set[tuple[str, int]]:
+def _others(figures: StepFigures, scope: str) -> set[tuple[str, int]]:
     """Name and size of what is alive in other phases of the same stage."""
-    elsewhere = {other: groups for other, groups in entry.tensors.items() if other != place}
-    rest = entry.model_copy(update={"tensors": elsewhere})
-    return {(group.name, group.bytes) for group in _alive(rest, place)}
+    elsewhere = {other: groups for other, groups in figures.tensors.items() if other != scope}
+    rest = figures.model_copy(update={"tensors": elsewhere})
+    return {(group.name, group.bytes) for group in _alive(rest, scope)}
 
 
-def _spoken(place: str) -> str:
-    """A place as people say it: ``update``, ``update of layer2``."""
-    stage, _, phase = place.partition("/")
+def _spoken(scope: str) -> str:
+    """A scope as people say it: ``update``, ``update of layer2``."""
+    stage, _, phase = scope.partition("/")
     if not phase:
         return f"stage {stage}"
-    return phase if stage == _ONLY_STAGE else f"{phase} of {stage}"
+    return phase if stage == ONLY_STAGE else f"{phase} of {stage}"
 
 
 def _joined(names: Sequence[str]) -> str:
@@ -209,6 +206,6 @@ def _joined(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _number(place: Place, name: str) -> int:
-    value = place.get(name, 0)
+def _number(metrics: Metrics, name: str) -> int:
+    value = metrics.get(name, 0)
     return value if isinstance(value, int) else 0

@@ -1,6 +1,6 @@
 """The golden file: what deterministic figures are expected, and what may differ from them.
 
-One JSON file holds many workloads, each place of a workload (its whole, a stage, a phase of a
+One JSON file holds many workloads, each scope of a workload (its whole, a stage, a phase of a
 stage) on a line of its own, so that a change of one figure is a difference of one line::
 
     {
@@ -19,7 +19,8 @@ stage) on a line of its own, so that a change of one figure is a difference of o
      }
     }
 
-Latency and energy have no place in it: they are compared as ratios within one job only.
+``torch`` is one version, or a list of versions that need the same bytes. Latency and energy have no
+place in the file: they are compared as ratios within one job only.
 """
 
 from __future__ import annotations
@@ -27,67 +28,68 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from trainfit.bench.gate.rules import NOISY, PAIRED, WORKLOAD, GoldenError, Rule, refuse_noisy
-from trainfit.bench.suite.toml_errors import explain
+from trainfit._schema_errors import explain
+from trainfit.bench.gate.figures import StepFigures
+from trainfit.bench.gate.rules import NOISY, PAIRED, GoldenError, Rule, refuse_noisy
 
 SCHEMA: Literal["trainfit.golden/1"] = "trainfit.golden/1"
 """Name and version of the format."""
-
-Place = dict[str, Annotated[int, Field(strict=True)] | Annotated[str, Field(strict=True)]]
-"""The metrics of one place, by name."""
-
-Figures = dict[str, Place]
-"""By place: ``workload``, a stage, or ``STAGE/PHASE``."""
-
-
-class TensorGroup(NamedTuple):
-    """Tensors alive at the peak that are alike."""
-
-    category: str
-    name: str
-    bytes: int
-    """Of one of them."""
-    times: int
 
 
 class _Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _versions(given: object) -> object:
+    """One version of torch, or a list of them."""
+    versions = [given] if isinstance(given, str) else given
+    if (
+        not isinstance(versions, list | tuple)
+        or not versions
+        or not all(isinstance(each, str) and each for each in versions)
+    ):
+        raise ValueError(f"must be a version such as '2.13.0', or a list of them, got {given!r}")
+    return given
+
+
 class Conditions(_Block):
     """What exact bytes depend on; two sets of figures with other conditions are not compared."""
 
-    torch: str
-    """Version without what follows ``+``: the builds for CPU and for CUDA share their kernels."""
+    torch: Annotated[str | tuple[str, ...], BeforeValidator(_versions)]
+    """Versions without what follows ``+``: the builds for CPU and for CUDA share their kernels."""
     evidence: str = "allocator"
     threads: int = 1
     onednn: bool = False
 
+    @property
+    def torch_versions(self) -> tuple[str, ...]:
+        """Every version of torch that the figures hold for."""
+        return (self.torch,) if isinstance(self.torch, str) else self.torch
 
-class Entry(_Block):
-    """What is expected of one workload, or what was measured of it.
+    def why_incomparable(self, run: Conditions) -> list[str]:
+        """Why a run under other conditions cannot be compared, one sentence each."""
+        pairs = {
+            "the way bytes were measured": (self.evidence, run.evidence),
+            "the number of threads": (self.threads, run.threads),
+            "the use of oneDNN": (_SWITCH[self.onednn], _SWITCH[run.onednn]),
+        }
+        if run.torch not in self.torch_versions:
+            pairs = {"torch": (" or ".join(self.torch_versions), run.torch), **pairs}
+        return [
+            f"{what} differs: the golden was made with {then}, the run with {now}"
+            for what, (then, now) in pairs.items()
+            if then != now
+        ]
 
-    Attributes:
-        figures: Metrics by place.
-        tensors: By phase of a stage, what was alive at its peak; this explains a difference and is
-            not gated itself.
-    """
 
-    figures: Figures
-    tensors: dict[str, list[TensorGroup]] = Field(default_factory=dict)
-
-    def metrics(self) -> Iterator[tuple[str, int | str]]:
-        """Every metric by its full name: ``workload/static_bytes``, ``all/update/peak_bytes``."""
-        for place, metrics in self.figures.items():
-            for name, value in metrics.items():
-                yield f"{place}/{name}", value
+_SWITCH = {True: "on", False: "off"}
 
 
 class Golden(_Block):
@@ -98,27 +100,26 @@ class Golden(_Block):
     made_with: dict[str, str] = Field(default_factory=dict)
     """What to know about its making; nothing of it is compared."""
     rules: list[Rule] = Field(default_factory=list)
-    workloads: dict[str, Entry] = Field(default_factory=dict)
+    workloads: dict[str, StepFigures] = Field(default_factory=dict)
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
+    def conditions_with(self, steps: Mapping[str, StepFigures], run: Conditions) -> Conditions:
+        """What this golden holds for once steps of a run are in it.
 
-def entry_of(metrics: Mapping[str, int | str]) -> Entry:
-    """An entry from plain metrics: ``{"peak_dynamic_bytes": 4096, "update/peak_bytes": 512}``.
-
-    A name without a ``/`` belongs to the workload as a whole.
-
-    Raises:
-        GoldenError: A metric is a latency or an energy, or neither a whole number nor text.
-    """
-    refuse_noisy((name.rpartition("/")[2] for name in metrics), "metrics")
-    figures: Figures = {}
-    for name, value in metrics.items():
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise GoldenError(f"metric {name!r}: must be a whole number or text, got {value!r}")
-        place, _, last = name.rpartition("/")
-        figures.setdefault(place or WORKLOAD, {})[last] = value
-    return Entry(figures=figures)
+        Where every step is known and equal, another torch is one more that the golden holds for.
+        Otherwise the run's conditions are the only ones.
+        """
+        known, versions = self.workloads, self.conditions.torch_versions
+        for key, step in steps.items():
+            if key not in known or known[key].figures != step.figures:
+                return run
+        if run.torch not in versions:
+            versions = (*versions, *run.torch_versions)
+        both = self.conditions.model_copy(
+            update={"torch": versions if versions[1:] else versions[0]}
+        )
+        return run if both.why_incomparable(run) else both
 
 
 def read_golden(file: Path) -> Golden:
@@ -141,7 +142,7 @@ def read_golden(file: Path) -> Golden:
         names.update(*entry.figures.values())
     if any(map(NOISY.search, names)):
         for key, entry in found.workloads.items():
-            known = (name for place in entry.figures.values() for name in place)
+            known = (name for metrics in entry.figures.values() for name in metrics)
             refuse_noisy(known, f"{file}: workload {key!r}")
     return found
 
@@ -187,7 +188,7 @@ def write_golden(file: Path, golden: Golden) -> None:
 
 
 def to_text(golden: Golden) -> str:
-    """A golden as JSON: workloads sorted by name, one line per rule, place and stage."""
+    """A golden as JSON: workloads sorted by name, one line per rule and scope."""
     workloads = [
         _lines(
             key,

@@ -1,55 +1,64 @@
-"""What the gate found, for people: what got worse first, and which tensor did it."""
+"""What the gate found, for people, pull requests, CI systems and GitHub.
+
+What got worse comes first, with the tensors that did it.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from trainfit.bench.gate.compare import Finding, GateResult, Kind, Severity
+from trainfit._text import counted, escape_markdown, markdown_code, markdown_table
+from trainfit.bench.gate.compare import Finding, GateResult, Severity
 from trainfit.bench.gate.rules import Unit, Value
-from trainfit.bench.gate.update import Update
+from trainfit.bench.gate.run import Update
+
+MOST_ANNOTATIONS = 10
+"""GitHub shows so many errors of a step, and so many warnings; the rest would be lost."""
 
 _HEADS = ("peak_dynamic_bytes", "static_bytes", "storage_bytes")
 """What a board has to hold: the figures that stand for a workload if one of them changed."""
 
 _MOST_TOLD = 5
 
-_TABLE_HEAD = (
-    "| | workload | figure | golden | now | change |",
-    "|---|---|---|--:|--:|--:|",
-)
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, however it is written."""
 
 
 @dataclass(frozen=True)
-class Story:
+class WorkloadReport:
     """Everything that was found of one workload.
 
     Attributes:
         head: The finding that stands for the others.
-        others: How many more figures of it are not as expected.
+        findings: All of them, the worst first.
         tensors: What did it, in words.
     """
 
     head: Finding
-    others: int
+    findings: Sequence[Finding]
     tensors: Sequence[str]
+
+    @property
+    def others(self) -> int:
+        """How many more figures are not as expected."""
+        return len(self.findings) - 1
 
     @property
     def figure(self) -> str:
         """The metric that stands for the workload, as people see it."""
-        metric = self.head.metric
-        return metric.removeprefix("workload/") if metric else ""
+        return (self.head.metric or "").removeprefix("workload/")
 
     @property
     def what(self) -> str:
         """What is not as expected, in one line; or why nothing could be compared."""
-        head = self.head
-        if not head.metric:
-            return head.reason
-        golden, now = value_text(head.golden, head.unit), value_text(head.measured, head.unit)
-        parts = [f"{self.figure} {golden} -> {now}", change_text(head)]
-        if self.others:
-            parts.append(f"and {_counted(self.others, 'more figure')}")
+        if not self.head.metric:
+            return self.head.reason
+        more = f"and {counted(self.others, 'more figure')}" if self.others else ""
+        parts = [f"{self.figure} {values_text(self.head)}", change_text(self.head), more]
         return ", ".join(filter(None, parts))
 
     @property
@@ -61,131 +70,16 @@ class Story:
         return [*told, f"and {rest} more"] if rest > 0 else told
 
 
-def stories(result: GateResult) -> list[Story]:
-    """One story per workload: failures first, and of these what grew most."""
+def workload_reports(result: GateResult) -> list[WorkloadReport]:
+    """One report per workload: failures first, and of these what grew most."""
     found: dict[str, list[Finding]] = {}
     for finding in result.findings:
         found.setdefault(finding.workload, []).append(finding)
-    told = [
-        Story(head, len(findings) - 1, tuple(result.explained.get(workload, ())))
+    reports = [
+        WorkloadReport(_head(findings), findings, result.explained.get(workload, ()))
         for workload, findings in found.items()
-        for head in [_head(findings)]
     ]
-    return sorted(told, key=_weight)
-
-
-def sentence(result: GateResult) -> str:
-    """The verdict in one line."""
-    all_of_them = {*result.compared, *(found.workload for found in result.failures)}
-    compared = _counted(len(all_of_them), "workload")
-    if result.incomparable and not result.failures:
-        return f"not comparable: {result.incomparable[0]}"
-    failing = len({found.workload for found in result.failures})
-    warned = len({f.workload for f in result.findings if f.severity is Severity.WARN})
-    words = f"{result.verdict}: {failing} of {compared}" if failing else f"pass: {compared}"
-    words += " not as the golden has it" if failing else " as the golden has them"
-    if len(result.compared) == 1 and not failing:
-        words = "pass: 1 workload as the golden has it"
-    return words + (f", {_counted(warned, 'warning')}" if warned else "")
-
-
-def update_sentence(update: Update, file: str) -> str:
-    """What an update did, in one line."""
-    parts = [
-        f"{len(workloads)} {word}"
-        for word, workloads in (
-            ("added", update.added),
-            ("changed", update.changed),
-            ("removed", update.removed),
-        )
-        if workloads
-    ]
-    parts.append(f"{update.same} unchanged")
-    if update.kept:
-        parts.append(f"{len(update.kept)} that the run does not have left as they were")
-    return f"golden {file}: {', '.join(parts)}"
-
-
-def change_text(found: Finding) -> str:
-    """By how much a finding differs: ``+65,536 B (+54.2 %)``."""
-    change = found.change
-    if change is None:
-        return ""
-    if found.unit is Unit.RATIO:
-        return f"{change:+.3f}"
-    text = f"{change:+,} {'B' if found.unit is Unit.BYTES else ''}".rstrip()
-    if isinstance(found.golden, int) and found.golden:
-        text += f" ({100 * change / found.golden:+.1f} %)"
-    return text
-
-
-def value_text(value: Value | None, unit: Unit) -> str:
-    """A value as a cell has it."""
-    if value is None:
-        return "-"
-    if isinstance(value, str):
-        return value
-    if unit is Unit.RATIO:
-        return f"{value:.3f}"
-    return f"{value:,}{' B' if unit is Unit.BYTES else ''}"
-
-
-def markdown(result: GateResult, *, title: str, most: int = 30) -> str:
-    """The report as Markdown, for the conversation of a pull request.
-
-    Args:
-        result: What the gate says.
-        title: What was compared with what.
-        most: So many workloads are listed.
-    """
-    told = [story for story in stories(result) if story.head.severity is not Severity.NOTE]
-    lines = [f"### trainfit gate: {result.verdict}", "", f"{title}: {sentence(result)}."]
-    if result.incomparable:
-        lines += ["", *(f"- {_escaped(reason)}" for reason in result.incomparable)]
-    if told:
-        lines += [
-            "",
-            "| | workload | figure | golden | now | change |",
-            "|---|---|---|--:|--:|--:|",
-        ]
-        lines += [_row(story) for story in told[:most]]
-        if len(told) > most:
-            lines.append(f"| | and {len(told) - most} more | | | | |")
-        lines += ["", "<details><summary>What did it</summary>", ""]
-        for story in told[:most]:
-            sentences = story.sentences if story.head.metric else [story.what]
-            if sentences:
-                lines.append(f"- {_code(story.head.workload)}")
-                lines += [f"  - {_escaped(sentence)}" for sentence in sentences]
-        lines += ["", "</details>"]
-    if result.notes:
-        lines += ["", *(f"- {_escaped(note)}" for note in result.notes)]
-    return "\n".join(lines) + "\n"
-
-
-def _row(story: Story) -> str:
-    head = story.head
-    more = f" and {story.others} more" if story.others else ""
-    cells = (
-        head.kind.value if head.severity is Severity.FAIL else f"{head.kind.value} (warning)",
-        _code(head.workload),
-        (_code(story.figure) if story.figure else "") + more,
-        value_text(head.golden, head.unit),
-        value_text(head.measured, head.unit),
-        change_text(head),
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def _code(text: str) -> str:
-    return f"`{text.replace('|', chr(92) + '|').replace('`', chr(39))}`"
-
-
-def _escaped(text: str) -> str:
-    """No text of a record becomes markup: an error may hold anything."""
-    for character in "\\`*_[]<>|#":
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
+    return sorted(reports, key=lambda report: report.head.rank)
 
 
 def _head(findings: Sequence[Finding]) -> Finding:
@@ -200,13 +94,209 @@ def _head(findings: Sequence[Finding]) -> Finding:
     return max(ranked, key=lambda found: abs(found.change or 0))
 
 
-def _weight(story: Story) -> tuple[int, int, float, str]:
-    head = story.head
-    kinds = [Kind.INVALID, Kind.WORSE, Kind.GREW, Kind.MISSING, Kind.CHANGED, Kind.SHRANK]
-    order = kinds.index(head.kind) if head.kind in kinds else len(kinds)
-    size = abs(head.change or 0)
-    return (list(Severity).index(head.severity), order, -size, head.workload)
+# ---- in words ------------------------------------------------------------------------------------
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def sentence(result: GateResult) -> str:
+    """The verdict in one line."""
+    if result.incomparable and not result.failures:
+        return f"not comparable: {result.incomparable[0]}"
+    failing = {found.workload for found in result.failures}
+    warned = {found.workload for found in result.findings if found.severity is Severity.WARN}
+    number = len({*result.compared, *failing})
+    compared = counted(number, "workload")
+    if failing:
+        words = f"{result.verdict}: {len(failing)} of {compared} not as the golden has it"
+    else:
+        words = f"pass: {compared} as the golden has {'it' if number == 1 else 'them'}"
+    return words + (f", {counted(len(warned), 'warning')}" if warned else "")
+
+
+def update_sentence(update: Update, file: str) -> str:
+    """What an update did, in one line."""
+    counts = {
+        "added": len(update.added),
+        "changed": len(update.changed),
+        "removed": len(update.removed),
+    }
+    parts = [f"{count} {word}" for word, count in counts.items() if count]
+    parts.append(f"{update.same} unchanged")
+    if update.kept:
+        parts.append(f"{len(update.kept)} that the run does not have left as they were")
+    if len(update.torch) > 1:
+        parts.append(f"holds for torch {' and '.join(update.torch)}")
+    return f"golden {file}: {', '.join(parts)}"
+
+
+def change_text(found: Finding) -> str:
+    """By how much a finding differs: ``+65,536 B (+54.2 %)``."""
+    change = found.change
+    if change is None:
+        return ""
+    if found.unit is Unit.RATIO:
+        return f"{change:+.3f}"
+    text = f"{change:+,}{_unit(found.unit)}"
+    if isinstance(found.golden, int) and found.golden:
+        text += f" ({100 * change / found.golden:+.1f} %)"
+    return text
+
+
+def value_text(value: Value | None, unit: Unit) -> str:
+    """A value as a cell has it."""
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    return f"{value:.3f}" if unit is Unit.RATIO else f"{value:,}{_unit(unit)}"
+
+
+def values_text(found: Finding) -> str:
+    """What was, and what is: ``4,096 B -> 8,192 B``."""
+    return f"{value_text(found.golden, found.unit)} -> {value_text(found.measured, found.unit)}"
+
+
+def _unit(unit: Unit) -> str:
+    return " B" if unit is Unit.BYTES else ""
+
+
+# ---- Markdown ------------------------------------------------------------------------------------
+
+
+def markdown(result: GateResult, *, title: str, most: int = 30) -> str:
+    """The report as Markdown, for the conversation of a pull request.
+
+    Args:
+        result: What the gate says.
+        title: What was compared with what.
+        most: So many workloads are listed.
+    """
+    reports = [each for each in workload_reports(result) if each.head.severity is not Severity.NOTE]
+    lines = [f"### trainfit gate: {result.verdict}", "", f"{title}: {sentence(result)}."]
+    if result.incomparable:
+        lines += ["", *(f"- {escape_markdown(reason)}" for reason in result.incomparable)]
+    if reports:
+        rows = [_row(each) for each in reports[:most]]
+        if len(reports) > most:
+            rows.append(("", f"and {len(reports) - most} more", "", "", "", ""))
+        head = ("", "workload", "figure", "golden", "now", "change")
+        lines += ["", *markdown_table(head, rows, right=3)]
+        lines += ["", "<details><summary>What did it</summary>", ""]
+        for each in reports[:most]:
+            sentences = each.sentences if each.head.metric else [each.what]
+            if sentences:
+                lines.append(f"- {markdown_code(each.head.workload)}")
+                lines += [f"  - {escape_markdown(said)}" for said in sentences]
+        lines += ["", "</details>"]
+    if result.notes:
+        lines += ["", *(f"- {escape_markdown(note)}" for note in result.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(report: WorkloadReport) -> tuple[str, ...]:
+    head = report.head
+    more = f" and {report.others} more" if report.others else ""
+    return (
+        head.kind.value if head.severity is Severity.FAIL else f"{head.kind.value} (warning)",
+        markdown_code(head.workload),
+        (markdown_code(report.figure) if report.figure else "") + more,
+        value_text(head.golden, head.unit),
+        value_text(head.measured, head.unit),
+        change_text(head),
+    )
+
+
+# ---- JUnit ---------------------------------------------------------------------------------------
+
+
+def junit(result: GateResult) -> str:
+    """One test case per workload, as CI systems read them.
+
+    A regression is a ``failure``, what could not be compared an ``error``, a warning ``skipped``.
+    """
+    reports = {each.head.workload: each for each in workload_reports(result)}
+    suite = Element("testsuite", name="trainfit gate")
+    for name in sorted({*result.compared, *reports}):
+        report = reports.get(name)
+        case = SubElement(suite, "testcase", classname="trainfit.gate", name=_clean(name))
+        if report is not None and report.head.severity is not Severity.NOTE:
+            failed = report.head.severity is Severity.FAIL
+            tag = "failure" if failed else "skipped"
+            outcome = SubElement(case, tag, message=_clean(_summary(report)))
+            if failed:
+                outcome.set("type", report.head.kind.value)
+                outcome.text = _clean("\n".join(_details(report)))
+    for reason in result.incomparable:
+        case = SubElement(suite, "testcase", classname="trainfit.gate", name="comparable")
+        SubElement(case, "error", message=_clean(reason), type="not comparable")
+    suite.set("tests", str(len(suite)))
+    for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(key, str(len(suite.findall(f"testcase/{tag}"))))
+    root = Element("testsuites")
+    root.append(suite)
+    indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, "unicode") + "\n"
+
+
+def _summary(report: WorkloadReport) -> str:
+    return f"{report.head.kind.value}: {report.what}"
+
+
+def _details(report: WorkloadReport) -> list[str]:
+    figures = [
+        f"{found.metric}: {values_text(found)} {change_text(found)}".rstrip()
+        for found in report.findings
+        if found.metric
+    ]
+    return [*report.sentences, *figures]
+
+
+def _clean(text: str) -> str:
+    return _NO_XML.sub("\ufffd", text)
+
+
+# ---- GitHub --------------------------------------------------------------------------------------
+
+
+def github(result: GateResult, *, file: str, text: str) -> list[str]:
+    """Workflow commands that put an annotation at the workload's line of the golden.
+
+    Args:
+        result: What the gate says.
+        file: Path of the golden as the repository has it.
+        text: What is in it; the line of a workload is looked up there.
+    """
+    if result.incomparable and not result.failures:
+        reasons = " ".join(result.incomparable)
+        return [_command("error", reasons, file=file, title="trainfit gate: not comparable")]
+    lines = []
+    for severity, command in ((Severity.FAIL, "error"), (Severity.WARN, "warning")):
+        told = [each for each in workload_reports(result) if each.head.severity is severity]
+        shown = told if len(told) <= MOST_ANNOTATIONS else told[: MOST_ANNOTATIONS - 1]
+        for each in shown:
+            message = "\n".join([_summary(each), *each.sentences])
+            title = f"trainfit gate: {each.head.workload}"
+            line = _line_of(each.head.workload, text)
+            lines.append(_command(command, message, file=file, line=line, title=title))
+        if len(told) > len(shown):
+            message = f"and {len(told) - len(shown)} more workloads; {sentence(result)}"
+            lines.append(_command(command, message, file=file, title="trainfit gate"))
+    return lines
+
+
+def _line_of(workload: str, text: str) -> int | None:
+    at = text.find(f"\n  {json.dumps(workload, ensure_ascii=False)}: ")
+    return text.count("\n", 0, at + 1) + 1 if at >= 0 else None
+
+
+def _command(name: str, message: str, **properties: str | int | None) -> str:
+    given = ",".join(
+        f"{key}={_escaped(str(value), ',:')}" for key, value in properties.items() if value
+    )
+    return f"::{name} {given}::{_escaped(message)}"
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """Percent-encoding of what would end a command or a property early."""
+    for character in "%\r\n" + more:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

@@ -25,12 +25,12 @@ Value = int | float | str
 """What a metric may be: a whole number, text (the name of a phase), or a ratio of two revisions."""
 
 WORKLOAD = "workload"
-"""The place of what belongs to a workload as a whole, and the metric that says it is there."""
+"""The scope of what belongs to a workload as a whole, and the metric that says it is there."""
 
 NOISY = re.compile(r"latency|seconds|energy|joules|watts", re.IGNORECASE)
 """Names of what depends on the machine and on the hour."""
 
-PAIRED = "trainfit gate --against REV measures both revisions in one job and gates the ratio"
+PAIRED = "trainfit compare-revisions REV measures both revisions in one job and judges the ratio"
 """What to do for a metric that is noisy."""
 
 

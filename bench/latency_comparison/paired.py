@@ -23,7 +23,7 @@ from enum import StrEnum
 from pathlib import Path
 from statistics import median
 
-from trainfit.bench.latency_comparison.processes import WARM_UP, Call, Pair, PairingError
+from trainfit.bench.latency_comparison.processes import WARM_UP, Call, Pair
 from trainfit.bench.processes.isolation import call
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.statistics import median_interval, ratio_interval
@@ -35,7 +35,7 @@ LEAST_PAIRS = 10
 _CHECK_AGAIN = 1.25
 
 
-class PairingStop(StrEnum):
+class PairedStop(StrEnum):
     """Why no more blocks were taken."""
 
     SETTLED = "settled"  # the interval of the ratio is as narrow as asked
@@ -90,7 +90,7 @@ class Comparison:
     """Two workloads side by side.
 
     Attributes:
-        a: The one that the other is held against.
+        a: The one that the other is compared with.
         b: The other one.
         ratio: Median step of B over that of A.
         interval: Bootstrap interval of the ratio, over pairs of blocks.
@@ -109,7 +109,7 @@ class Comparison:
     confidence: float
     asked_width: float
     blocks: int
-    stopped: PairingStop
+    stopped: PairedStop
     threads: int
     onednn: bool
 
@@ -138,7 +138,7 @@ def compare_latency(
     """Compare the time of a step of two workloads.
 
     Args:
-        a: The one to hold the other against.
+        a: The one that the other is compared with.
         b: The other one; it may be the same.
         stages: Which stage of each to time, by number; most algorithms have only one.
         threads: Threads for operators, the same for both.
@@ -148,7 +148,7 @@ def compare_latency(
         calls: How each is run, where the two are to come from different source trees.
 
     Raises:
-        PairingError: One of the two cannot be run, or ended early.
+        PairError: One of the two cannot be run, or ended early.
     """
     with Pair(limits.timeout_seconds, calls=calls) as pair:
         for workload, stage in zip((a, b), stages, strict=True):
@@ -204,7 +204,7 @@ class Blocks:
 
     steps: tuple[int, int]
     seconds: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
-    stopped: PairingStop = PairingStop.SETTLED
+    stopped: PairedStop = PairedStop.SETTLED
 
 
 def take_blocks(turn: Turn, limits: Limits, progress: Callable[[str], None]) -> Blocks:
@@ -231,14 +231,14 @@ def take_blocks(turn: Turn, limits: Limits, progress: Callable[[str], None]) -> 
             low, high = ratio_interval(*blocks.seconds, limits.confidence)
             ratio = median(blocks.seconds[1]) / median(blocks.seconds[0])
             if high - low <= limits.width * ratio:
-                blocks.stopped = PairingStop.SETTLED
+                blocks.stopped = PairedStop.SETTLED
                 return blocks
             known = f", B/A {low:.3f} to {high:.3f}"
         if pair >= max(limits.most_pairs, LEAST_PAIRS):
-            blocks.stopped = PairingStop.BLOCKS
+            blocks.stopped = PairedStop.BLOCKS
             return blocks
         if pair >= LEAST_PAIRS and spent >= limits.most_seconds:
-            blocks.stopped = PairingStop.SECONDS
+            blocks.stopped = PairedStop.SECONDS
             return blocks
         progress(f"{pair} blocks each{known}")
 
@@ -247,15 +247,3 @@ def _calibrate(turn: Turn, side: int) -> int:
     """Warm a side up; returns how many of its steps make a block."""
     first = max(1, round(BLOCK_SECONDS / turn(side, WARM_UP)))  # of single steps, so a rough guess
     return max(1, round(BLOCK_SECONDS / turn(side, first)))
-
-
-__all__ = [
-    "Blocks",
-    "Comparison",
-    "Limits",
-    "PairingError",
-    "PairingStop",
-    "Side",
-    "compare_latency",
-    "take_blocks",
-]

@@ -26,15 +26,12 @@ TARGET = "trainfit.bench.latency_comparison.worker:run_side"
 WARM_UP = 0
 """As a number of steps in a turn: as many as it takes until they no longer become faster."""
 
-_GRACE_SECONDS = 5.0
-"""How long the sides may take to end when they are told to."""
-
 
 Call = Callable[..., Outcome]
 """Runs a function in a process of its own, as ``isolation.call`` does."""
 
 
-class PairingError(BenchError):
+class PairError(BenchError):
     """One of two workloads cannot be run; the message says which, and why.
 
     Attributes:
@@ -66,6 +63,7 @@ class Pair:
         self._names: list[str] = []
         self._turns: list[int] = []
         self._threads: list[threading.Thread] = []
+        self._kills: list[Callable[[], None]] = []
         self._inbox: queue.SimpleQueue[tuple[int, Message | Outcome]] = queue.SimpleQueue()
         self._said: list[Message] = []
 
@@ -81,8 +79,10 @@ class Pair:
     ) -> None:
         for descriptor in self._turns:
             os.close(descriptor)
-        for thread in self._threads:  # one that loads data hears of the end only after that
-            thread.join(_GRACE_SECONDS if error is None else 0.5)
+        for kill in self._kills if error is not None else ():
+            kill()  # one that loads data would hear of the end only after that
+        for thread in self._threads:
+            thread.join()
         self._folder.cleanup()
 
     def start(self, workload: Workload, **job: Any) -> None:
@@ -91,7 +91,7 @@ class Pair:
         Two threads must not start processes at the same time.
 
         Raises:
-            PairingError: It ended at once.
+            PairError: It ended at once.
         """
         side = len(self._names)
         name = "AB"[side]
@@ -119,13 +119,13 @@ class Pair:
         """Wait for what a side has to say under ``key``.
 
         Raises:
-            PairingError: This side or the other one has ended.
+            PairError: This side or the other one has ended.
         """
         while key not in self._said[side]:
             sender, message = self._inbox.get()
             if isinstance(message, Outcome):
                 said = f"{self._names[sender]}: {_explain(message)}"
-                raise PairingError(said, sender, message)
+                raise PairError(said, sender, message)
             self._said[sender] |= message
         return self._said[side].pop(key)
 
@@ -138,6 +138,7 @@ class Pair:
                 timeout_seconds=self._timeout_seconds,
                 preload=preload,
                 on_message=lambda message: self._inbox.put((side, message)),
+                on_start=self._kills.append,
             )
         except Exception as error:  # whoever waits has to hear of it, or waits for ever
             outcome = Outcome(Ending.DIED, type(error).__name__, str(error))

@@ -1,27 +1,103 @@
-"""What is asked of two revisions of the code, and what was found of them."""
+"""Two revisions of the code: limits, results, and what several ratios say together.
+
+Within one pair of processes the ratio of two times is soon known to a percent. But the same program
+started again can be some percent faster or slower for as long as that process lives, because its
+memory lies elsewhere (Mytkowicz et al., Producing wrong data without doing anything obviously
+wrong!, 2009). No number of blocks shows that. So several pairs of processes are started, and the
+interval is over their ratios: Student's, of the mean of the logarithms, which takes what differs
+between pairs and what is noise within them alike. It assumes that the logarithms are about normal;
+one pair in a disturbed moment makes it wide, which leads to no verdict rather than to a wrong one.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from enum import StrEnum
+from statistics import fmean, median, stdev
+from typing import TYPE_CHECKING
 
-from trainfit.bench.latency_comparison.bytes import BytesFound
-from trainfit.bench.latency_comparison.energy import Energies
-from trainfit.bench.latency_comparison.git_worktree import AgainstError
-from trainfit.bench.latency_comparison.paired import Side
-from trainfit.bench.latency_comparison.ratio import (
-    LEAST_PAIRS,
-    MAX_RATIO,
-    MOST_PAIRS,
-    Ratios,
-    Verdict,
-)
-from trainfit.bench.records.schema import Workload
+from trainfit.bench.latency_comparison.source_tree import RevisionError
+
+if TYPE_CHECKING:
+    from trainfit.bench.gate.compare import Finding
+    from trainfit.bench.latency_comparison.paired import Side
+    from trainfit.bench.records.schema import Workload
+
+CONFIDENCE = 0.95
+
+LEAST_PAIRS = 4
+"""The interval of three ratios is five deviations wide, that of four three."""
+
+MOST_PAIRS = 6
+
+MAX_RATIO = 1.05
+"""The default of what is allowed.
+
+A regression is shown when the whole interval lies above it. Changes of one or two percent come from
+where code and data happen to lie in memory and go with the next edit elsewhere; a gate that fails
+on them is soon ignored. Five percent is beyond that, and a real loss is seldom smaller.
+"""
+
+NO_SENSOR = "no sensor was named (--sensor NAME)"
+
+
+class Verdict(StrEnum):
+    """What a ratio says about a change."""
+
+    PASS = "pass"  # noqa: S105  (no password)
+    FASTER = "faster"
+    INCONCLUSIVE = "inconclusive"
+    REGRESSION = "regression"
+    NOT_COMPARABLE = "not_comparable"
 
 
 @dataclass(frozen=True)
-class AgainstLimits:
+class Ratios:
+    """Now over then, of several pairs of processes.
+
+    Attributes:
+        values: One ratio per pair.
+        ratio: Their geometric mean.
+        interval: Student's interval of it, at ``CONFIDENCE``.
+    """
+
+    values: tuple[float, ...]
+    ratio: float
+    interval: tuple[float, float]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Ratios:
+        """Take ratios together.
+
+        Raises:
+            ValueError: There are fewer than two, or one is not a positive number.
+        """
+        if len(values) < 2:
+            raise ValueError(f"an interval needs at least two ratios, got {len(values)}")
+        if not all(value > 0 and math.isfinite(value) for value in values):
+            raise ValueError(f"ratios are positive numbers, got {list(values)}")
+        from scipy.special import stdtrit  # noqa: PLC0415  (takes a moment)
+
+        logs = [math.log(value) for value in values]
+        quantile = float(stdtrit(len(logs) - 1, (1 + CONFIDENCE) / 2))
+        middle, half = fmean(logs), quantile * stdev(logs) / math.sqrt(len(logs))
+        interval = math.exp(middle - half), math.exp(middle + half)
+        return cls(tuple(values), math.exp(middle), interval)
+
+    def verdict(self, max_ratio: float) -> Verdict:
+        """A regression needs the whole interval above the allowed ratio, a pass at or below it."""
+        low, high = self.interval
+        if low > max_ratio:
+            return Verdict.REGRESSION
+        if high > max_ratio:
+            return Verdict.INCONCLUSIVE
+        return Verdict.FASTER if high < 1 / max_ratio else Verdict.PASS
+
+
+@dataclass(frozen=True)
+class RevisionLimits:
     """What is allowed, and when to stop.
 
     Attributes:
@@ -40,18 +116,31 @@ class AgainstLimits:
         """Refuse limits that could not be kept.
 
         Raises:
-            AgainstError: One of them is out of range.
+            RevisionError: One of them is out of range.
         """
         if not self.max_ratio > 1:  # nor NaN
-            raise AgainstError(
+            raise RevisionError(
                 f"--max-ratio {self.max_ratio:g}: must be above 1, such as {MAX_RATIO:g} for 5 %"
                 " more than before"
             )
         if self.most_pairs < LEAST_PAIRS or self.most_pairs % 2:
-            raise AgainstError(
+            raise RevisionError(
                 f"--pairs {self.most_pairs}: must be an even number of {LEAST_PAIRS} or more, for"
                 " each side comes first in half of them"
             )
+
+    def enough(self, values: Sequence[float]) -> bool:
+        """Whether no more pairs are needed than those with these ratios.
+
+        Their number is even, so that each side came first equally often. A pass may end early. A
+        regression has to hold with all the pairs there may be, so that looking again and again
+        raises no more false alarms than looking once.
+        """
+        if len(values) >= self.most_pairs:
+            return True
+        if len(values) < LEAST_PAIRS or len(values) % 2:
+            return False
+        return Ratios.of(values).verdict(self.max_ratio) in {Verdict.PASS, Verdict.FASTER}
 
 
 @dataclass(frozen=True)
@@ -91,7 +180,36 @@ class Times:
         )
 
 
-NO_SENSOR = "no sensor was named (--sensor NAME)"
+@dataclass(frozen=True)
+class BytesFound:
+    """What became of the bytes of one workload.
+
+    Attributes:
+        findings: What is not the same; empty where all is, and where nothing could be compared.
+        explained: Which tensors did it, in words.
+        note: Why nothing could be compared; empty if it could.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    explained: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Energies:
+    """Joules per step of one workload in both revisions.
+
+    Attributes:
+        ratios: Now over then.
+        then_joules: Of a step of the other revision: the median over the pairs.
+        now_joules: Of a step of the working tree, likewise.
+        sensor: Which one was read.
+    """
+
+    ratios: Ratios
+    then_joules: float
+    now_joules: float
+    sensor: str
 
 
 @dataclass(frozen=True)
@@ -116,8 +234,8 @@ class WorkloadResult:
 
 
 @dataclass(frozen=True)
-class AgainstResult:
-    """Two revisions held against each other.
+class RevisionResult:
+    """Two revisions compared with each other.
 
     Attributes:
         revision: The other one, as it was asked for.
@@ -132,7 +250,7 @@ class AgainstResult:
     revision: str
     commit: str
     now: str
-    limits: AgainstLimits
+    limits: RevisionLimits
     threads: int
     workloads: tuple[WorkloadResult, ...]
     notes: tuple[str, ...] = ()

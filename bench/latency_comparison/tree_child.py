@@ -1,7 +1,7 @@
 """The inside of a process that runs a function of another source tree; a program, not a module.
 
-:mod:`trainfit.bench.latency_comparison.tree_process` starts it as ``python -P against_child.py
-PIPE`` with that tree first on the path, and sends what to run through the pipe. It takes nothing of
+:mod:`trainfit.bench.latency_comparison.source_tree` starts it as ``python -P tree_child.py PIPE``
+with that tree first on the path, and sends what to run through the pipe. It takes nothing of
 this project but its own neighbour :mod:`trainfit.bench.processes.child`, by its place: everything
 else is to come from the other tree.
 """

@@ -99,7 +99,10 @@ class Drawer:
         from trainfit.plots import MissingDataError  # noqa: PLC0415
 
         try:
-            numbers = module.numbers(self._frame(module.SOURCE))
+            first = self._frame(module.SOURCE)
+            if first.empty:
+                raise MissingDataError(*_EMPTY[module.SOURCE])
+            numbers = module.numbers(first, *map(self._frame, getattr(module, "ALSO", ())))
         except MissingDataError as error:
             return Drawing(kind, name, module.TITLE, missing=str(error))
         try:
@@ -112,23 +115,23 @@ class Drawer:
         return Drawing(kind, name, module.TITLE, tuple(files), caption=caption)
 
     def _frame(self, source: str) -> pd.DataFrame:
-        """A frame of the runs; a figure gets a copy of its own.
-
-        Raises:
-            MissingDataError: The runs have no such frame at all.
-        """
-        from trainfit.plots import MissingDataError  # noqa: PLC0415
-
+        """A frame of the runs, empty if they have none; a figure gets a copy of its own."""
         if source not in self._frames:
             self._frames[source] = load_source(self.runs, source)
-        frame = self._frames[source]
-        if frame.empty:
-            raise MissingDataError(*_EMPTY[source])
-        return frame.copy()
+        return self._frames[source].copy()
 
 
 _EMPTY = {
     "records": ("there are no records", "measure some with trainfit run SUITE --out RUN"),
+    "values": ("nothing was measured", 'give the suite measure = ["memory"] and run it'),
+    "costs": (
+        "the run has no time and no energy of a step",
+        'run a suite that measures latency (measure = [..., "latency"]), or with devices = "all"',
+    ),
+    "verdicts": (
+        "no workload of the run was judged against a device",
+        'run a suite with devices = "all" or a list of devices',
+    ),
     "curves": (
         "no workload was trained",
         "give its suite epochs = 10 and run it anew (trainfit run SUITE --out RUN)",

@@ -18,7 +18,7 @@ from trainfit._text import nearest
 from trainfit.bench.errors import BenchError
 from trainfit.bench.frames.sources import load_run
 from trainfit.bench.papers.drawing import Drawing
-from trainfit.bench.records.reading import RECORDS, iter_records, read_environment
+from trainfit.bench.records.reading import iter_records, read_environment
 
 INDEX = "README.md"
 
@@ -89,25 +89,6 @@ def find_paper(name: str) -> Paper:
     if name not in PAPERS:
         raise PaperError(f"unknown paper {name!r}: {nearest(name, PAPERS)}")
     return PAPERS[name]
-
-
-def run_folders(given: Sequence[Path]) -> list[Path]:
-    """Run folders, each given as itself or by the folder that it is in.
-
-    Raises:
-        PaperError: One is neither a run folder nor a folder of them.
-    """
-    found: list[Path] = []
-    for folder in given:
-        own = [folder] if (folder / RECORDS).is_file() else []
-        own = own or sorted(path.parent for path in folder.glob(f"*/{RECORDS}"))
-        if not own:
-            raise PaperError(
-                f"--from {folder}: is neither a run folder nor a folder of them, there is no"
-                f" {RECORDS}; give one that trainfit run has written"
-            )
-        found += own
-    return list(dict.fromkeys(found))
 
 
 def its_runs(paper: Paper, runs: Sequence[Path]) -> list[Path]:

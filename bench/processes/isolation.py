@@ -19,8 +19,9 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing import forkserver
 from pathlib import Path
 from types import ModuleType
@@ -79,6 +80,7 @@ def call(
     memory_limit_mib: int | None = None,
     preload: Sequence[str] = (),
     on_message: Send = lambda _: None,
+    on_start: Callable[[Callable[[], None]], None] = lambda _: None,
 ) -> Outcome:
     """Run ``function(job, send)`` in a process of its own.
 
@@ -90,6 +92,7 @@ def call(
         memory_limit_mib: Memory the child may take beyond what it holds when it starts (Linux).
         preload: Modules that the fork server imports, once for all calls, when it starts.
         on_message: Called with everything that the function sends, as it comes.
+        on_start: Called with a function that kills the child.
     """
     ours, theirs = multiprocessing.Pipe()
     context = multiprocessing.get_context("forkserver")
@@ -99,26 +102,16 @@ def call(
     _ensure_server(preload)
     with _nothing_of_main():
         process.start()
+    on_start(process.kill)
     deadline = time.monotonic() + timeout_seconds
     theirs.close()
-    raised: Outcome | None = None
     try:
-        while True:
-            if not ours.poll(max(0.0, deadline - time.monotonic())):
-                return _give_up(process, log, timeout_seconds)
-            try:
-                message = json.loads(ours.recv_bytes())
-            except (EOFError, ConnectionResetError):
-                break
-            if "outcome" in message:
-                raised = Outcome(
-                    **message["outcome"] | {"ending": Ending(message["outcome"]["ending"])}
-                )
-                break
-            on_message(message)
+        outcome = listen(ours, timeout_seconds, on_message)
+        if outcome is not None and outcome.ending is Ending.TIMED_OUT:
+            return _with_stack(outcome, process, log)
         # A child that has said its last word may still hang in a destructor.
-        process.join(max(1.0, deadline - time.monotonic()) if raised is None else 5.0)
-        return raised or _post_mortem(process.exitcode, log)
+        process.join(max(1.0, deadline - time.monotonic()) if outcome is None else 5.0)
+        return outcome or _post_mortem(process.exitcode, log)
     finally:
         if process.is_alive():
             process.kill()
@@ -126,12 +119,31 @@ def call(
         ours.close()
 
 
-def _give_up(process: Any, log: Path, timeout_seconds: float) -> Outcome:
+def listen(pipe: Any, timeout_seconds: float, on_message: Send) -> Outcome | None:
+    """Hear what a child sends, until its last word.
+
+    Returns:
+        How its function ended, or that it still runs after so long; None if it is gone without a
+        word.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while pipe.poll(max(0.0, deadline - time.monotonic())):
+        try:
+            message = json.loads(pipe.recv_bytes())
+        except (EOFError, ConnectionResetError):
+            return None
+        if "outcome" in message:
+            said = message["outcome"]
+            return Outcome(**said | {"ending": Ending(said["ending"])})
+        on_message(message)
+    return Outcome(Ending.TIMED_OUT, "Timeout", f"still running after {timeout_seconds:g} s")
+
+
+def _with_stack(outcome: Outcome, process: Any, log: Path) -> Outcome:
     with suppress(ProcessLookupError):
         os.kill(process.pid, STACK_SIGNAL)
     process.join(0.3)  # long enough to write the stack
-    message = f"still running after {timeout_seconds:g} s"
-    return Outcome(Ending.TIMED_OUT, "Timeout", message, _last_stack(log))
+    return replace(outcome, where=_last_stack(log))
 
 
 def _post_mortem(exit_code: int | None, log: Path) -> Outcome:

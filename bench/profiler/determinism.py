@@ -36,9 +36,14 @@ def pinned() -> Iterator[None]:
 
 
 @contextmanager
-def quiet_collector() -> Iterator[None]:
-    """Collect garbage now and hold the collector, so that frees happen where the step frees."""
-    gc.collect()
+def quiet_collector(generation: int = 2) -> Iterator[None]:
+    """Collect garbage now and hold the collector, so that frees happen where the step frees.
+
+    Args:
+        generation: The oldest that is collected. Looking at all of them takes as long as there are
+            objects in the process; garbage that is left stays as it is until the end of the block.
+    """
+    gc.collect(generation)
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -52,8 +57,9 @@ def quiet_collector() -> Iterator[None]:
 def timed_frees() -> Iterator[None]:
     """Mark the death of every tensor that exists now.
 
-    The allocator does not know the size of a block that it handed out before the session and
-    drops the event when it is freed; a finaliser on the storage puts it back, at its time.
+    The allocator does not know the size of a block that it handed out before the first session and
+    drops the event when it is freed; a finaliser on the storage puts it back, at its time. Blocks
+    that a session has seen keep their size in later ones, so one search serves a whole profile.
     """
     watched: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
@@ -66,19 +72,34 @@ def timed_frees() -> Iterator[None]:
 
         watched[pointer] = weakref.ref(storage, died)
 
-    for thing in gc.get_objects():
-        if not issubclass(type(thing), torch.Tensor):
-            continue
-        if thing.device.type == "cpu" and thing.layout == torch.strided:
-            storage = thing.untyped_storage()
+    for tensor in _live_tensors():
+        if tensor.device.type == "cpu" and tensor.layout == torch.strided:
+            storage = tensor.untyped_storage()
             if storage.nbytes() and storage.data_ptr() and storage.data_ptr() not in watched:
                 watch(storage)
             del storage
+        del tensor
     try:
-        del thing
         yield
     finally:
         watched.clear()
+
+
+def _live_tensors() -> Iterator[torch.Tensor]:
+    """Every tensor that the collector knows; there may be a million other objects.
+
+    By exact type, not ``isinstance``: lazy objects answer that by importing what they stand for.
+    """
+    types = set(_with_subclasses(torch.Tensor))
+    found = [thing for thing in gc.get_objects() if type(thing) in types]
+    while found:
+        yield found.pop()
+
+
+def _with_subclasses(kind: type) -> Iterator[type]:
+    yield kind
+    for each in type.__subclasses__(kind):
+        yield from _with_subclasses(each)
 
 
 def refuse_foreign_threads(step: Callable[[], Any]) -> None:

@@ -90,7 +90,7 @@ def profile_step(
     """
     if warmup < 1 or repeats < 1:
         raise ValueError(f"warmup and repeats must be at least 1, got {warmup} and {repeats}")
-    with pinned() if pin else nullcontext(), quiet_collector():
+    with pinned() if pin else nullcontext(), quiet_collector(generation=1), timed_frees():
         streams = _clean_pass(step, warmup, repeats)
         attributed, static = _attribution_pass(step, warmup)
         with observing(SessionObserver()):
@@ -108,7 +108,7 @@ def _clean_pass(step: Callable[[], Any], warmup: int, repeats: int) -> list[Stre
             with mark("step"):
                 run_step(step)
 
-    with timed_frees(), observing(SessionObserver()):
+    with observing(SessionObserver()):
         return capture(program)
 
 
@@ -122,7 +122,7 @@ def _attribution_pass(step: Callable[[], Any], warmup: int) -> tuple[Stream, dic
         with mark("step"), mode:
             run_step(step)
 
-    with timed_frees(), observing(observer):
+    with observing(observer):
         (stream,) = capture(program)
     return stream, mode.static(born_inside(stream))
 

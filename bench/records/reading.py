@@ -17,15 +17,17 @@ cut off, and is ignored.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from trainfit._text import first_problem
 from trainfit.bench.errors import RunFolderError
-from trainfit.bench.records.schema import Record, Workload
+from trainfit.bench.records.schema import READABLE, SCHEMA, Record, Workload
+from trainfit.bench.records.schema.older import upgraded
 
 RECORDS = "records.jsonl"
 SUITE = "suite.json"
@@ -34,10 +36,36 @@ LOGS = "logs"
 STATE = "state"
 DEVICES = "devices"
 
+_PRESENT = f'{{"schema":"{SCHEMA}"'.encode()
+"""How a line of the present version begins: read at once, without a dictionary between."""
+
 
 def workload_key(workload: Workload) -> str:
     """What makes two workloads the same one."""
     return json.dumps(workload.model_dump(mode="json"), sort_keys=True)
+
+
+def run_folders(given: Sequence[Path]) -> list[Path]:
+    """The run folders that ``--from`` means, each given as itself or by the folder that it is in.
+
+    Raises:
+        RunFolderError: One is neither a run folder nor a folder of them.
+    """
+    found: list[Path] = []
+    for folder in given:
+        own = [folder] if (folder / RECORDS).is_file() else runs_below(folder)
+        if not own:
+            raise RunFolderError(
+                f"--from {folder}: is neither a run folder nor a folder of them, there is no"
+                f" {RECORDS}; give one that trainfit run has written"
+            )
+        found += own
+    return list(dict.fromkeys(found))
+
+
+def runs_below(*folders: str | Path) -> list[Path]:
+    """The run folders in these folders, sorted; none where there are none."""
+    return sorted(path.parent for folder in folders for path in Path(folder).glob(f"*/{RECORDS}"))
 
 
 def iter_records(path: Path) -> Iterator[Record]:
@@ -59,11 +87,27 @@ def iter_records(path: Path) -> Iterator[Record]:
             if not line.endswith(b"\n"):
                 return  # unfinished
             try:
-                yield Record.model_validate_json(line)
+                yield parse_record(line)
             except ValidationError as error:
                 raise RunFolderError(
                     f"{file}:{number}: not a record of this version: {first_problem(error)}"
                 ) from None
+
+
+def parse_record(line: bytes) -> Record:
+    """A record from its line, of any version that can be read.
+
+    Raises:
+        ValidationError: It is not a record.
+    """
+    if not line.startswith(_PRESENT):
+        try:
+            raw = from_json(line)
+        except ValueError:
+            raw = None  # pydantic says below where it is no JSON
+        if isinstance(raw, dict) and raw.get("schema") in READABLE[:-1]:
+            return Record.model_validate(upgraded(raw))
+    return Record.model_validate_json(line)
 
 
 def read_records(path: Path) -> list[Record]:

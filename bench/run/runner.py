@@ -39,6 +39,10 @@ PARTS = ("operations", "memory", "latency", "energy", "accuracy", "gradients", "
 """What a worker sends, and a record has, under the same names."""
 
 
+FEW = 4
+"""So many workloads and fewer import the compiler of kernels each for itself, if they need it."""
+
+
 class Listener(Protocol):
     """Who wants to hear how a run goes; ``number`` counts workloads from 1."""
 
@@ -232,6 +236,8 @@ def _preload(suite: Suite) -> list[str]:
     """What every workload imports, so that it is imported once."""
     # torch imports its compiler the first time a step is annotated, though nothing is compiled
     modules = ["trainfit.bench.run.worker", "torch._dynamo"]
+    if len(suite.workloads) > FEW:  # some of them have compiled kernels, most likely
+        modules.append("numba")
     if any(workload.dataset == "digits" for workload in suite.workloads):
         modules += ["sklearn.datasets", "sklearn.model_selection"]
     return modules

@@ -82,7 +82,10 @@ class Entry(Strict):
 class File(Strict):
     """A suite as written."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="letters, digits, '.', '_' and '-'",
+    )
     description: str = ""
     devices: Annotated[list[_Text] | None, BeforeValidator(_all_or_some)] = None
     timeout_seconds: float = Field(default=600, gt=0, le=1_000_000)

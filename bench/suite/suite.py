@@ -41,11 +41,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainfit._schema_errors import explain
 from trainfit._text import nearest
 from trainfit.bench.errors import SuiteError
 from trainfit.bench.records.schema import Measurement, Workload
 from trainfit.bench.suite.file import Defaults, Entry, File, listed
-from trainfit.bench.suite.toml_errors import explain
 from trainfit.hardware_profiles import Budgets
 
 SWEPT = ("algorithm", "model", "batch_size", "seed")

@@ -2,7 +2,7 @@
 
 pytest-benchmark keeps whatever a benchmark puts into ``extra_info``, but compares times only. So
 the bytes of a step go in there in the shape of a golden's entry, and :func:`read_benchmarks` makes
-of its JSON what ``trainfit gate-benchmark`` holds against a golden file, as ``trainfit gate`` does
+of its JSON what ``trainfit gate-benchmark`` compares with a golden file, as ``trainfit gate`` does
 with a run. Energy and verdicts go with them to be read; they are not gated.
 """
 
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainfit._schema_errors import explain
 from trainfit.bench.environment import trainfit_version
 from trainfit.bench.errors import BenchError
-from trainfit.bench.gate.golden import Conditions, Entry
+from trainfit.bench.gate.figures import StepFigures, figures_of_profile, figures_of_record
+from trainfit.bench.gate.golden import Conditions
 from trainfit.bench.gate.run import GatedRun
-from trainfit.bench.gate.validity import Measured
-from trainfit.bench.records.schema import Energy, Record
-from trainfit.bench.suite.toml_errors import explain
+from trainfit.bench.records.schema import Energy, Evidence, Record
 from trainfit.bench.verdicts.memory import judge
 from trainfit.hardware_profiles import Device, load_device
 
@@ -59,7 +59,7 @@ class Step(_Block):
     evidence: str = "allocator"
     deterministic: bool
     ram_bytes: int
-    entry: Entry
+    entry: StepFigures
     verdicts: list[dict[str, Any]] = Field(default_factory=list)
     energy: dict[str, Any] = Field(default_factory=dict)
 
@@ -91,7 +91,7 @@ def record_benchmark(
     Args:
         benchmark: The fixture of pytest-benchmark.
         measured: From ``profile_step``, or a record of a run made with the torch that is installed.
-        device: Names, files, or devices to judge against, besides the verdicts of a record.
+        device: Names, files, or devices to judge against.
         name: Tells the steps of one benchmark apart.
         energy: What a step takes, as ``measure_energy`` gives it; a record brings its own.
 
@@ -106,65 +106,42 @@ def record_benchmark(
         )
     devices = [device] if isinstance(device, str | Device) else device
     judged = [load_device(each) if isinstance(each, str) else each for each in devices]
-    if isinstance(measured, Record):
-        step = _of_record(measured, judged, energy or measured.energy)
-    else:
-        step = _of_profile(measured, judged, energy)
+    step = _step(measured, judged, energy)
     found = Recorded(torch=version("torch").partition("+")[0], steps={name: step})
     added = found.model_dump(mode="json", by_alias=True)
     added["steps"] = {**known.get("steps", {}), **added["steps"]}
     benchmark.extra_info[KEY] = added
 
 
-def _of_profile(profile: StepProfile, devices: Sequence[Device], energy: Energy | None) -> Step:
-    from trainfit.bench.testing.figures import figures_of  # noqa: PLC0415
-    from trainfit.bench.testing.goldens import entry_of_step  # noqa: PLC0415
-
-    figures = figures_of(profile)
+def _step(measured: StepProfile | Record, devices: Sequence[Device], energy: Energy | None) -> Step:
+    evidence, storage = Evidence.ALLOCATOR, 0
+    if isinstance(measured, Record):
+        memory = measured.memory
+        if memory is None:
+            raise BenchmarkError(
+                f"the record of {measured.workload.label} has no bytes (it is"
+                f' {measured.status.value}); measure = ["memory"] in the suite makes them'
+            )
+        evidence, storage, energy = memory.evidence, memory.storage_bytes, energy or measured.energy
+        figures = figures_of_record(memory, measured.operations)
+    else:
+        memory, figures = measured, figures_of_profile(measured)
+    static, peak = memory.static_bytes, memory.peak_dynamic_bytes
+    energies = {"evidence": "unavailable", "reason": "not measured"}
+    if energy is not None:
+        energies = energy.model_dump(mode="json", exclude_none=True)
     return Step(
-        deterministic=profile.deterministic,
-        ram_bytes=figures["ram_bytes"],
-        entry=entry_of_step(figures),
-        verdicts=_verdicts(profile.static_bytes, profile.peak_dynamic_bytes, 0, devices),
-        energy=_energy(energy),
-    )
-
-
-def _of_record(record: Record, devices: Sequence[Device], energy: Energy | None) -> Step:
-    from trainfit.bench.gate.metrics import entry_of_record  # noqa: PLC0415
-
-    memory = record.memory
-    if memory is None:
-        raise BenchmarkError(
-            f"the record of {record.workload.label} has no bytes (it is {record.status.value});"
-            ' measure = ["memory"] in the suite makes them'
-        )
-    return Step(
-        evidence=memory.evidence.value,
+        evidence=evidence.value,
         deterministic=memory.deterministic,
-        ram_bytes=memory.static_bytes + memory.peak_dynamic_bytes,
-        entry=entry_of_record(memory, record.operations),
-        verdicts=_verdicts(
-            memory.static_bytes, memory.peak_dynamic_bytes, memory.storage_bytes, devices
-        ),
-        energy=_energy(energy),
+        ram_bytes=static + peak,
+        entry=figures,
+        verdicts=[
+            verdict.model_dump(mode="json")
+            for device in devices
+            for verdict in judge(static, peak, storage, device)
+        ],
+        energy=energies,
     )
-
-
-def _verdicts(
-    static: int, peak: int, storage: int, devices: Sequence[Device]
-) -> list[dict[str, Any]]:
-    return [
-        verdict.model_dump(mode="json")
-        for device in devices
-        for verdict in judge(static, peak, storage, device)
-    ]
-
-
-def _energy(energy: Energy | None) -> dict[str, Any]:
-    if energy is None:
-        return {"evidence": "unavailable", "reason": "not measured"}
-    return energy.model_dump(mode="json", exclude_none=True)
 
 
 # ---- and back ------------------------------------------------------------------------------------
@@ -189,18 +166,17 @@ def read_benchmarks(file: Path) -> GatedRun:
         for name, step in each.steps.items()
     }
     evidence = _one(file, "way of measuring bytes", {step.evidence for step in steps.values()})
-    measured = Measured(
-        entries={key: step.entry for key, step in steps.items() if step.deterministic},
+    return GatedRun(
+        file,
+        figures={key: step.entry for key, step in steps.items() if step.deterministic},
         invalid={
             key: "its bytes are not deterministic: repeats differed"
             for key, step in steps.items()
             if not step.deterministic
         },
-        version=SCHEMA,
-        evidence=evidence,
+        conditions=Conditions(torch=torch, evidence=evidence),
+        made_with={"made_by": "trainfit gate-benchmark", "trainfit": trainfit_version()},
     )
-    made_with = {"made_by": "trainfit gate-benchmark", "trainfit": trainfit_version()}
-    return GatedRun(file, measured, Conditions(torch=torch, evidence=evidence), made_with)
 
 
 def _recorded(file: Path) -> Iterator[tuple[str, Recorded]]:

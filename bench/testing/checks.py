@@ -1,19 +1,26 @@
-"""A step's figures held against the limits of a test: what is too large, by how much, and why."""
+"""A step compared with the limits of a test: what is too large, by how much, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trainfit.bench.testing.figures import Figures
 from trainfit.bench.testing.limits import Limits
 from trainfit.bench.verdicts.memory import Status, Verdict, judge
 from trainfit.hardware_profiles import format_bytes
 
+if TYPE_CHECKING:
+    from trainfit.bench.profiler import StepProfile
+    from trainfit.bench.profiler.fold import Block
+
 LISTED = 6
 """Tensors that a failure names."""
+
+MOST_TENSORS = 40
+"""Kinds of tensors that a report lists; the rest of a peak is small change."""
 
 
 class Kind(StrEnum):
@@ -48,53 +55,40 @@ class Problem:
         return asdict(self) | {"kind": self.kind.value}
 
 
-def check(figures: Figures, limits: Limits) -> list[Problem]:
+def check(step: StepProfile, limits: Limits) -> list[Problem]:
     """Everything that limits on bytes and devices do not allow; the golden is not looked at."""
-    if not figures["deterministic"]:
-        return [
-            Problem(
-                "repeats",
-                Kind.NOT_DETERMINISTIC,
-                f"the {figures['repeats']} repeats of the step did not allocate the same, so there"
-                " is no figure to hold to a limit; look for shapes that change from step to step,"
-                " caches that grow, and work done every so many steps",
-            )
-        ]
-    return [*_totals(figures, limits), *_phases(figures, limits), *_boards(figures, limits)]
+    if not step.deterministic:
+        text = (
+            f"the {step.repeats} repeats of the step did not allocate the same, so there is no"
+            " figure to hold to a limit; look for shapes that change from step to step, caches that"
+            " grow, and work done every so many steps"
+        )
+        return [Problem("repeats", Kind.NOT_DETERMINISTIC, text)]
+    return [*_totals(step, limits), *_phases(step, limits), *_boards(step, limits)]
 
 
-def verdicts_of(figures: Figures, limits: Limits) -> list[Verdict]:
-    """The verdict on RAM of every device that is asked for; a step alone has no storage."""
-    static, peak = figures["static_bytes"], figures["peak_dynamic_bytes"]
+def verdicts_of(step: StepProfile, limits: Limits) -> list[Verdict]:
+    """The verdict on RAM of every device of the marker; a step alone has no storage."""
+    static, peak = step.static_bytes, step.peak_dynamic_bytes
     return [verdict for device in limits.devices for verdict in judge(static, peak, 0, device)]
 
 
-def _totals(figures: Figures, limits: Limits) -> Iterator[Problem]:
-    static, peak = figures["static_bytes"], figures["peak_dynamic_bytes"]
-    where = f"in phase {figures['peak_phase']}"
+def _totals(step: StepProfile, limits: Limits) -> Iterator[Problem]:
+    static, peak = step.static_bytes, step.peak_dynamic_bytes
+    where = f"in phase {step.peak_phase}"
+    shares = _shares(step.static_categories)
+    both = f"{static:,} B static + {peak:,} B peak dynamic {where}"
     yield from _over("max_peak", "peak dynamic memory", peak, limits.max_peak_bytes, where)
-    yield from _over(
-        "max_static",
-        "static memory",
-        static,
-        limits.max_static_bytes,
-        f"{_shares(figures['static_categories'])}",
-    )
-    yield from _over(
-        "max_ram",
-        "RAM",
-        figures["ram_bytes"],
-        limits.max_ram_bytes,
-        f"{static:,} B static + {peak:,} B peak dynamic {where}",
-    )
+    yield from _over("max_static", "static memory", static, limits.max_static_bytes, shares)
+    yield from _over("max_ram", "RAM", static + peak, limits.max_ram_bytes, both)
 
 
-def _phases(figures: Figures, limits: Limits) -> Iterator[Problem]:
+def _phases(step: StepProfile, limits: Limits) -> Iterator[Problem]:
     for name, allowed in limits.max_phase_bytes.items():
-        phase = figures["phases"].get(name)
+        phase = step.phases.get(name)
         limit = f"max_phase[{name!r}]"
         if phase is None:
-            seen = ", ".join(figures["phases"]) or "none"
+            seen = ", ".join(step.phases) or "none"
             yield Problem(
                 limit,
                 Kind.UNKNOWN,
@@ -103,7 +97,7 @@ def _phases(figures: Figures, limits: Limits) -> Iterator[Problem]:
             )
             continue
         what = f"peak dynamic memory of {name}"
-        yield from _over(limit, what, phase["peak_bytes"], allowed, _shares(phase["categories"]))
+        yield from _over(limit, what, phase.peak_bytes, allowed, _shares(phase.categories))
 
 
 def _over(limit: str, what: str, size: int, allowed: int | None, why: str) -> Iterator[Problem]:
@@ -113,26 +107,23 @@ def _over(limit: str, what: str, size: int, allowed: int | None, why: str) -> It
         yield Problem(limit, Kind.OVER, text, over)
 
 
-def _boards(figures: Figures, limits: Limits) -> Iterator[Problem]:
-    for verdict in verdicts_of(figures, limits):
+def _boards(step: StepProfile, limits: Limits) -> Iterator[Problem]:
+    for verdict in verdicts_of(step, limits):
         limit = f"device {verdict.device}"
         if verdict.status is Status.UNKNOWN:
             yield Problem(limit, Kind.UNKNOWN, verdict.reason)
             continue
-        margin = int(verdict.margin or 0)
+        margin, wanted = int(verdict.margin or 0), limits.min_margin_bytes
         if margin < 0:
-            text = f"{verdict.status}: {-margin:,} B too much in phase {figures['peak_phase']}"
-            yield Problem(limit, Kind.OVER, f"{text}; {verdict.reason}", -margin)
-        elif limits.min_margin_bytes is not None and margin < limits.min_margin_bytes:
-            lacks = limits.min_margin_bytes - margin
-            wanted = format_bytes(limits.min_margin_bytes)
-            yield Problem(
-                limit,
-                Kind.OVER,
-                f"{verdict.status}: {margin:,} B left, {lacks:,} B less than min_margin"
-                f" ({wanted}) wants; {verdict.reason}",
-                lacks,
+            said, over = f"{-margin:,} B too much in phase {step.peak_phase}", -margin
+        elif wanted is not None and margin < wanted:
+            over = wanted - margin
+            said = (
+                f"{margin:,} B left, {over:,} B less than min_margin ({format_bytes(wanted)}) wants"
             )
+        else:
+            continue
+        yield Problem(limit, Kind.OVER, f"{verdict.status}: {said}; {verdict.reason}", over)
 
 
 def _shares(categories: Mapping[str, int]) -> str:
@@ -140,7 +131,7 @@ def _shares(categories: Mapping[str, int]) -> str:
     return ", ".join(f"{category} {size:,}" for category, size in largest if size) or "nothing"
 
 
-def message(problems: Sequence[Problem], figures: Figures) -> str:
+def message(problems: Sequence[Problem], step: StepProfile) -> str:
     """What a failed test says: the problems, then what is alive at the peak.
 
     Its first line is all that pytest's summary shows, so it is a problem and not a headline.
@@ -148,31 +139,81 @@ def message(problems: Sequence[Problem], figures: Figures) -> str:
     lines = [f"{problem.limit}: {problem.text}" for problem in problems]
     if not any(problem.kind in (Kind.OVER, Kind.CHANGED) for problem in problems):
         return "\n".join(lines)
-    lines += _alive(f"the peak of {figures['peak_phase']}", figures["peak_dynamic_bytes"], figures)
+    lines += _alive(step.peak_phase, step.peak_dynamic_bytes, step.live_at_peak)
     for problem in problems:
         name = problem.limit.removeprefix("max_phase['").removesuffix("']")
-        phase = figures["phases"].get(name)
-        if phase is not None and problem.kind is Kind.OVER and name != figures["peak_phase"]:
-            lines += _alive(f"the peak of {name}", phase["peak_bytes"], phase)
+        phase = step.phases.get(name)
+        if phase is not None and problem.kind is Kind.OVER and name != step.peak_phase:
+            lines += _alive(name, phase.peak_bytes, phase.live_at_peak)
     return "\n".join(lines)
 
 
-def _alive(where: str, size: int, figures: Mapping[str, Any]) -> list[str]:
-    head = f"alive at {where} ({size:,} B dynamic), largest first:"
-    return [head, *(f"  {line}" for line in tensor_lines(figures["tensors"]))]
+def _alive(phase: str, size: int, blocks: Iterable[Block]) -> list[str]:
+    head = f"alive at the peak of {phase} ({size:,} B dynamic), largest first:"
+    return [head, *(f"  {line}" for line in tensor_lines(blocks))]
 
 
-def tensor_lines(tensors: Sequence[Mapping[str, Any]], most: int = LISTED) -> list[str]:
+def tensor_lines(blocks: Iterable[Block], most: int = LISTED) -> list[str]:
     """One line per kind of tensor, the first few of them."""
+    kinds = _kinds(blocks)
+    most = most + 1 if len(kinds) == most + 1 else most  # "1 more" takes a line as well
     lines = []
-    most = most + 1 if len(tensors) == most + 1 else most  # "1 more" takes a line as well
-    for tensor in tensors[:most]:
-        times = f"{tensor['count']} x " if tensor["count"] > 1 else ""
-        name = tensor["name"] or "unnamed"
-        born = f", from {tensor['phase']}" if tensor["phase"] else ", from before the step"
-        size = tensor["bytes"] * tensor["count"]
-        lines.append(f"{size:>12,} B  {tensor['category']}: {times}{name}{born}")
-    if len(tensors) > most:
-        rest = sum(tensor["bytes"] * tensor["count"] for tensor in tensors[most:])
-        lines.append(f"{rest:>12,} B  in {len(tensors) - most} more")
+    for block, count in kinds[:most]:
+        times = f"{count} x " if count > 1 else ""
+        born = f", from {block.phase}" if block.phase else ", from before the step"
+        name = block.label or "unnamed"
+        lines.append(f"{block.size * count:>12,} B  {block.category}: {times}{name}{born}")
+    if len(kinds) > most:
+        rest = sum(block.size * count for block, count in kinds[most:])
+        lines.append(f"{rest:>12,} B  in {len(kinds) - most} more")
     return lines or ["           0 B"]
+
+
+def _kinds(blocks: Iterable[Block]) -> list[tuple[Block, int]]:
+    """Tensors that are alike and how many there are of them, what is largest together first."""
+    kinds = Counter(blocks).items()
+    return sorted(kinds, key=lambda kind: (-kind[0].size * kind[1], kind[0]))
+
+
+def plain_figures(step: StepProfile) -> dict[str, Any]:
+    """A step as the report in JSON has it; all numbers are bytes but ``repeats`` and ``count``.
+
+    ``tensors`` lists what is alive at a peak, of the step and of each phase, largest first; equal
+    ones are one row with a ``count``, and ``bytes`` is that of one of them.
+    """
+    return {
+        "peak_dynamic_bytes": step.peak_dynamic_bytes,
+        "peak_phase": step.peak_phase,
+        "static_bytes": step.static_bytes,
+        "ram_bytes": step.static_bytes + step.peak_dynamic_bytes,
+        "entry_bytes": step.entry_bytes,
+        "left_after_step_bytes": step.left_after_step_bytes,
+        "static_categories": dict(sorted(step.static_categories.items())),
+        "categories": dict(sorted(step.categories.items())),
+        "phases": {
+            name: {
+                "peak_bytes": phase.peak_bytes,
+                "entry_bytes": phase.entry_bytes,
+                "exit_bytes": phase.exit_bytes,
+                "categories": dict(sorted(phase.categories.items())),
+                "tensors": _plain_tensors(phase.live_at_peak),
+            }
+            for name, phase in step.phases.items()
+        },
+        "tensors": _plain_tensors(step.live_at_peak),
+        "deterministic": step.deterministic,
+        "repeats": step.repeats,
+    }
+
+
+def _plain_tensors(blocks: Iterable[Block]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": block.label,
+            "bytes": block.size,
+            "category": block.category,
+            "phase": block.phase,
+            "count": count,
+        }
+        for block, count in _kinds(blocks)[:MOST_TENSORS]
+    ]

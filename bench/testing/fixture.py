@@ -1,4 +1,4 @@
-"""What a test calls: measures a step, holds it against the test's limits, remembers it."""
+"""What a test calls: measures a step, compares it with the test's limits, remembers it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from trainfit.bench.gate.figures import StepFigures, figures_of_profile
 from trainfit.bench.gate.rules import GoldenError
 from trainfit.bench.testing import goldens
-from trainfit.bench.testing.checks import Problem, check, message, verdicts_of
-from trainfit.bench.testing.figures import Figures, figures_of
+from trainfit.bench.testing.checks import Problem, check, message, plain_figures, verdicts_of
 from trainfit.bench.testing.limits import MARKER, LimitError, Limits, read_limits
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class TrainingMemory:
         repeats: int = 3,
         name: str | None = None,
     ) -> StepProfile:
-        """Measure a step, as ``trainfit.profile_step`` does, and hold it against the marker.
+        """Measure a step, as ``trainfit.profile_step`` does, and compare it with the marker.
 
         Args:
             step: Any callable without arguments that does one training step.
@@ -86,25 +86,24 @@ class TrainingMemory:
         from trainfit.bench.profiler import profile_step  # noqa: PLC0415  (imports torch)
 
         profile = profile_step(step, warmup=warmup, repeats=repeats)
-        figures = figures_of(profile)
-        problems = check(figures, self.limits)
+        problems = check(profile, self.limits)
         golden = None
-        if self.limits.golden is not None and figures["deterministic"]:
-            golden, changed = self._golden(self.limits.golden, figures, name)
+        if self.limits.golden is not None and profile.deterministic:
+            golden, changed = self._golden(self.limits.golden, figures_of_profile(profile), name)
             problems += changed
         self.steps.append(
             {
                 "name": name,
-                "figures": figures,
+                "figures": plain_figures(profile),
                 "verdicts": [
-                    verdict.model_dump(mode="json") for verdict in verdicts_of(figures, self.limits)
+                    verdict.model_dump(mode="json") for verdict in verdicts_of(profile, self.limits)
                 ],
                 "problems": [problem.plain() for problem in problems],
                 "golden": golden,
             }
         )
         if problems:
-            pytest.fail(message(problems, figures))
+            pytest.fail(message(problems, profile))
         return profile
 
     def _free(self, name: str | None) -> str:
@@ -118,17 +117,16 @@ class TrainingMemory:
         return name
 
     def _golden(
-        self, file: Path, figures: Figures, name: str
+        self, file: Path, figures: StepFigures, name: str
     ) -> tuple[dict[str, Any], list[Problem]]:
         key = goldens.key_of(self.item.nodeid, self.item.path, file)
         key += f" {name}" if name else ""
-        entry = goldens.entry_of_step(figures)
-        problem, findings = goldens.compare(entry, file, key)
+        problem, findings = goldens.compare(figures, file, key)
         found = {
             "file": str(file),
             "key": key,
             "status": problem.kind.value if problem else "equal",
             "changes": [goldens.finding_line(each) for each in findings],
-            "entry": entry.model_dump(mode="json") if self.update else None,
+            "entry": figures.model_dump(mode="json") if self.update else None,
         }
         return found, [problem] if problem and not self.update else []

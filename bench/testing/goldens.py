@@ -15,52 +15,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 from trainfit.bench.environment import trainfit_version
-from trainfit.bench.gate.comparability import why_incomparable
-from trainfit.bench.gate.compare import Finding, Severity, compare_entries, sort_findings
+from trainfit.bench.gate.compare import Finding, Severity, compare_figures
 from trainfit.bench.gate.explain import explain
-from trainfit.bench.gate.golden import (
-    Conditions,
-    Entry,
-    Golden,
-    Place,
-    TensorGroup,
-    read_golden,
-    write_golden,
-)
+from trainfit.bench.gate.figures import ONLY_STAGE, StepFigures
+from trainfit.bench.gate.golden import Conditions, Golden, read_golden, write_golden
+from trainfit.bench.gate.report import change_text, values_text
 from trainfit.bench.gate.rules import WORKLOAD, Unit
 from trainfit.bench.testing.checks import Kind, Problem
-from trainfit.bench.testing.figures import Figures
 
 UPDATE = "--training-memory-update"
-STAGE = "all"
-"""A step of one's own is one stage, named as that of an algorithm with one stage."""
 
 _MADE_BY = {"made_by": f"pytest {UPDATE}", "trainfit": trainfit_version()}
 _ACCEPT = f"if that is meant, accept it with pytest {UPDATE} and commit the file"
 _LISTED = 8
-
-
-def entry_of_step(figures: Figures) -> Entry:
-    """What a golden keeps of a step: its bytes by phase and category, and whose they are."""
-    whole: Place = {
-        name: figures[name] for name in ("static_bytes", "peak_dynamic_bytes", "peak_phase")
-    }
-    stage: Place = {name: figures[name] for name in ("entry_bytes", "left_after_step_bytes")}
-    stage |= {f"static.{name}_bytes": size for name, size in figures["static_categories"].items()}
-    places = {WORKLOAD: whole, STAGE: stage}
-    for name, phase in figures["phases"].items():
-        place: Place = {key: phase[key] for key in ("peak_bytes", "entry_bytes", "exit_bytes")}
-        place |= {f"category.{key}_bytes": size for key, size in phase["categories"].items()}
-        places[f"{STAGE}/{name}"] = place
-    tensors = {
-        f"{STAGE}/{name}": [
-            TensorGroup(each["category"], each["name"] or "unnamed", each["bytes"], each["count"])
-            for each in phase["tensors"]
-        ]
-        for name, phase in figures["phases"].items()
-        if not any(other.startswith(f"{name}.") for other in figures["phases"])
-    }
-    return Entry(figures=places, tensors=tensors)
 
 
 def conditions() -> Conditions:
@@ -96,8 +63,10 @@ def read_if_there(path: Path) -> Golden | None:
     return _read(path, (status.st_mtime_ns, status.st_size))
 
 
-def compare(measured: Entry, path: Path, key: str) -> tuple[Problem | None, Sequence[Finding]]:
-    """Hold a step against its golden.
+def compare(
+    measured: StepFigures, path: Path, key: str
+) -> tuple[Problem | None, Sequence[Finding]]:
+    """Compare a step with its golden.
 
     Returns:
         What is wrong, or None; and everything that is not as it was.
@@ -106,18 +75,19 @@ def compare(measured: Entry, path: Path, key: str) -> tuple[Problem | None, Sequ
         GoldenError: The golden cannot be read.
     """
     golden, limit = read_if_there(path), f"golden {path.name}"
-    reasons = why_incomparable(golden.conditions, conditions()) if golden else []
+    reasons = golden.conditions.why_incomparable(conditions()) if golden else []
     if reasons:
         text = (
-            f"not comparable: {'; '.join(reasons)}. Install what the golden was made with, or make"
-            f" it anew with pytest {UPDATE}"
+            f"not comparable: {'; '.join(reasons)}. Install what the golden was made with, or run"
+            f" all of its tests with pytest {UPDATE}: another torch is added where every byte is"
+            " equal, and the golden is made again where one is not"
         )
         return Problem(limit, Kind.NOT_COMPARABLE, text), []
     expected = golden.workloads.get(key) if golden else None
     if golden is None or expected is None:
         text = f"there is none for {key}; make it with pytest {UPDATE} and commit the file"
         return Problem(limit, Kind.NO_GOLDEN, text), []
-    findings = sort_findings(compare_entries(key, expected, measured, golden.rules))
+    findings = compare_figures(key, expected, measured, golden.rules)
     failed = [found for found in findings if found.severity is Severity.FAIL]
     if not failed:
         return None, findings
@@ -156,40 +126,35 @@ def _some(lines: Sequence[str]) -> list[str]:
 
 
 def finding_line(found: Finding) -> str:
-    """A difference in one line: ``gradient/peak_bytes: 4,096 -> 8,192 (+4,096 B)``."""
-    was, now = (_said(each) for each in (found.golden, found.measured))
-    unit = " B" if found.unit is Unit.BYTES else ""
-    change = f" ({int(found.change):+,}{unit})" if found.change is not None else ""
-    name = (found.metric or "").removeprefix(f"{STAGE}/").removeprefix(f"{WORKLOAD}/")
-    return f"{name}: {was} -> {now}{change}"
+    """A difference in one line: ``gradient/peak_bytes: 400 B -> 800 B, +400 B (+100.0 %)``."""
+    name = (found.metric or "").removeprefix(f"{ONLY_STAGE}/").removeprefix(f"{WORKLOAD}/")
+    return ", ".join(filter(None, [f"{name}: {values_text(found)}", change_text(found)]))
 
 
-def _said(value: float | str | None) -> str:
-    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def accept_into(path: Path, entries: Mapping[str, Entry]) -> list[str]:
+def accept_into(path: Path, steps: Mapping[str, StepFigures]) -> list[str]:
     """Put steps into a golden and write it; returns what to know about that.
 
-    Rules and other steps stay, but for steps of another torch: they are taken out, for a golden
-    is of one torch.
+    Rules and other steps stay, but for steps of another torch that were not run: they are taken
+    out. Where those that were run are equal, the golden holds for both.
 
     Raises:
         GoldenError: The file cannot be read, or not be written.
     """
-    old, now = read_if_there(path), conditions()
-    kept: Mapping[str, Entry] = {} if old is None else old.workloads
-    lines = [f"written: {path} ({len(entries)} of torch {now.torch})"]
-    if old is not None and why_incomparable(old.conditions, now):
-        dropped = len(kept.keys() - entries.keys())
-        if dropped:
-            lines.append(f"  taken out: {dropped} of torch {old.conditions.torch} not run now")
-        kept = {}
+    now = conditions()
+    old = read_if_there(path) or Golden(conditions=now)
+    kept = {key: figures for key, figures in old.workloads.items() if key not in steps}
+    lines = []
+    if kept and old.conditions.why_incomparable(now):
+        versions = " or ".join(old.conditions.torch_versions)
+        lines, kept = [f"  taken out: {len(kept)} of torch {versions} not run now"], {}
     golden = Golden(
-        conditions=now,
+        conditions=old.conditions_with(steps, now),
         made_with=_MADE_BY,
-        rules=[] if old is None else old.rules,
-        workloads={**kept, **entries},
+        rules=old.rules,
+        workloads={**kept, **steps},
     )
     write_golden(path, golden)
-    return lines
+    dropped = {*old.conditions.torch_versions} - {*golden.conditions.torch_versions}
+    lines += [f"  no longer for torch {each}: measure with it again" for each in sorted(dropped)]
+    versions = " and ".join(golden.conditions.torch_versions)
+    return [f"written: {path} ({len(steps)} of torch {versions})", *lines]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainfit.bench.gate.golden import Entry
+from trainfit.bench.gate.figures import StepFigures
 from trainfit.bench.testing.goldens import accept_into, conditions
 
 SCHEMA = "trainfit.training-memory/1"
@@ -76,7 +76,7 @@ def accept(measured: Iterable[Measured]) -> list[str]:
     Raises:
         GoldenError: A golden cannot be read, or not be written.
     """
-    files: dict[str, dict[str, Entry]] = {}
+    files: dict[str, dict[str, StepFigures]] = {}
     lines = []
     for each in measured:
         golden = each.step["golden"]
@@ -85,8 +85,8 @@ def accept(measured: Iterable[Measured]) -> list[str]:
         if each.outcome != "passed":
             lines.append(f"{each.title}: not accepted, since the test {each.outcome}")
             continue
-        entry = Entry.model_validate(golden["entry"])
-        files.setdefault(golden["file"], {})[golden["key"]] = entry
+        figures = StepFigures.model_validate(golden["entry"])
+        files.setdefault(golden["file"], {})[golden["key"]] = figures
         if golden["status"] != "equal" or golden["changes"]:
             lines.append(f"{each.title}: accepted ({golden['status']})")
             lines += [f"  {change}" for change in golden["changes"]]

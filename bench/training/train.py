@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from trainfit.algorithms import Algorithm, build_algorithm
-from trainfit.algorithms.data import Dataset, batches, load_dataset
+from trainfit.algorithms.data import Dataset, absent_classes, batches, load_dataset
 from trainfit.algorithms.data.standardise import standardise
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.processes.child import Send
@@ -66,12 +66,11 @@ def load(workload: Workload, data_root: str | None) -> Dataset:
 
 def _require_all_classes(data: Dataset, samples: int) -> None:
     """A net cannot learn what it is never shown; rules with wrong labels would even unlearn it."""
-    counts_C = torch.bincount(data.train_y, minlength=data.classes)
-    absent = [str(label) for label in torch.nonzero(counts_C == 0).flatten().tolist()]
+    absent = absent_classes(data.train_y, data.classes)
     if absent:
         raise ConfigurationError(
             f"the first {samples:,} training samples of dataset {data.name!r} have none of class"
-            f" {', '.join(absent)}; raise train_samples"
+            f" {', '.join(map(str, absent))}; raise train_samples"
         )
 
 

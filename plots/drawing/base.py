@@ -19,12 +19,12 @@ class MissingDataError(ValueError):
 
 
 class FigureModule(Protocol):
-    """A module that is a figure; see :mod:`plots`."""
+    """A module that is a figure; see :mod:`trainfit.plots`, also for the optional ``ALSO``."""
 
     SOURCE: str
     TITLE: str
 
-    def numbers(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def numbers(self, frame: pd.DataFrame, *also: pd.DataFrame) -> pd.DataFrame:
         """The numbers that are plotted; raises :class:`MissingDataError`."""
 
     def draw(self, numbers: pd.DataFrame, columns: int = 2) -> Figure:
@@ -32,13 +32,13 @@ class FigureModule(Protocol):
 
 
 class TableModule(Protocol):
-    """A module that is a table; see :mod:`plots`."""
+    """A module that is a table; see :mod:`trainfit.plots`."""
 
     SOURCE: str
     TITLE: str
     CAPTION: str
 
-    def numbers(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def numbers(self, frame: pd.DataFrame, *also: pd.DataFrame) -> pd.DataFrame:
         """The table, units in the names of its columns; raises :class:`MissingDataError`."""
 
 

@@ -1,92 +1,77 @@
-"""Seconds and joules of a step, measured here and modelled for devices, as one tidy frame."""
+"""Seconds and joules of a step, measured here and modelled for devices, as one long frame."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from trainfit.plots.drawing.style import PHASES
-from trainfit.plots.drawing.workloads import devices, over_seeds
+from trainfit.plots.drawing.workloads import RECORD, WORKLOAD, by_phase, named, texts
 
 HERE = "this machine"
 BUDGETS = {"seconds": "step_latency", "joules": "energy_per_step"}
 """By quantity, the budget that limits it per step."""
 
+_PHASES = {
+    "seconds": {"value": "seconds_median", "low": "seconds_low", "high": "seconds_high"},
+    "joules": {"value": "joules"},
+}
+"""By quantity, what its figures are called where they are those of phases."""
 
-def costs(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per workload, device and phase; ``step`` is the whole step.
 
-    ``device`` is ``this machine`` where a clock or a sensor measured; all others are modelled, and
-    then for the whole step only, as an interval. Columns per quantity: ``seconds`` (the median),
-    ``seconds_low`` and ``_high``, ``seconds_evidence``, ``seconds_limit``; ``joules`` (the mean)
-    and the same of it. What is not known is missing; evidence is ``unavailable`` where it was asked
-    for and could not be had, and missing where it was not asked for.
+def costs_of(costs: pd.DataFrame, values: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """One row per workload, device, phase and quantity, the mean over seeds.
 
-    Args:
-        rows: From :func:`trainfit.plots.drawing.workloads.over_seeds`, with its ``workload``.
+    ``device`` is ``this machine`` where a clock or a sensor measured: then ``value`` is the median
+    of the time or the mean of the energy. All others are modelled, as an interval, and for the
+    whole step only (``phase`` is ``step``). What is not known is missing; ``evidence`` is
+    ``unavailable`` where measuring or modelling was tried and gave nothing. ``limit`` is what the
+    device allows per step. Workloads of which nothing is known are left out.
     """
-    modelled = dict.fromkeys(
-        [*devices(rows, "modelled", "seconds_low"), *devices(rows, "modelled", "joules_low")]
-    )
-    limits = {
-        (device, quantity): _limit(rows, device, quantity)
-        for device in modelled
-        for quantity in BUDGETS
-    }
+    costs = texts(costs)
+    step = costs.assign(device=costs["device"].fillna(HERE), phase="step")
+    rows = pd.concat([step, *_phases(costs, values)], ignore_index=True)
+    known = rows.loc[rows[["value", "low"]].notna().any(axis=1), list(WORKLOAD)]
+    rows = rows.merge(known.drop_duplicates(), on=list(WORKLOAD))
+    parts = ["value", "low", "high"]
+    rows[parts] = rows[parts].astype("Float64").astype(float)
+    keys = ["device", "phase", "quantity"]
+    about = ["workload", "algorithm", "options", "model", *keys]
+    groups = named(rows, *keys).groupby(about, sort=False)
+    table = groups.agg(dict.fromkeys(parts, "mean") | {"evidence": "first"}).reset_index()
+    limits = _limits(costs, verdicts)
+    places = zip(table["device"], table["quantity"], strict=True)
+    return table.assign(limit=pd.Series(map(limits.get, places), table.index, dtype=float))
+
+
+def _phases(costs: pd.DataFrame, values: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of phases, which are measured on this machine only."""
+    records = costs[RECORD].drop_duplicates()
     found = []
-    for row in rows.to_dict("records"):
-        known = {key: row[key] for key in ("workload", "algorithm", "options", "model")}
-        found += [known | part for part in _measured(row)]
-        for device in modelled:
-            part: dict[str, Any] = {"device": device, "phase": "step"}
-            for quantity in BUDGETS:
-                ends = [row.get(f"modelled.{device}.{quantity}_{end}") for end in ("low", "high")]
-                there = not pd.isna(ends).any()
-                part |= {f"{quantity}_low": ends[0], f"{quantity}_high": ends[1]}
-                part[f"{quantity}_evidence"] = "modelled" if there else "unavailable"
-                part[f"{quantity}_limit"] = limits[device, quantity]
-            found.append(known | part)
-    names = [q + end for q in BUDGETS for end in ("", "_low", "_high", "_evidence", "_limit")]
-    return pd.DataFrame(
-        found, columns=["workload", "algorithm", "options", "model", "device", "phase", *names]
-    )
+    for quantity, names in _PHASES.items():
+        wide = by_phase(records, values, *names.values())
+        part = wide.rename(columns={name: part for part, name in names.items()})
+        part = part.dropna(subset=["value"]).assign(device=HERE, quantity=quantity)
+        found.append(part)
+    return [part for part in found if len(part)]
 
 
-def _measured(row: dict[Any, Any]) -> Iterable[dict[str, Any]]:
-    """What a clock and a sensor measured of the step and of its three phases."""
-    energy = row.get("energy_evidence")
-    for phase in (*PHASES, "step"):
-        stem = "step_" if phase == "step" else f"phase.{phase}."
-        seconds = row.get(f"{stem}seconds_median")
-        joules = row.get("joules_per_step" if phase == "step" else f"phase.{phase}.joules")
-        part = {
-            "device": HERE,
-            "phase": phase,
-            "seconds": seconds,
-            "seconds_low": row.get(f"{stem}seconds_low"),
-            "seconds_high": row.get(f"{stem}seconds_high"),
-            "seconds_evidence": None if pd.isna(seconds) else "clock",
-            "joules": joules,
-            "joules_evidence": energy,
+def _limits(costs: pd.DataFrame, verdicts: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """What budgets allow a modelled step: what is left and the interval's high end."""
+    if verdicts.empty:
+        return {}
+    limits = {}
+    for quantity, budget in BUDGETS.items():
+        judged = verdicts[(verdicts["budget"] == budget) & (verdicts["evidence"] == "modelled")]
+        judged = texts(judged[[*RECORD, "device", "margin"]])
+        modelled = costs.loc[costs["quantity"] == quantity, [*RECORD, "device", "high"]]
+        both = judged.merge(modelled, on=[*RECORD, "device"]).dropna(subset=["margin", "high"])
+        firsts = both.drop_duplicates("device")
+        allowed = (firsts["margin"] + firsts["high"]).astype(float)
+        limits |= {
+            (device, quantity): limit
+            for device, limit in zip(firsts["device"], allowed, strict=True)
         }
-        if phase == "step":
-            part["joules_low"] = row.get("joules_per_step_low")
-            part["joules_high"] = row.get("joules_per_step_high")
-        yield part
-
-
-def _limit(rows: pd.DataFrame, device: str, quantity: str) -> float | None:
-    """What a device's budget allows per step: what is left plus the interval's high end."""
-    budget = BUDGETS[quantity]
-    margin, high = f"margin.{device}.{budget}_{quantity}", f"modelled.{device}.{quantity}_high"
-    evidence = f"evidence.{device}.{budget}"
-    if not {margin, high, evidence} <= set(rows.columns):
-        return None
-    known = (rows[margin] + rows[high])[rows[evidence] == "modelled"].dropna()
-    return float(known.iloc[0]) if len(known) else None
+    return limits
 
 
 def unlike(numbers: pd.DataFrame, most: int) -> list[str]:
@@ -96,14 +81,14 @@ def unlike(numbers: pd.DataFrame, most: int) -> list[str]:
     middle of its bounds on a log scale. Devices of which time and energy are modelled go before
     the others.
     """
-    step = numbers[(numbers["device"] != HERE) & (numbers["phase"] == "step")]
-    bounds = ["seconds_low", "seconds_high"]
-    whole = step.dropna(subset=[*bounds, "joules_low"])
-    step = whole if whole["device"].nunique() >= min(2, most) else step.dropna(subset=bounds)
+    known = numbers[numbers["device"] != HERE].dropna(subset=["low", "high"])
+    step = known[known["quantity"] == "seconds"]
+    both = step[step["device"].isin(known.loc[known["quantity"] == "joules", "device"])]
+    step = both if both["device"].nunique() >= min(2, most) else step
     if step.empty:
         return []
-    means = step.groupby("device", sort=False)[bounds].mean().astype(float)
-    middles = means.clip(lower=1e-12).apply(np.log).mean(axis=1).sort_values(kind="stable")
+    means = step.groupby("device", sort=False)[["low", "high"]].mean()
+    middles = np.log(means.clip(lower=1e-12)).mean(axis=1).sort_values(kind="stable")
     order = [str(device) for device in middles.index]
     taken = list(dict.fromkeys((order[-1], order[0])))[:most]
     while len(taken) < min(most, len(order)):
@@ -111,22 +96,3 @@ def unlike(numbers: pd.DataFrame, most: int) -> list[str]:
         apart = [min(abs(middles[device] - middles[other]) for other in taken) for device in rest]
         taken.append(rest[int(np.argmax(apart))])
     return [device for device in order if device in taken]
-
-
-def costs_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """:func:`costs` of the workloads that have any; what is measured is meaned over seeds.
-
-    What is modelled does not depend on the seed.
-    """
-    names = [
-        name
-        for name in frame.columns
-        if name.startswith(("step_seconds_", "joules_per_step"))
-        or (name.startswith("phase.") and (".seconds_" in name or name.endswith(".joules")))
-    ]
-    measured = [name for name in names if frame[name].notna().any()]
-    modelled = [name for name in frame.columns if name.startswith("modelled.")]
-    if not measured and not modelled:
-        return costs(over_seeds(frame[:0]))
-    known = frame.dropna(subset=[*measured, *modelled], how="all")
-    return costs(over_seeds(known, *measured))

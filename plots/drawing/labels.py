@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from trainfit._text import plain
+
 _ASPECTS = ("model", "dataset", "batch_size", "train_samples", "standardise", "shuffle", "seed")
 _SPELLED = {
     "batch_size": "b{}",
@@ -16,11 +18,6 @@ _SPELLED = {
 }
 _SWITCHES = {"standardise": ("", "standardised"), "shuffle": ("in file order", "")}
 """What is said of a switch that is off, and of one that is on."""
-
-
-def options_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The options of every row, from their compact JSON."""
-    return [json.loads(text) for text in frame["options"]]
 
 
 def short_labels(frame: pd.DataFrame) -> list[str]:
@@ -35,12 +32,12 @@ def short_labels(frame: pd.DataFrame) -> list[str]:
         for name in _ASPECTS
         if name in frame and frame[name].nunique(dropna=False) > 1
     }
-    options = options_of(frame)
+    options = [json.loads(text) for text in frame["options"]]
     telling = _telling(list(frame["algorithm"]), options)
     labels = []
     for index, (algorithm, chosen) in enumerate(zip(frame["algorithm"], options, strict=True)):
         named = sorted(telling[algorithm] & chosen.keys())
-        parts = [algorithm, *(f"{key}={_plain(chosen[key])}" for key in named)]
+        parts = [algorithm, *(f"{key}={plain(chosen[key])}" for key in named)]
         parts += [_aspect(name, values[index]) for name, values in varied.items()]
         labels.append(", ".join(part for part in parts if part))
     for name in ("epochs", "run"):
@@ -80,8 +77,4 @@ def _aspect(name: str, value: Any) -> str:
         return ""
     if name in _SWITCHES:
         return _SWITCHES[name][bool(value)]
-    return _SPELLED.get(name, "{}").format(_plain(value))
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return _SPELLED.get(name, "{}").format(plain(value))

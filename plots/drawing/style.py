@@ -7,16 +7,20 @@ or a white edge, too. What is measured is solid, what is modelled or computed is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullLocator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +108,18 @@ def colours(keys: Iterable[Any]) -> dict[Any, Any]:
     return dict(zip(found, palette, strict=False))
 
 
+def looks(keys: Iterable[Any]) -> dict[Any, dict[str, Any]]:
+    """Colour, marker and dash of a line per key; no two are alike in all three."""
+    return {
+        key: {
+            "color": colour,
+            "marker": MARKERS[index % len(MARKERS)],
+            "linestyle": DASHES[index % len(DASHES)],
+        }
+        for index, (key, colour) in enumerate(colours(keys).items())
+    }
+
+
 def hatch(evidence: str | None) -> str:
     """The hatching of a bar by how its figure was obtained; empty for what was measured."""
     return HATCHES.get(evidence or "", "")
@@ -111,51 +127,49 @@ def hatch(evidence: str | None) -> str:
 
 def format_bytes(value: float, _position: int | None = None) -> str:
     """Bytes in binary units, as short as an axis wants it: ``96 KiB``, ``1.5 MiB``."""
-    return _scaled(value, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
+    power = min(int(math.log2(max(abs(value), 1)) // 10), 4)
+    size = value / 1024**power
+    digits = ".0f" if abs(size) >= 1000 else ".3g"
+    return f"{size:{digits}} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
 
 
-def _scaled(value: float, step: int, units: Iterable[str]) -> str:
-    sign = "-" if value < 0 else ""
-    size = abs(value)
-    names = list(units)
-    index = 0
-    while size >= step and index < len(names) - 1:
-        size /= step
-        index += 1
-    return f"{sign}{size:.3g} {names[index]}" if size < 1000 else f"{sign}{size:.0f} {names[index]}"
+def limit_line(axes: Axes, value: float, *, horizontal: bool = True) -> None:
+    """A device's budget as a thin dashed line."""
+    draw = axes.axhline if horizontal else axes.axvline
+    draw(value, color="0.25", linewidth=0.7, linestyle=(0, (4, 2)), zorder=3)
 
 
-def limit_line(axes: Axes, value: float, text: str, *, horizontal: bool = True) -> None:
-    """A device's budget as a thin dashed line with its name at the end."""
-    line: dict[str, Any] = {
-        "color": "0.25",
-        "linewidth": 0.7,
-        "linestyle": (0, (4, 2)),
-        "zorder": 3,
-    }
-    note: dict[str, Any] = {"fontsize": 6, "color": "0.25"}
-    if horizontal:
-        axes.axhline(value, **line)
-        axes.annotate(
-            text,
-            (1, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(-1, 1.5),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            **note,
-        )
-    else:
-        axes.axvline(value, **line)
-        axes.annotate(
-            text,
-            (value, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(-1.5, -1),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            rotation=90,
-            **note,
-        )
+class PowerOfTwoLocator(Locator):
+    """Ticks at multiples of the power of two that gives at most ``most`` intervals between them.
+
+    Binary units are round there: 32 KiB, 64 KiB, 96 KiB.
+    """
+
+    def __init__(self, most: int = 5) -> None:
+        self._most = most
+
+    def __call__(self) -> Any:
+        """The ticks of the axis as it is."""
+        assert self.axis is not None
+        return self.tick_values(*self.axis.get_view_interval())
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """The ticks between two values."""
+        low, high = sorted((vmin, vmax))
+        step = 2.0 ** max(0, math.ceil(math.log2(max(high - low, 1) / self._most)))
+        return np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step
+
+
+def linear_byte_axis(axis: Axis, most: int = 5) -> None:
+    """Label a linear axis in KiB and MiB."""
+    axis.set_major_locator(PowerOfTwoLocator(most))
+    axis.set_major_formatter(FuncFormatter(format_bytes))
+
+
+def log_byte_axis(axis: Axis, most: int = 9) -> None:
+    """Make an axis logarithmic and label powers of two in KiB and MiB, at most so many."""
+    axes, side = axis.axes, axis.get_label_position()
+    (axes.set_xscale if side in ("bottom", "top") else axes.set_yscale)("log", base=2)
+    axis.set_major_locator(LogLocator(base=2, numticks=most))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(format_bytes))

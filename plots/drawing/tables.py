@@ -1,4 +1,4 @@
-"""Tables as files: exact CSV for programs, Markdown and LaTeX (booktabs) for people.
+"""Tables as files: exact CSV for programs, Markdown and LaTeX for people.
 
 What a column holds is said by the end of its name: ``_bytes``, ``_seconds``, ``_joules``,
 ``accuracy`` (a fraction, shown in percent), ``_ratio`` and ``_verdict``. For people, each quantity
@@ -9,11 +9,14 @@ differ by ``_low``, ``_high`` or ``_deviation`` only are written into one cell.
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+from trainfit._text import escape_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
 DASH = MISSING = "\N{EN DASH}"
 WIDE = 7
 """A LaTeX table of more columns spans both columns of a paper, in smaller type."""
+
+_LONG = 30
+"""Characters of a text from which on its column in LaTeX has a fixed width and breaks lines."""
+_HEAD = 12
+"""Characters of a line of a head in LaTeX; words stay whole."""
 
 _DECIMAL = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 UNITS = {
@@ -31,21 +39,29 @@ UNITS = {
 }
 """From large to small: the size of a unit in the unit of the frame, and its name."""
 
-_PLAIN = ("", "ratio", "verdict")
+_PLAIN = dict.fromkeys(("", "ratio", "verdict"), (1.0, ""))
 _PARTS = ("_low", "_high", "_deviation")
-_VERDICTS = {"fits": "yes", "tight": "just", "exceeds": "no", "unknown": "?"}
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    DASH: "--",
-    "±": r"$\pm$",
-    "\N{MULTIPLICATION SIGN}": r"$\times$",
-    "µ": r"$\mu$",
-    "<": r"$<$",
-    ">": r"$>$",
-    **{letter: f"\\{letter}" for letter in "_%&#${}"},
-}
+
+_PACKAGES = "% Needs \\usepackage{array}, \\usepackage{booktabs} and \\usepackage{graphicx}.\n"
+_FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+"""Never wider than the text; a table that is narrower keeps its size."""
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        DASH: "--",
+        "±": r"$\pm$",
+        "\N{MULTIPLICATION SIGN}": r"$\times$",
+        "µ": r"$\mu$",
+        **{letter: f"\\{letter}" for letter in "_%&#${}"},
+    }
+)
+"""Also what a font of LaTeX's oldest encoding prints as something else."""
 
 
 @dataclass(frozen=True)
@@ -88,43 +104,60 @@ def save_table(table: pd.DataFrame, folder: Path, name: str, *, caption: str) ->
 def markdown_table(table: pd.DataFrame, *, caption: str = "") -> str:
     """The caption as a paragraph, then the table as GitHub and pandoc read it."""
     columns = shown(table)
-    heads = [_markdown(column.head) for column in columns]
-    rules = ["--:" if column.number else "---" for column in columns]
-    rows = zip(*([_markdown(cell) for cell in column.cells] for column in columns), strict=True)
-    lines = ["| " + " | ".join(cells) + " |" for cells in (heads, rules, *rows)]
-    return "\n".join([*((caption, "") if caption else ()), *lines, ""])
+    cells = pd.DataFrame(dict(enumerate(column.cells for column in columns)))
+    text = cells.map(escape_markdown).to_markdown(
+        index=False,
+        headers=[escape_markdown(column.head) for column in columns],
+        colalign=["right" if column.number else "left" for column in columns],
+        disable_numparse=True,
+    )
+    return "\n\n".join(filter(None, (escape_markdown(caption), text))) + "\n"
 
 
 def latex_table(table: pd.DataFrame, name: str, *, caption: str = "") -> str:
-    r"""A floating table; needs ``booktabs``, and ``graphicx`` where there are verdicts."""
+    """A floating table, at most as wide as the text; its first line names the packages it needs."""
     columns = shown(table)
+    cells = pd.DataFrame(dict(enumerate(column.cells for column in columns))).map(_latex)
+    cells.columns = [_latex_head(column) for column in columns]
     wide = len(columns) > WIDE
-    kind = "table*" if wide else "table"
-    rows = zip(*([_latex(cell) for cell in column.cells] for column in columns), strict=True)
-    lines = [
-        rf"\begin{{{kind}}}",
-        r"\centering",
-        rf"\caption{{{_latex(caption)}}}",
-        rf"\label{{tab:{name}}}",
-        *((r"\footnotesize", r"\setlength{\tabcolsep}{3pt}") if wide else (r"\small",)),
-        rf"\begin{{tabular}}{{{''.join('r' if column.number else 'l' for column in columns)}}}",
-        r"\toprule",
-        " & ".join(_latex_head(column) for column in columns) + r" \\",
-        r"\midrule",
-        *(" & ".join(cells) + r" \\" for cells in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        rf"\end{{{kind}}}",
-    ]
-    return "\n".join(lines) + "\n"
+    text = cells.style.hide(axis="index").to_latex(
+        hrules=True,
+        column_format="".join(_latex_format(column) for column in columns),
+        caption=_latex(caption),
+        label=f"tab:{name}",
+        environment="table*" if wide else None,
+        position_float="centering",
+    )
+    size = "\\footnotesize\n\\setlength{\\tabcolsep}{3pt}" if wide else r"\small"
+    text = text.replace(r"\begin{tabular}", f"{size}\n{_FITTED}\n\\begin{{tabular}}")
+    return _PACKAGES + text.replace(r"\end{tabular}", "\\end{tabular}}")
+
+
+def _latex(text: str) -> str:
+    """One line in which nothing is a command, nor an argument of the end of the line before it."""
+    return ("{}" if text.startswith(("[", "*")) else "") + " ".join(text.split()).translate(_LATEX)
+
+
+def _latex_head(column: Shown) -> str:
+    """On lines of a few words, or upright."""
+    if column.upright:
+        return rf"\rotatebox{{90}}{{{_latex(column.head)}}}"
+    lines = map(_latex, textwrap.wrap(column.head, _HEAD, break_long_words=False))
+    return rf"\shortstack[{'r' if column.number else 'l'}]{{" + r"\\".join(lines) + "}"
+
+
+def _latex_format(column: Shown) -> str:
+    if column.number:
+        return "r"
+    longest = max(map(len, column.cells), default=0)
+    return r">{\raggedright\arraybackslash}p{0.3\linewidth}" if longest > _LONG else "l"
 
 
 def shown(table: pd.DataFrame) -> list[Shown]:
     """The columns as people see them: heads with units, cells as text, intervals in one cell."""
     names = list(table.columns)
     units = _units(table)
-    bases = dict.fromkeys(_base(name, names) for name in names)
-    return [_column(table, base, units) for base in bases]
+    return [_column(table, base, units) for base in dict.fromkeys(_base(n, names) for n in names)]
 
 
 def quantity(name: str) -> str:
@@ -148,10 +181,10 @@ def _base(name: str, names: Sequence[str]) -> str:
 
 def _units(table: pd.DataFrame) -> dict[str, tuple[float, str]]:
     """Per quantity the largest unit in which the median of all its cells is at least one."""
-    found = dict.fromkeys(_PLAIN, (1.0, ""))
+    found = dict(_PLAIN)
     for kind, units in UNITS.items():
-        held = [table[name] for name in table.columns if quantity(name) == kind]
-        values = pd.concat([_floats(column) for column in held]) if held else pd.Series(dtype=float)
+        held = [_floats(table[name]) for name in table.columns if quantity(name) == kind]
+        values = pd.concat(held) if held else pd.Series(dtype=float)
         middle = values.abs()[values != 0].quantile()
         found[kind] = next((unit for unit in units if middle >= unit[0]), units[-1])
     return found
@@ -161,22 +194,23 @@ def _column(table: pd.DataFrame, base: str, units: dict[str, tuple[float, str]])
     kind = quantity(base)
     size, unit = units[kind]
     stem = base.removesuffix("_median")
-    parts = {part: table[stem + part] for part in _PARTS if stem + part in table}
-    values = table.get(base)
-    if values is not None and not _is_number(values):
-        cells = [_text(value, kind) for value in values]
+    parts = {part[1:]: table[stem + part] for part in _PARTS if stem + part in table}
+    values = table.get(base, pd.Series(math.nan, table.index))
+    number = bool(parts) or _is_number(values) or kind in UNITS
+    if not (parts or _is_number(values)):
+        cells = [_text(value) for value in values]
     else:
-        heart = _numbers(values, size, kind, len(table))
         sides = {
-            part: _numbers(column, size, kind, len(table), rough=values is None)
+            part: _numbers(column, size, kind, rough=base not in table)
             for part, column in parts.items()
         }
         cells = [
-            _together(cell, **{part[1:]: side[row] for part, side in sides.items()})
-            for row, cell in enumerate(heart)
+            _together(cell, **{part: side[row] for part, side in sides.items()})
+            for row, cell in enumerate(_numbers(values, size, kind))
         ]
-    number = bool(parts) or _is_number(values) or kind in UNITS
-    return Shown(_head(stem, kind, unit), cells, number, upright=kind == "verdict")
+    name = stem if kind in ("", "accuracy") else stem.removesuffix(kind)
+    head = " ".join([*name.replace("_", " ").split(), *([f"({unit})"] if unit else [])])
+    return Shown(head, cells, number, upright=kind == "verdict")
 
 
 def _together(value: str, low: str = "", high: str = "", deviation: str = "") -> str:
@@ -189,25 +223,12 @@ def _together(value: str, low: str = "", high: str = "", deviation: str = "") ->
     return f"{value} [{low}, {high}]" if known else f"{low}{DASH}{high}"
 
 
-def _head(stem: str, kind: str, unit: str) -> str:
-    name = stem if kind in ("", "accuracy") else stem.removesuffix(kind).removesuffix("_")
-    words = name.replace("_", " ").replace(".", " ").strip()
-    return f"{words} ({unit})" if unit else words
-
-
-def _numbers(
-    values: pd.Series[Any] | None, size: float, kind: str, rows: int, *, rough: bool = False
-) -> list[str]:
+def _numbers(values: pd.Series[Any], size: float, kind: str, *, rough: bool = False) -> list[str]:
     """The cells of numbers; roughly: with two significant digits, as for ends of intervals."""
-    if values is None:
-        return [MISSING] * rows
     numbers = _floats(values)
     if size == 1 and kind in ("", "bytes") and not (numbers % 1 > 0).any():
-        form = ",.0f"
-    elif kind == "accuracy":
-        form = ",.2f"
-    else:
-        form = "#.2g" if rough else "#.3g"
+        return [_number(value, ",.0f") for value in numbers]
+    form = ",.2f" if kind == "accuracy" else "#.2g" if rough else "#.3g"
     return [_number(value / size, form) for value in numbers]
 
 
@@ -221,34 +242,16 @@ def _number(value: float, form: str) -> str:
     return format(value, form).rstrip(".") if 0 < abs(value) < most else f"{value:,.0f}"
 
 
-def _text(value: Any, kind: str) -> str:
+def _text(value: Any) -> str:
     if pd.isna(value):
         return MISSING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return _VERDICTS.get(str(value), str(value)) if kind == "verdict" else str(value)
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _floats(values: pd.Series[Any]) -> pd.Series[float]:
     return pd.to_numeric(values, errors="coerce").astype("Float64").astype(float)
 
 
-def _is_number(values: pd.Series[Any] | None) -> bool:
-    return (
-        values is not None
-        and pd.api.types.is_numeric_dtype(values)
-        and not pd.api.types.is_bool_dtype(values)
-    )
-
-
-def _latex_head(column: Shown) -> str:
-    text = _latex(column.head)
-    return rf"\rotatebox{{90}}{{{text}}}" if column.upright else text
-
-
-def _markdown(text: str) -> str:
-    return " ".join(text.replace("|", r"\|").split())
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))
+def _is_number(values: pd.Series[Any]) -> bool:
+    types = pd.api.types
+    return types.is_numeric_dtype(values) and not types.is_bool_dtype(values)

@@ -1,14 +1,14 @@
-"""What several figures and tables ask of a frame: RAM, limits of devices, means over seeds."""
+"""Frames as rows of workloads: means over seeds, phases of a step, RAM and limits of devices."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from trainfit.plots.drawing.labels import short_labels
+from trainfit.plots.drawing.style import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,9 @@ WORKLOAD = (
 )
 """What tells workloads apart; runs of one that differ by their seed are repeats."""
 
+RECORD = ["run", *WORKLOAD, "seed"]
+"""What rows of several frames share that are of one record."""
+
 
 def ram_bytes(frame: pd.DataFrame) -> pd.Series[Any]:
     """Static plus peak dynamic bytes, which a device must hold; missing where either is."""
@@ -38,7 +41,7 @@ def over_seeds(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     Where a workload was measured twice with the same seed, the later one counts.
 
     Args:
-        frame: Records.
+        frame: One row per record.
         columns: Get a column each that ends in ``_deviation`` (of the sample, missing with one
             seed), too.
 
@@ -58,6 +61,24 @@ def over_seeds(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return rows
 
 
+def named(frame: pd.DataFrame, *telling: str) -> pd.DataFrame:
+    """Several rows per record, with a short label in front; what was measured twice counts once.
+
+    Args:
+        frame: Rows with the columns that tell workloads apart, and ``seed``.
+        telling: The columns that tell rows of one workload and seed apart.
+    """
+    known = frame.drop_duplicates([*WORKLOAD, "seed", *telling], keep="last")
+    groups = known.groupby(list(WORKLOAD), sort=False, dropna=False)
+    firsts = groups.head(1)
+    labels = dict(
+        zip(groups.ngroup()[firsts.index], short_labels(firsts.drop(columns="seed")), strict=True)
+    )
+    rows = known.copy()
+    rows.insert(0, "workload", groups.ngroup().map(labels))
+    return rows
+
+
 def identity(rows: pd.DataFrame) -> pd.DataFrame:
     """The first columns of a table: workload, and model, data set and batch size if they vary.
 
@@ -74,34 +95,78 @@ def identity(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def device_limits(frame: pd.DataFrame) -> dict[str, int]:
+def cut(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The rows of at most so many workloads; ``attrs["left_out"]`` names the others.
+
+    The first workload of every algorithm is taken before the second of any.
+    """
+    everyone = rows.drop_duplicates("workload")
+    turn = everyone.groupby("algorithm", sort=False).cumcount()
+    kept = everyone["workload"][turn.sort_values(kind="stable").index[:most]]
+    result = rows[rows["workload"].isin(kept)].reset_index(drop=True)
+    left_out = everyone["workload"][~everyone["workload"].isin(kept)]
+    result.attrs["left_out"] = left_out.tolist()
+    return result
+
+
+def texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame without categories: long frames keep names so, which do not map and join freely."""
+    kinds = {name: object for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)}
+    return frame.astype(kinds)
+
+
+def by_phase(records: pd.DataFrame, values: pd.DataFrame, *quantities: str) -> pd.DataFrame:
+    """Three rows per record, a phase each, with a column per quantity, missing where not known.
+
+    Values are those of the ``worst_stage`` where records have one.
+    """
+    rows = records.drop(columns=list(quantities), errors="ignore")
+    rows = rows.merge(pd.Series(PHASES, name="phase"), how="cross")
+    if values.empty:
+        return rows.assign(**dict.fromkeys(quantities, pd.NA))
+    keys = [*RECORD, "phase"]
+    if "worst_stage" in rows:
+        rows, keys = rows.assign(stage=rows["worst_stage"]), [*keys, "stage"]
+    known = texts(values[values["quantity"].isin(quantities)])
+    for quantity in quantities:
+        part = known[known["quantity"] == quantity].rename(columns={"value": quantity})
+        part = part[[*keys, quantity]].drop_duplicates(keys, keep="last")
+        rows = rows.merge(part, how="left", on=keys)
+    return rows
+
+
+def device_limits(records: pd.DataFrame, verdicts: pd.DataFrame) -> dict[str, int]:
     """Bytes of RAM that a device leaves to a training, by device, from smallest to largest.
 
     A limit is what a workload needs plus what is left of it.
     """
-    needs = ram_bytes(frame)
-    limits = {}
-    for device in devices(frame, "margin", "ram_bytes"):
-        known = (needs + frame[f"margin.{device}.ram_bytes"]).dropna()
-        if len(known):
-            limits[device] = int(known.iloc[0])
-    return dict(sorted(limits.items(), key=lambda item: item[1]))
+    if verdicts.empty:
+        return {}
+    judged = texts(verdicts.loc[verdicts["budget"] == "ram", [*RECORD, "device", "margin"]])
+    needs = records[RECORD].assign(ram=ram_bytes(records))
+    known = judged.merge(needs, on=RECORD).dropna(subset=["margin", "ram"])
+    limits = (known["ram"] + known["margin"]).groupby(known["device"], sort=False).first()
+    return {str(name): int(limit) for name, limit in limits.sort_values(kind="stable").items()}
 
 
-def limits_of(numbers: pd.DataFrame) -> dict[str, int]:
-    """The limits that a figure's numbers hold in columns ``limit.<device>_bytes``."""
-    return {
-        name.removeprefix("limit.").removesuffix("_bytes"): int(numbers[name].iloc[0])
-        for name in numbers.columns
-        if name.startswith("limit.")
-    }
+def with_limits(table: pd.DataFrame, limits: Mapping[str, int]) -> pd.DataFrame:
+    """The table and, below it, a row per ``device`` with the RAM it leaves (``limit_bytes``)."""
+    rows = pd.DataFrame(
+        {"device": list(limits), "limit_bytes": pd.array(list(limits.values()), dtype="Int64")}
+    )
+    nullable = {"i": "Int64", "b": "boolean"}  # so that whole numbers stay whole
+    kinds = {name: nullable.get(table[name].dtype.kind) for name in table}
+    kept = table.astype({name: kind for name, kind in kinds.items() if kind})
+    return pd.concat([kept, rows], ignore_index=True)
 
 
-def devices(frame: pd.DataFrame, what: str, of: str) -> list[str]:
-    """The devices that have a column ``WHAT.<device>.OF`` with a value in it."""
-    pattern = re.compile(rf"{re.escape(what)}\.(.+)\.{re.escape(of)}")
-    found = {match[1]: name for name in frame.columns if (match := pattern.fullmatch(name))}
-    return [device for device, name in found.items() if frame[name].notna().any()]
+def apart(numbers: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """What :func:`with_limits` put together."""
+    of_device = numbers["device"].notna()
+    limits = numbers[of_device]
+    return numbers[~of_device], dict(
+        zip(limits["device"], limits["limit_bytes"].astype(int), strict=True)
+    )
 
 
 def spread_limits(
@@ -118,10 +183,10 @@ def spread_limits(
     for device, limit in limits.items():
         if low <= limit <= high:
             names.setdefault(limit, []).append(device)
-    apart = np.log(high / low) / max(8, most + 2)
+    least = np.log(high / low) / max(8, most + 2)
     kept: list[int] = []
     for limit in sorted(names):
-        if len(kept) < most and (not kept or np.log(limit / kept[-1]) >= apart):
+        if len(kept) < most and (not kept or np.log(limit / kept[-1]) >= least):
             kept.append(limit)
     return [(_joined(names[limit]), limit) for limit in kept]
 

@@ -12,22 +12,22 @@ from matplotlib.ticker import LogLocator
 
 from trainfit.plots.drawing.base import require
 from trainfit.plots.drawing.labels import short_labels
-from trainfit.plots.drawing.placing import place_labels
+from trainfit.plots.drawing.layout import place_labels
 from trainfit.plots.drawing.style import (
-    MARKERS,
-    colours,
     format_bytes,
     limit_line,
+    log_byte_axis,
+    looks,
     new_figure,
     styled,
 )
-from trainfit.plots.drawing.ticks import log_byte_axis
 from trainfit.plots.drawing.workloads import (
+    apart,
     device_limits,
-    limits_of,
     over_seeds,
     ram_bytes,
     spread_limits,
+    with_limits,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SOURCE = "records"
+ALSO = ("verdicts",)
 TITLE = "Accuracy against RAM, with the Pareto front"
 
 LINES = 6
@@ -46,12 +47,12 @@ _CHARACTERS = {1: 58, 2: 54}
 """Of one line in the list of the front."""
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     """One row per trained workload, the mean over its seeds.
 
     On the front is what no other workload on the same data set beats: none that needs as little or
     less is as accurate or more. ``number`` counts along the front of a data set.
-    ``limit.<device>_bytes`` is the RAM that a device leaves.
+    Behind the workloads come the devices with the RAM that they leave (``limit_bytes``).
 
     Raises:
         MissingDataError: No workload has both a measured peak and an accuracy.
@@ -74,8 +75,7 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     columns = ["dataset", "workload", "algorithm", "options", "model", "batch_size", "seeds"]
     columns += ["static_bytes", "peak_dynamic_bytes", "ram_bytes", "test_accuracy"]
     table = rows[[*columns, "test_accuracy_deviation", "on_front", "number"]]
-    limits = {f"limit.{device}_bytes": limit for device, limit in device_limits(frame).items()}
-    return table.assign(**limits)
+    return with_limits(table, device_limits(frame, verdicts))
 
 
 def _front(panel: pd.DataFrame) -> list[Any]:
@@ -92,6 +92,7 @@ def _front(panel: pd.DataFrame) -> list[Any]:
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """One panel per data set, beside it (below it in one column) what is on its front."""
+    numbers, limits = apart(numbers)
     panels = list(numbers.groupby("dataset", sort=False))
     lists = [_listed(rows, columns) for _, rows in panels]
     needed = [0.2 + _LINE_HEIGHT * text.count("\n") for text in lists]
@@ -106,21 +107,17 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     figure = new_figure(columns, height=height + 0.1 + 0.15 * legend_rows)
     widths = [1.25, 1.0][:columns]
     grid = figure.add_gridspec(len(ratios), columns, height_ratios=ratios, width_ratios=widths)
-    paint = colours(names)
-    marks = {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(names)}
+    look = {name: each | {"linestyle": ""} for name, each in looks(names).items()}
     drawn = []
     for row, ((dataset, rows), text) in enumerate(zip(panels, lists, strict=True)):
         places = (2 * row, 0), (2 * row + 1, 0)
         plot, note = places if columns == 1 else ((row, 0), (row, 1))
         axes = figure.add_subplot(grid[plot])
-        _draw_panel(axes, rows, paint, marks)
+        _draw_panel(axes, rows, limits, look)
         axes.xaxis.set_major_locator(LogLocator(base=2, numticks=4 * columns))
         _write(figure.add_subplot(grid[note]), str(dataset), text)
         drawn.append((axes, rows))
-    keys = [
-        Line2D([], [], linestyle="", marker=marks[name], color=paint[name], label=name)
-        for name in names
-    ]
+    keys = [Line2D([], [], label=name, **look[name]) for name in names]
     keys.append(Line2D([], [], color="0.5", linewidth=0.8, label="front (filled points)"))
     figure.legend(
         handles=keys, loc="outside lower center", ncols=3 if columns == 1 else 6, columnspacing=1.2
@@ -135,7 +132,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
 
 
 def _draw_panel(
-    axes: Axes, rows: pd.DataFrame, paint: dict[Any, Any], marks: dict[Any, str]
+    axes: Axes, rows: pd.DataFrame, limits: dict[str, int], look: dict[Any, dict[str, Any]]
 ) -> None:
     x = rows["ram_bytes"].astype(float)
     y = 100 * rows["test_accuracy"]
@@ -154,11 +151,9 @@ def _draw_panel(
             x[points.index],
             y[points.index],
             yerr=100 * points["test_accuracy_deviation"],  # not drawn where it is missing
-            linestyle="",
-            marker=marks[name],
-            color=paint[name],
-            markerfacecolor=paint[name] if filled else "white",
-            markeredgecolor="black" if filled else paint[name],
+            **look[name],
+            markerfacecolor=look[name]["color"] if filled else "white",
+            markeredgecolor="black" if filled else look[name]["color"],
             markeredgewidth=0.4 if filled else 0.8,
             elinewidth=0.7,
             capsize=2,
@@ -170,8 +165,8 @@ def _draw_panel(
     axes.set_ylabel("test accuracy (%)")
     axes.margins(y=0.08)
     axes.grid(axis="y")
-    for text, limit in spread_limits(limits_of(rows), low, high, LINES):
-        limit_line(axes, limit, "", horizontal=False)
+    for text, limit in spread_limits(limits, low, high, LINES):
+        limit_line(axes, limit, horizontal=False)
         axes.annotate(
             text,
             (limit, 1),

@@ -12,25 +12,25 @@ import pandas as pd
 from matplotlib.patches import Patch, Rectangle
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.choice import (
+from trainfit.plots.drawing.layout import (
     add_note,
     folded,
     not_shown,
     note_height,
     row_places,
-    spread,
     wrapped,
 )
 from trainfit.plots.drawing.style import WIDTHS, colours, hatch, new_figure, styled
-from trainfit.plots.drawing.workloads import device_limits, over_seeds
+from trainfit.plots.drawing.workloads import RECORD, cut, device_limits, over_seeds, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SOURCE = "records"
+SOURCE = "verdicts"
+ALSO = ("records",)
 TITLE = "Budgets of devices"
 
 MOST_WORKLOADS = 32
@@ -46,90 +46,61 @@ _SHORT = {
     "energy_per_step": "energy",
     "training_energy": "training",
 }
-_UNITS = {"bytes": "B", "seconds": "s", "joules": "J"}
 _REMEDY = 'judge the run against devices: a suite with devices = "all" or a list of names'
 _WIDEST_CELL = 0.46
 _NARROWEST_CELL = 0.31
 """Inches; a narrower cell has room for a symbol only."""
 
 _ABOUT = ["workload", "algorithm", "options", "model", "dataset", "batch_size"]
+_VERDICT = ["device", "budget", "status", "margin", "unit", "evidence"]
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """One row per workload and device: its worst verdict, of which budget, and the margin.
 
-    Margins are in ``unit`` (bytes, seconds or joules), negative where something lacks, missing
-    where a figure is unknown. Devices are in the order of the RAM they leave to a training; those
-    of which nothing is known come last. At most 32 workloads, one of every algorithm before a
-    second of any; ``attrs["left_out"]`` names the others.
+    Margins are in ``unit`` (B, s or J), negative where something lacks, missing where a figure is
+    unknown. Devices are in the order of the RAM they leave to a training; those of which nothing
+    is known come last. At most 32 workloads, one of every algorithm before a second of any;
+    ``attrs["left_out"]`` names the others.
 
     Raises:
         MissingDataError: The run was judged against no device.
     """
-    found = [name for name in frame.columns if name.startswith("verdict.")]
-    judged = frame[frame[found].notna().any(axis=1)]
-    if judged.empty:
+    return cut(deciding(frame, records)[[*_ABOUT, *_VERDICT]], MOST_WORKLOADS)
+
+
+def deciding(verdicts: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Of every workload and device the verdict that decides: the worst, and RAM before others.
+
+    Of two budgets in bytes the tighter one decides. Rows are in the order of the workloads, then of
+    the RAM that devices leave, as ``attrs["devices"]`` is.
+
+    Raises:
+        MissingDataError: There are no verdicts.
+    """
+    if verdicts.empty:
         raise MissingDataError("no workload of the run was judged against a device", _REMEDY)
-    limits = device_limits(judged)
-    rows = over_seeds(judged)
-    shown = spread(rows["algorithm"].tolist(), MOST_WORKLOADS)
-    budgets: dict[str, list[str]] = {}
-    for name in found:
-        device, _, budget = name.removeprefix("verdict.").rpartition(".")
-        budgets.setdefault(device, []).append(budget)
-    devices = sorted(budgets, key=lambda name: limits.get(name, float("inf")))
-    cells = []
-    for place in shown:
-        row = rows.iloc[place]
-        for device in devices:
-            worst = _worst(row, device, budgets[device])
-            if worst is not None:
-                cells.append({name: row[name] for name in _ABOUT} | {"device": device} | worst)
-    result = pd.DataFrame(cells)
-    result.attrs["left_out"] = rows["workload"].drop(index=shown).tolist()
-    return result
+    judged = texts(verdicts).drop_duplicates([*RECORD, "device", "budget"], keep="last")
+    rows = over_seeds(judged.drop_duplicates(RECORD))
+    known = rows.drop(columns=_VERDICT).merge(judged[[*RECORD, *_VERDICT]], on=RECORD)
+    devices = list(dict.fromkeys([*device_limits(records, judged), *known["device"]]))
+    in_bytes = (known["unit"] == "B") & known["margin"].notna()
+    order = {
+        "place": known.groupby("workload", sort=False).ngroup(),
+        "device_place": _places(known["device"], devices),
+        "severity": -_places(known["status"], SEVERITY),
+        "unlike_ram": ~in_bytes,
+        "left": known["margin"].where(in_bytes, 0).astype(float),
+        "budget_place": _places(known["budget"], dict.fromkeys([*_BUDGETS, *known["budget"]])),
+    }
+    known = known.assign(**order).sort_values(list(order), kind="stable").drop(columns=list(order))
+    found = known.drop_duplicates(["workload", "device"]).reset_index(drop=True)
+    found.attrs["devices"] = [name for name in devices if name in set(found["device"])]
+    return found
 
 
-def _worst(row: pd.Series[Any], device: str, budgets: Sequence[str]) -> dict[str, Any] | None:
-    """The verdict that decides: the worst, RAM first, and of two budgets in bytes the tighter."""
-    known = []
-    for budget in sorted(budgets, key=_order):
-        status = row[f"verdict.{device}.{budget}"]
-        if pd.isna(status):
-            continue
-        margin, unit = _margin(row, device, budget)
-        evidence = row.get(f"evidence.{device}.{budget}")
-        known.append(
-            {
-                "status": status,
-                "budget": budget,
-                "margin": margin,
-                "unit": unit,
-                "evidence": evidence if isinstance(evidence, str) else "",
-            }
-        )
-
-    def rank(cell: dict[str, Any]) -> tuple[int, bool, float]:
-        in_bytes = cell["unit"] == "bytes" and cell["margin"] is not None
-        return (
-            -SEVERITY.index(cell["status"]),
-            not in_bytes,
-            cell["margin"] if in_bytes else 0.0,
-        )
-
-    return min(known, key=rank) if known else None
-
-
-def _order(budget: str) -> tuple[int, str]:
-    return (_BUDGETS.index(budget) if budget in _BUDGETS else len(_BUDGETS), budget)
-
-
-def _margin(row: pd.Series[Any], device: str, budget: str) -> tuple[float | None, str]:
-    for unit in _UNITS:
-        value = row.get(f"margin.{device}.{budget}_{unit}")
-        if value is not None and not pd.isna(value):
-            return float(value), unit
-    return None, ""
+def _places(names: pd.Series[Any], order: Iterable[str]) -> pd.Series[int]:
+    return names.map({name: place for place, name in enumerate(order)})
 
 
 @styled
@@ -222,13 +193,13 @@ def _amount(entry: pd.Series[Any]) -> str:
 
 def _short(size: float, unit: str) -> str:
     """A size in two digits, or three before the point."""
-    if unit == "bytes":
+    if unit == "B":
         scales = {"G": 2.0**30, "M": 2.0**20, "K": 2.0**10, "": 1.0}
         name, scale = next((n, s) for n, s in scales.items() if size >= 0.9765 * s or s == 1)
     else:
         prefixes = {"": 1.0, "m": 1e-3, "\N{MICRO SIGN}": 1e-6}
         prefix, scale = next((n, s) for n, s in prefixes.items() if size >= s or s == 1e-6)
-        name = prefix + _UNITS.get(unit, "")
+        name = prefix + unit
     size /= scale
     return f"{size:.2g}{name}" if size < 9.95 else f"{size:.0f}{name}"
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SOURCE = "records"
+SOURCE = "costs"
+ALSO = ("values", "verdicts")
 TITLE = "Time and energy of a step"
 
 DEVICES = {1: 1, 2: 4}
@@ -44,15 +45,14 @@ _NAMES = {"seconds": "time of a step", "joules": "energy of a step"}
 _UNITS = {"seconds": "s", "joules": "J"}
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    """What :func:`trainfit.plots.drawing.costs.costs` says of every workload, device and phase.
+def numbers(frame: pd.DataFrame, values: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """What :func:`trainfit.plots.drawing.costs.costs_of` says of every workload.
 
     Raises:
         MissingDataError: Nothing has a time or an energy, measured or modelled.
     """
-    found = costs_of(frame)
-    values = ["seconds", "seconds_low", "joules", "joules_low"]
-    if found.empty or found[values].isna().all(axis=None):
+    found = costs_of(frame, values, verdicts)
+    if found.empty:
         raise MissingDataError("the run has no time and no energy of a step", REMEDY)
     return found
 
@@ -66,7 +66,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     shown = names[: min(MOST, int(_PAGE / sum(pitch)))]
     rows = numbers[numbers["workload"].isin(shown)]
     devices = unlike(rows, DEVICES[columns])
-    here = bool(rows.loc[rows["device"] == HERE, list(_UNITS)].notna().any(axis=None))
+    here = bool(rows.loc[rows["device"] == HERE, "value"].notna().any())
     heights = [each * len(shown) + 0.1 for each in pitch]
     figure = new_figure(columns, height=sum(heights) + 1.6)
     grid = figure.subplots(
@@ -78,10 +78,11 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         squeeze=False,
     )
     for quantity, panels in zip(_UNITS, grid, strict=True):
+        part = rows[rows["quantity"] == quantity]
         if here:
-            _measured(panels[0], rows, shown, quantity)
+            _measured(panels[0], part[part["device"] == HERE], shown, quantity)
         for axes, device in zip(panels[here:], devices, strict=True):
-            _modelled(axes, rows, shown, quantity, device)
+            _modelled(axes, part[part["device"] == device], shown, quantity)
         _share(panels[here:], quantity)
         for axes in panels:
             axes.tick_params(axis="y", length=0)
@@ -116,10 +117,10 @@ def _short(name: str, width: int) -> str:
 
 def _measured(axes: Axes, rows: pd.DataFrame, shown: list[str], quantity: str) -> None:
     """Bars by phase and a tick for the whole step, with their intervals."""
-    here = rows[(rows["device"] == HERE) & rows[quantity].notna()]
+    here = rows.dropna(subset=["value"])
     if here.empty:
-        tried = (rows[f"{quantity}_evidence"] == "unavailable") & (rows["device"] == HERE)
-        what = "no sensor:\nenergy is\nunavailable" if tried.any() else "not measured"
+        tried = (rows["evidence"] == "unavailable").any()
+        what = "no sensor:\nenergy is\nunavailable" if tried else "not measured"
         axes.text(0.5, 0.5, what, ha="center", va="center", transform=axes.transAxes, color="0.25")
         axes.xaxis.set_visible(False)
         axes.spines["bottom"].set_visible(False)
@@ -128,13 +129,13 @@ def _measured(axes: Axes, rows: pd.DataFrame, shown: list[str], quantity: str) -
     thick = 0.8 / len(PHASES)
     for row in here.to_dict("records"):
         place = shown.index(row["workload"])
-        ends = [row[f"{quantity}_low"], row[f"{quantity}_high"]]
         if row["phase"] == "step":
-            axes.plot([row[quantity]] * 2, [place - 0.4, place + 0.4], **_STEP)
+            axes.plot([row["value"]] * 2, [place - 0.4, place + 0.4], **_STEP)
             up = float(place)
         else:
             up = place - 0.4 + thick * (PHASES.index(row["phase"]) + 0.5)
-            axes.barh(up, row[quantity], thick, color=paint[row["phase"]], edgecolor="white")
+            axes.barh(up, row["value"], thick, color=paint[row["phase"]], edgecolor="white")
+        ends = [row["low"], row["high"]]
         if not pd.isna(ends).any():
             axes.plot(ends, [up, up], **_INTERVAL)
     for place in set(range(len(shown))) - {shown.index(name) for name in here["workload"]}:
@@ -146,23 +147,16 @@ def _measured(axes: Axes, rows: pd.DataFrame, shown: list[str], quantity: str) -
     axes.grid(axis="x")
 
 
-def _modelled(axes: Axes, rows: pd.DataFrame, shown: list[str], quantity: str, device: str) -> None:
+def _modelled(axes: Axes, rows: pd.DataFrame, shown: list[str], quantity: str) -> None:
     """An interval per workload, hatched, and the device's limit where it has one."""
-    step = rows[(rows["device"] == device) & (rows["phase"] == "step")]
-    known = step.dropna(subset=[f"{quantity}_low", f"{quantity}_high"])
+    known = rows.dropna(subset=["low", "high"])
+    places = [shown.index(name) for name in known["workload"]]
     axes.set_xscale("log")
-    low = known[f"{quantity}_low"].astype(float)
-    axes.barh(
-        [shown.index(name) for name in known["workload"]],
-        known[f"{quantity}_high"].astype(float) - low,
-        0.55,
-        left=low,
-        **_MODELLED,
-    )
-    for place in set(range(len(shown))) - {shown.index(name) for name in known["workload"]}:
+    axes.barh(places, known["high"] - known["low"], 0.55, left=known["low"], **_MODELLED)
+    for place in set(range(len(shown))) - set(places):
         _say(axes, "no model", place)
-    for limit in step[f"{quantity}_limit"].dropna().unique()[:1]:
-        limit_line(axes, float(limit), "", horizontal=False)
+    for limit in rows["limit"].dropna().unique()[:1]:
+        limit_line(axes, float(limit), horizontal=False)
     axes.set_xlabel(_NAMES[quantity])
     axes.grid(axis="x")
 
@@ -208,7 +202,7 @@ def _keys(rows: pd.DataFrame, *, measured: bool) -> list[Any]:
         keys += [Patch(color=colour, label=name) for name, colour in colours(PHASES).items()]
         keys.append(Line2D([], [], marker="|", linestyle="", color="black", label="whole step"))
     keys.append(Patch(**_MODELLED, label="modelled, from low to high"))
-    if rows[["seconds_limit", "joules_limit"]].notna().any(axis=None):
+    if rows["limit"].notna().any():
         keys.append(Line2D([], [], color="0.25", linestyle=(0, (4, 2)), label="device's limit"))
     return keys
 

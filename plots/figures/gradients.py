@@ -17,12 +17,19 @@ import numpy as np
 import pandas as pd
 
 from trainfit.plots.drawing.base import MissingDataError, require
-from trainfit.plots.drawing.choice import add_note, not_shown, note_height, spread, wrapped
-from trainfit.plots.drawing.probe_rows import legend_columns, legend_height, named
+from trainfit.plots.drawing.layout import (
+    add_note,
+    legend_columns,
+    legend_height,
+    not_shown,
+    note_height,
+    wrapped,
+)
 from trainfit.plots.drawing.style import DASHES, colours, hatch, new_figure, styled
+from trainfit.plots.drawing.workloads import cut, named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -41,6 +48,8 @@ LAST_OCTAVE = 16
 HALF_STEP = float(np.log2(1 / 254))
 """Half a step of INT8: what is smaller becomes 0."""
 
+_KEYS = ("workload", "algorithm", "options", "model", "dataset", "tensor")
+_OF_PART = ("quantity", "log2_of_largest", "evidence")
 _ERRORS = {
     "int8_relative_rms": "relative RMS error (%)",
     "int8_rounded_to_zero": "rounded to 0 (%)",
@@ -65,59 +74,36 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
         why = f": {reasons.iloc[0]}" if len(reasons) else ""
         raise MissingDataError(f"no workload of the run has a gradient{why}", REMEDY)
     rows = [
-        {**_identity(row), **part}
-        for row in named(known, "stage", "tensor").to_dict("records")
-        for part in _parts(row)
+        part for row in named(known, "stage", "tensor").to_dict("records") for part in _parts(row)
     ]
-    keys = ["workload", "algorithm", "options", "model", "dataset", "tensor", "quantity"]
-    keys += ["log2_of_largest", "evidence"]
-    groups = pd.DataFrame(rows).groupby(keys, sort=False, dropna=False)["value"]
+    groups = pd.DataFrame(rows).groupby([*_KEYS, *_OF_PART], sort=False, dropna=False)["value"]
     table = groups.agg(["mean", "std", "count"]).reset_index()
     table = table.rename(columns={"mean": "value", "std": "deviation", "count": "seeds"})
     table["log2_of_largest"] = table["log2_of_largest"].astype("Int64")
     return table
 
 
-def _identity(row: Mapping[Any, Any]) -> dict[str, Any]:
-    names = ("workload", "algorithm", "options", "model", "dataset", "tensor")
-    return {name: row[name] for name in names}
-
-
-def _parts(row: Mapping[Any, Any]) -> list[dict[str, Any]]:
-    counts = json.loads(row["histogram"])
+def _parts(row: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
+    """The shares of the octaves of a tensor, and its errors in INT8."""
+    known = {name: row[name] for name in _KEYS}
     live = row["count"] - row["zeros"]
-    shares = [
-        {
-            "quantity": "share",
-            "log2_of_largest": -octave,
-            "value": count / live,
-            "evidence": row["evidence"],
-        }
-        for octave, count in enumerate(counts)
+    found = [
+        ("share", -octave, row["evidence"], count / live)
+        for octave, count in enumerate(json.loads(row["histogram"]))
     ]
-    errors = [
-        {
-            "quantity": name,
-            "log2_of_largest": None,
-            "value": row[name],
-            "evidence": row["int8_evidence"],
-        }
-        for name in _ERRORS
-    ]
-    return [*shares, *errors]
+    found += [(name, None, row["int8_evidence"], row[name]) for name in _ERRORS]
+    for part in found:
+        yield known | dict(zip((*_OF_PART, "value"), part, strict=True))
 
 
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """Small multiples, one per weight tensor; below them the error of INT8 in bars."""
-    everyone = numbers.drop_duplicates("workload")
-    chosen = everyone.iloc[spread(list(everyone["algorithm"]), MOST)]
-    workloads = list(chosen["workload"])
-    left_out = [name for name in everyone["workload"] if name not in workloads]
-    rows = numbers[numbers["workload"].isin(workloads)]
-    tensors, alone = _tensors(rows)
+    numbers = cut(numbers, MOST)
+    workloads = list(dict.fromkeys(numbers["workload"]))
+    tensors, alone = _tensors(numbers)
     counted = "Gradients that are exactly 0 are not counted."
-    note = wrapped([counted, *not_shown(left_out), *_not_compared(alone)], columns)
+    note = wrapped([counted, *not_shown(numbers.attrs["left_out"]), *_not_compared(alone)], columns)
     across = min(len(tensors), 3 if columns == 2 else 2)
     down = -(-len(tensors) // across)
     legend = legend_height(workloads, columns)
@@ -129,8 +115,8 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     paint = colours(workloads)
     panels = top.subplots(down, across, sharex=True, sharey=True, squeeze=False).flatten()
     for axes, tensor in zip(panels, tensors, strict=False):
-        _distribution(axes, rows[rows["tensor"] == tensor], tensor, paint)
-    panels[0].set_ylim(0, 100 * rows.loc[rows["quantity"] == "share", "value"].max() * 1.1)
+        _distribution(axes, numbers[numbers["tensor"] == tensor], tensor, paint)
+    panels[0].set_ylim(0, 110 * numbers.loc[numbers["quantity"] == "share", "value"].max())
     for place, axes in enumerate(panels):
         axes.set_visible(place < len(tensors))
         if place + across >= len(tensors):  # nothing is below it
@@ -146,7 +132,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     top.legend(known.values(), known.keys(), loc="outside upper center", ncols=ncols)
     shape = (1, 2) if columns == 2 else (2, 1)
     for axes, quantity in zip(bottom.subplots(*shape), _ERRORS, strict=True):
-        _errors(axes, rows[rows["quantity"] == quantity], tensors, paint)
+        _errors(axes, numbers[numbers["quantity"] == quantity], tensors, paint)
         axes.set_ylabel(_ERRORS[quantity])
     add_note(bottom, note)
     return figure

@@ -15,24 +15,32 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator
 
 from trainfit.plots.drawing.base import require
-from trainfit.plots.drawing.choice import (
+from trainfit.plots.drawing.layout import (
     add_note,
     folded,
     not_shown,
     note_height,
     row_places,
-    spread,
     wrapped,
 )
-from trainfit.plots.drawing.style import PHASES, colours, format_bytes, hatch, new_figure, styled
-from trainfit.plots.drawing.ticks import linear_byte_axis, log_byte_axis
-from trainfit.plots.drawing.workloads import over_seeds
+from trainfit.plots.drawing.style import (
+    PHASES,
+    colours,
+    format_bytes,
+    hatch,
+    linear_byte_axis,
+    log_byte_axis,
+    new_figure,
+    styled,
+)
+from trainfit.plots.drawing.workloads import by_phase, cut, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SOURCE = "records"
+ALSO = ("values",)
 TITLE = "Peak memory by phase"
 
 MOST_WORKLOADS = 36
@@ -44,7 +52,7 @@ _ABOUT = ["workload", "algorithm", "options", "model", "dataset", "batch_size", 
 _FIGURES = ("peak_bytes", "closed_form_bytes", "lower_bound_bytes")
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """One row per workload and phase: measured peak, closed form and lower bound, in bytes.
 
     At most 36 workloads, one of every algorithm before a second of any; ``attrs["left_out"]``
@@ -54,22 +62,13 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
         MissingDataError: No workload has a measured peak.
     """
     known = require(frame, "peak_dynamic_bytes", remedy=_REMEDY)
-    rows = over_seeds(
-        known, *(name for phase in PHASES if (name := f"phase.{phase}.peak_bytes") in known)
-    )
-    shown = spread(rows["algorithm"].tolist(), MOST_WORKLOADS)
-    parts = []
-    for phase in PHASES:
-        part = rows.iloc[shown][_ABOUT].assign(phase=phase)
-        for figure in (*_FIGURES, "peak_bytes_deviation"):
-            name = f"phase.{phase}.{figure}"
-            values = rows[name].iloc[shown] if name in rows else pd.Series(pd.NA, part.index)
-            part[figure] = values.astype("Float64")
-        parts.append(part)
-    result = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
-    result = result.dropna(subset=["peak_bytes"]).reset_index(drop=True)
-    result.attrs["left_out"] = rows["workload"].drop(index=shown).tolist()
-    return result
+    phases = by_phase(known, values, *_FIGURES)
+    parts = [over_seeds(phases[phases["phase"] == phase], "peak_bytes") for phase in PHASES]
+    result = pd.concat(parts).sort_index(kind="stable")
+    columns = [*_FIGURES, "peak_bytes_deviation"]
+    result[columns] = result[columns].astype("Float64")
+    result = result.dropna(subset=["peak_bytes"])
+    return cut(result[[*_ABOUT, "phase", *columns]], MOST_WORKLOADS)
 
 
 @styled

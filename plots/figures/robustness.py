@@ -8,9 +8,16 @@ import numpy as np
 import pandas as pd
 
 from trainfit.plots.drawing.base import MissingDataError, require
-from trainfit.plots.drawing.choice import add_note, not_shown, note_height, spread, wrapped
-from trainfit.plots.drawing.probe_rows import legend_columns, legend_height, named
-from trainfit.plots.drawing.style import DASHES, MARKERS, colours, new_figure, styled
+from trainfit.plots.drawing.layout import (
+    add_note,
+    legend_columns,
+    legend_height,
+    not_shown,
+    note_height,
+    wrapped,
+)
+from trainfit.plots.drawing.style import looks, new_figure, styled
+from trainfit.plots.drawing.workloads import cut, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,21 +64,19 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """Two panels, one line per workload; on the left of each the net as it was trained."""
-    everyone = numbers.drop_duplicates("workload")
-    chosen = everyone.iloc[spread(list(everyone["algorithm"]), MOST)]
-    workloads = list(chosen["workload"])
-    left_out = [name for name in everyone["workload"] if name not in workloads]
+    numbers = cut(numbers, MOST)
+    workloads = list(dict.fromkeys(numbers["workload"]))
     measured = int(numbers["measured"].max())
     said = [] if measured == 1 else ["Mean and deviation over seeds."]
-    note = wrapped([*said, *not_shown(left_out)], columns)
+    note = wrapped([*said, *not_shown(numbers.attrs["left_out"])], columns)
     legend = legend_height(workloads, columns)
     height = (2.3 if columns == 2 else 4.2) + legend + note_height(note)
     figure = new_figure(columns, height=height)
     shape = (1, 2) if columns == 2 else (2, 1)
     panels = figure.subplots(*shape, sharey=True)
-    paint = colours(workloads)
+    look = looks(workloads)
     for axes, disturbance in zip(panels, _PANELS, strict=True):
-        _panel(axes, numbers, disturbance, paint)
+        _panel(axes, numbers, disturbance, look)
         if columns == 1 or axes is panels[0]:
             axes.set_ylabel("test accuracy (%)")
     figure.legend(
@@ -83,26 +88,24 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, numbers: pd.DataFrame, disturbance: str, paint: dict[Any, Any]) -> None:
+def _panel(axes: Axes, numbers: pd.DataFrame, disturbance: str, look: dict[Any, Any]) -> None:
     column, label = _PANELS[disturbance]
     part = numbers[numbers["disturbance"] == disturbance]
     levels = sorted(part[column].astype(float).unique(), reverse=disturbance == "bits")
     places = {level: place for place, level in enumerate(levels, start=1)}
-    for number, (workload, colour) in enumerate(paint.items()):
+    for number, (workload, line) in enumerate(look.items()):
         own = numbers[numbers["workload"] == workload]
         plain = own[own["disturbance"] == "none"]
         own = own[own["disturbance"] == disturbance]
         x = [0.0] * len(plain) + [places[level] for level in own[column].astype(float)]
         rows = pd.concat([plain, own])
         deviation = 100 * rows["deviation"].to_numpy(dtype=float)
-        shift = 0.035 * (number - (len(paint) - 1) / 2)  # so that bars do not cover each other
+        shift = 0.035 * (number - (len(look) - 1) / 2)  # so that bars do not cover each other
         axes.errorbar(
             np.array(x) + shift,
             100 * rows["test_accuracy"].to_numpy(dtype=float),
             yerr=None if np.isnan(deviation).all() else np.nan_to_num(deviation),
-            color=colour,
-            linestyle=DASHES[number % len(DASHES)],
-            marker=MARKERS[number % len(MARKERS)],
+            **line,
             markersize=3.5,
             elinewidth=0.6,
             capsize=1.5,

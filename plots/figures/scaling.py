@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
+from trainfit._text import layer_sizes
 from trainfit.plots.drawing.base import MissingDataError, require
 from trainfit.plots.drawing.labels import short_labels
-from trainfit.plots.drawing.style import DASHES, MARKERS, colours, limit_line, new_figure, styled
-from trainfit.plots.drawing.ticks import log_byte_axis
+from trainfit.plots.drawing.style import (
+    limit_line,
+    log_byte_axis,
+    looks,
+    new_figure,
+    styled,
+)
 from trainfit.plots.drawing.workloads import (
+    apart,
     device_limits,
-    limits_of,
     over_seeds,
     ram_bytes,
     spread_limits,
+    with_limits,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SOURCE = "records"
+ALSO = ("verdicts",)
 TITLE = "RAM against batch size, width and depth"
 
 AXES = {
@@ -45,16 +52,15 @@ REMEDY = (
     'model = ["mlp-64-64x2-10", "mlp-64-128x2-10"]'
 )
 
-_PART = re.compile(r"(\d+)(?:x(\d+))?")
 
-
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     """One row per point and ``axis``, which is ``batch_size``, ``width`` or ``depth``.
 
     A series is an algorithm with its options where nothing but the axis varies; of several such
     settings, the one with the most points. ``closed_form_ram_bytes`` is static plus closed-form
     bytes. ``largest_that_fits`` names the devices on which this is the largest measured point that
-    fits, and a larger one does not; nothing between points is inferred.
+    fits, and a larger one does not; nothing between points is inferred. Behind the points come the
+    devices with the RAM that they leave (``limit_bytes``).
 
     Raises:
         MissingDataError: Nothing was measured at two sizes with all else equal.
@@ -68,25 +74,25 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     found = [panel for axis in AXES if (panel := _panel(rows, axis)) is not None]
     if not found:
         raise MissingDataError("no two workloads differ in batch size, width or depth only", REMEDY)
-    limits = device_limits(frame)
+    limits = device_limits(frame, verdicts)
     table = pd.concat(found, ignore_index=True)
     table["workload"] = short_labels(table[["algorithm", "options"]])
     table["largest_that_fits"] = _largest(table, limits)
-    return table.assign(**{f"limit.{device}_bytes": limit for device, limit in limits.items()})
+    return with_limits(table, limits)
 
 
 def _sizes(model: str) -> dict[str, int | None]:
-    """Inputs, classes, hidden layers and their width, from a name such as mlp-64-128x2-10."""
-    nothing = dict.fromkeys(("inputs", "classes", "width", "depth"))
-    family, *parts = model.split("-")
-    matches = [_PART.fullmatch(part) for part in parts]
-    if family != "mlp" or len(parts) < 3 or not all(matches):
-        return nothing
-    sizes = [int(m[1]) for m in matches if m for _ in range(int(m[2] or 1))]
-    hidden = sizes[1:-1]
-    if len(set(hidden)) != 1:
-        return nothing
-    return {"inputs": sizes[0], "classes": sizes[-1], "width": hidden[0], "depth": len(hidden)}
+    """Inputs, classes, hidden layers and their width; nothing for a net of several widths."""
+    sizes = layer_sizes(model)
+    hidden = set(sizes[1:-1])
+    if len(hidden) != 1:
+        return dict.fromkeys(("inputs", "classes", "width", "depth"))
+    return {
+        "inputs": sizes[0],
+        "classes": sizes[-1],
+        "width": hidden.pop(),
+        "depth": len(sizes) - 2,
+    }
 
 
 def _panel(rows: pd.DataFrame, axis: str) -> pd.DataFrame | None:
@@ -128,6 +134,7 @@ def _largest(table: pd.DataFrame, limits: dict[str, int]) -> list[str]:
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """One panel per axis that varies, side by side (one column: below each other)."""
+    numbers, limits = apart(numbers)
     names = list(dict.fromkeys(numbers["workload"]))
     shown = names[:MOST]
     points = numbers[numbers["workload"].isin(shown)]
@@ -138,20 +145,17 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     height = 2.2 * len(panels) if columns == 1 else 2.5
     figure = new_figure(columns, height=height + 0.16 * legend_rows + 0.3)
     grid = figure.subplots(len(panels) // across, across, sharey=columns == 2, squeeze=False)
-    paint = colours(shown)
+    look = looks(shown)
     low, high = 0.8 * points["ram_bytes"].min(), 1.3 * points["ram_bytes"].max()
-    lines = spread_limits(limits_of(numbers), low, high, LINES)
+    lines = spread_limits(limits, low, high, LINES)
     for index, (axes, (axis, rows)) in enumerate(zip(grid.flat, panels, strict=True)):
-        _draw_panel(axes, axis, rows, paint)
+        _draw_panel(axes, axis, rows, look)
         axes.set_ylim(low, high)
         last = columns == 1 or index == len(panels) - 1
         if columns == 1 or index == 0:
             axes.set_ylabel("RAM: static + peak dynamic")
         _limits(axes, lines, rows, names=last)
-    keys = [
-        Line2D([], [], marker=_mark(i), linestyle=_dash(i), color=paint[name], label=name)
-        for i, name in enumerate(shown)
-    ]
+    keys = [Line2D([], [], label=name, **look[name]) for name in shown]
     keys.append(Line2D([], [], **_TICK, label="closed form"))
     if lines:
         keys.append(Line2D([], [], **_RING, label="largest measured that fits"))
@@ -179,27 +183,17 @@ _RING: dict[str, Any] = {
 }
 
 
-def _mark(index: int) -> str:
-    return MARKERS[index % len(MARKERS)]
-
-
-def _dash(index: int) -> Any:
-    return DASHES[index % len(DASHES)]
-
-
-def _draw_panel(axes: Axes, axis: str, rows: pd.DataFrame, paint: dict[Any, Any]) -> None:
-    for index, (name, colour) in enumerate(paint.items()):
+def _draw_panel(axes: Axes, axis: str, rows: pd.DataFrame, look: dict[Any, Any]) -> None:
+    for name, line in look.items():
         points = rows[rows["workload"] == name]
         at = points["at"].astype(int)
         axes.plot(
             at,
             points["ram_bytes"].astype(float),
-            marker=_mark(index),
-            linestyle=_dash(index),
-            color=colour,
             markeredgecolor="white",
             markeredgewidth=0.3,
             zorder=4,
+            **line,
         )
         axes.plot(at, points["closed_form_ram_bytes"].astype("Float64").astype(float), **_TICK)
     log_byte_axis(axes.yaxis)
@@ -217,7 +211,7 @@ def _draw_panel(axes: Axes, axis: str, rows: pd.DataFrame, paint: dict[Any, Any]
 def _limits(axes: Axes, lines: list[tuple[str, int]], rows: pd.DataFrame, *, names: bool) -> None:
     """Lines of devices, their names outside at the right, and the largest points below them."""
     for text, limit in lines:
-        limit_line(axes, limit, "")
+        limit_line(axes, limit)
         if names:
             axes.annotate(
                 text.replace(", ", ",\n").replace(" and ", "\nand "),

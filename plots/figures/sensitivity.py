@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.choice import add_note, folded, note_height, wrapped
 from trainfit.plots.drawing.labels import short_labels
+from trainfit.plots.drawing.layout import add_note, folded, note_height, wrapped
 from trainfit.plots.drawing.style import new_figure, styled
 from trainfit.plots.drawing.workloads import WORKLOAD
 
@@ -141,61 +141,39 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
 
 
 def _heat_map(axes: Axes, rows: pd.DataFrame, norm: Normalize, width: int) -> None:
-    rates = sorted(rows["lr"].unique())
-    thresholds = sorted(rows["threshold"].unique(), key=lambda value: (np.isnan(value), value))
-    values = np.full((len(thresholds), len(rates)), np.nan)
-    near = np.zeros(values.shape, dtype=bool)
-    tried = np.zeros(values.shape, dtype=bool)
-    for row in rows.to_dict("records"):
-        place = _place(thresholds, row["threshold"]), rates.index(row["lr"])
-        values[place], near[place], tried[place] = (
-            100 * row["test_accuracy"],
-            row["near_best"],
-            True,
-        )
-    axes.imshow(values, norm=norm, cmap=_MAP, aspect="auto", origin="lower")
-    for (down, right), value in np.ndenumerate(values):
-        text = ("x" if tried[down, right] else "") if np.isnan(value) else f"{value:.1f}"
-        dark = not np.isnan(value) and norm(value) < 0.55
+    whole = rows.assign(threshold=rows["threshold"].fillna(np.inf))  # the default comes last
+    grid = whole.pivot(index="threshold", columns="lr", values=["test_accuracy", "near_best"])
+    accuracy, near = grid["test_accuracy"].astype(float), grid["near_best"]
+    axes.imshow(100 * accuracy, norm=norm, cmap=_MAP, aspect="auto", origin="lower")
+    for (down, right), value in np.ndenumerate(100 * accuracy.to_numpy()):
+        failed = "" if pd.isna(near.iloc[down, right]) else "x"
         axes.annotate(
-            text,
+            failed if np.isnan(value) else f"{value:.1f}",
             (right, down),
             ha="center",
             va="center",
             fontsize=6.3,
-            color="white" if dark else "black",
+            color="white" if norm(value) < 0.55 else "black",
         )
-        if near[down, right]:
+        for colour, line in (
+            (("white", 1.8), ("black", 0.9)) if near.iloc[down, right] is True else ()
+        ):
             corner = (right - 0.46, down - 0.44)
-            axes.add_patch(
-                Rectangle(corner, 0.92, 0.88, fill=False, edgecolor="white", linewidth=1.8)
-            )
-            axes.add_patch(
-                Rectangle(corner, 0.92, 0.88, fill=False, edgecolor="black", linewidth=0.9)
-            )
-    axes.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
+            frame = Rectangle(corner, 0.92, 0.88, fill=False, edgecolor=colour, linewidth=line)
+            axes.add_patch(frame)
+    axes.set_xticks(range(accuracy.shape[1]), [f"{rate:g}" for rate in accuracy])
     axes.set_xlabel("learning rate")
-    if np.isnan(thresholds).all():
+    if np.isinf(grid.index).all():
         axes.set_yticks([])
     else:
-        axes.set_yticks(range(len(thresholds)), [_threshold(value) for value in thresholds])
+        names = ["default" if np.isinf(value) else f"{value:g}" for value in grid.index]
+        axes.set_yticks(range(len(names)), names)
         axes.set_ylabel("threshold")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     first = rows.iloc[0]
-    share = f"{int(near.sum())} of {first['cells']} ({100 * first['share_near_best']:.0f} %)"
+    share = (
+        f"{rows['near_best'].sum()} of {first['cells']} ({100 * first['share_near_best']:.0f} %)"
+    )
     count = f"{share} within {100 * NEAR:g} points of {100 * first['best']:.1f}"
     axes.set_title(f"{folded(first['workload'], width, 2)}\n{count}", loc="left", pad=3)
-
-
-def _place(thresholds: list[Any], value: float) -> int:
-    """The row of a threshold; NaN is not equal to itself."""
-    return next(
-        place
-        for place, each in enumerate(thresholds)
-        if each == value or (np.isnan(each) and np.isnan(value))
-    )
-
-
-def _threshold(value: float) -> str:
-    return "default" if np.isnan(value) else f"{value:g}"

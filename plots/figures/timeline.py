@@ -16,17 +16,17 @@ import pandas as pd
 from matplotlib.patches import Patch, Rectangle
 
 from trainfit.plots.drawing.base import require
-from trainfit.plots.drawing.choice import add_note, not_shown, note_height, spread, wrapped
+from trainfit.plots.drawing.layout import add_note, not_shown, note_height, wrapped
 from trainfit.plots.drawing.style import (
     CATEGORIES,
     WIDTHS,
     colours,
     format_bytes,
+    linear_byte_axis,
     new_figure,
     styled,
 )
-from trainfit.plots.drawing.ticks import linear_byte_axis
-from trainfit.plots.drawing.workloads import WORKLOAD, over_seeds
+from trainfit.plots.drawing.workloads import RECORD, cut, over_seeds, texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,23 +56,15 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
         MissingDataError: The run has no timelines.
     """
     frame = require(frame, "bytes", remedy=_REMEDY)
-    keys = ["run", *WORKLOAD, "seed", "stage", "events"]
+    keys = [*RECORD, "stage", "events"]
     number = frame.groupby(keys, sort=False, dropna=False, observed=True).ngroup()
-    about = frame.assign(number=number)[~number.duplicated()]
-    texts = {name: object for name in about if isinstance(about[name].dtype, pd.CategoricalDtype)}
-    rows = over_seeds(about.astype(texts))
-    shown = spread(rows["algorithm"].tolist(), MOST_PANELS)
-    chosen = rows.iloc[shown].set_index("number")["workload"]
-    points = frame.assign(workload=number.map(chosen)).dropna(subset=["workload"])
-    points = points.assign(_order=number.map({n: i for i, n in enumerate(chosen.index)}))
-    points = points.sort_values("_order", kind="stable")
+    rows = over_seeds(texts(frame.assign(number=number)[~number.duplicated()]))
+    points = frame.assign(workload=number.map(rows.set_index("number")["workload"]))
+    points = points.dropna(subset=["workload"]).assign(order=number)
+    points = points.sort_values("order", kind="stable")
     # A run that was given twice says the same twice.
-    points = points.drop_duplicates(["_order", "index", "category"]).reset_index(drop=True)
-    result = points[[*_ABOUT, "index", "phase", "category", "bytes"]].copy()
-    result.attrs["left_out"] = [
-        name for place, name in enumerate(rows["workload"]) if place not in shown
-    ]
-    return result
+    points = points.drop_duplicates(["order", "index", "category"])
+    return cut(points[[*_ABOUT, "index", "phase", "category", "bytes"]], MOST_PANELS)
 
 
 @styled

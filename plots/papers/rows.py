@@ -6,10 +6,12 @@ Also how ours and theirs are told apart: what is from here is filled, what was p
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+from trainfit._text import layer_sizes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,37 +31,21 @@ OPEN_MARKER: Mapping[str, Any] = {
 """A marker of what was published."""
 
 
-def sizes_of(model: str) -> tuple[int, ...]:
-    """The widths of a fully connected net, inputs and classes included; empty for other nets.
-
-    ``mlp-784-500x2-10`` has 784, 500, 500, 10.
-    """
-    kind, *parts = model.split("-")
-    sizes: list[int] = []
-    for part in parts if kind == "mlp" else ():
-        width, _, times = part.partition("x")
-        if not width.isdecimal() or (times and not times.isdecimal()):
-            return ()
-        sizes += [int(width)] * int(times or 1)
-    return tuple(sizes)
-
-
 def with_options(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame and two columns of Python values: ``chosen``, the options, and ``sizes``."""
+    """The frame and two columns of Python values: ``chosen``, the options, and ``sizes``.
+
+    Sizes are the widths of a fully connected net, inputs and classes included, such as
+    ``(784, 500, 500, 10)``; empty for other nets.
+    """
     return frame.assign(
-        chosen=frame["options"].map(json.loads).astype(object),
-        sizes=frame["model"].map(sizes_of).astype(object),
+        chosen=frame["options"].astype(object).map(json.loads).astype(object),
+        sizes=frame["model"].astype(object).map(layer_sizes).astype(object),
     )
 
 
 def where(rows: pd.DataFrame, column: str, test: Callable[[Any], object]) -> pd.DataFrame:
     """The rows whose value in a column passes a test; also of a frame without rows."""
     return rows.loc[rows[column].map(lambda value: bool(test(value))).astype(bool)]
-
-
-def holds(chosen: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Every wanted option has its value; None wants the default, which is not among the chosen."""
-    return all(chosen.get(name) == value for name, value in wanted.items())
 
 
 def longest(rows: pd.DataFrame) -> pd.DataFrame:
@@ -76,12 +62,21 @@ def longest(rows: pd.DataFrame) -> pd.DataFrame:
     return best.drop_duplicates("seed")
 
 
-def spread(values: Iterable[Any]) -> tuple[float | None, float | None]:
-    """Mean, and the sample's deviation where there are several values."""
-    known = pd.Series(list(values)).dropna().astype(float)
-    if known.empty:
-        return None, None
-    return float(known.mean()), float(known.std()) if len(known) > 1 else None
+def over_seeds(trained: pd.DataFrame) -> dict[str, Any]:
+    """What a figure says of trainings that differ by their seed: columns of one of its rows.
+
+    The mean test accuracy; its deviation (of the sample) where there are several seeds; how many
+    there are; options, and the runs that they come from. All but the runs are missing where there
+    is no training.
+    """
+    known = trained["test_accuracy"].dropna().astype(float)
+    return {
+        "test_accuracy": None if known.empty else float(known.mean()),
+        "test_accuracy_deviation": float(known.std()) if len(known) > 1 else None,
+        "seeds": len(trained) or None,
+        "options": first(trained, "options"),
+        "runs": origin(trained),
+    }
 
 
 def origin(rows: pd.DataFrame) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.costs import HERE, costs_of, unlike
-from trainfit.plots.figures.cost import REMEDY
+from trainfit.plots.drawing.costs import HERE, unlike
+from trainfit.plots.figures import cost as figure
 
-SOURCE = "records"
+SOURCE, ALSO = figure.SOURCE, figure.ALSO
 TITLE = "Time and energy of a step"
 CAPTION = (
     "One training step. Measured on the machine that ran the suite: median time and mean energy, "
@@ -19,29 +18,25 @@ CAPTION = (
 DEVICES = 2
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, values: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     """One row per workload; of the devices, a fast and a slow one that are modelled.
 
     Raises:
         MissingDataError: Nothing has a time or an energy, measured or modelled.
     """
-    found = costs_of(frame)
+    found = figure.numbers(frame, values, verdicts)
     step = found[found["phase"] == "step"]
     devices = unlike(step, DEVICES)
-    here = step[step["device"] == HERE].reset_index(drop=True)
-    table = here[["workload"]].copy()
-    table[["step_seconds", "step_seconds_low", "step_seconds_high"]] = here[
-        ["seconds", "seconds_low", "seconds_high"]
-    ].astype(float)
-    table[["step_joules", "step_joules_low", "step_joules_high"]] = here[
-        ["joules", "joules_low", "joules_high"]
-    ].astype(float)
-    for device in devices:
-        there = step[step["device"] == device].reset_index(drop=True)
-        for end in ("seconds_low", "seconds_high", "joules_low", "joules_high"):
-            table[f"{device}_{end}"] = there[end].astype(float)
-    if table.drop(columns="workload").isna().all(axis=None):
-        raise MissingDataError("the run has no time and no energy of a step", REMEDY)
+    table = step[["workload"]].drop_duplicates().reset_index(drop=True)
+    for device in (HERE, *devices):
+        name = "step" if device == HERE else device
+        for quantity in ("seconds", "joules"):
+            part = step[(step["device"] == device) & (step["quantity"] == quantity)]
+            part = part.set_index("workload").reindex(table["workload"])
+            if device == HERE:
+                table[f"{name}_{quantity}"] = part["value"].to_numpy()
+            for end in ("low", "high"):
+                table[f"{name}_{quantity}_{end}"] = part[end].to_numpy()
     left = step.loc[step["device"] != HERE, "device"].nunique() - len(devices)
     if left > 0:
         table.attrs["note"] = f"Devices in the figure's numbers only: {left}."

@@ -6,9 +6,10 @@ import pandas as pd
 
 from trainfit.plots.drawing.base import require
 from trainfit.plots.drawing.style import PHASES
-from trainfit.plots.drawing.workloads import baseline, identity, over_seeds
+from trainfit.plots.drawing.workloads import baseline, by_phase, identity, over_seeds
 
 SOURCE = "records"
+ALSO = ("values",)
 TITLE = "Memory by phase"
 CAPTION = (
     "Bytes of one training step at the stage that needs most. Static bytes are held between steps; "
@@ -18,7 +19,7 @@ CAPTION = (
 )
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """One row per workload; a phase or bound that is not known is missing.
 
     Raises:
@@ -29,9 +30,11 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     rows = over_seeds(known)
     table = identity(rows)
     table["static_bytes"] = rows["static_bytes"]
+    phases = by_phase(rows, values, "peak_bytes")
     for phase in PHASES:
-        if (column := f"phase.{phase}.peak_bytes") in rows:
-            table[f"{phase}_bytes"] = rows[column]
+        peaks = phases.loc[phases["phase"] == phase, "peak_bytes"].astype("Int64")
+        if peaks.notna().any():
+            table[f"{phase}_bytes"] = peaks.array
     table["peak_bytes"] = rows["peak_dynamic_bytes"]
     table["closed_form_bytes"] = rows["closed_form_bytes"]
     table["lower_bound_bytes"] = rows["lower_bound_bytes"]

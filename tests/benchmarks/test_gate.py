@@ -17,8 +17,9 @@ import torch
 from tests.benchmarks import conclude, interleave
 from trainfit.algorithms import build_algorithm
 from trainfit.bench.environment import describe_environment
-from trainfit.bench.gate.run import gate_run
-from trainfit.bench.gate.update import update_from_run
+from trainfit.bench.gate.compare import GateResult
+from trainfit.bench.gate.golden import read_golden
+from trainfit.bench.gate.run import gate, read_run, update_golden
 from trainfit.bench.profiler import measure_memory
 from trainfit.bench.records.schema import Record, RecordStatus, StageOperations, Workload
 
@@ -59,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             workload = record.workload.model_copy(update={"seed": seed})
             line = record.model_copy(update={"workload": workload}).model_dump_json(by_alias=True)
             stream.write(line + "\n")
-    update_from_run(folder, folder / "golden.json")
+    update_golden(read_run(folder), folder / "golden.json")
     return folder
 
 
@@ -70,7 +71,10 @@ def test_gate(benchmark: Any, request: pytest.FixtureRequest, run: Path) -> None
     def as_command() -> None:
         subprocess.run([*command, str(run / "golden.json")], check=True, capture_output=True)
 
-    works = {"command": as_command, "function": lambda: gate_run(run, run / "golden.json")}
+    def as_function() -> GateResult:
+        return gate(read_golden(run / "golden.json"), read_run(run))
+
+    works = {"command": as_command, "function": as_function}
     watch = interleave(benchmark, works, rounds=5)
 
     conclude(
@@ -82,5 +86,5 @@ def test_gate(benchmark: Any, request: pytest.FixtureRequest, run: Path) -> None
         seconds=watch.median("command"),
         seconds_target=TARGET_SECONDS,
     )
-    result = gate_run(run, run / "golden.json")
+    result = as_function()
     assert (len(result.compared), result.exit_code) == (RECORDS, 0)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.builders.runs import memory, record
-from trainfit.bench.gate.golden import Conditions, Entry, Golden
-from trainfit.bench.gate.metrics import entry_of_record
+from trainfit.bench.gate.figures import StepFigures, figures_of_record
+from trainfit.bench.gate.golden import Conditions, Golden
 from trainfit.bench.records.schema import (
     PhaseMemory,
     PhaseOperations,
@@ -121,14 +121,16 @@ def whole(at: StageMemory | None = None, *, macs: int = 20_480, **changes: Any) 
     return record(**values | changes)
 
 
-def entry(at: StageMemory | None = None, *, macs: int = 20_480) -> Entry:
+def entry(at: StageMemory | None = None, *, macs: int = 20_480) -> StepFigures:
     """What the gate makes of such a record."""
     made = whole(at, macs=macs)
     assert made.memory is not None
-    return entry_of_record(made.memory, made.operations)
+    return figures_of_record(made.memory, made.operations)
 
 
-def golden(*rules: dict[str, Any], torch: str = "2.13.0", **workloads: Entry) -> Golden:
+def golden(
+    *rules: dict[str, Any], torch: str | tuple[str, ...] = "2.13.0", **workloads: StepFigures
+) -> Golden:
     """A golden with one workload, :data:`KEY`, unless others are named."""
     return Golden.model_validate(
         {

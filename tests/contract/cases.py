@@ -190,13 +190,47 @@ def id_of(name, options, *rest):
     return "-".join([name + chosen, *(str(each) for each in rest)])
 
 
-def another_kernel(name, options, model):
-    """The same options but for the kernel are a case too, and kernels are held equal elsewhere."""
-    plain = {key: value for key, value in options.items() if key != "kernel"}
-    return plain != options and (name, plain, model) in ON_NETS
-
-
 ON_NETS_IDS = [id_of(name, options, model.split("-")[0]) for name, options, model in ON_NETS]
+
+
+def few(cases):
+    """The defaults, and as few of the other cases as have every value of every option once."""
+    defaults = [case for case in cases if not case[1]]
+    rest = sorted((case for case in cases if case[1]), key=lambda case: -len(case[1]))
+    seen, chosen = set(), []
+    for name, options, *model in rest:
+        values = {(name, *model, key, value) for key, value in options.items()}
+        if not values <= seen:
+            seen |= values
+            chosen.append((name, options, *model))
+    return defaults + chosen
+
+
+FEW = few(ON_NETS)
+FEW_IDS = [id_of(name, options, model.split("-")[0]) for name, options, model in FEW]
+"""For what depends on a rule and on its options one by one, not on how they are combined."""
+
+ONE_EACH = [case for case in ON_NETS if not case[1]]
+ONE_EACH_IDS = [id_of(name, options, model.split("-")[0]) for name, options, model in ONE_EACH]
+"""For what depends on the rule, whatever its options are."""
+
+MEMORY_ONLY = {
+    "backprop": {"update", "checkpoint", "micro_batch"},
+    "ptq_int8": {"update"},
+    "tinyfoa": {"update"},
+}
+"""Options that give the same weights in other memory; and so does the kernel of every rule.
+
+That they do is tested where the rule is: ``test_local_gradients``, ``test_backprop_binary``,
+``test_backprop_int8``, ``test_ff_int8`` and ``test_tinyfoa_lc``.
+"""
+
+
+def learns_as_another(name, options, model):
+    """Whether the case trains the same weights as one with fewer options, which is a case too."""
+    ignored = {"kernel"} | MEMORY_ONLY.get(name, set())
+    plain = {key: value for key, value in options.items() if key not in ignored}
+    return plain != options and (name, plain, model) in ON_NETS
 
 
 def samples_for(algorithm, rows, seed=0):

@@ -13,8 +13,9 @@ from trainfit.algorithms import Category, ConfigurationError, build_algorithm
 from trainfit.algorithms.int8.dai8_clipping import is_gaussian
 from trainfit.algorithms.int8.ui8_clipping import direction_deviation
 from trainfit.algorithms.memory.operations import NumberFormat
-from trainfit.algorithms.numerics.int8.quantise import Rounding, quantise
+from trainfit.algorithms.numerics.int8.quantise import quantise
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
+from trainfit.algorithms.options import Rounding
 from trainfit.bench.profiler import profile_step
 
 NET = "mlp-24-40-32-8-4"
@@ -397,8 +398,10 @@ def test_qat_keeps_integers_and_has_float_products_in_the_gradient_only():
     assert {bits[name] for name in ("x", "h1", "h2", "h3")} == {8}
 
 
-def test_ptq_trains_as_backprop_does_and_rounds_when_it_is_asked():
-    ptq, backprop = (build_algorithm(n, NET, {"lr": 0.1}) for n in ("ptq_int8", "backprop"))
+@pytest.mark.parametrize("update", ["separate", "fused"])
+def test_ptq_trains_as_backprop_does_and_rounds_on_demand(update):
+    options = {"lr": 0.1, "update": update}
+    ptq, backprop = (build_algorithm(n, NET, options) for n in ("ptq_int8", "backprop"))
     for seed in range(3):
         for algorithm in (ptq, backprop):
             algorithm.step(*batch_for(algorithm, 13, seed))

@@ -13,7 +13,8 @@ from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights
 from trainfit.algorithms.numerics.int8.layer import Rows, Way
-from trainfit.algorithms.numerics.int8.quantise import Int8Kernel, Rounding, draw_seed, quantise
+from trainfit.algorithms.numerics.int8.quantise import draw_seed, quantise
+from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.bench.profiler import profile_step
 
 NET = "mlp-40-48-56-32-4"

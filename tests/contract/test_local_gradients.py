@@ -64,10 +64,11 @@ def test_described_tinyfoa_has_the_gradient_of_its_local_loss(options, depth, pl
 
 
 @pytest.mark.parametrize("options", [{"update": "fused"}, {"kernel": "tiles"}])
-def test_described_tinyfoa_gives_the_same_bits_however_it_is_computed(options):
+@pytest.mark.parametrize("features", ["recomputed", "cached"])
+def test_described_tinyfoa_gives_the_same_bits_however_it_is_computed(features, options):
     """Sums of the same numbers in the same order: all but the fused product of the gradient."""
     runs = []
-    for chosen in ({}, options):
+    for chosen in ({"features": features}, {"features": features, **options}):
         algorithm = build_algorithm("tinyfoa", "mlp-24-16-32-8-4", chosen)
         algorithm.enter_stage(1)
         for seed in range(5):
@@ -137,7 +138,14 @@ def test_released_tinyfoa_cuts_its_gradient_and_clips_its_weights():
 
 @pytest.mark.parametrize(
     "options",
-    [{"checkpoint": 2}, {"micro_batch": 4}, {"micro_batch": 3}, {"update": "fused"}],
+    [
+        {"checkpoint": 2},
+        {"micro_batch": 4},
+        {"micro_batch": 3},
+        {"update": "fused"},
+        {"checkpoint": 2, "update": "fused"},
+        {"checkpoint": 3, "micro_batch": 4},
+    ],
 )
 def test_memory_saving_backprop_takes_the_same_step(options):
     results = []

@@ -8,9 +8,16 @@ import sys
 import pytest
 import torch
 
-from tests.contract.cases import CASES, IDS, ON_NETS, ON_NETS_IDS
+from tests.contract.cases import (
+    CASES,
+    ON_NETS,
+    ON_NETS_IDS,
+    ONE_EACH,
+    ONE_EACH_IDS,
+    few,
+    id_of,
+)
 from trainfit.algorithms import (
-    BUILTIN,
     ConfigurationError,
     Mlp,
     algorithm_names,
@@ -20,6 +27,7 @@ from trainfit.algorithms import (
 )
 from trainfit.algorithms.backprop.rule import Backprop
 from trainfit.algorithms.memory.meta import only_shapes
+from trainfit.algorithms.registry import BUILTIN
 
 BATCHES = (2, 33)
 WIDE = "mlp-784-8000x4-10"
@@ -59,7 +67,7 @@ def test_a_sketch_has_the_closed_form_of_the_real_one(name, options, model):
         }
 
 
-@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+@pytest.mark.parametrize(("name", "options", "model"), ONE_EACH, ids=ONE_EACH_IDS)
 def test_a_sketch_draws_nothing(name, options, model):
     elsewhere = torch.get_rng_state()
     sketch = sketch_algorithm(name, model, options, seed=5)
@@ -78,7 +86,9 @@ def test_a_wide_net_takes_no_memory(name):
         assert [h.name for h in held if not h.tensor.is_meta] == []
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
+@pytest.mark.parametrize(
+    ("name", "options"), [case[:2] for case in few(CASES)], ids=[id_of(*c) for c in few(CASES)]
+)
 def test_a_walk_does_not_grow_with_the_tensors(name, options):
     sketch = sketch_algorithm(name, WIDE, options)
     sketch.enter_stage(len(sketch.stages) - 1)

@@ -225,10 +225,11 @@ def test_prediction_is_by_running_statistics(variant):
 
 
 @pytest.mark.parametrize("options", [{"update": "fused"}, {"kernel": "tiles"}])
-def test_described_gives_the_same_bits_however_it_is_computed(options):
+@pytest.mark.parametrize("features", ["recomputed", "cached"])
+def test_described_gives_the_same_bits_however_it_is_computed(features, options):
     runs = []
     for chosen in ({}, options):
-        algorithm = build_algorithm("tinyfoa", NET, {"lr": 0.02, **chosen})
+        algorithm = build_algorithm("tinyfoa", NET, {"lr": 0.02, "features": features, **chosen})
         algorithm.enter_stage(1)
         for seed in range(5):
             algorithm.step(*batch_for(algorithm, 10, seed))

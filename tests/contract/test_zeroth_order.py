@@ -11,7 +11,7 @@ from torch.nn import functional
 from tests.contract import test_memory_contract as contract
 from tests.contract.cases import batch_for
 from trainfit.algorithms import build_algorithm
-from trainfit.algorithms.zeroth_order import SEEDS, ZerothOrder
+from trainfit.algorithms.zeroth_order.rule import SEEDS, ZerothOrder
 from trainfit.bench.profiler import profile_step
 
 NET = "mlp-24-16-12-4"

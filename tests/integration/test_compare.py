@@ -13,7 +13,7 @@ from trainfit.algorithms import build_algorithm
 from trainfit.bench.cli import main as cli
 from trainfit.bench.cli.reports import compare as compare_report
 from trainfit.bench.latency_comparison import paired as pairing
-from trainfit.bench.latency_comparison.paired import Comparison, PairingStop, Side
+from trainfit.bench.latency_comparison.paired import Comparison, PairedStop, Side
 from trainfit.bench.suite.workload_text import parse_workload
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
@@ -49,7 +49,7 @@ def comparison(low: float, ratio: float, high: float, **changes: Any) -> Compari
         "confidence": 0.95,
         "asked_width": 0.02,
         "blocks": 34,
-        "stopped": PairingStop.SETTLED,
+        "stopped": PairedStop.SETTLED,
         "threads": 1,
         "onednn": True,
     }
@@ -217,6 +217,6 @@ def test_a_cap_that_came_first_is_said() -> None:
     assert compare_report.notes(comparison(1.1, 1.2, 1.3)) == [
         "Absolute times are those of this machine."
     ]
-    capped = compare_report.notes(comparison(1.1, 1.2, 1.3, stopped=PairingStop.SECONDS))
+    capped = compare_report.notes(comparison(1.1, 1.2, 1.3, stopped=PairedStop.SECONDS))
     assert "the cap on seconds came first" in capped[1]
     assert "wider than the 2 %" in capped[1]

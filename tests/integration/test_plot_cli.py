@@ -116,7 +116,7 @@ def test_a_figure_that_was_asked_for_and_is_not_in_the_run(main: Any, run: Path)
         (("mine", "--table", "memoir"), "unknown table 'memoir': did you mean memory"),
         (("nothing",), "nothing: is not a run folder: no records.jsonl"),
         (("mine", "--columns", "3"), "--columns"),
-        ((), "RUN..."),
+        ((), "Missing argument 'RUN'"),
     ],
 )
 def test_what_cannot_be_is_one_line(

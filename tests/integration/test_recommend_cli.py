@@ -72,7 +72,7 @@ def test_the_front_of_a_device(main: Any) -> None:
     code, out, err = main("recommend", "--device", "stm32f746", "--dataset", "digits", *GRID)
 
     assert (code, err) == (0, "")
-    assert out.startswith("digits: 4 trained workloads in 2 run folders, 6 held against devices")
+    assert out.startswith("digits: 4 trained workloads in 2 run folders, 6 judged against devices")
     rows = [line for line in out.splitlines() if "%" in line]
     assert [row.split()[0] for row in rows] == ["96.00%", "91.00%", "80.00%"]
     assert "\nstm32f746\n" in out
@@ -250,7 +250,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "accuracy of nothing": (("--device", "rp2040", "--min-accuracy", "nan"), "--min-accuracy nan"),
     "no run": (
         ("--device", "rp2040", "--from", "nowhere"),
-        "--from nowhere: is not a run folder, it has no records.jsonl; give one that trainfit run",
+        "--from nowhere: is neither a run folder nor a folder of them, there is no records.jsonl",
     ),
     "damaged run": (("--device", "rp2040", "--from", "bad"), "records.jsonl:1: not a record"),
     "existing suite": (

@@ -48,7 +48,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition: Any, seconds: float = 60) -> None:
+def wait_for(condition: Any, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
@@ -86,7 +86,7 @@ def test_a_killed_run_loses_nothing_leaves_no_process_and_goes_on(tmp_path: Path
     killed.communicate()
 
     # THEN no worker outlives it
-    wait_for(lambda: not family(killed.pid), seconds=10)
+    wait_for(lambda: not family(killed.pid))
 
     # AND what was written is whole
     kept = read_records(Path(out))
@@ -117,13 +117,12 @@ def test_an_interrupt_ends_at_once_and_hangs_nowhere(tmp_path: Path) -> None:
     wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") == 1)
 
     # WHEN Ctrl-C reaches the whole session, as it does from a terminal
-    time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
-    _, complained = process.communicate(timeout=10)
+    _, complained = process.communicate(timeout=120)
 
     # THEN it says how to go on, and nothing is left
     assert process.returncode == 130
     assert complained.count("\n") == 1
     assert "--resume" in complained
-    wait_for(lambda: not family(process.pid), seconds=10)
+    wait_for(lambda: not family(process.pid))
     assert len(read_records(tmp_path / "out")) == 1

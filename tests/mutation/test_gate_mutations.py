@@ -13,9 +13,9 @@ import pytest
 from tests.contract.cases import samples_for
 from tests.mutation.planting import Mutation, Planted, planted, with_static
 from trainfit.algorithms import algorithm_names, build_algorithm
-from trainfit.bench.gate.compare import Kind, gate_entries
+from trainfit.bench.gate.compare import Kind, compare_workloads
+from trainfit.bench.gate.figures import figures_of_record
 from trainfit.bench.gate.golden import Conditions, Golden
-from trainfit.bench.gate.metrics import entry_of_record
 from trainfit.bench.profiler import measure_memory
 
 NET, ROWS = "mlp-24-16-32-8-4", 7
@@ -30,7 +30,7 @@ def built(name):
 def entry(algorithm, mode):
     x, y = samples_for(algorithm, ROWS)
     with planted(algorithm, mode):
-        return entry_of_record(measure_memory(algorithm, x, y), [])
+        return figures_of_record(measure_memory(algorithm, x, y), [])
 
 
 @cache
@@ -42,7 +42,7 @@ def baseline(name):
 
 def gated(name, measured):
     golden = Golden(conditions=Conditions(torch="any"), workloads={name: baseline(name)[0]})
-    return gate_entries(golden, {name: measured})
+    return compare_workloads(golden, {name: measured})
 
 
 def candidates(name, mutation):
@@ -112,4 +112,4 @@ def test_watching_changes_nothing(name):
     """The golden of these tests is that of an algorithm nobody watches."""
     algorithm = built(name)
     x, y = samples_for(algorithm, ROWS)
-    assert gated(name, entry_of_record(measure_memory(algorithm, x, y), [])).findings == []
+    assert gated(name, figures_of_record(measure_memory(algorithm, x, y), [])).findings == []

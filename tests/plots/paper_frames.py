@@ -1,92 +1,59 @@
-"""Frames as runs of the papers' suites would give them, with figures that are easy to check."""
+"""Rows as runs of the papers' suites would give them, with figures that are easy to check."""
 
-import json
-
-import pandas as pd
-
-MLP = "mlp-784-1000-1000-10"
-NET = "mlp-784-2000x4-10"
+from tests.plots.frames import MLP, NET, by_phase, held, modelled, record
 
 
 def workload(algorithm, model=MLP, options=None, **values):
-    return {
-        "run": "made-up",
-        "algorithm": algorithm,
-        "options": json.dumps(options or {}, sort_keys=True, separators=(",", ":")),
-        "model": model,
-        "dataset": "mnist",
-        "batch_size": 32,
-        "seed": 0,
-        "epochs": 0,
-        "train_samples": None,
-        "standardise": False,
-        "shuffle": True,
-        "label": f"{algorithm} {model}",
-        "static_bytes": None,
-        "peak_dynamic_bytes": None,
-        "evidence": "allocator",
-        "test_accuracy": None,
-        "step_seconds_median": None,
-        **values,
-    }
+    found = record(algorithm, options, model, dataset="mnist", epochs=0, evidence="allocator")
+    names = ("static_bytes", "peak_dynamic_bytes", "test_accuracy", "step_seconds_median")
+    return found | dict.fromkeys(names) | values
 
 
-def held(static, dynamic):
-    return {"static_bytes": static, "peak_dynamic_bytes": dynamic}
-
-
-def modelled(low, high, device="jetson-orin-nano-4gb"):
-    return {
-        f"modelled.{device}.seconds_low": low,
-        f"modelled.{device}.seconds_high": high,
-        f"modelled.{device}.joules_low": 2 * low,
-        f"modelled.{device}.joules_high": 10 * high,
-    }
+def times(low, high):
+    """What a step takes on the paper's board."""
+    seconds, joules = modelled(low, high)
+    return {"costs": [seconds, joules | {"low": 2 * low, "high": 10 * high}]}
 
 
 def table_v():
     still = {"momentum": 0.0}
-    return pd.DataFrame(
-        [
-            # with momentum, and first: the form without one is preferred all the same
-            workload("backprop", **held(20_000_000, 9_000_000), **modelled(1.0, 1.0)),
-            workload(
-                "backprop",
-                options=still,
-                **held(7_000_000, 3_000_000),
-                **modelled(0.001, 0.02),
-                step_seconds_median=0.01,
-                test_accuracy=0.97,
-                epochs=5,
-            ),
-            workload(
-                "backprop_int8",
-                **held(2_000_000, 500_000),
-                **modelled(0.0002, 0.3),
-                step_seconds_median=0.03,
-                test_accuracy=0.6,
-                epochs=5,
-            ),
-            workload(
-                "backprop_int8", **held(2_000_000, 500_000), test_accuracy=0.7, epochs=5, seed=1
-            ),
-            workload("backprop_ui8", options=still, **held(7_000_000, 600_000)),
-            workload("backprop_dai8", options=still, **held(7_100_000, 600_000)),
-            workload(
-                "ff_int8",
-                options={"lookahead": "true"},
-                **held(2_000_000, 400_000),
-                **modelled(0.0003, 0.05),
-                test_accuracy=0.965,
-                epochs=20,
-            ),
-            workload("ff_int8", **held(2_000_000, 300_000), test_accuracy=0.96, epochs=20),
-            # other forms and sizes, which must not be taken
-            workload("backprop", options={"checkpoint": 2, "momentum": 0.0}, **held(1, 1)),
-            workload("backprop", options=still, batch_size=100, **held(1, 1)),
-            workload("ff_int8", model="mlp-784-500-10", **held(1, 1)),
-        ]
-    )
+    return [
+        # with momentum, and first: the form without one is preferred all the same
+        workload("backprop", **held(20_000_000, 9_000_000), **times(1.0, 1.0)),
+        workload(
+            "backprop",
+            options=still,
+            **held(7_000_000, 3_000_000),
+            **times(0.001, 0.02),
+            step_seconds_median=0.01,
+            test_accuracy=0.97,
+            epochs=5,
+        ),
+        workload(
+            "backprop_int8",
+            **held(2_000_000, 500_000),
+            **times(0.0002, 0.3),
+            step_seconds_median=0.03,
+            test_accuracy=0.6,
+            epochs=5,
+        ),
+        workload("backprop_int8", **held(2_000_000, 500_000), test_accuracy=0.7, epochs=5, seed=1),
+        workload("backprop_ui8", options=still, **held(7_000_000, 600_000)),
+        workload("backprop_dai8", options=still, **held(7_100_000, 600_000)),
+        workload(
+            "ff_int8",
+            options={"lookahead": "true"},
+            **held(2_000_000, 400_000),
+            **times(0.0003, 0.05),
+            test_accuracy=0.965,
+            epochs=20,
+        ),
+        workload("ff_int8", **held(2_000_000, 300_000), test_accuracy=0.96, epochs=20),
+        # other forms and sizes, which must not be taken
+        workload("backprop", options={"checkpoint": 2, "momentum": 0.0}, **held(1, 1)),
+        workload("backprop", options=still, batch_size=100, **held(1, 1)),
+        workload("ff_int8", model="mlp-784-500-10", **held(1, 1)),
+    ]
 
 
 def depth(seeds=2):
@@ -100,22 +67,27 @@ def depth(seeds=2):
                 # shorter, and so not the one that is shown
                 workload("backprop_int8", model, seed=seed, epochs=1, test_accuracy=0.1),
             ]
-    return pd.DataFrame(rows)
+    return rows
+
+
+def macs(number_format, *counts):
+    return [each | {"part": number_format} for each in by_phase("macs", *counts)]
 
 
 def operations():
     rows = []
     for model, products in ((MLP, 15_000_000), ("mlp-784-500x3-10", 8_000_000)):
-        ten = {"batch_size": 10, "phase.forward.standard.macs.fp32": 999}
-        fp32 = {f"phase.{phase}.macs.fp32": products for phase in ("forward", "gradient")}
-        int8 = {"phase.forward.macs.int8": 2 * products, "phase.update.macs.int8": products}
+        refined = {"phase": "forward.standard", "quantity": "macs", "part": "fp32", "value": 999}
+        counts = {
+            "backprop": macs("fp32", products, products, None),
+            "backprop_dai8": macs("int8", 2 * products, None, None),
+            "ff_int8": macs("int8", 2 * products, None, products),
+        }
         rows += [
-            workload("backprop", model, {"momentum": 0.0}, **ten, **fp32),
-            workload("backprop_dai8", model, **ten, **{"phase.forward.macs.int8": 2 * products}),
-            workload("ff_int8", model, **ten, **int8),
+            workload(algorithm, model, batch_size=10, values=[refined, *values])
+            for algorithm, values in counts.items()
         ]
-    rows.append(workload("backprop", "mlp-784-10", batch_size=32, **{"phase.forward.macs.fp32": 1}))
-    return pd.DataFrame(rows)
+    return [*rows, workload("backprop", "mlp-784-10", values=macs("fp32", 1, 1, 1))]
 
 
 def curve(algorithm, options, accuracies, *, model=MLP, every=1, epochs=None, **values):
@@ -127,23 +99,21 @@ def curve(algorithm, options, accuracies, *, model=MLP, every=1, epochs=None, **
 
 
 def convergence():
-    return pd.DataFrame(
-        [
-            *curve("ff_int8", {"lookahead": "off"}, [0.9, 0.94, 0.95], every=5),
-            *curve("ff_int8", {"lookahead": "off"}, [0.92, 0.95, 0.97], every=5, seed=1),
-            *curve("ff_int8", {"lookahead": "true"}, [0.91, 0.95, 0.97], every=5),
-            *curve("ff_int8", {"lookahead": "true"}, [0.5, 0.5]),
-            *curve("ff_int8", {}, [0.3] * 50, model="mlp-784-500-10"),
-        ]
-    )
+    return [
+        *curve("ff_int8", {"lookahead": "off"}, [0.9, 0.94, 0.95], every=5),
+        *curve("ff_int8", {"lookahead": "off"}, [0.92, 0.95, 0.97], every=5, seed=1),
+        *curve("ff_int8", {"lookahead": "true"}, [0.91, 0.95, 0.97], every=5),
+        *curve("ff_int8", {"lookahead": "true"}, [0.5, 0.5]),
+        *curve("ff_int8", {}, [0.3] * 50, model="mlp-784-500-10"),
+    ]
 
 
 def phases(static, forward, gradient, update, bound=None):
-    sizes = {"forward": forward, "gradient": gradient, "update": update}
-    found = {f"phase.{name}.peak_bytes": size for name, size in sizes.items()}
-    for name, size in sizes.items():
-        found[f"phase.{name}.lower_bound_bytes"] = None if bound is None else int(bound * size)
-    return {**found, **held(static, max(sizes.values())), "batch_size": 100}
+    sizes = forward, gradient, update
+    values = by_phase("peak_bytes", *sizes)
+    if bound is not None:
+        values += by_phase("lower_bound_bytes", *(int(bound * size) for size in sizes))
+    return {**held(static, max(sizes)), "values": values, "batch_size": 100}
 
 
 def tinyfoa_memory():
@@ -169,21 +139,19 @@ def tinyfoa_memory():
         ),
         ("tinyfoa", {"kernel": "tiles"}, phases(1, 1, 1, 1)),
     ]
-    return pd.DataFrame([workload(rule, NET, options, **sizes) for rule, options, sizes in rows])
+    return [workload(rule, NET, options, **sizes) for rule, options, sizes in rows]
 
 
 def tinyfoa_accuracy():
     binary = {"weights": "binary", "activations": "binary"}
     by_layer = {"model": NET, "every": 3, "epochs": 3}
     three, one = "mlp-784-1000x3-10", "mlp-784-1024-10"
-    return pd.DataFrame(
-        [
-            *curve("tinyfoa", {"lr": 0.001}, [0.90, 0.95, 0.96, 0.97], **by_layer),
-            *curve("tinyfoa", {"lr": 0.001}, [0.92, 0.95, 0.96, 0.97], **by_layer, seed=1),
-            *curve("tinyfoa", {"variant": "released"}, [0.92, 0.93, 0.93, 0.92], **by_layer),
-            *curve("drtp", {"lr": 0.01}, [0.93, 0.94], model=three, every=6),
-            *curve("drtp", {"lr": 0.01}, [0.99], model=three, every=100),  # longer: no pair
-            *curve("drtp", binary, [0.8, 0.89], model=three, every=6),
-            *curve("pepita", {}, [0.97], model=one, every=12),
-        ]
-    )
+    return [
+        *curve("tinyfoa", {"lr": 0.001}, [0.90, 0.95, 0.96, 0.97], **by_layer),
+        *curve("tinyfoa", {"lr": 0.001}, [0.92, 0.95, 0.96, 0.97], **by_layer, seed=1),
+        *curve("tinyfoa", {"variant": "released"}, [0.92, 0.93, 0.93, 0.92], **by_layer),
+        *curve("drtp", {"lr": 0.01}, [0.93, 0.94], model=three, every=6),
+        *curve("drtp", {"lr": 0.01}, [0.99], model=three, every=100),  # longer: no pair
+        *curve("drtp", binary, [0.8, 0.89], model=three, every=6),
+        *curve("pepita", {}, [0.97], model=one, every=12),
+    ]

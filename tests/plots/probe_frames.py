@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import json
 
-import pandas as pd
+from tests.plots.frames import record
 
 BINS = 24
 
 
 def workload(algorithm, seed=0, **options):
-    return {
-        "run": "run",
-        "algorithm": algorithm,
-        "options": json.dumps(options, sort_keys=True, separators=(",", ":")),
-        "model": "mlp-784-500-500-10",
-        "dataset": "mnist",
-        "batch_size": 100,
-        "seed": seed,
-        "epochs": 10,
-        "train_samples": 10_000,
-        "standardise": False,
-        "shuffle": True,
-        "label": f"{algorithm} mlp-784-500-500-10 mnist b100",
-    }
+    found = record(algorithm, options, "mlp-784-500-500-10", dataset="mnist", batch_size=100)
+    return found | {"run": "run", "seed": seed, "epochs": 10, "train_samples": 10_000}
 
 
 def gradient(algorithm, tensor, middle, error=0.02, lost=0.3, *, seed=0, **options):
@@ -86,13 +74,6 @@ def disturbed(algorithm, accuracy, seed=0, **options):
     known = workload(algorithm, seed, **options)
     empty = {"bits": None, "amplitude": None, "noise_seed": None, "reason": None}
     return [{**known, **empty, "samples": 2000, **point} for point in points]
-
-
-def noise_frame(rows):
-    frame = pd.DataFrame(rows)
-    for name in ("bits", "noise_seed", "samples"):
-        frame[name] = frame[name].astype("Int64")
-    return frame
 
 
 def trained(algorithm, accuracy, seed=0, **options):

@@ -1,10 +1,10 @@
 import pytest
 from matplotlib.figure import Figure
 
-from tests.plots.cost_frames import KIB, frame, row
+from tests.plots.frames import KIB, LIMITS, numbers, row
 from tests.plots.images import assert_like_baseline
 from trainfit.plots import MissingDataError
-from trainfit.plots.drawing.placing import place_labels
+from trainfit.plots.drawing.layout import place_labels
 from trainfit.plots.figures import accuracy_bytes
 
 
@@ -13,8 +13,9 @@ def trained(algorithm, ram, accuracy, **changes):
 
 
 def front(*rows):
-    table = accuracy_bytes.numbers(frame(*rows))
-    return list(table.loc[table["on_front"]].sort_values("number")["algorithm"])
+    table = numbers(accuracy_bytes, *rows).dropna(subset=["number"])
+    assert table["on_front"].all()
+    return list(table.sort_values("number")["algorithm"])
 
 
 def test_it_looks_as_it_did(tmp_path):
@@ -27,7 +28,7 @@ def test_it_looks_as_it_did(tmp_path):
         trained("backprop", 900, 0.96, options={"optimizer": "adam"}),
         trained("backprop", 4000, 0.5, dataset="cifar10"),
     ]
-    figure = accuracy_bytes.draw(accuracy_bytes.numbers(frame(*rows)), columns=2)
+    figure = accuracy_bytes.draw(numbers(accuracy_bytes, *rows), columns=2)
     assert_like_baseline(figure, "accuracy_bytes", tmp_path)
 
 
@@ -47,7 +48,7 @@ def test_more_bytes_for_the_same_accuracy_are_not_on_the_front():
 
 def test_a_workload_is_the_mean_over_its_seeds():
     rows = [trained("a", 10, accuracy, seed=n) for n, accuracy in enumerate((0.4, 0.6))]
-    (found,) = accuracy_bytes.numbers(frame(*rows)).to_dict("records")
+    found = numbers(accuracy_bytes, *rows).iloc[0]
     assert found["seeds"] == 2
     assert found["test_accuracy"] == pytest.approx(0.5)
     assert found["test_accuracy_deviation"] == pytest.approx(0.02**0.5)
@@ -58,21 +59,26 @@ def test_every_data_set_has_a_front_of_its_own():
 
 
 def test_limits_of_devices_are_static_and_peak_and_what_is_left():
-    table = accuracy_bytes.numbers(frame(trained("a", 10, 0.9)))
-    assert table["limit.small_bytes"].iloc[0] == 100 * KIB
+    table = numbers(accuracy_bytes, trained("a", 10, 0.9)).dropna(subset=["device"])
+    assert dict(zip(table["device"], table["limit_bytes"], strict=True)) == LIMITS
+
+
+def test_a_run_that_was_not_judged_is_drawn_without_limits():
+    figure = accuracy_bytes.draw(numbers(accuracy_bytes, trained("a", 10, 0.9, verdicts=[])))
+    assert not figure.axes[0].texts[1:]  # but for the number of the front's only point
 
 
 @pytest.mark.parametrize(("columns", "workloads"), [(1, 30), (2, 1)])
 def test_everything_on_the_front_is_numbered(columns, workloads):
     rows = [trained(f"rule_{n}", 10 + n, 0.5 + n / 100) for n in range(workloads)]
-    figure = accuracy_bytes.draw(accuracy_bytes.numbers(frame(*rows)), columns=columns)
+    figure = accuracy_bytes.draw(numbers(accuracy_bytes, *rows), columns=columns)
     texts = {text.get_text() for text in figure.axes[0].texts}
     assert {str(n) for n in range(1, workloads + 1)} <= texts
 
 
 def test_without_accuracies_it_says_what_makes_them():
     with pytest.raises(MissingDataError, match=r"no test_accuracy; set epochs"):
-        accuracy_bytes.numbers(frame(trained("a", 10, None)))
+        numbers(accuracy_bytes, trained("a", 10, None))
 
 
 def test_labels_do_not_cover_one_another():

@@ -8,6 +8,17 @@ from trainfit.plots import UnknownFigureError, figure_names, load_figure
 from trainfit.plots.drawing.saving import save_figure
 from trainfit.plots.drawing.style import format_bytes, new_figure, styled
 
+SOURCES = {
+    "records",
+    "values",
+    "costs",
+    "verdicts",
+    "curves",
+    "timelines",
+    "gradients",
+    "noise",
+}
+
 
 @styled
 def bar(height):
@@ -36,7 +47,7 @@ def test_every_figure_has_what_a_figure_has():
     assert figure_names()
     for name in figure_names():
         figure = load_figure(name)
-        assert figure.SOURCE in {"records", "curves", "timelines", "gradients", "noise"}
+        assert {figure.SOURCE, *getattr(figure, "ALSO", ())} <= SOURCES
         assert figure.TITLE
         assert callable(figure.numbers)
         assert callable(figure.draw)

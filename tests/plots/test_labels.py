@@ -1,4 +1,5 @@
-from tests.plots.cost_frames import frame, row
+from tests.plots.frames import frame
+from tests.plots.frames import record as row
 from trainfit.plots.drawing.labels import short_labels
 
 

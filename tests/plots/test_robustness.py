@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.plots.frames import frame
 from tests.plots.images import assert_like_baseline
-from tests.plots.probe_frames import disturbed, noise_frame, workload
+from tests.plots.probe_frames import disturbed, workload
 from trainfit.plots import MissingDataError
 from trainfit.plots.drawing.style import WIDTHS
 from trainfit.plots.figures import robustness
@@ -28,7 +29,7 @@ UNAVAILABLE = {
 
 
 def test_numbers_are_means_over_both_kinds_of_seeds():
-    table = robustness.numbers(noise_frame([*ROWS, UNAVAILABLE]))
+    table = robustness.numbers(frame(*ROWS, UNAVAILABLE))
 
     assert set(table["workload"]) == {"backprop", "forward_forward", "ff_int8"}
     own = table[table["workload"] == "backprop"].set_index("disturbance")
@@ -43,26 +44,26 @@ def test_numbers_are_means_over_both_kinds_of_seeds():
 
 
 def test_without_an_accuracy_the_reason_and_the_remedy_are_told():
-    frame = noise_frame([UNAVAILABLE])
+    noise = frame(UNAVAILABLE)
 
     with pytest.raises(MissingDataError, match=r"noise: packed bits; name .noise. in the"):
-        robustness.numbers(frame)
+        robustness.numbers(noise)
     with pytest.raises(MissingDataError, match="the run has no disturbance"):
-        robustness.numbers(frame.iloc[:0])
+        robustness.numbers(noise.iloc[:0])
 
 
 def test_the_figure(tmp_path):
-    figure = robustness.draw(robustness.numbers(noise_frame(ROWS)))
+    figure = robustness.draw(robustness.numbers(frame(*ROWS)))
 
     assert_like_baseline(figure, "robustness", tmp_path)
 
 
 @pytest.mark.parametrize("columns", [1, 2])
 def test_one_workload_and_thirty(columns):
-    one = robustness.draw(robustness.numbers(noise_frame(disturbed("backprop", 0.9))), columns)
+    one = robustness.draw(robustness.numbers(frame(*disturbed("backprop", 0.9))), columns)
     many = [row for n in range(30) for row in disturbed("drtp", 0.9, slices=n)]
 
-    figure = robustness.draw(robustness.numbers(noise_frame(many)), columns)
+    figure = robustness.draw(robustness.numbers(frame(*many)), columns)
 
     assert one.get_figwidth() == figure.get_figwidth() == WIDTHS[columns]
     assert "seeds" in one.get_supxlabel()  # the noise has several

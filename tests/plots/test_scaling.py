@@ -1,6 +1,6 @@
 import pytest
 
-from tests.plots.cost_frames import KIB, frame, row
+from tests.plots.frames import KIB, numbers, row
 from tests.plots.images import assert_like_baseline
 from trainfit.plots import MissingDataError
 from trainfit.plots.figures import scaling
@@ -17,7 +17,9 @@ def grown(axis, *sizes, algorithm="backprop"):
 
 
 def points(*rows):
-    return scaling.numbers(frame(*rows))
+    """What is drawn, but for the limits of devices."""
+    table = numbers(scaling, *rows)
+    return table[table["device"].isna()]
 
 
 def test_it_looks_as_it_did(tmp_path):
@@ -27,7 +29,7 @@ def test_it_looks_as_it_did(tmp_path):
         *grown("depth", 1, 2, 4),
         *grown("batch_size", 8, 16, 64, algorithm="forward_forward"),
     ]
-    assert_like_baseline(scaling.draw(points(*rows), columns=2), "scaling", tmp_path)
+    assert_like_baseline(scaling.draw(numbers(scaling, *rows)), "scaling", tmp_path)
 
 
 @pytest.mark.parametrize("axis", ["batch_size", "width", "depth"])
@@ -74,5 +76,5 @@ def test_seeds_are_no_sizes():
 @pytest.mark.parametrize("columns", [1, 2])
 def test_with_many_series_it_says_how_many_are_left_out(columns):
     rows = [r for n in range(13) for r in grown("batch_size", 1, 8, algorithm=f"rule_{n}")]
-    figure = scaling.draw(points(*rows), columns=columns)
+    figure = scaling.draw(numbers(scaling, *rows), columns=columns)
     assert "3 more series" in [text.get_text() for text in figure.legends[0].texts][-1]

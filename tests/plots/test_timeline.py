@@ -1,23 +1,12 @@
 import pandas as pd
 import pytest
 
+from tests.plots.frames import record
 from tests.plots.images import assert_like_baseline
 from trainfit.plots import MissingDataError
 from trainfit.plots.figures import timeline
 
-IDENTITY = {
-    "run": "night",
-    "options": "{}",
-    "model": "mlp-64-10",
-    "dataset": "digits",
-    "batch_size": 32,
-    "seed": 0,
-    "epochs": 1,
-    "train_samples": pd.NA,
-    "standardise": False,
-    "shuffle": True,
-    "stage": "all",
-}
+IDENTITY = record(epochs=1, train_samples=pd.NA, stage="all", model="mlp-64-10")
 
 
 def course(algorithm, scale=1024, **changes):

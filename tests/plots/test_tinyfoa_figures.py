@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from tests.plots import paper_frames as made
+from tests.plots.frames import numbers
 from tests.plots.images import assert_like_baseline
 from trainfit.plots import MissingDataError
 from trainfit.plots.drawing.tables import markdown_table
@@ -13,7 +14,7 @@ from trainfit.plots.tables.tinyfoa import memory as table_tinyfoa_memory
 
 
 def test_factors_are_backpropagations_bytes_over_the_rows():
-    rows = tinyfoa_memory.numbers(made.tinyfoa_memory()).set_index(["row", "phase"])
+    rows = numbers(tinyfoa_memory, *made.tinyfoa_memory()).set_index(["row", "phase"])
     ours = rows.loc[tinyfoa_memory.OURS]
     assert ours.loc["forward", "dynamic_factor"] == pytest.approx(2)
     assert ours.loc["gradient", "dynamic_factor"] == pytest.approx(10)
@@ -23,7 +24,7 @@ def test_factors_are_backpropagations_bytes_over_the_rows():
 
 
 def test_a_row_takes_its_own_form_only():
-    rows = tinyfoa_memory.numbers(made.tinyfoa_memory())
+    rows = numbers(tinyfoa_memory, *made.tinyfoa_memory())
     assert set(rows["row"]) == {
         tinyfoa_memory.BASE,
         "horizontal\n(one layer)",
@@ -35,7 +36,7 @@ def test_a_row_takes_its_own_form_only():
 
 
 def test_published_factors_are_second_hand_and_of_unknown_bytes():
-    rows = tinyfoa_memory.numbers(made.tinyfoa_memory())
+    rows = numbers(tinyfoa_memory, *made.tinyfoa_memory())
     claimed = rows[rows["row"] == tinyfoa_memory.CLAIMED].set_index("phase")
     assert claimed["dynamic_factor"].to_dict() == {"forward": 96, "gradient": 24, "update": 12}
     assert "second hand" in claimed["options"].iloc[0]
@@ -44,15 +45,15 @@ def test_published_factors_are_second_hand_and_of_unknown_bytes():
 
 
 def test_the_memory_figure_needs_backpropagation_with_adam():
-    frame = made.tinyfoa_memory()
+    rows = made.tinyfoa_memory()
     with pytest.raises(MissingDataError, match="paper-tinyfoa"):
-        tinyfoa_memory.numbers(frame[~frame["options"].str.contains("adam")])
+        numbers(tinyfoa_memory, *(row for row in rows if "adam" not in row["options"]))
     with pytest.raises(MissingDataError, match="paper-tinyfoa"):
-        tinyfoa_memory.numbers(frame[frame["algorithm"] == "backprop"])
+        numbers(tinyfoa_memory, *(row for row in rows if row["algorithm"] == "backprop"))
 
 
 def test_the_memory_figure_as_a_table():
-    table = table_tinyfoa_memory.numbers(made.tinyfoa_memory())
+    table = numbers(table_tinyfoa_memory, *made.tinyfoa_memory())
     rows = table.set_index("row")
     ours = rows.loc["TinyFoA as described (binary, M = 2)"]
     assert ours["update_factor_ratio"] == pytest.approx(12)
@@ -65,13 +66,13 @@ def test_the_memory_figure_as_a_table():
 
 
 def test_the_memory_figure_looks_as_it_did(tmp_path):
-    figure = tinyfoa_memory.draw(tinyfoa_memory.numbers(made.tinyfoa_memory()))
+    figure = tinyfoa_memory.draw(numbers(tinyfoa_memory, *made.tinyfoa_memory()))
     assert len(figure.axes) == 3
     assert_like_baseline(figure, "tinyfoa_memory", tmp_path)
 
 
 def test_accuracy_after_every_layer():
-    rows = tinyfoa_accuracy.numbers(made.tinyfoa_accuracy())
+    rows = numbers(tinyfoa_accuracy, *made.tinyfoa_accuracy())
     layers = rows[(rows["panel"] == "layers") & (rows["source"] == "here")]
     described = layers[layers["form"] == "described, rate 0.001, 3 passes a layer"]
     assert list(described["layer"]) == [1, 2, 3, 4]
@@ -82,7 +83,7 @@ def test_accuracy_after_every_layer():
 
 
 def test_pairs_have_as_many_passes():
-    rows = tinyfoa_accuracy.numbers(made.tinyfoa_accuracy())
+    rows = numbers(tinyfoa_accuracy, *made.tinyfoa_accuracy())
     pairs = rows[rows["panel"] == "binarised"]
     assert list(pairs["rule"]) == ["drtp", "drtp"]  # pepita has no binary form here
     assert list(pairs["test_accuracy"]) == pytest.approx([0.94, 0.89])
@@ -90,11 +91,11 @@ def test_pairs_have_as_many_passes():
 
 
 def test_accuracy_needs_one_of_both():
-    frame = made.tinyfoa_accuracy()
+    rows = [row for row in made.tinyfoa_accuracy() if row["algorithm"] == "pepita"]
     with pytest.raises(MissingDataError, match="mnist-binarised"):
-        tinyfoa_accuracy.numbers(frame[frame["algorithm"] == "pepita"])
+        numbers(tinyfoa_accuracy, *rows)
 
 
 def test_accuracy_looks_as_it_did(tmp_path):
-    figure = tinyfoa_accuracy.draw(tinyfoa_accuracy.numbers(made.tinyfoa_accuracy()))
+    figure = tinyfoa_accuracy.draw(numbers(tinyfoa_accuracy, *made.tinyfoa_accuracy()))
     assert_like_baseline(figure, "tinyfoa_accuracy", tmp_path)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import torch
 from plain import Delta, DeltaOptions
 
 from trainfit.algorithms import AlgorithmOptions
+from trainfit.bench.latency_comparison import worker
 
 
 class DiaryOptions(DeltaOptions):
@@ -36,10 +38,19 @@ class Diarist(Delta):
             stream.write(line)
 
 
+class NeverReady(Delta):
+    """Takes for ever to be made."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        time.sleep(1_000_000)
+
+
 class TwoStages(Delta):
-    """Trains in two parts, the second of which takes longer."""
+    """Trains in two parts; the second takes ten times as long, by a clock of its own."""
 
     _stage = 0
+    _seconds = 0.0
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -48,7 +59,8 @@ class TwoStages(Delta):
     def enter_stage(self, index: int) -> None:
         super().enter_stage(index)
         self._stage = index
+        worker.time = SimpleNamespace(perf_counter=lambda: self._seconds)  # of this process only
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        for _ in range(10 if self._stage else 1):
-            super().step(x, y)
+        super().step(x, y)
+        self._seconds += 0.01 if self._stage else 0.001

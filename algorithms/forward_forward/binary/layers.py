@@ -49,9 +49,10 @@ from trainfit.algorithms.forward_forward.objective import (
 )
 from trainfit.algorithms.forward_forward.options import ForwardForwardOptions
 from trainfit.algorithms.nets.binary_layer import Layer
-from trainfit.algorithms.numerics.binary.activations import Hidden, Precision, cut_, weight_gradient
+from trainfit.algorithms.numerics.binary.activations import Hidden, cut_, weight_gradient
 from trainfit.algorithms.numerics.binary.weights import linear
 from trainfit.algorithms.numerics.optimisers import Optimiser
+from trainfit.algorithms.options import Precision
 from trainfit.algorithms.phases import phase
 
 

@@ -23,7 +23,6 @@ M groups of columns, b bytes of packed bits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 
@@ -44,13 +43,6 @@ UNPACKED = 5
 
 _TILES = 16  # a tile is at most this fraction of its tensor, so that it never owns a peak
 _MOST = 1 << 20  # bytes; beyond this a larger tile is no faster
-
-
-class Precision(StrEnum):
-    """What weights or activations are made of."""
-
-    FLOAT = "float"
-    BINARY = "binary"
 
 
 def mean_abs(values: torch.Tensor) -> torch.Tensor:

@@ -18,9 +18,10 @@ from trainfit.algorithms.memory.operations import Kind, NumberFormat
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8 import torch_layer as plain
 from trainfit.algorithms.numerics.int8.products import plan_wide, wide_of
-from trainfit.algorithms.numerics.int8.quantise import Int8Kernel, Rounding, count_rounding, words
+from trainfit.algorithms.numerics.int8.quantise import count_rounding, words
 from trainfit.algorithms.numerics.int8.tiles import Chance
 from trainfit.algorithms.numerics.lazy_kernels import int8_layer_kernels as compiled
+from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
 

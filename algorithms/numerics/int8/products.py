@@ -12,8 +12,8 @@ from trainfit.algorithms.memory.operations import NumberFormat
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8 import torch_kernels as int8_torch
 from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
-from trainfit.algorithms.numerics.int8.quantise import Int8Kernel
 from trainfit.algorithms.numerics.lazy_kernels import int8_kernels
+from trainfit.algorithms.options import Int8Kernel
 from trainfit.algorithms.phases import Category, tag
 
 

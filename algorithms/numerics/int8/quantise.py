@@ -16,14 +16,13 @@ Shape suffixes: R rows, C columns.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import torch
 
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8 import torch_kernels as int8_torch
 from trainfit.algorithms.numerics.lazy_kernels import int8_kernels
+from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
 LEVELS = 127
@@ -31,20 +30,6 @@ LEVELS = 127
 
 _SMALLEST = 2.0**-126
 """Scales below have no inverse in float32; what they stand for is rounded to 0."""
-
-
-class Rounding(StrEnum):
-    """How a number becomes an integer."""
-
-    NEAREST = "nearest"  # halves to even
-    STOCHASTIC = "stochastic"  # up with a probability equal to the fraction
-
-
-class Int8Kernel(StrEnum):
-    """What computes with INT8; both give the same bits."""
-
-    COMPILED = "compiled"
-    TORCH = "torch"
 
 
 # ---- random numbers -------------------------------------------------------------------------

@@ -16,8 +16,9 @@ from trainfit.algorithms.numerics.int8 import torch_update as plain
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.layer import Rows, Way, plan_sums, sums_of
 from trainfit.algorithms.numerics.int8.products import pairs_of, plan_pairs
-from trainfit.algorithms.numerics.int8.quantise import Rounding, count_rounding
+from trainfit.algorithms.numerics.int8.quantise import count_rounding
 from trainfit.algorithms.numerics.lazy_kernels import int8_update_kernels as compiled
+from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, tag
 
 

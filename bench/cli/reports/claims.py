@@ -14,23 +14,38 @@ from trainfit.bench.claims.claim import Judged, JudgedCheck, Verdict, command
 from trainfit.bench.claims.statistics import Computed, Outcome
 from trainfit.bench.claims.text import by_paper, claimed, missing, reproduced, seeds, sentences
 from trainfit.bench.claims.workloads import Side
-from trainfit.bench.cli.output import Column, Row
+from trainfit.bench.cli.output import Row, unseen
 
-CLAIMS = tuple(
-    Column(key)
-    for key in (
-        "id", "paper", "text", "source", "claimed", "reproduced", "verdict", "reason", "remark",
-        "commands",
-    )
-)  # fmt: skip
-CHECKS = tuple(
-    Column(key)
-    for key in (
-        "claim", "what", "statistic", "quantity", "unit", "expect", "published_low",
-        "published_high", "tolerance", "value_low", "value_high", "deviation", "seeds", "outcome",
-        "reason", "sides",
-    )
-)  # fmt: skip
+CLAIMS = unseen(
+    "id",
+    "paper",
+    "text",
+    "source",
+    "claimed",
+    "reproduced",
+    "verdict",
+    "reason",
+    "remark",
+    "commands",
+)
+CHECKS = unseen(
+    "claim",
+    "what",
+    "statistic",
+    "quantity",
+    "unit",
+    "expect",
+    "published_low",
+    "published_high",
+    "tolerance",
+    "value_low",
+    "value_high",
+    "deviation",
+    "seeds",
+    "outcome",
+    "reason",
+    "sides",
+)
 
 
 def claim_row(judged: Judged) -> Row:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trainfit.bench.cli.output import Column
+from trainfit.bench.cli.output import Column, unseen
 from trainfit.bench.cli.reports.run import CELLS
 from trainfit.bench.costs.intervals import DeviceModel, Modelled
 from trainfit.bench.records.schema import Bounds, Evidence, Memory
@@ -40,33 +40,17 @@ MOST_OWNERS = 5
 MOST_REMEDIES = 6
 """So that the whole answer is on a screen of 80 x 30."""
 
-BUDGET_COLUMNS = (
-    Column("budget"),
-    Column("status"),
-    Column("low"),
-    Column("high"),
-    Column("limit"),
-    Column("margin"),
-    Column("unit"),
-    Column("evidence"),
-    Column("reason"),
+BUDGET_COLUMNS = unseen(
+    "budget", "status", "low", "high", "limit", "margin", "unit", "evidence", "reason"
 )
 REMEDY_COLUMNS = (
     Column("change", "change"),
     Column("what", "what it does"),
     Column("ram_bytes", "RAM needed", format_bytes, right=True),
     Column("status", "verdict"),
-    Column("margin"),
-    Column("algorithm"),
-    Column("options"),
-    Column("batch_size"),
+    *unseen("margin", "algorithm", "options", "batch_size"),
 )
-OWNER_COLUMNS = (
-    Column("name"),
-    Column("category"),
-    Column("kind"),
-    Column("bytes"),
-)
+OWNER_COLUMNS = unseen("name", "category", "kind", "bytes")
 
 
 def budget_rows(

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainfit.bench.cli.output import Column
+from trainfit.bench.cli.output import unseen
 from trainfit.bench.cli.reports.fit import NAMES
 from trainfit.bench.sizing.largest import Largest, Probe
 from trainfit.bench.verdicts.memory import Status
 from trainfit.hardware_profiles import Device, format_bytes
 
-PROBE_COLUMNS = (
-    Column("size"),
-    Column("ram_bytes"),
-    Column("status"),
-    Column("budget"),
-    Column("margin"),
-    Column("unit"),
-    Column("evidence"),
-    Column("reason"),
+PROBE_COLUMNS = unseen(
+    "size", "ram_bytes", "status", "budget", "margin", "unit", "evidence", "reason"
 )
 """Of every size that was looked at; machines only."""
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rich.console import RenderableType
 from rich.text import Text
 
-from trainfit.bench.cli.output import Column, drawn, plain
+from trainfit.bench.cli.output import Column, drawn, plain, unseen
 from trainfit.bench.cli.reports.fit import NAMES
 from trainfit.bench.frames.workloads import ends
 from trainfit.bench.records.schema import Workload
@@ -47,15 +47,17 @@ COLUMNS = (
     Column("status", "verdict"),
     Column("sample_joules_high", "J/sample <=", _joules, right=True),
     Column("sample_seconds_high", "s/sample <=", _seconds, right=True),
-    Column("seeds"),
-    Column("sample_joules_low"),
-    Column("sample_seconds_low"),
-    Column("algorithm"),
-    Column("options"),
-    Column("model"),
-    Column("batch_size"),
-    Column("storage_bytes"),
-    Column("reason"),
+    *unseen(
+        "seeds",
+        "sample_joules_low",
+        "sample_seconds_low",
+        "algorithm",
+        "options",
+        "model",
+        "batch_size",
+        "storage_bytes",
+        "reason",
+    ),
 )
 
 

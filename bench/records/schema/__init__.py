@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from trainfit._text import plain
 from trainfit.bench.records.schema.base import Block, Bounds, Evidence
@@ -30,7 +30,6 @@ from trainfit.bench.records.schema.memory import (
     StageMemory,
     TensorBytes,
 )
-from trainfit.bench.records.schema.older import upgraded
 from trainfit.bench.records.schema.probes import (
     LayerGradients,
     Noise,
@@ -151,13 +150,6 @@ class Record(Block):
     """Wall time this workload took to measure, everything included."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _upgrade(cls, raw: Any) -> Any:
-        """Records of older versions in the shape of this one."""
-        older = isinstance(raw, dict) and raw.get("schema") in READABLE[:-1]
-        return upgraded(raw) if older else raw
 
 
 __all__ = [

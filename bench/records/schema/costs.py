@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
@@ -68,11 +68,11 @@ class StageOperations(Block):
         )
 
 
-def _named(tally: Mapping[str, int]) -> dict[str, int]:
+def _named(tally: Mapping[Any, int]) -> dict[str, int]:
     return {str(key): count for key, count in tally.items()}
 
 
-def _nested(tally: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+def _nested(tally: Mapping[Any, int]) -> dict[str, dict[str, int]]:
     nested: dict[str, dict[str, int]] = {}
     for (number_format, kind), count in tally.items():
         nested.setdefault(str(number_format), {})[str(kind)] = count

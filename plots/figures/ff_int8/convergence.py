@@ -9,15 +9,14 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.style import DASHES, MARKERS, colours, new_figure, styled
+from trainfit.plots.drawing.style import looks, new_figure, styled
 from trainfit.plots.papers.published import FIGURE_6, FIGURE_6_SOURCE
 from trainfit.plots.papers.rows import (
     HERE,
     OPEN_MARKER,
     PUBLISHED,
     longest,
-    origin,
-    spread,
+    over_seeds,
     where,
     with_options,
 )
@@ -63,20 +62,10 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
             (of_mode["options"] == best["options"].iloc[0])
             & (of_mode["epochs"] == best["epochs"].iloc[0])
         ].drop_duplicates(["seed", "pass"])
-        for number, at_pass in same.groupby("pass"):
-            accuracy, deviation = spread(at_pass["test_accuracy"])
-            found.append(
-                {
-                    "look_ahead": mode,
-                    "source": HERE,
-                    "pass": int(number),
-                    "test_accuracy": accuracy,
-                    "test_accuracy_deviation": deviation,
-                    "seeds": len(at_pass),
-                    "options": best["options"].iloc[0],
-                    "runs": origin(same),
-                }
-            )
+        found += [
+            {"look_ahead": mode, "source": HERE, "pass": number, **over_seeds(at_pass)}
+            for number, at_pass in same.groupby("pass")
+        ]
     if not found:
         raise MissingDataError(
             "no training of ff_int8 on the MLP 784-1000-1000-10 and MNIST has a curve", REMEDY
@@ -95,8 +84,6 @@ def _published() -> list[dict[str, Any]]:
             "source": PUBLISHED,
             "pass": point.passes,
             "test_accuracy": point.accuracy,
-            "test_accuracy_deviation": None,
-            "seeds": None,
             "options": f"{FIGURE_6_SOURCE}: {point.text}",
             "runs": "",
         }
@@ -111,9 +98,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     beside, alone = figure.subplots(1, 2) if columns == 2 else figure.subplots(2, 1)
     ours = numbers[numbers["source"] == HERE]
     modes = [mode for mode in MODES if mode in set(numbers["look_ahead"])]
-    palette = colours(modes)
-    for index, mode in enumerate(modes):
-        look = {"color": palette[mode], "linestyle": DASHES[index], "marker": MARKERS[index]}
+    for mode, look in looks(modes).items():
         curve = ours[ours["look_ahead"] == mode].sort_values("pass")
         for axes in (beside, alone) if len(curve) else ():
             _curve(axes, curve, {**look, "label": f"{MODES[mode]}, here"})
@@ -121,12 +106,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         beside.plot(
             point["pass"],
             100 * point["test_accuracy"],
-            **{
-                **OPEN_MARKER,
-                "marker": MARKERS[index],
-                "linestyle": "none",
-                "markeredgecolor": palette[mode],
-            },
+            **look | OPEN_MARKER | {"linestyle": "none", "markeredgecolor": look["color"]},
             label=f"{MODES[mode]}, published (about)" if len(point) else None,
         )
     beside.set_xscale("log")

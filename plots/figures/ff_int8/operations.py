@@ -9,13 +9,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.style import colours, hatch, new_figure, styled
+from trainfit.plots.drawing.style import PHASES, colours, hatch, new_figure, styled
+from trainfit.plots.drawing.workloads import RECORD, texts
 from trainfit.plots.papers.published import STAND_IN, TABLE_IV, TABLE_IV_BATCH, TABLE_IV_SOURCE
 from trainfit.plots.papers.rows import (
     HERE,
     OPEN,
     PUBLISHED,
-    first,
     note_at_end,
     origin,
     ratio,
@@ -26,7 +26,8 @@ from trainfit.plots.papers.rows import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SOURCE = "records"
+SOURCE = "values"
+ALSO = ("records",)
 TITLE = "Operations of a mini-batch by number format, beside FF-INT8's Table IV"
 
 RULES = {
@@ -40,16 +41,17 @@ RULES = {
 REMEDY = "run the suite paper-ff-int8, whose workloads with batch_size = 10 count them"
 NOT_STATED = "not stated"
 
-_MACS = ".macs."
 
-
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """Per net and rule: ``macs`` of a step, their ``number_format`` and the ratio to FP32's.
 
     Raises:
         MissingDataError: No net has backpropagation in float and a rule in INT8 at a batch of ten.
     """
-    rows = with_options(frame[frame["batch_size"] == TABLE_IV_BATCH])
+    macs = (frame["quantity"] == "macs") & (frame["batch_size"] == TABLE_IV_BATCH)
+    rows = texts(frame[macs & frame["phase"].isin(PHASES)])
+    worst = records[[*RECORD, "worst_stage"]].rename(columns={"worst_stage": "stage"})
+    rows = with_options(rows.merge(worst.drop_duplicates(), on=[*RECORD, "stage"]))
     found: list[dict[str, Any]] = []
     for model, of_model in rows.groupby("model", sort=False):
         counted = [_counted(of_model, rule) for rule in RULES]
@@ -74,20 +76,15 @@ def _counted(rows: pd.DataFrame, rule: str) -> dict[str, Any] | None:
         "chosen",
         lambda chosen: not {*chosen} & {"weights", "lookahead", "checkpoint"},
     )
-    counts: dict[str, int] = {}
-    for column in plain.columns:
-        phase, found, number_format = column.removeprefix("phase.").partition(_MACS)
-        value = first(plain, column) if found and "." not in phase else None
-        if value is not None:
-            counts[number_format] = counts.get(number_format, 0) + int(value)
-    if not counts:
+    if plain.empty:
         return None
+    counts = plain.drop_duplicates(["phase", "part"]).groupby("part")["value"].sum()
     return {
         "rule": rule,
         "source": HERE,
         "algorithm": RULES[rule],
-        "macs": sum(counts.values()),
-        "number_format": " and ".join(sorted(counts)),
+        "macs": int(counts.sum()),
+        "number_format": " and ".join(counts.index),
         "evidence": "analytic",
         "remark": STAND_IN if rule == "GDAI8" else "",
         "runs": origin(plain),
@@ -101,10 +98,8 @@ def _published() -> list[dict[str, Any]]:
             "model": NOT_STATED,
             "rule": rule,
             "source": PUBLISHED,
-            "algorithm": None,
             "macs": count.macs,
             "number_format": count.number_format,
-            "evidence": None,
             "remark": TABLE_IV_SOURCE,
             "runs": "",
             "fp32_ratio": count.macs / base,

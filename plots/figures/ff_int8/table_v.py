@@ -7,21 +7,39 @@ and joules a training of unknown length, ours one step. GDAI8 is not among our a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.style import colours, new_figure, styled
+from trainfit.plots.drawing.style import colours, hatch, new_figure, styled
+from trainfit.plots.drawing.workloads import texts
 from trainfit.plots.papers.published import STAND_IN, TABLE_V
-from trainfit.plots.papers.rows import first, longest, origin, ratio, spread, where, with_options
-from trainfit.plots.papers.table_v_panels import INTERVALS, accuracy, legend, memory
+from trainfit.plots.papers.rows import (
+    OPEN,
+    OPEN_MARKER,
+    first,
+    longest,
+    note_at_end,
+    origin,
+    over_seeds,
+    ratio,
+    where,
+    with_options,
+)
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SOURCE = "records"
+ALSO = ("costs",)
 TITLE = "Bytes, accuracy, time and energy of the MLP, beside FF-INT8's Table V"
 
 SIZES = (784, 1000, 1000, 10)
@@ -61,7 +79,7 @@ _RATIOS = {
 _OTHER_FORMS = ("weights", "activations", "checkpoint", "micro_batch", "update", "slices", "master")
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     """One row per rule: ours, the published figures, and both as ratios to FP32's.
 
     Memory is RAM: static plus peak dynamic bytes. Rules without momentum are preferred to those
@@ -71,10 +89,13 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         MissingDataError: Bytes of FP32, or of every other rule, are not in the frame.
     """
-    rows = with_options(frame[(frame["batch_size"] == BATCH)])
-    rows = where(rows, "sizes", lambda sizes: sizes == SIZES)
-    device = _device(rows)
-    found = [_row(rows, rule, device) for rule in RULES]
+    rows = _of_net(frame)
+    none = frame[:0].assign(device=None, quantity=None, low=None, high=None)
+    modelled = _of_net((costs if len(costs) else none).dropna(subset=["device", "low"]))
+    devices = list(dict.fromkeys(modelled["device"]))
+    device = BOARD if BOARD in devices else next(iter(devices), None)
+    modelled = modelled[modelled["device"] == device]
+    found = [_row(rows, modelled, rule) | {"device": device} for rule in RULES]
     known = [each["rule"] for each in found if each["ram_bytes"] is not None]
     if BASE not in known or len(known) < 2:
         raise MissingDataError(
@@ -86,12 +107,9 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([_with_ratios(each, base) for each in found])
 
 
-def _device(rows: pd.DataFrame) -> str | None:
-    """The device whose modelled step is shown."""
-    known = [str(name) for name in rows.columns if rows[name].notna().any()]
-    modelled = [name.removeprefix("modelled.") for name in known if name.startswith("modelled.")]
-    devices = [name.rpartition(".")[0] for name in modelled]
-    return BOARD if BOARD in devices else next(iter(devices), None)
+def _of_net(frame: pd.DataFrame) -> pd.DataFrame:
+    rows = with_options(texts(frame[frame["batch_size"] == BATCH]))
+    return where(rows, "sizes", lambda sizes: sizes == SIZES)
 
 
 def _in_form(modes: tuple[str, ...]) -> Callable[[dict[str, Any]], bool]:
@@ -103,17 +121,23 @@ def _in_form(modes: tuple[str, ...]) -> Callable[[dict[str, Any]], bool]:
     )
 
 
-def _row(rows: pd.DataFrame, rule: str, device: str | None) -> dict[str, Any]:
-    algorithm, modes, column = RULES[rule]
+def _of_rule(rows: pd.DataFrame, algorithm: str, modes: tuple[str, ...]) -> pd.DataFrame:
+    """Rows of the plain form of a rule, those without momentum first."""
     own = where(rows[rows["algorithm"] == algorithm], "chosen", _in_form(modes))
     momentum = [chosen.get("momentum", _MOMENTUM.get(algorithm, 0.0)) for chosen in own["chosen"]]
-    own = own.assign(momentum=momentum).sort_values("momentum", kind="stable")
+    return own.assign(momentum=momentum).sort_values("momentum", kind="stable")
+
+
+def _row(rows: pd.DataFrame, modelled: pd.DataFrame, rule: str) -> dict[str, Any]:
+    algorithm, modes, column = RULES[rule]
+    own = _of_rule(rows, algorithm, modes)
+    costs = _of_rule(modelled, algorithm, modes)
     measured = own[own["peak_dynamic_bytes"].notna()].head(1)
     trained = longest(own[own["test_accuracy"].notna()])
-    accuracy, deviation = spread(trained["test_accuracy"])
+    training = over_seeds(trained)
     static, peak = first(measured, "static_bytes"), first(measured, "peak_dynamic_bytes")
     figures = {
-        f"modelled_{what}_{end}": first(own, f"modelled.{device}.{what}_{end}")
+        f"modelled_{what}_{end}": first(costs[costs["quantity"] == what], end)
         for what in ("seconds", "joules")
         for end in ("low", "high")
     }
@@ -121,22 +145,19 @@ def _row(rows: pd.DataFrame, rule: str, device: str | None) -> dict[str, Any]:
     return {
         "rule": rule,
         "algorithm": algorithm,
-        "options": first(measured, "options"),
         "static_bytes": static,
         "peak_dynamic_bytes": peak,
         "ram_bytes": None if static is None or peak is None else int(static) + int(peak),
-        "test_accuracy": accuracy,
-        "test_accuracy_deviation": deviation,
-        "seeds": len(trained) or None,
+        **training,
         "epochs": first(trained, "epochs"),
-        "accuracy_options": first(trained, "options"),
-        "device": device,
+        "accuracy_options": training["options"],
         **figures,
         "step_seconds_median": first(own, "step_seconds_median"),
         "published_accuracy": theirs and theirs.accuracy,
         "published_training_seconds": theirs and theirs.seconds,
         "published_training_joules": theirs and theirs.joules,
         "published_megabytes": theirs and theirs.megabytes,
+        "options": first(measured, "options"),
         "runs": origin(pd.concat([measured, trained])),
     }
 
@@ -151,12 +172,12 @@ def _with_ratios(row: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """A panel per figure of the table; rules from top to bottom."""
-    panels = [("memory / FP32's", memory)]
+    panels = [("memory / FP32's", _memory)]
     if numbers["test_accuracy"].notna().any():
-        panels.append(("test accuracy on MNIST (%)", accuracy))
+        panels.append(("test accuracy on MNIST (%)", _accuracy))
     for what, title in (("seconds", "time / FP32's"), ("joules", "energy / FP32's")):
         if numbers[f"modelled_{what}_low_ratio"].notna().any():
-            panels.append((title, INTERVALS[what]))
+            panels.append((title, partial(_interval, what=what)))
     across = min(len(panels), 4 if columns == 2 else 2)
     down = -(-len(panels) // across)
     figure = new_figure(columns, height=0.55 + (0.55 + 0.3 * len(numbers)) * down)
@@ -172,7 +193,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     for axes in grid[:, 0]:
         axes.set_yticks(range(len(numbers)), names)
         axes.set_ylim(len(numbers) - 0.45, -0.55)
-    handles, labels = zip(*legend(numbers, colour), strict=True)
+    handles, labels = zip(*_legend(numbers, colour), strict=True)
     figure.legend(
         handles,
         labels,
@@ -182,3 +203,70 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         ncols=3 if columns == 2 else 1,
     )
     return figure
+
+
+def _legend(numbers: pd.DataFrame, colour: Any) -> list[tuple[Any, str]]:
+    """What the legend shows, and its words."""
+    point = Line2D([], [], marker="o", linestyle="none", color=colour)
+    entries: list[tuple[Any, str]] = [
+        ((Patch(facecolor=colour), point), "measured here (time: the run's CPU)")
+    ]
+    device = numbers["device"].iloc[0]
+    if device:
+        model = Patch(facecolor=colour, edgecolor="white", hatch=hatch("modelled"))
+        entries.append((model, f"modelled for {device}"))
+    diamond = Line2D([], [], marker="D", linestyle="none", **OPEN_MARKER)
+    entries.append(((Patch(**OPEN), diamond), "published (memory: with framework)"))
+    return entries
+
+
+def _memory(axes: Axes, numbers: pd.DataFrame, colour: Any) -> None:
+    """Bytes as ratio to FP32's, ours above the published ones."""
+    for place, row in enumerate(numbers.to_dict("records")):
+        for offset, value, look in (
+            (-0.2, row["ram_ratio"], {"color": colour}),
+            (0.2, row["published_megabytes_ratio"], OPEN),
+        ):
+            if pd.notna(value):
+                axes.barh(place + offset, value, height=0.38, **look)
+                note_at_end(axes, value, place + offset, f"{value:.2f}")
+    axes.set_xlim(0, 1.35 * max(1.0, numbers["ram_ratio"].astype(float).max()))
+
+
+def _accuracy(axes: Axes, numbers: pd.DataFrame, colour: Any) -> None:
+    """Test accuracy in percent, ours above the published one."""
+    known = 100 * numbers[["test_accuracy", "test_accuracy_deviation", "published_accuracy"]]
+    ours, deviation, theirs = known.astype(float).to_numpy().T
+    places = np.arange(len(numbers))
+    look: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": colour, "capsize": 2}
+    axes.errorbar(ours, places - 0.15, xerr=deviation, **look)
+    axes.plot(theirs, places + 0.15, marker="D", linestyle="none", **OPEN_MARKER)
+    axes.grid(axis="x")
+    axes.margins(x=0.1)
+    axes.set_xlim(right=min(101.0, axes.get_xlim()[1]))
+
+
+def _interval(axes: Axes, numbers: pd.DataFrame, colour: Any, what: str) -> None:
+    """Between the ratios of the low and of the high ends; ours of the run's machine as a point."""
+    places = np.arange(len(numbers))
+    ends = numbers[[f"modelled_{what}_{end}_ratio" for end in ("low", "high")]].astype(float)
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    axes.set_xscale("log")
+    axes.barh(
+        places,
+        (high - low).where(high > low),
+        left=low,
+        height=0.5,
+        color=colour,
+        edgecolor="white",
+        hatch=hatch("modelled"),
+    )
+    theirs = numbers[f"published_training_{what}_ratio"].astype(float)
+    axes.plot(theirs, places, marker="D", linestyle="none", **OPEN_MARKER)
+    axes.set_xlim(low.min() / 1.6, high.max() * 1.6)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.axvline(1, color="0.6", linewidth=0.6, zorder=0)
+    if what == "seconds":
+        own = numbers["step_seconds_median_ratio"].astype(float)
+        look = {"marker": "o", "linestyle": "none", "color": colour, "markeredgecolor": "white"}
+        axes.plot(own.where(own != 1), places, **look)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.style import DASHES, MARKERS, colours, new_figure, styled
+from trainfit.plots.drawing.style import colours, looks, new_figure, styled
 from trainfit.plots.papers.published import TINYFOA_RELEASED, TINYFOA_RELEASED_SOURCE
 from trainfit.plots.papers.rows import (
     HERE,
@@ -15,8 +15,7 @@ from trainfit.plots.papers.rows import (
     PUBLISHED,
     line,
     longest,
-    origin,
-    spread,
+    over_seeds,
     where,
     with_options,
 )
@@ -83,23 +82,10 @@ def _layers(rows: pd.DataFrame) -> list[dict[str, Any]]:
         chosen, epochs = training["chosen"].iloc[0], int(training["epochs"].iloc[0])
         for layer in range(1, len(SIZES) - 1):
             at_end = training[training["pass"] == layer * epochs].drop_duplicates(["seed"])
-            accuracy, deviation = spread(at_end["test_accuracy"])
-            if accuracy is not None:
-                found.append(
-                    {
-                        "panel": LAYERS,
-                        "source": HERE,
-                        "rule": "tinyfoa",
-                        "form": _form(chosen, epochs),
-                        "layer": layer,
-                        "test_accuracy": accuracy,
-                        "test_accuracy_deviation": deviation,
-                        "seeds": len(at_end),
-                        "passes": layer * epochs,
-                        "options": at_end["options"].iloc[0],
-                        "runs": origin(at_end),
-                    }
-                )
+            if len(at_end):
+                about = {"panel": LAYERS, "source": HERE, "rule": "tinyfoa", "layer": layer}
+                about |= {"form": _form(chosen, epochs), "passes": layer * epochs}
+                found.append(about | over_seeds(at_end))
     return found
 
 
@@ -135,23 +121,11 @@ def _pairs(rows: pd.DataFrame) -> list[dict[str, Any]]:
         both = {FLOAT: longest(where(as_long, "chosen", _is_float)), BINARY: binary}
         if any(form.empty for form in both.values()):
             continue
-        for form, chosen in both.items():
-            accuracy, deviation = spread(chosen["test_accuracy"])
-            found.append(
-                {
-                    "panel": BINARISED,
-                    "source": HERE,
-                    "rule": rule,
-                    "model": model,
-                    "form": form,
-                    "test_accuracy": accuracy,
-                    "test_accuracy_deviation": deviation,
-                    "seeds": len(chosen),
-                    "passes": int(chosen["pass"].iloc[0]),
-                    "options": chosen["options"].iloc[0],
-                    "runs": origin(chosen),
-                }
-            )
+        about = {"panel": BINARISED, "source": HERE, "rule": rule, "model": model}
+        found += [
+            about | {"form": form, "passes": int(chosen["pass"].iloc[0])} | over_seeds(chosen)
+            for form, chosen in both.items()
+        ]
     return found
 
 
@@ -190,22 +164,20 @@ def _draw_layers(axes: Axes, rows: pd.DataFrame) -> None:
     forms = list(dict.fromkeys(rows.loc[rows["source"] == HERE, "form"]))
     more = len(forms) - SHOWN
     forms = forms[:SHOWN]
-    palette = colours(forms)
-    for index, form in enumerate(forms):
+    for form, look in looks(forms).items():
         curve = rows[(rows["source"] == HERE) & (rows["form"] == form)]
         line(
             axes,
             curve["layer"],
             curve["test_accuracy"],
             curve["test_accuracy_deviation"],
-            color=palette[form],
-            marker=MARKERS[index % len(MARKERS)],
-            linestyle=DASHES[index % len(DASHES)],
             label=form,
+            **look,
         )
     theirs = rows[rows["source"] == PUBLISHED]
-    look = {**OPEN_MARKER, "marker": "D", "linestyle": "dotted"}
-    axes.plot(theirs["layer"], 100 * theirs["test_accuracy"], label=TINYFOA_RELEASED_SOURCE, **look)
+    point = {**OPEN_MARKER, "marker": "D", "linestyle": "dotted"}
+    accuracy = 100 * theirs["test_accuracy"]
+    axes.plot(theirs["layer"], accuracy, label=TINYFOA_RELEASED_SOURCE, **point)
     if more > 0:
         axes.plot([], [], linestyle="none", label=f"not shown: {more} more trainings")
     axes.set_xticks(sorted(set(rows["layer"].astype(int))))

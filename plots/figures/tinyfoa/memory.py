@@ -23,18 +23,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from trainfit.plots.drawing.base import MissingDataError
-from trainfit.plots.drawing.style import PHASES, colours, new_figure, styled
-from trainfit.plots.drawing.ticks import log_byte_axis
+from trainfit.plots.drawing.style import PHASES, colours, log_byte_axis, new_figure, styled
+from trainfit.plots.drawing.workloads import by_phase
 from trainfit.plots.papers.published import TINYFOA_FACTORS, TINYFOA_FACTORS_SOURCE
 from trainfit.plots.papers.rows import (
     HERE,
     OPEN,
     PUBLISHED,
-    first,
-    holds,
     note_at_end,
     origin,
-    ratio,
     where,
     with_options,
 )
@@ -44,8 +41,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SOURCE = "records"
+ALSO = ("values",)
 TITLE = "Forward, gradient and update memory, from backpropagation to TinyFoA"
 
+INPUTS = 784
+"""Of the paper's net; one with other inputs is taken where there is no such net."""
 HIDDEN = (2000, 2000, 2000, 2000)
 BATCH = 100
 REMEDY = "run the suite paper-tinyfoa (trainfit run paper-tinyfoa --data-root DIR)"
@@ -90,7 +90,7 @@ _DECIDE = (
 _DEFAULTS = {"tinyfoa": {"variant": "described", "slices": 2}}
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """Per row and phase: dynamic bytes, with what is held between steps, and factors against BP's.
 
     ``dynamic_factor`` and ``ram_factor`` are backpropagation's bytes over the row's; the published
@@ -101,15 +101,19 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows = with_options(frame[frame["batch_size"] == BATCH])
     rows = where(rows, "sizes", lambda sizes: sizes[1:-1] == HIDDEN)
-    rows = rows[rows["peak_dynamic_bytes"].notna()]
-    for model in sorted(set(rows["model"]), key=lambda name: not name.startswith("mlp-784-")):
-        found = _of_net(rows[rows["model"] == model])
-        names = {each["row"] for each in found}
-        if BASE in names and len(names) > 1:
-            base = {each["phase"]: each for each in found if each["row"] == BASE}
-            return pd.DataFrame(
-                [*(_against(each, base[each["phase"]]) for each in found), *_claimed(base)]
-            ).assign(model=model)
+    rows = by_phase(
+        rows[rows["peak_dynamic_bytes"].notna()], values, "peak_bytes", "lower_bound_bytes"
+    )
+    nets = rows.assign(foreign=rows["sizes"].map(lambda sizes: sizes[0] != INPUTS))
+    for (_, model), net in nets.groupby(["foreign", "model"]):
+        ours = _of_net(net)
+        base = ours[ours["row"] == BASE].set_index("phase")
+        if len(base) and ours["row"].nunique() > 1:
+            for kind in ("dynamic", "ram"):
+                size = ours[f"{kind}_bytes"].astype(float)
+                theirs = ours["phase"].map(base[f"{kind}_bytes"]).astype(float)
+                ours[f"{kind}_factor"] = theirs / size.where(size > 0)
+            return pd.concat([ours, _claimed(base)], ignore_index=True).assign(model=model)
     raise MissingDataError(
         "no net of 4 x 2000 in batches of 100 has both backprop[optimizer=adam] and a rule that"
         " trains a layer at a time",
@@ -117,66 +121,47 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _of_net(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    found = []
+def _of_net(net: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the figure that there are, a phase each."""
+    parts = []
     for name, (algorithm, wanted) in ROWS.items():
         defaults = _DEFAULTS.get(algorithm, {})
         exact = {option: defaults.get(option) for option in _DECIDE} | wanted
-        same = where(rows[rows["algorithm"] == algorithm], "chosen", _exactly(exact, defaults))
-        for phase in PHASES if len(same) else ():
-            dynamic = first(same, f"phase.{phase}.peak_bytes")
-            if dynamic is None:
-                continue
-            static = int(same["static_bytes"].iloc[0])
-            found.append(
-                {
-                    "row": name,
-                    "phase": phase,
-                    "source": HERE,
-                    "algorithm": algorithm,
-                    "options": same["options"].iloc[0],
-                    "dynamic_bytes": int(dynamic),
-                    "lower_bound_bytes": first(same, f"phase.{phase}.lower_bound_bytes"),
-                    "static_bytes": static,
-                    "ram_bytes": static + int(dynamic),
-                    "evidence": first(same, "evidence"),
-                    "runs": origin(same),
-                }
-            )
-    return found
+        same = where(net[net["algorithm"] == algorithm], "chosen", _exactly(exact, defaults))
+        same = same.dropna(subset=["peak_bytes"])
+        parts.append(same.drop_duplicates("phase").assign(row=name, runs=origin(same)))
+    rows = pd.concat(parts, ignore_index=True).assign(source=HERE)
+    rows["dynamic_bytes"] = rows["peak_bytes"].astype("Int64")
+    rows["ram_bytes"] = rows["static_bytes"].astype("Int64") + rows["dynamic_bytes"]
+    names = ["row", "phase", "source", "algorithm", "options", "dynamic_bytes"]
+    return rows[[*names, "lower_bound_bytes", "static_bytes", "ram_bytes", "evidence", "runs"]]
 
 
 def _exactly(
     wanted: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> Callable[[Mapping[str, Any]], bool]:
-    return lambda chosen: holds({**defaults, **chosen}, wanted)
+    """Every wanted option has its value; None is the default, which is not among the chosen."""
+    return lambda chosen: all(
+        chosen.get(name, defaults.get(name)) == value for name, value in wanted.items()
+    )
 
 
-def _against(row: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **row,
-        "dynamic_factor": ratio(base["dynamic_bytes"], row["dynamic_bytes"]),
-        "ram_factor": ratio(base["ram_bytes"], row["ram_bytes"]),
-    }
-
-
-def _claimed(base: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _claimed(base: pd.DataFrame) -> pd.DataFrame:
     """The published factors, of dynamic bytes and of all: which ones are meant is not known."""
-    return [
+    factors = base.index.map(TINYFOA_FACTORS)
+    return pd.DataFrame(
         {
             "row": CLAIMED,
-            "phase": phase,
+            "phase": base.index,
             "source": PUBLISHED,
             "options": TINYFOA_FACTORS_SOURCE,
-            "dynamic_bytes": round(base[phase]["dynamic_bytes"] / factor),
-            "ram_bytes": round(base[phase]["ram_bytes"] / factor),
-            "dynamic_factor": factor,
-            "ram_factor": factor,
+            "dynamic_bytes": (base["dynamic_bytes"] / factors).round().astype("Int64").array,
+            "ram_bytes": (base["ram_bytes"] / factors).round().astype("Int64").array,
+            "dynamic_factor": factors,
+            "ram_factor": factors,
             "runs": "",
         }
-        for phase, factor in TINYFOA_FACTORS.items()
-        if phase in base
-    ]
+    )
 
 
 @styled

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from trainfit.plots.figures.ff_int8 import depth as figure
-from trainfit.plots.papers.rows import HERE, first
+from trainfit.plots.papers.rows import HERE, PUBLISHED
 
-SOURCE = figure.SOURCE
+SOURCE = "records"
 TITLE = "FF-INT8's Table I, ours beside it"
 CAPTION = (
     "Test accuracy on MNIST of nets with hidden layers of 500 units, trained in float32 and with"
@@ -25,30 +23,15 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         MissingDataError: As :func:`trainfit.plots.figures.ff_int8.depth.numbers`.
     """
-    rows = figure.numbers(frame)
-    depths = set(rows["hidden_layers"].astype(int))
-    return pd.DataFrame(
-        [_row(hidden, rows[rows["hidden_layers"] == hidden]) for hidden in sorted(depths)]
-    )
-
-
-def _row(hidden: int, rows: pd.DataFrame) -> dict[str, Any]:
-    row: dict[str, Any] = {"hidden_layers": hidden}
+    keys = ["number_format", "source", "hidden_layers"]
+    rows = figure.numbers(frame).set_index(keys).sort_index()
+    table = pd.DataFrame(index=rows.index.get_level_values("hidden_layers").unique().sort_values())
     for kind in figure.FORMATS:
-        of_kind = rows[rows["number_format"] == kind]
-        ours, theirs = of_kind[of_kind["source"] == HERE], of_kind[of_kind["source"] != HERE]
-        name = kind.lower()
-        row |= {
-            f"{name}_accuracy": _number(first(ours, "test_accuracy")),
-            f"{name}_accuracy_deviation": _number(first(ours, "test_accuracy_deviation")),
-            f"published_{name}_accuracy": _number(first(theirs, "test_accuracy")),
-        }
-    ours, theirs = rows[rows["source"] == HERE], rows[rows["source"] != HERE]
-    row["lost_points"] = _number(first(ours, "lost_points"))
-    row["published_lost_points"] = _number(first(theirs, "lost_points"))
-    row["seeds"] = first(ours, "seeds")
-    return row
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
+        ours, theirs, name = rows.loc[kind, HERE], rows.loc[kind, PUBLISHED], kind.lower()
+        table[f"{name}_accuracy"] = ours["test_accuracy"]
+        table[f"{name}_accuracy_deviation"] = ours["test_accuracy_deviation"].astype(float)
+        table[f"published_{name}_accuracy"] = theirs["test_accuracy"]
+    table["lost_points"] = ours["lost_points"]
+    table["published_lost_points"] = theirs["lost_points"]
+    table["seeds"] = ours["seeds"].astype("Int64")
+    return table.reset_index()

@@ -8,7 +8,7 @@ from trainfit.plots.figures.ff_int8 import operations as figure
 from trainfit.plots.papers.published import STAND_IN, STAND_IN_REMARK, TABLE_IV, TABLE_IV_REMARK
 from trainfit.plots.papers.rows import PUBLISHED
 
-SOURCE = figure.SOURCE
+SOURCE, ALSO = figure.SOURCE, figure.ALSO
 TITLE = "FF-INT8's Table IV, ours beside it"
 CAPTION = (
     "Multiply-accumulates of a step in batches of ten by number format, counted in closed form from"
@@ -17,13 +17,13 @@ CAPTION = (
 )
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     """One row per net and rule; comparisons and additions of the quantisation as published.
 
     Raises:
         MissingDataError: As :func:`trainfit.plots.figures.ff_int8.operations.numbers`.
     """
-    rows = figure.numbers(frame)
+    rows = figure.numbers(frame, records)
     published = [TABLE_IV.get(rule) for rule in rows["rule"].where(rows["source"] == PUBLISHED)]
     return pd.DataFrame(
         {

@@ -7,7 +7,7 @@ import pandas as pd
 from trainfit.plots.figures.ff_int8 import table_v as figure
 from trainfit.plots.papers.published import STAND_IN_REMARK
 
-SOURCE = figure.SOURCE
+SOURCE, ALSO = figure.SOURCE, figure.ALSO
 TITLE = "FF-INT8's Table V, ours beside it"
 CAPTION = (
     "The MLP 784-1000-1000-10 on MNIST in batches of 32, and Table V of FF-INT8 (Ma, Panda & Reda,"
@@ -19,13 +19,13 @@ CAPTION = (
 )
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     """One row per rule.
 
     Raises:
         MissingDataError: As :func:`trainfit.plots.figures.ff_int8.table_v.numbers`.
     """
-    rows = figure.numbers(frame)
+    rows = figure.numbers(frame, costs)
     return pd.DataFrame(
         {
             "rule": rows["rule"],

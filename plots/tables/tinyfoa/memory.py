@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from trainfit.plots.drawing.style import PHASES
 from trainfit.plots.figures.tinyfoa import memory as figure
 from trainfit.plots.papers.published import TINYFOA_FACTORS_REMARK
-from trainfit.plots.papers.rows import first
+from trainfit.plots.papers.rows import HERE
 
-SOURCE = figure.SOURCE
+SOURCE, ALSO = figure.SOURCE, figure.ALSO
 TITLE = "TinyFoA's figure as numbers"
 CAPTION = (
     "Static bytes and peak dynamic bytes by phase of a step of 784-2000x4-10 in batches of 100,"
@@ -22,26 +20,22 @@ CAPTION = (
 )
 
 
-def numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """One row per row of the figure.
 
     Raises:
         MissingDataError: As :func:`trainfit.plots.figures.tinyfoa.memory.numbers`.
     """
-    rows = figure.numbers(frame)
-    names = list(dict.fromkeys(rows["row"]))
-    base = rows.loc[rows["row"] == figure.BASE, "ram_bytes"].max()
-    return pd.DataFrame([_row(name, rows[rows["row"] == name], int(base)) for name in names])
-
-
-def _row(name: str, rows: pd.DataFrame, base: int) -> dict[str, Any]:
-    claimed = name == figure.CLAIMED
-    row: dict[str, Any] = {"row": name.replace("\n", " ")}
-    row["static_bytes"] = None if claimed else first(rows, "static_bytes")
+    rows = figure.numbers(frame, values)
+    rows = rows.assign(row=rows["row"].str.replace("\n", " "))
+    ours = rows[rows["source"] == HERE]
+    table = rows[["row"]].drop_duplicates().set_index("row")
+    table["static_bytes"] = ours.groupby("row")["static_bytes"].first()
     for phase in PHASES:
-        of_phase = rows[rows["phase"] == phase]
-        row[f"{phase}_bytes"] = None if claimed else first(of_phase, "dynamic_bytes")
-    for phase in PHASES:
-        row[f"{phase}_factor_ratio"] = first(rows[rows["phase"] == phase], "dynamic_factor")
-    row["everything_factor_ratio"] = None if claimed else base / int(rows["ram_bytes"].max())
-    return row
+        of_phase = rows[rows["phase"] == phase].set_index("row")
+        table[f"{phase}_bytes"] = of_phase["dynamic_bytes"].where(of_phase["source"] == HERE)
+        table[f"{phase}_factor_ratio"] = of_phase["dynamic_factor"]
+    ram = ours.groupby("row", sort=False)["ram_bytes"].max()
+    table["everything_factor_ratio"] = ram.iloc[0] / ram  # backpropagation comes first
+    columns = sorted(table, key=lambda name: name.endswith("ratio"))
+    return table[columns].reset_index()

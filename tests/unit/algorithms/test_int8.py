@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
+import itertools
 
-import numba
 import pytest
 import torch
-from llvmlite.binding import get_host_cpu_features
 
 from trainfit.algorithms.memory.plan import MemoryPlan
-from trainfit.algorithms.numerics.int8 import kernels as int8_kernels
+from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.products import (
     int8_linear,
     int8_outer,
@@ -18,14 +16,14 @@ from trainfit.algorithms.numerics.int8.products import (
     plan_int8_product,
 )
 from trainfit.algorithms.numerics.int8.quantise import (
-    Int8Kernel,
-    Rounding,
     draw_seed,
     nth_seed,
     plan_draw_seed,
     plan_quantise,
     quantise,
 )
+from trainfit.algorithms.numerics.int8.vector_code import DOT_COLUMNS, DOT_ROWS, LANES
+from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, phase
 from trainfit.bench.profiler import profile_step
 
@@ -147,6 +145,30 @@ def test_products_are_exact(batch, inputs, outputs, kernel):
         assert torch.equal(found.to(torch.int64), right)
 
 
+def around(*borders):
+    """Whole blocks, and one less and one more."""
+    return sorted({each + off for each in (1, *borders) for off in (-1, 0, 1)} - {0})
+
+
+@pytest.mark.parametrize("inner", around(LANES, 2 * LANES, 4 * LANES))
+def test_tails_of_blocks_are_summed_once_and_in_full(inner):
+    """Vector code works on whole blocks; every remainder of rows and columns beside them."""
+    rows = around(DOT_ROWS, GROUP, SPREAD_ROWS, 2 * GROUP)
+    columns = around(DOT_COLUMNS, LANES, 2 * LANES)
+    for m, n in itertools.product(rows, columns):
+        a, b = random_int8(m, inner, seed=m), random_int8(n, inner, seed=n)
+        right = a.long() @ b.long().T
+        for kernel in KERNELS:
+            products = (
+                int8_linear(a, b, kernel=kernel),
+                int8_through(a, b.T.contiguous(), kernel=kernel),
+                int8_outer(a.T.contiguous(), b.T.contiguous(), kernel=kernel),
+            )
+            for found in products:
+                assert found.dtype is torch.int32
+                assert torch.equal(found.long(), right), (m, inner, n, kernel)
+
+
 def test_the_largest_sums_are_exact():
     h = torch.full((4, 70000), -127, dtype=torch.int8)
     for kernel in KERNELS:
@@ -227,15 +249,3 @@ def test_products_need_what_is_planned(batch, inputs, outputs, kernel):
             plan_int8_product(plan, *shape, pairs=name != "forward", kernel=kernel)
             plan.free(result)
     as_planned(step, plan)
-
-
-@pytest.mark.skipif(
-    platform.machine() != "x86_64" or not get_host_cpu_features().get("avx2"),
-    reason="what a product of INT8 should become is known for AVX2 only",
-)
-@pytest.mark.parametrize("name", ["linear", "through", "outer"])
-def test_products_are_compiled_to_products_of_16_bit_integers(name):
-    cached = getattr(int8_kernels, name)
-    (signature,) = cached.nopython_signatures
-    assembly = numba.njit(signature)(cached.py_func).inspect_asm(signature.args)
-    assert assembly.count("vpmaddwd") >= 8

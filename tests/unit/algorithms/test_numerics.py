@@ -16,13 +16,8 @@ from trainfit.algorithms.numerics.binary.packing import (
     unpack,
 )
 from trainfit.algorithms.numerics.binary.popcount_kernels import add_binary_product
-from trainfit.algorithms.numerics.optimisers import (
-    Adam,
-    OptimizerName,
-    Sgd,
-    adam_tile,
-    make_optimiser,
-)
+from trainfit.algorithms.numerics.optimisers import Adam, Sgd, adam_tile, make_optimiser
+from trainfit.algorithms.options import OptimizerName
 from trainfit.algorithms.tinyfoa.described.mlp.tiles import choose_tiles
 
 

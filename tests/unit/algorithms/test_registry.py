@@ -8,7 +8,13 @@ from itertools import pairwise
 import pytest
 
 from trainfit import algorithms
-from trainfit.algorithms import ConfigurationError, build_algorithm, get_algorithm, get_model
+from trainfit.algorithms import (
+    ConfigurationError,
+    build_algorithm,
+    get_algorithm,
+    get_model,
+    registry,
+)
 from trainfit.algorithms.backprop.rule import Backprop
 
 
@@ -54,6 +60,34 @@ def test_an_unknown_algorithm_is_answered_with_the_nearest():
         get_algorithm("zzz")
 
 
+@pytest.mark.parametrize("name", registry.BUILTIN)
+def test_a_description_is_what_the_rule_says_of_itself(name):
+    rule = get_algorithm(name)
+    described = algorithms.describe_algorithm(name)
+    assert described == algorithms.Description(name, rule.summary, rule.paper, rule.options_type)
+
+
+def test_a_rule_without_a_description_describes_itself(monkeypatch):
+    target = f"{Plain.__module__}:Plain"
+    monkeypatch.setitem(registry.BUILTIN, "plain", target)
+    expected = algorithms.Description("plain", "a plain one", "none", Backprop.options_type)
+    assert algorithms.describe_algorithm("plain") == expected
+    assert algorithms.describe_algorithm(target) == expected
+
+
+class Plain(Backprop):
+    name = "plain"
+    summary = "a plain one"
+    paper = "none"
+
+
+def test_the_face_has_what_it_says_and_nothing_else():
+    for name in algorithms.__all__:
+        assert getattr(algorithms, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        algorithms.nothing  # noqa: B018
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
@@ -71,9 +105,9 @@ def test_algorithms_that_cannot_be_loaded(target, message):
 
 def test_an_entry_point_is_found(monkeypatch):
     point = importlib.metadata.EntryPoint(
-        "mine", "trainfit.algorithms.backprop.rule:Backprop", algorithms.GROUP
+        "mine", "trainfit.algorithms.backprop.rule:Backprop", registry.GROUP
     )
-    monkeypatch.setattr(algorithms, "entry_points", lambda group: [point])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
     assert "mine" in algorithms.algorithm_names()
     assert get_algorithm("mine") is Backprop
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.builders.gate import write_run
 from tests.builders.runs import record, workload
+from trainfit._text import layer_sizes
 from trainfit.algorithms import algorithm_names
 from trainfit.bench.claims.listed import read_claims
 from trainfit.bench.frames.workloads import identity
@@ -19,7 +20,6 @@ from trainfit.bench.papers.paper import (
     index,
     its_runs,
     origins,
-    run_folders,
 )
 from trainfit.bench.records.schema import Measurement
 from trainfit.bench.suite.suite import load_suite
@@ -28,7 +28,6 @@ from trainfit.plots.figures.ff_int8.operations import RULES as COUNTED
 from trainfit.plots.figures.ff_int8.table_v import RULES, SIZES
 from trainfit.plots.figures.tinyfoa import memory as tinyfoa_memory
 from trainfit.plots.papers.published import TABLE_I, TABLE_IV_BATCH
-from trainfit.plots.papers.rows import sizes_of
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -50,14 +49,14 @@ def test_the_suite_of_ff_int8_measures_what_its_tables_have() -> None:
     of_table_v = {
         (w.algorithm, w.options.get("lookahead", "off"))
         for w in workloads
-        if sizes_of(w.model) == SIZES and w.batch_size == 32
+        if layer_sizes(w.model) == SIZES and w.batch_size == 32
     }
     for algorithm, modes, _ in RULES.values():
         assert {(algorithm, mode) for mode in modes[:1] or ("off",)} <= of_table_v
     counted = {w.algorithm for w in workloads if w.batch_size == TABLE_IV_BATCH}
     assert counted == set(COUNTED.values())
     seeds = {
-        (w.algorithm, len(sizes_of(w.model)) - 2, w.seed)
+        (w.algorithm, len(layer_sizes(w.model)) - 2, w.seed)
         for w in workloads
         if w.batch_size == 100 and w.epochs
     }
@@ -70,14 +69,18 @@ def test_the_suite_of_ff_int8_measures_what_its_tables_have() -> None:
 
 
 def test_the_suite_of_tinyfoa_has_every_row_of_its_figure() -> None:
-    rows = [
-        {**identity(w), "static_bytes": 1, "peak_dynamic_bytes": 1, "evidence": "allocator"}
-        | {f"phase.{phase}.peak_bytes": 1 for phase in ("forward", "gradient", "update")}
-        for w in load_suite("paper-tinyfoa").workloads
-    ]
     import pandas as pd
 
-    found = tinyfoa_memory.numbers(pd.DataFrame(rows))
+    known = {"run": "run", "static_bytes": 1, "peak_dynamic_bytes": 1, "evidence": "allocator"}
+    rows = [known | identity(w) for w in load_suite("paper-tinyfoa").workloads]
+    peaks = [
+        row | {"stage": "all", "phase": phase, "quantity": "peak_bytes", "value": 1}
+        for row in rows
+        for phase in ("forward", "gradient", "update")
+    ]
+
+    found = tinyfoa_memory.numbers(pd.DataFrame(rows), pd.DataFrame(peaks))
+
     assert set(found["row"]) == {*tinyfoa_memory.ROWS, tinyfoa_memory.CLAIMED}
     assert len(found) == 3 * (len(tinyfoa_memory.ROWS) + 1)
 
@@ -85,13 +88,6 @@ def test_the_suite_of_tinyfoa_has_every_row_of_its_figure() -> None:
 def test_an_unknown_paper_is_said_with_the_nearest() -> None:
     with pytest.raises(PaperError, match="unknown paper 'tiny': did you mean tinyfoa"):
         find_paper("tiny")
-
-
-def test_run_folders_are_taken_once_alone_or_by_the_folder_around(tmp_path: Path) -> None:
-    first, second = (write_run(tmp_path / name, [record()]) for name in "ab")
-    assert run_folders([second, tmp_path]) == [second, first]
-    with pytest.raises(PaperError, match="is neither a run folder nor a folder of them"):
-        run_folders([tmp_path / "a" / "logs"])
 
 
 def test_a_run_with_none_of_its_rules_is_none_of_a_papers(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from rich.text import Text
 
-from trainfit.bench.cli import main as cli
-from trainfit.bench.cli.output import Column, Output, OutputError, configure, output, plain
+from trainfit.bench.cli.output import Column, Output, OutputError, output, plain, running
 
 COLUMNS = (
     Column("name", "name"),
@@ -141,35 +140,19 @@ def test_a_folder_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
         Output(csv_folder=tmp_path / "file" / "below").table("t", COLUMNS, [])
 
 
-def test_what_was_chosen_is_what_commands_get() -> None:
-    before = output()
-    chosen = Output(quiet=True)
-    try:
-        configure(chosen)
+def test_what_was_chosen_is_what_commands_get_while_they_run() -> None:
+    with running(Output(quiet=True)) as chosen:
         assert output() is chosen
-    finally:
-        configure(before)
+        with running(Output()) as inner:
+            assert output() is inner
+        assert output() is chosen
+    assert output() == Output()
 
 
-# --- the options of every command
+def test_rows_of_tuples_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = Output(as_json=True)
+    chosen.rows("sizes", ("name", ("size_bytes", "size")), [("a", 1), ("b", None)])
+    chosen.finish()
 
-
-@pytest.mark.parametrize(
-    ("given", "first"),
-    [
-        ("suites", "suites"),
-        ("suites --json", "--json suites"),
-        ("--json suites", "--json suites"),
-        ("run quick --quiet --csv DIR --out x", "--quiet --csv DIR run quick --out x"),
-        ("run --csv=DIR quick --debug", "--csv=DIR --debug run quick"),
-        ("--csv DIR run", "--csv DIR run"),
-        ("run -- --json", "run -- --json"),
-        ("run --quiet -- --csv --json", "--quiet run -- --csv --json"),
-        ("-- run --json", "-- run --json"),
-        # --csv without its folder: whatever else there is, that is what is wrong
-        ("suites --csv", "--csv"),
-        ("suites --csv --json", "--csv"),
-    ],
-)
-def test_options_of_every_command_may_stand_anywhere(given: str, first: str) -> None:
-    assert cli._common_first(given.split()) == first.split()
+    rows = [{"name": "a", "size_bytes": 1}, {"name": "b", "size_bytes": None}]
+    assert json.loads(capsys.readouterr().out) == {"sizes": rows}

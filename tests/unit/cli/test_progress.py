@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from tests.builders.runs import failed, record, workload
-from trainfit.bench.cli import progress_line
-from trainfit.bench.cli.run_progress import RunProgress
+from trainfit.bench.cli import progress
+from trainfit.bench.cli.progress import RunProgress
 
 
 @pytest.fixture
@@ -18,18 +18,18 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     def console(**_: Any) -> Console:
         return Console(file=made, force_terminal=made.name == "tty", width=120)
 
-    monkeypatch.setattr(progress_line, "Console", console)
+    monkeypatch.setattr(progress, "Console", console)
     monkeypatch.setenv("TERM", "xterm")
     return made
 
 
-def go_through(progress: RunProgress) -> None:
-    with progress:
-        progress.checking()
-        progress.started(1, 2, workload())
-        progress.doing("memory")
-        progress.finished(1, record())
-        progress.finished(2, failed())
+def go_through(line: RunProgress) -> None:
+    with line:
+        line.checking()
+        line.started(1, 2, workload())
+        line.doing("memory")
+        line.finished(1, record())
+        line.finished(2, failed())
 
 
 def test_a_terminal_sees_what_is_going_on(stream: Any) -> None:

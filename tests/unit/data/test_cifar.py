@@ -8,6 +8,7 @@ import struct
 import sys
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from trainfit.algorithms.data import DATA_ROOT_VARIABLE, load_dataset
-from trainfit.algorithms.data import inert_pickle as inert
-from trainfit.algorithms.data.inert_pickle import ArrayRecord, InertPickleError, read_pickle
+from tests.unit.data.shared import REAL_ROOT, needs_real, refusal
+from trainfit.algorithms.data import cifar, load_dataset
 from trainfit.algorithms.errors import ConfigurationError
 
-REAL_ROOT = os.environ.get(DATA_ROOT_VARIABLE, "")
 FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 FILES = {
     "cifar10": [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"],
@@ -76,12 +75,6 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refusal(name: str, root: Path) -> str:
-    with pytest.raises(ConfigurationError) as caught:
-        load_dataset(name, root)
-    return str(caught.value)
-
-
 # --- what loads ---------------------------------------------------------------------------------
 
 
@@ -101,7 +94,7 @@ def test_cifar_loads(name: str, root: Path) -> None:
         assert torch.equal(part, torch.from_numpy(pixels(2, first=number)).float() / 255)
 
 
-@pytest.mark.parametrize("protocol", [3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4])
 def test_files_written_again_by_python_3_load(name: str, root: Path, protocol: int) -> None:
     for number, file in enumerate(FILES[name]):
         content = {"data": pixels(3, first=number), KEYS[name]: [number, 0, 5]}
@@ -120,21 +113,9 @@ def test_channels_come_one_after_the_other(root: Path) -> None:
     assert loaded.test_x.view(1, *loaded.shape).nonzero().tolist() == [[0, 2, 5, 7]]
 
 
-def test_pythons_own_machine_is_not_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("unpickled while loading")
-
-    for part in ("load", "loads", "Unpickler", "_Unpickler"):
-        monkeypatch.setattr(pickle, part, refuse)
-    load_dataset("cifar10", root)
-
-
-@pytest.mark.skipif(
-    not REAL_ROOT or not (Path(REAL_ROOT) / FOLDERS["cifar10"]).is_dir(),
-    reason=f"{DATA_ROOT_VARIABLE} names no folder with CIFAR-10",
-)
+@needs_real("cifar-10-batches-py")
 def test_real_cifar10() -> None:
-    loaded = load_dataset("cifar10", Path(REAL_ROOT))
+    loaded = load_dataset("cifar10", REAL_ROOT)
     assert loaded.train_x.shape == (50_000, 3072)
     assert loaded.train_y.bincount().tolist() == [5000] * 10
     assert loaded.test_y.bincount().tolist() == [1000] * 10
@@ -146,78 +127,96 @@ def test_real_cifar10() -> None:
 IMAGES = pixels(2)
 
 
+SHAPE = b"K\x02M\x00\x0c\x86"  # of IMAGES, in the published form
+
+
 def batch(**changes: Any) -> bytes:
     return pickle.dumps({"data": IMAGES, "labels": [0, 1], **changes}, protocol=4)
 
 
+NO_PICKLE = "is not one of the published pickles ("
+NO_PICKLE = "is not one of the published pickles ("
+PLAIN = "which plain values do not need); fetch it again"
+FETCH = "; fetch it again"
+NO_ARRAY = f"holds an array without shape, type or content{FETCH}"
+RANGE = "; labels go from 0 to 9: fetch it again"
+WITH_FILENAMES = "'batch_label', 'data', 'filenames', 'fine_labels'"
+
+
+def published(shape: bytes) -> bytes:
+    return python2([0, 1], IMAGES, "labels").replace(SHAPE, shape)
+
+
 DAMAGED: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "is empty (0 bytes); fetch it again"),
-    "no pickle": (
-        b"<!DOCTYPE html>",
-        "is not one of the published pickles: it has the instruction 0x3c, which plain values do "
-        "not need, at byte 1; fetch it again",
+    "empty": (b"", f"is empty (0 bytes){FETCH}"),
+    "no pickle": (b"<!DOCTYPE html>", f"{NO_PICKLE}at position 0, opcode b'<' unknown){FETCH}"),
+    "text": (b"I1\n.", f"{NO_PICKLE}it has INT at byte 0, {PLAIN}"),
+    "protocol 5": (pickle.dumps({"data": IMAGES}, protocol=5), PLAIN),
+    "trailing": (batch() + b"12345", f"{NO_PICKLE}it ends 5 bytes before the file does){FETCH}"),
+    "numbers of numpy": (
+        batch(labels=[np.int64(0)]),
+        f"{NO_PICKLE}it names numpy._core.multiarray.scalar, which is never called){FETCH}",
     ),
-    "no dictionary": (pickle.dumps([1], protocol=2), "holds a list, expected a dictionary; fetch"),
+    "no dictionary": (pickle.dumps([1]), f"holds a list, expected a dictionary{FETCH}"),
     "no data": (
-        pickle.dumps({"labels": [1], "x" * 99: 1}, protocol=4),
+        pickle.dumps({"labels": [1], "x" * 99: 1, 7: 1}),
         f"holds no 'data' but 'labels', '{'x' * 20}': it belongs to another data set",
     ),
     "of cifar100": (
         python2([1, 2], IMAGES, "fine_labels"),
-        "holds no 'labels' but 'batch_label', 'data', 'filenames', 'fine_labels': it belongs to "
-        "another data set",
+        f"holds no 'labels' but {WITH_FILENAMES}: it belongs to another data set",
     ),
-    "nothing in it": (pickle.dumps({}, protocol=2), "holds no 'data' but nothing"),
-    "data of another kind": (batch(data=[1, 2]), "holds a list as 'data', expected an array"),
+    "nothing in it": (pickle.dumps({}), "holds no 'data' but nothing"),
+    "data of another kind": (batch(data=[1]), f"holds a list as 'data', expected an array{FETCH}"),
+    "a name as data": (
+        b"\x80\x02}(U\x04datacnumpy\nndarray\nU\x06labels]u.",
+        f"holds a type as 'data', expected an array{FETCH}",
+    ),
     "other images": (
         batch(data=np.zeros((2, 784), np.uint8)),
-        "holds pixels of 2x784, expected samples x 3,072; fetch it again",
+        f"holds pixels of 2x784, expected samples x 3,072{FETCH}",
     ),
     "four dimensions": (
-        batch(data=np.zeros((2, 3, 32, 32), np.uint8)),
-        "holds pixels of 2x3x32x32, expected samples x 3,072",
+        batch(data=IMAGES.reshape(2, 3, 32, 32)),
+        f"holds pixels of 2x3x32x32, expected samples x 3,072{FETCH}",
     ),
+    "no dimensions": (batch(data=np.array(7, np.uint8)), "holds pixels of no dimensions, expected"),
     "by columns": (
         batch(data=np.asfortranarray(IMAGES)),
-        "holds pixels of 2x3072 by columns, expected samples x 3,072",
+        f"holds pixels of 2x3072 by columns, expected samples x 3,072{FETCH}",
     ),
     "other type": (
         batch(data=IMAGES.astype(np.float32)),
-        "is not one of the published pickles: it has an array of b'f4'; expected unsigned bytes",
+        f"holds an array of type f4, expected unsigned bytes{FETCH}",
     ),
-    "objects": (
-        batch(data=np.array([{}], dtype=object)),
-        "is not one of the published pickles: it has an array of b'O8'; expected unsigned bytes",
-    ),
-    "fewer labels": (batch(labels=[0]), "holds 2 images but 1 labels; every image needs one"),
-    "label too large": (
-        batch(labels=[0, 10]),
-        "holds label 10 at position 1; labels go from 0 to 9: fetch it again",
-    ),
-    "label below 0": (batch(labels=[-1, 0]), "holds label -1 at position 0; labels go from 0 to 9"),
-    "label of truth": (batch(labels=[True, 0]), "holds a bool as label at position 0"),
-    "label of text": (batch(labels=["cat", 0]), "holds a bytes as label at position 0"),
-    "labels in a tuple": (batch(labels=(0, 1)), "holds a tuple of labels, expected a list"),
-    "trailing": (
-        batch() + b"12345",
-        "is not one of the published pickles: it ends 5 bytes before the file does",
-    ),
-    "protocol 5": (pickle.dumps(1, protocol=5), "it is of protocol 5; protocols 2 to 4 are read"),
     "fewer pixels than promised": (
-        python2([0, 1], IMAGES, "labels").replace(b"K\x02M\x00\x0c\x86", b"K\x03M\x00\x0c\x86"),
-        "holds 6,144 pixels, its shape of 3 x 3,072 promises 9,216: it is damaged; fetch it again",
+        published(b"K\x03M\x00\x0c\x86"),
+        f"holds 6,144 pixels, its shape of 3 x 3,072 promises 9,216: it is damaged{FETCH}",
     ),
-    "a shape of text": (
-        python2([0, 1], IMAGES, "labels").replace(b"K\x02M\x00\x0c\x86", b"U\x012M\x00\x0c\x86"),
-        "it has an array whose shape is not made of whole numbers",
+    "a shape of text": (published(b"U\x012M\x00\x0c\x86"), NO_ARRAY),
+    "an array of nothing": (b"\x80\x02}(U\x04datacnumpy\nndarray\n)RU\x06labels]u.", NO_ARRAY),
+    "objects": (batch(data=np.array([{}], dtype=object)), NO_ARRAY),
+    "fewer labels": (
+        batch(labels=[0]),
+        "holds 1 labels for 2 images; every image needs",
     ),
+    "label too large": (batch(labels=[0, 10]), f"holds label 10 at position 1{RANGE}"),
+    "label below 0": (batch(labels=[-1, 0]), f"holds label -1 at position 0{RANGE}"),
+    "label of truth": (batch(labels=[True, 0]), "holds a bool as label at position 0"),
+    "label of text": (batch(labels=["cat", 0]), "holds a str as label at position 0"),
+    "labels in a tuple": (batch(labels=(0, 1)), "holds a tuple of labels, expected a list"),
 }
 
 
+@pytest.fixture
+def file(root: Path) -> Path:
+    """One of the files of CIFAR-10."""
+    return root / FOLDERS["cifar10"] / "test_batch"
+
+
 @pytest.mark.parametrize("case", DAMAGED)
-def test_damaged_file(root: Path, case: str) -> None:
+def test_damaged_file(root: Path, file: Path, case: str) -> None:
     content, message = DAMAGED[case]
-    file = root / FOLDERS["cifar10"] / "test_batch"
     file.write_bytes(content)
     text = refusal("cifar10", root)
     assert text.startswith(f"{file} ")
@@ -225,31 +224,29 @@ def test_damaged_file(root: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize("write", [python2, lambda *_: batch()], ids=["published", "protocol 4"])
-def test_truncated_anywhere(root: Path, write: Callable[..., bytes]) -> None:
+def test_truncated_anywhere(root: Path, file: Path, write: Callable[..., bytes]) -> None:
     whole = write([0, 1], IMAGES, "labels")
-    file = root / FOLDERS["cifar10"] / "test_batch"
     for size in [*range(1, 200), *range(200, len(whole), 997), len(whole) - 1]:
         file.write_bytes(whole[:size])
         text = refusal("cifar10", root)
-        assert f"it ends at byte {size:,}" in text or "has a name that does not end" in text
+        assert text.startswith(f"{file} {NO_PICKLE}")
+        assert text.endswith("; fetch it again")
 
 
-def test_every_byte_may_be_wrong() -> None:
+def test_every_byte_may_be_wrong(file: Path) -> None:
     """Whatever is flipped, there is a value or a refusal, nothing else."""
     whole = python2([0, 1], IMAGES[:, :8], "labels")
     for position in range(len(whole)):
-        for wrong in (0, 40, 46, 82, 99, 113, 128, 255):
-            damaged = whole[:position] + bytes([wrong]) + whole[position + 1 :]
-            try:
-                value = read_pickle(damaged)
-            except InertPickleError:
-                continue
-            assert isinstance(value, dict)
+        for wrong in (0, 40, 46, 82, 98, 99, 113, 114, 128, 255):
+            file.write_bytes(whole[:position] + bytes([wrong]) + whole[position + 1 :])
+            with suppress(ConfigurationError):
+                cifar._read_file(file, "labels", 10)
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "permission", "large"])
-def test_file_that_cannot_be_read(root: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = root / FOLDERS["cifar10"] / "test_batch"
+def test_file_that_cannot_be_read(
+    root: Path, file: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if kind == "missing":
         file.unlink()
         expected = f"dataset 'cifar10': {file.parent} holds no test_batch; it needs data_batch_1, "
@@ -285,13 +282,12 @@ class Calls:
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("function", [os.system, eval, exec, print, getattr, np.load, bytearray])
-def test_nothing_is_called(root: Path, function: Any, protocol: int) -> None:
+def test_nothing_is_called(root: Path, file: Path, function: Any, protocol: int) -> None:
     witness = root / "witness"
     argument = f"touch {witness}" if function is os.system else f"open({str(witness)!r}, 'w')"
     content = pickle.dumps({"data": Calls(function, argument), "labels": [0]}, protocol=protocol)
-    file = root / FOLDERS["cifar10"] / "test_batch"
     file.write_bytes(content)
-    assert refusal("cifar10", root).startswith(f"{file} is not one of the published pickles: it ")
+    assert refusal("cifar10", root).startswith(f"{file} {NO_PICKLE}it ")
     assert not witness.exists()
 
 
@@ -301,8 +297,9 @@ def test_nothing_is_called(root: Path, function: Any, protocol: int) -> None:
         b"\x80\x02cos\nsystem\nU\x04true\x85R.",
         b"\x80\x02cnumpy\nload\n.",
         b"\x80\x02cnumpy.core.multiarray\nscalar\n.",
+        b"\x80\x02cnumpy\nndarray.__new__\n.",
         b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
-        b"\x80\x04\x8c\x0bnumpy.dtype\x8c\x00\x93.",
+        b"\x80\x04\x8c\x05numpy\x8c\x0edtype.__init__\x93.",
         b"\x80\x04K\x01\x8c\x06system\x93.",
         b"\x80\x02(S'true'\nios\nsystem\n.",  # INST
         b"\x80\x02(cos\nsystem\nU\x04trueo.",  # OBJ
@@ -311,51 +308,58 @@ def test_nothing_is_called(root: Path, function: Any, protocol: int) -> None:
         b"\x80\x02U\x01xQ.",  # a persistent id
         b"\x80\x02U\x04trueR.",
         b"\x80\x02U\x01xU\x04true\x85R.",
-        b"\x80\x02cnumpy\ndtype\ncnumpy\nndarray\n\x85R.",
-        b"\x80\x02cnumpy\nndarray\nK\x01\x85R.",
+        b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00xX\x03\x00\x00\x00zip\x86R.",
         b"\x80\x02}U\x01a}b.",
-        b"\x80\x02cnumpy\nndarray\n}b.",
+        b"\x80\x02cnumpy\nndarray\n}U\x01xK\x01sb.",  # would change what stands in for it
+        b"\x80\x02c_codecs\nencode\nN}U\x01xK\x01s\x86b.",
         b"\x80\x02c" + b"a" * 1000 + b"\nb\n.",
+        b"\x80\x02.",
+        b"\x80\x02e.",
+        b"\x80\x02Nh\x07.",
+        b"\x80\x02NNa.",
+        b"\x80\x02](NNu.",
+        b"\x80\x02}(Nu.",
+        b"\x80\x02}]Ns.",  # a list as a key
     ],
 )
-def test_names_and_calls_are_refused(content: bytes) -> None:
-    with pytest.raises(InertPickleError):
-        read_pickle(content)
-
-
-def test_names_of_numpy_stay_names() -> None:
-    value = read_pickle(b"\x80\x02cnumpy\nndarray\n.")
-    assert not callable(value)
-    array = read_pickle(pickle.dumps(IMAGES, protocol=4))
-    assert isinstance(array, ArrayRecord)
-    assert (array.shape, array.fortran) == ((2, 3072), False)
-    assert array.payload == IMAGES.tobytes()
+def test_names_and_calls_are_refused(root: Path, file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    text = refusal("cifar10", root)
+    assert text.startswith(f"{file} {NO_PICKLE}")
+    assert len(text) < 500
 
 
 NESTED = b"\x80\x02K\x00" + b"\x85" * 100_000
 BOMBS = {
-    "memo": b"\x80\x02Nr\xff\xff\xff\xff.",  # Python's machine makes room for 8,589,934,590 values
+    "memo": b"\x80\x02Nr\xff\xff\xff\xff.",  # Python would make room for 8,589,934,590 values
     "memo again": b"\x80\x02" + b"Nr\xff\xff\xff\xff0" * 1000,
     "bytes": b"\x80\x02T\xff\xff\xff\x7fshort",
     "text": b"\x80\x02X\xff\xff\xff\xffshort",
     "frame": b"\x80\x04\x95" + b"\xff" * 8,
     "array": python2([0], IMAGES[:1], "labels").replace(
-        b"K\x01M\x00\x0c\x86", b"J\xff\xff\xff\x7fh\x09\x86"
+        b"K\x01M\x00\x0c\x86", b"J\xff\xff\xff\x7fM\x00\x0c\x86"
+    ),
+    "array of numpy": (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+        b"J\xff\xff\xff\x7f\x85U\x01b\x87R."
     ),
     "laughs": b"\x80\x02]q\x00"
     + b"".join(b"](h" + bytes([n]) + b"h" + bytes([n]) + b"eq" + bytes([n + 1]) for n in range(60))
     + b".",
-    "a tuple as a key": b"\x80\x02}"
-    + NESTED[2:]
-    + b"Ns.",  # a million deep, Python's machine crashes
+    "laughs as a key": b"\x80\x02}K\x00q\x00"
+    + b"".join(b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(60))
+    + b"Ns.",
+    # A million deep, Python crashes when it hashes it.
+    "a tuple as a key": b"\x80\x02}" + NESTED[2:] + b"Ns.",
     "a tuple": NESTED + b".",
     "itself": b"\x80\x02]q\x00h\x00a.",
+    "more than any data set needs": b"\x80\x02" + b"]" * 1_100_000,
+    "deep lists": b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",
 }
 
 
 @pytest.mark.parametrize("case", BOMBS)
-def test_bombs_do_not_go_off(root: Path, case: str) -> None:
-    file = root / FOLDERS["cifar10"] / "test_batch"
+def test_bombs_do_not_go_off(root: Path, file: Path, case: str) -> None:
     file.write_bytes(BOMBS[case])
     tracemalloc.start()
     try:
@@ -368,71 +372,8 @@ def test_bombs_do_not_go_off(root: Path, case: str) -> None:
     assert peak < 20e6
 
 
-@pytest.mark.parametrize("instruction", [b"(", b"]", b"}", b")", b"N"])
-def test_memory_is_bounded_by_the_number_of_instructions(
-    instruction: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inert, "MAX_INSTRUCTIONS", 10_000)
-    tracemalloc.start()
-    try:
-        with pytest.raises(InertPickleError, match="has more than 10,000 instructions"):
-            read_pickle(b"\x80\x02" + instruction * 1_000_000)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 3e6  # of which the pickle itself is one third
-
-
-def test_instructions_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = pickle.dumps(list(range(100)), protocol=2)
-    assert read_pickle(content) == list(range(100))
-    monkeypatch.setattr(inert, "MAX_INSTRUCTIONS", 100)
-    with pytest.raises(InertPickleError, match="has more than 100 instructions"):
-        read_pickle(content)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"\x80\x020.", "0x30, which plain values do not need"),
-        (b"\x80\x02.", "takes a value where there is none"),
-        (b"\x80\x02NN.", "ends with values left over"),
-        (b"\x80\x02(N.", "ends with values left over"),
-        (b"\x80\x02e.", "goes back to a mark where there is none"),
-        (b"\x80\x02Nh\x07.", "recalls value 7, which was not remembered"),
-        (b"\x80\x02NNa.", "appends to what is not a list"),
-        (b"\x80\x02](NNu.", "stores into what is not a dictionary"),
-        (b"\x80\x02}(Nu.", "stores into what is not a dictionary"),
-        (b"\x80\x02}NNs.", "has a key that is not a string"),
-        (b"\x80\x02N(q\x00.", "takes a value where there is none"),
-    ],
-)
-def test_malformed(content: bytes, message: str) -> None:
-    with pytest.raises(InertPickleError, match=message):
-        read_pickle(content)
-
-
-@pytest.mark.parametrize("protocol", [2, 3, 4])
-def test_plain_values_are_what_python_reads(protocol: int) -> None:
-    if protocol == 2:  # Python 3 writes bytes as a call in protocol 2
-        value: Any = {
-            "a": [1, 255, 256, 65535, 65536, -1, True, False, None],
-            "b": ((), (1,), (1, 2)),
-        }
-    else:
-        value = {"a": [b"x" * 300, (1, 2, 3), (1, 2, 3, 4), {}, []], "b": "t" * 300}
-    encoded: Any = read_pickle(pickle.dumps(value, protocol=protocol))
-
-    def decoded(part: Any) -> Any:
-        if isinstance(part, dict):
-            return {key.decode(): decoded(each) for key, each in part.items()}
-        return part.decode() if part == b"t" * 300 else part
-
-    assert decoded(encoded) == value
-
-
-def test_the_interpreter_is_left_alone(root: Path) -> None:
+def test_the_interpreter_is_left_alone(root: Path, file: Path) -> None:
     before = set(sys.modules)
-    (root / FOLDERS["cifar10"] / "test_batch").write_bytes(b"\x80\x02cantigravity\nfly\n.")
-    assert "names b'antigravity.fly', which is never called" in refusal("cifar10", root)
+    file.write_bytes(b"\x80\x02cantigravity\nfly\n.")
+    assert "it names antigravity.fly, which is never called" in refusal("cifar10", root)
     assert "antigravity" not in set(sys.modules) - before

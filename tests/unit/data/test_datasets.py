@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import pickle
 import struct
 from dataclasses import replace
@@ -13,10 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.unit.data.shared import REAL_ROOT, needs_real, refusal
 from trainfit.algorithms import data
 from trainfit.algorithms.data import (
     DATA_ROOT_VARIABLE,
     Dataset,
+    absent_classes,
     batches,
     check_dataset,
     check_fits,
@@ -31,7 +32,6 @@ TRAIN_LABELS = "train-labels-idx1-ubyte"
 TEST_IMAGES = "t10k-images-idx3-ubyte"
 TEST_LABELS = "t10k-labels-idx1-ubyte"
 FOLDERS = {"mnist": "MNIST/raw", "fashion_mnist": "FashionMNIST/raw"}
-REAL_ROOT = os.environ.get(DATA_ROOT_VARIABLE)
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +67,6 @@ def write_idx(folder: Path, *, packed: bool = False) -> Path:
         else:
             (folder / name).write_bytes(content)
     return folder
-
-
-def refusal(name: str, data_root: Path | None = None) -> str:
-    with pytest.raises(ConfigurationError) as caught:
-        load_dataset(name, data_root)
-    return str(caught.value)
 
 
 def centroid_accuracy(dataset: Dataset) -> float:
@@ -125,24 +119,14 @@ def test_unknown_name_suggests_near_ones() -> None:
 # --- digits -----------------------------------------------------------------------------------
 
 
-def test_digits_shapes_and_range() -> None:
+def test_digits_shapes_range_and_split() -> None:
     digits = load_dataset("digits", None)
     assert digits.train_x.shape == (1437, 64)
     assert digits.test_x.shape == (360, 64)
-    assert digits.features == 64
-    assert digits.classes == 10
-    assert digits.train_x.min() == 0
-    assert digits.train_x.max() == 1
-
-
-def test_digits_split_is_disjoint() -> None:
-    digits = load_dataset("digits", None)
+    assert (digits.features, digits.classes) == (64, 10)
+    assert (digits.train_x.min(), digits.train_x.max()) == (0, 1)
     # All 1,797 images differ, so a sample in both halves would be missing here.
     assert len(torch.unique(torch.cat([digits.train_x, digits.test_x]), dim=0)) == 1797
-
-
-def test_digits_split_is_stratified() -> None:
-    digits = load_dataset("digits", None)
     test = digits.test_y.bincount()
     expected = (test + digits.train_y.bincount()) * 360 / 1797
     assert ((test - expected).abs() <= 1).all()
@@ -187,10 +171,9 @@ def test_data_root_from_the_environment(
     assert "is read from files" in refusal("mnist")
 
 
-@pytest.mark.skipif(not REAL_ROOT, reason=f"{DATA_ROOT_VARIABLE} names no folder with real data")
+@needs_real("MNIST/raw")
 def test_real_mnist() -> None:
-    assert REAL_ROOT
-    mnist = load_dataset("mnist", Path(REAL_ROOT))
+    mnist = load_dataset("mnist", REAL_ROOT)
     assert mnist.train_x.shape == (60_000, 784)
     assert mnist.test_x.shape == (10_000, 784)
     assert mnist.train_y.bincount().tolist()[:3] == [5923, 6742, 5958]
@@ -207,191 +190,139 @@ def test_no_data_root() -> None:
     assert refusal("mnist") == f"dataset 'mnist' is read from files; {ADVICE}"
 
 
-def test_data_root_missing(tmp_path: Path) -> None:
-    root = tmp_path / "nowhere"
-    assert refusal("mnist", root) == (f"dataset 'mnist': data root {root} does not exist; {ADVICE}")
-
-
-def test_relative_data_root_is_shown_in_full(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("root", "problem"),
+    [
+        ("nowhere", "data root {root} does not exist"),
+        ("file", "data root {root} is not a directory"),
+        (".", "folder {root}/MNIST/raw does not exist"),
+    ],
+)
+def test_data_root_that_is_none(
+    tmp_path: Path, root: str, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
-    assert str(tmp_path / "nowhere") in refusal("mnist", Path("nowhere"))
+    expected = f"dataset 'mnist': {problem.format(root=tmp_path / root)}; {ADVICE}"
+    assert refusal("mnist", tmp_path / root) == expected
+    assert refusal("mnist", Path(root)) == expected  # a relative one is shown in full
 
 
-def test_data_root_is_a_file(tmp_path: Path) -> None:
-    root = tmp_path / "file"
-    root.touch()
-    assert f"data root {root} is not a directory; {ADVICE}" in refusal("mnist", root)
+UNREADABLE = [
+    (PermissionError(13, "Permission denied"), "permission denied"),
+    (OSError(5, "Input/output error"), "Input/output error"),
+]
 
 
-def test_data_root_lacks_the_folder(tmp_path: Path) -> None:
-    expected = f"folder {tmp_path / 'MNIST/raw'} does not exist; {ADVICE}"
-    assert expected in refusal("mnist", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (PermissionError(13, "Permission denied"), "cannot be read: permission denied"),
-        (OSError(5, "Input/output error"), "cannot be read: Input/output error"),
-    ],
-)
-def test_data_root_unreadable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
-) -> None:
-    # Replaced, not chmod: permissions do not stop root, whom containers run tests as.
-    def refuse(path: object) -> list[str]:
-        raise error
-
-    monkeypatch.setattr("trainfit.algorithms.data.roots.os.listdir", refuse)
-    message = refusal("mnist", tmp_path)
-    assert message == f"dataset 'mnist': data root {tmp_path} {words}; {ADVICE}"
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (PermissionError(13, "Permission denied"), "permission denied; make it readable"),
-        (OSError(5, "Input/output error"), "Input/output error"),
-    ],
-)
-def test_file_unreadable(
+@pytest.mark.parametrize(("error", "words"), UNREADABLE)
+def test_unreadable(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
 ) -> None:
-    def refuse(self: Path, mode: str) -> None:
+    # Replaced, not chmod: permissions do not stop root, whom containers run tests as.
+    def refuse(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr(Path, "open", refuse)
-    assert refusal("mnist", tmp_path) == f"{folder / TRAIN_LABELS} cannot be read: {words}"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        expected = f"{folder / TRAIN_LABELS} cannot be read: {words}"
+        assert refusal("mnist", tmp_path).removesuffix("; make it readable") == expected
+    monkeypatch.setattr("trainfit.algorithms.data.files.os.listdir", refuse)
+    expected = f"dataset 'mnist': data root {tmp_path} cannot be read: {words}; {ADVICE}"
+    assert refusal("mnist", tmp_path) == expected
 
 
 def test_file_missing(folder: Path, tmp_path: Path) -> None:
     (folder / TEST_LABELS).unlink()
     assert refusal("mnist", tmp_path) == (
-        f"dataset 'mnist': {folder} holds neither {TEST_LABELS} nor {TEST_LABELS}.gz; "
-        "it needs the four original IDX files"
+        f"dataset 'mnist': {folder} holds no {TEST_LABELS} or {TEST_LABELS}.gz; "
+        f"it needs {TRAIN_IMAGES}, {TRAIN_LABELS}, {TEST_IMAGES}, {TEST_LABELS}"
     )
 
 
-# --- damaged IDX files: (file, content, message behind the path) --------------------------------
+# --- damaged IDX files: content, message behind the path ----------------------------------------
 
 IMAGES = image_bytes(12)
 LABELS = label_bytes(*range(10), 0, 1)
-DAMAGED = {
-    "truncated": (
-        TRAIN_IMAGES,
-        IMAGES[:1234],
-        "holds 1,234 bytes, its header promises 9,424: the file is truncated; fetch it again",
-    ),
-    "only a header": (
-        TRAIN_IMAGES,
-        IMAGES[:16],
-        "holds 16 bytes, its header promises 9,424: the file is truncated; fetch it again",
-    ),
-    "huge promise": (
-        TRAIN_IMAGES,
-        struct.pack(">4I", 0x803, 0xFFFFFFFF, 28, 28) + b"few",
-        "holds 19 bytes, its header promises 3,367,254,359,296: the file is truncated; "
-        "fetch it again",
-    ),
-    "part of a header": (
-        TRAIN_IMAGES,
-        IMAGES[:7],
-        "holds 7 bytes, its header alone takes 16: the file is truncated; fetch it again",
-    ),
-    "part of a magic number": (
-        TRAIN_LABELS,
-        LABELS[:3],
-        "holds 3 bytes, its header alone takes 8: the file is truncated; fetch it again",
-    ),
-    "trailing": (
-        TRAIN_LABELS,
-        LABELS + b"12345",
-        "holds 25 bytes, its header promises 20: bytes trail behind the last element; "
-        "fetch it again",
-    ),
-    "empty": (TRAIN_IMAGES, b"", "is empty (0 bytes); fetch it again"),
-    "labels for images": (
-        TRAIN_IMAGES,
+HUGE = struct.pack(">4I", 0x803, 0xFFFFFFFF, 28, 28) + b"few"
+CUT = "the file is truncated; fetch it again"
+TRAILING = "bytes trail behind the last element; fetch it again"
+MAGIC = "but the magic number of unsigned bytes in"
+DAMAGED_IMAGES = {
+    "truncated": (IMAGES[:1234], f"holds 1,234 bytes, its header promises 9,424: {CUT}"),
+    "only a header": (IMAGES[:16], f"holds 16 bytes, its header promises 9,424: {CUT}"),
+    "huge promise": (HUGE, f"holds 19 bytes, its header promises 3,367,254,359,296: {CUT}"),
+    "part of a header": (IMAGES[:7], f"holds 7 bytes, its header alone takes 16: {CUT}"),
+    "empty": (b"", "is empty (0 bytes); fetch it again"),
+    "labels": (
         LABELS,
-        "starts with 0x00000801, but the magic number of unsigned bytes in 3 dimensions is "
-        "0x00000803: it is another file; fetch it again",
-    ),
-    "images for labels": (
-        TRAIN_LABELS,
-        IMAGES,
-        "starts with 0x00000803, but the magic number of unsigned bytes in 1 dimension is "
-        "0x00000801: it is another file; fetch it again",
-    ),
-    "gzip without its ending": (
-        TRAIN_LABELS,
-        gzip.compress(LABELS, mtime=0),
-        "starts with 0x1f8b0800, but the magic number of unsigned bytes in 1 dimension is "
-        "0x00000801: it is another file; it is gzip: add .gz to its name",
+        f"starts with 0x00000801, {MAGIC} 3 dimensions is 0x00000803: it is another file; fetch",
     ),
     "other images": (
-        TRAIN_IMAGES,
         image_bytes(12, side=32),
         "holds elements of 32x32, expected 28x28: it belongs to another data set",
     ),
+    "gz truncated": (gzip.compress(IMAGES)[:-20], f"ends within its gzip stream: {CUT}"),
+    "gz of a truncated file": (
+        gzip.compress(IMAGES[:1234]),
+        f"holds 1,234 bytes once decompressed, its header promises 9,424: {CUT}",
+    ),
+}
+DAMAGED_LABELS = {
+    "part of a magic number": (LABELS[:3], f"holds 3 bytes, its header alone takes 8: {CUT}"),
+    "trailing": (LABELS + b"12345", f"holds 25 bytes, its header promises 20: {TRAILING}"),
+    "images": (
+        IMAGES,
+        f"starts with 0x00000803, {MAGIC} 1 dimension is 0x00000801: it is another file; fetch it",
+    ),
+    "packed without its ending": (
+        gzip.compress(LABELS, mtime=0),
+        f"starts with 0x1f8b0800, {MAGIC} 1 dimension is 0x00000801: it is another file; "
+        "it is gzip: add .gz to its name",
+    ),
     "label out of range": (
-        TRAIN_LABELS,
         label_bytes(*range(11), 1),
         "holds label 10 at position 10; labels go from 0 to 9: fetch it again",
     ),
-    "gz truncated": (
-        f"{TRAIN_IMAGES}.gz",
-        gzip.compress(IMAGES)[:-20],
-        "ends within its gzip stream: the file is truncated; fetch it again",
-    ),
-    "gz of a truncated file": (
-        f"{TRAIN_IMAGES}.gz",
-        gzip.compress(IMAGES[:1234]),
-        "holds 1,234 bytes once decompressed, its header promises 9,424: the file is truncated; "
-        "fetch it again",
-    ),
     "gz of too much": (
-        f"{TRAIN_LABELS}.gz",
         gzip.compress(LABELS + b"12345"),
-        "holds at least 21 bytes once decompressed, its header promises 20: "
-        "bytes trail behind the last element; fetch it again",
+        f"holds at least 21 bytes once decompressed, its header promises 20: {TRAILING}",
     ),
     "gz trailing": (
-        f"{TRAIN_LABELS}.gz",
         gzip.compress(LABELS) + b"12345",
         "is not intact gzip (Not a gzipped file (b'12')); fetch it again",
     ),
     "gz checksum": (
-        f"{TRAIN_LABELS}.gz",
         gzip.compress(LABELS)[:-8] + bytes(8),
         "is not intact gzip (CRC check failed",
     ),
     "gz stream": (
-        f"{TRAIN_LABELS}.gz",
         gzip.compress(LABELS)[:10] + b"\xff" * 20,
         "is not intact gzip (Error -3",
     ),
     "gz in name only": (
-        f"{TRAIN_LABELS}.gz",
         b"<!DOCTYPE html>",
         "is not intact gzip (Not a gzipped file (b'<!')); fetch it again",
     ),
-    "gz empty": (f"{TRAIN_LABELS}.gz", b"", "is empty (0 bytes); fetch it again"),
+    "gz empty": (b"", "is empty (0 bytes); fetch it again"),
     "gz of nothing": (
-        f"{TRAIN_LABELS}.gz",
         gzip.compress(b""),
         "is empty (0 bytes once decompressed); fetch it again",
     ),
 }
+DAMAGED = [
+    (name, case)
+    for name, cases in ((TRAIN_IMAGES, DAMAGED_IMAGES), (TRAIN_LABELS, DAMAGED_LABELS))
+    for case in cases
+]
 
 
-@pytest.mark.parametrize("case", DAMAGED)
-def test_damaged_file(folder: Path, tmp_path: Path, case: str) -> None:
-    name, content, message = DAMAGED[case]
-    (folder / name.removesuffix(".gz")).unlink()
-    (folder / name).write_bytes(content)
-    assert refusal("mnist", tmp_path).startswith(f"{folder / name} {message}")
+@pytest.mark.parametrize(("name", "case"), DAMAGED)
+def test_damaged_file(folder: Path, tmp_path: Path, name: str, case: str) -> None:
+    content, message = (DAMAGED_IMAGES if name == TRAIN_IMAGES else DAMAGED_LABELS)[case]
+    file = folder / (f"{name}.gz" if case.startswith("gz ") else name)
+    (folder / name).unlink()
+    file.write_bytes(content)
+    assert refusal("mnist", tmp_path).startswith(f"{file} {message}")
 
 
 def test_directory_in_place_of_a_file(folder: Path, tmp_path: Path) -> None:
@@ -403,8 +334,8 @@ def test_directory_in_place_of_a_file(folder: Path, tmp_path: Path) -> None:
 def test_images_and_labels_differ_in_number(folder: Path, tmp_path: Path) -> None:
     (folder / TEST_LABELS).write_bytes(label_bytes(1, 2))
     assert refusal("mnist", tmp_path) == (
-        f"{folder / TEST_IMAGES} holds 3 images but {folder / TEST_LABELS} holds 2 labels; "
-        "every image needs one: fetch both again"
+        f"{folder / TEST_LABELS} holds 2 labels for 3 images; every image needs one: "
+        "fetch images and labels again"
     )
 
 
@@ -607,6 +538,11 @@ def test_load_checks_what_a_loader_returns(small: Dataset, monkeypatch: pytest.M
     info = describe_datasets()[0]
     monkeypatch.setitem(data.LOADERS, "small", (info, lambda _: replace(small, classes=2)))
     assert "test_y" in refusal("small") or "train_y" in refusal("small")
+
+
+def test_absent_classes_are_named_in_order() -> None:
+    assert absent_classes(torch.tensor([3, 1, 1]), 5) == [0, 2, 4]
+    assert absent_classes(torch.tensor([1, 0]), 2) == []
 
 
 # --- batches ----------------------------------------------------------------------------------

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.unit.data.shared import REAL_ROOT, needs_real, refusal
 from trainfit.algorithms.data import DATA_ROOT_VARIABLE, load_dataset, mitbih
 from trainfit.algorithms.data.heartbeats import WIDTH, cut_beats
 from trainfit.algorithms.data.wfdb_records import read_record, require_wfdb
 from trainfit.algorithms.errors import ConfigurationError
 
 pytest.importorskip("wfdb", reason="reads the records", exc_type=ImportError)
-REAL_ROOT = os.environ.get(DATA_ROOT_VARIABLE, "")
 NAMES = ["mitbih", "mitbih-13x13", "mitbih-intra", "mitbih-intra-13x13"]
 ALL_CLASSES = "NLRejNNNNNNNAaJSSVVEVFFF/fQQQ"
 """Symbols of the beats of a written record; all classes more than once, but unevenly."""
@@ -83,12 +83,6 @@ def root(tmp_path: Path) -> Path:
     write_record(tmp_path, "106", ALL_CLASSES)
     write_record(tmp_path, "105", ALL_CLASSES[::-1], every=250)
     return tmp_path
-
-
-def refusal(name: str, root: Path) -> str:
-    with pytest.raises(ConfigurationError) as caught:
-        load_dataset(name, root)
-    return str(caught.value)
 
 
 # --- what loads ---------------------------------------------------------------------------------
@@ -474,14 +468,11 @@ def test_library_that_is_not_allowed_to_read(root: Path, monkeypatch: pytest.Mon
 # --- the real ones ------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(
-    not REAL_ROOT or not (Path(REAL_ROOT) / "mitdb").is_dir(),
-    reason=f"{DATA_ROOT_VARIABLE} names no folder with records of MIT-BIH",
-)
+@needs_real("mitdb")
 def test_real_records() -> None:
-    loaded = load_dataset("mitbih", Path(REAL_ROOT))
+    loaded = load_dataset("mitbih", REAL_ROOT)
     assert loaded.note
-    present = [n for n in mitbih.RECORDS if (Path(REAL_ROOT) / "mitdb" / f"{n}.hea").exists()]
+    present = [n for n in mitbih.RECORDS if (REAL_ROOT / "mitdb" / f"{n}.hea").exists()]
     assert f"{len(present)} of 44 records" in loaded.note
     if present == [105, 106, 119, 200, 208, 213, 223, 233]:
         assert loaded.train_y.bincount().tolist() == [6677, 75, 2429, 387, 2]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from trainfit.algorithms.data import DATA_ROOT_VARIABLE, Dataset, check_dataset, load_dataset
+from tests.unit.data.shared import REAL_ROOT, needs_real
+from trainfit.algorithms.data import Dataset, check_dataset, load_dataset
 from trainfit.algorithms.data.standardise import channel_statistics, standardise
 from trainfit.algorithms.errors import ConfigurationError
-
-REAL_ROOT = os.environ.get(DATA_ROOT_VARIABLE, "")
 
 
 @pytest.fixture
@@ -88,17 +85,14 @@ def test_a_pixel_that_never_changes_is_no_constant_channel() -> None:
     check_dataset(standardise(digits))
 
 
-@pytest.mark.skipif(not REAL_ROOT, reason=f"{DATA_ROOT_VARIABLE} names no folder with real data")
+@needs_real("MNIST/raw")
 def test_real_mnist_has_the_customary_numbers() -> None:
-    mean, deviation = channel_statistics(load_dataset("mnist", Path(REAL_ROOT)))
+    mean, deviation = channel_statistics(load_dataset("mnist", REAL_ROOT))
     assert (round(mean.item(), 4), round(deviation.item(), 4)) == (0.1307, 0.3081)
 
 
-@pytest.mark.skipif(
-    not (Path(REAL_ROOT) / "cifar-10-batches-py").is_dir() or not REAL_ROOT,
-    reason=f"{DATA_ROOT_VARIABLE} names no folder with CIFAR-10",
-)
+@needs_real("cifar-10-batches-py")
 def test_real_cifar10_has_the_customary_numbers() -> None:
-    mean, deviation = channel_statistics(load_dataset("cifar10", Path(REAL_ROOT)))
+    mean, deviation = channel_statistics(load_dataset("cifar10", REAL_ROOT))
     assert [round(value, 4) for value in mean.tolist()] == [0.4914, 0.4822, 0.4465]
     assert [round(value, 4) for value in deviation.tolist()] == [0.2470, 0.2435, 0.2616]

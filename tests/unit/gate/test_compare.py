@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from tests.builders.gate import KEY, entry, golden, phases, stage
-from trainfit.bench.gate.compare import Kind, Severity, compare_metrics, gate_entries, sort_findings
-from trainfit.bench.gate.golden import Entry
+from trainfit.bench.gate.compare import Finding, Kind, Severity, compare_figures, compare_workloads
+from trainfit.bench.gate.figures import StepFigures
 from trainfit.bench.gate.rules import Missing, Rule, Unit
 
 METRICS: dict[str, int | str] = {
@@ -18,6 +19,24 @@ METRICS: dict[str, int | str] = {
     "update/category.gradients_bytes": 600,
     "update/macs.fp32": 64,
 }
+
+
+def figures(metrics: dict[str, int | str]) -> StepFigures:
+    """Figures from plain metrics: a name without a ``/`` belongs to the workload as a whole."""
+    found: dict[str, dict[str, int | str]] = {}
+    for name, value in metrics.items():
+        scope, _, last = name.rpartition("/")
+        found.setdefault(scope or "workload", {})[last] = value
+    return StepFigures(figures=found)
+
+
+def compare_metrics(
+    key: str,
+    then: dict[str, int | str],
+    now: dict[str, int | str],
+    rules: Sequence[Rule] = (),
+) -> list[Finding]:
+    return compare_figures(key, figures(then), figures(now), rules)
 
 
 def rule(**changes: Any) -> Rule:
@@ -117,14 +136,14 @@ def test_a_phase_that_is_gone_is_missing_not_nothing() -> None:
 
 
 def test_a_run_as_the_golden_has_it_passes() -> None:
-    result = gate_entries(golden(), {KEY: entry()})
+    result = compare_workloads(golden(), {KEY: entry()})
     assert (result.exit_code, result.verdict, result.compared) == (0, "pass", [KEY])
     assert not result.findings
 
 
 def test_growth_is_a_regression_and_the_tensor_is_named() -> None:
     hungry = entry(stage(phases(weight=8_000)))
-    result = gate_entries(golden(), {KEY: hungry})
+    result = compare_workloads(golden(), {KEY: hungry})
     assert (result.exit_code, result.verdict) == (1, "regression")
     assert result.failures[0].kind is Kind.GREW
     assert result.explained[KEY] == [
@@ -134,7 +153,7 @@ def test_growth_is_a_regression_and_the_tensor_is_named() -> None:
 
 @pytest.mark.parametrize(("strict", "severity", "code"), [(False, "warn", 0), (True, "fail", 1)])
 def test_a_workload_without_a_golden(strict: bool, severity: str, code: int) -> None:
-    result = gate_entries(golden(), {KEY: entry(), "new": entry()}, strict=strict)
+    result = compare_workloads(golden(), {KEY: entry(), "new": entry()}, strict=strict)
     (new,) = result.findings
     assert (new.workload, new.kind, new.severity.value) == ("new", Kind.NEW, severity)
     assert result.exit_code == code
@@ -153,26 +172,28 @@ def test_a_workload_without_a_golden(strict: bool, severity: str, code: int) -> 
 def test_a_workload_that_the_run_lacks(
     rules: list[dict[str, Any]], missing: Missing | None, code: int, findings: int
 ) -> None:
-    result = gate_entries(golden(*rules), {}, missing=missing)
+    result = compare_workloads(golden(*rules), {}, missing=missing)
     assert (result.exit_code, len(result.findings)) == (code, findings)
 
 
 def test_a_record_that_is_not_valid_fails_once() -> None:
-    result = gate_entries(golden(), {}, invalid={KEY: "it ended as failed", "other": "too"})
+    result = compare_workloads(golden(), {}, invalid={KEY: "it ended as failed", "other": "too"})
     assert [(each.workload, each.severity.value) for each in result.findings] == [
         (KEY, "fail"),
         ("other", "warn"),
     ]
-    assert gate_entries(golden(), {}, invalid={KEY: "x", "other": "too"}, strict=True).failures[1]
+    assert compare_workloads(
+        golden(), {}, invalid={KEY: "x", "other": "too"}, strict=True
+    ).failures[1]
 
 
 def test_what_got_worse_comes_first() -> None:
     ones = compare_metrics("a", METRICS, METRICS | {"peak_dynamic_bytes": 999})
     ones += compare_metrics("b", METRICS, METRICS | {"peak_dynamic_bytes": 1_001})
     ones += compare_metrics("c", METRICS, METRICS | {"peak_dynamic_bytes": 1_500})
-    assert [each.workload for each in sort_findings(ones)] == ["c", "b", "a"]
+    assert [each.workload for each in sorted(ones, key=lambda each: each.rank)] == ["c", "b", "a"]
 
 
 def test_entries_with_equal_figures_are_equal_whatever_their_tensors() -> None:
-    renamed = Entry(figures=entry().figures, tensors={})
-    assert gate_entries(golden(), {KEY: renamed}).exit_code == 0
+    renamed = StepFigures(figures=entry().figures, tensors={})
+    assert compare_workloads(golden(), {KEY: renamed}).exit_code == 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.builders.gate import KEY, entry, golden
-from trainfit.bench.gate.golden import Entry, Golden, entry_of, read_golden, to_text, write_golden
+from trainfit.bench.gate.golden import Golden, read_golden, to_text, write_golden
 from trainfit.bench.gate.rules import GoldenError
 
 RULE = {"metric": "peak_bytes", "unit": "B", "percent": 2.0, "why": "being tuned"}
@@ -45,26 +45,15 @@ def test_workloads_are_sorted() -> None:
     assert list(json.loads(to_text(made))["workloads"]) == ["backprop", "ff", "tinyfoa"]
 
 
-def test_plain_metrics_make_an_entry() -> None:
-    made = entry_of({"peak_dynamic_bytes": 4_096, "update/peak_bytes": 512, "peak_phase": "update"})
-    assert made == Entry(
-        figures={
-            "workload": {"peak_dynamic_bytes": 4_096, "peak_phase": "update"},
-            "update": {"peak_bytes": 512},
-        }
-    )
-    assert dict(made.metrics())["update/peak_bytes"] == 512
-
-
-@pytest.mark.parametrize("value", [1.5, True, None, [1]])
-def test_plain_metrics_are_whole_numbers_or_text(value: Any) -> None:
-    with pytest.raises(GoldenError, match="metric 'peak_bytes': must be a whole number or text"):
-        entry_of({"peak_bytes": value})
-
-
-def test_plain_metrics_hold_no_time() -> None:
-    with pytest.raises(GoldenError, match="--against REV"):
-        entry_of({"step_seconds": 1})
+@pytest.mark.parametrize("torch", ["2.13.0", ("2.13.0", "2.14.1")])
+def test_a_golden_may_hold_for_several_versions_of_torch(
+    tmp_path: Path, torch: str | tuple[str, ...]
+) -> None:
+    write_golden(tmp_path / "g.json", golden(torch=torch))
+    found = read_golden(tmp_path / "g.json")
+    assert found.conditions.torch == torch
+    assert found.conditions.torch_versions[0] == "2.13.0"
+    assert to_text(found) == (tmp_path / "g.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +67,7 @@ def test_plain_metrics_hold_no_time() -> None:
         ({"rules": [RULE | {"percent": -1}]}, r"rules\[1\].percent: must be 0 or more, got -1"),
         (
             {"rules": [RULE | {"metric": "step_seconds_median"}]},
-            r"rules\[1\]: 'step_seconds_median' depends on the machine.*gate --against REV",
+            r"rules\[1\]: 'step_seconds_median' depends on the machine.*compare-revisions REV",
         ),
         ({"rules": [RULE | {"unit": "ratio"}]}, r"rules\[1\]: a ratio has no stored value"),
         (
@@ -88,6 +77,9 @@ def test_plain_metrics_hold_no_time() -> None:
         ({"workloads": {KEY: {"figures": {"workload": {"peak_bytes": 1.5}}}}}, "peak_bytes"),
         ({"workloads": {KEY: {"figures": {"workload": {"peak_bytes": True}}}}}, "peak_bytes"),
         ({"conditions": {}}, "conditions.torch: is missing"),
+        ({"conditions": {"torch": 2.13}}, "conditions.torch: must be a version such as '2.13.0'"),
+        ({"conditions": {"torch": []}}, "conditions.torch: must be a version such as '2.13.0'"),
+        ({"conditions": {"torch": ["2.13.0", 2]}}, "conditions.torch: must be a version such as"),
     ],
 )
 def test_what_is_wrong_in_a_golden_is_said(

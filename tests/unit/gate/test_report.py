@@ -7,13 +7,21 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.builders.gate import KEY, entry, golden, phases, stage
-from trainfit.bench.gate.ci_formats import MOST_ANNOTATIONS, github, junit
-from trainfit.bench.gate.compare import Finding, GateResult, Kind, Severity, gate_entries
+from trainfit.bench.gate.compare import Finding, GateResult, Kind, Severity, compare_workloads
 from trainfit.bench.gate.golden import to_text
-from trainfit.bench.gate.report import change_text, markdown, sentence, stories, value_text
+from trainfit.bench.gate.report import (
+    MOST_ANNOTATIONS,
+    change_text,
+    github,
+    junit,
+    markdown,
+    sentence,
+    value_text,
+    workload_reports,
+)
 from trainfit.bench.gate.rules import Unit
 
-HUNGRY = gate_entries(golden(), {KEY: entry(stage(phases(weight=8_000)))})
+HUNGRY = compare_workloads(golden(), {KEY: entry(stage(phases(weight=8_000)))})
 MANY = GateResult(
     [Finding(f"w{number:02d}", Kind.INVALID, Severity.FAIL, reason="x") for number in range(25)]
 )
@@ -21,11 +29,11 @@ STRANGE = "it ended as failed: E: <b>|`*_[x](y)#\n\x1b[31m"
 
 
 def test_a_workload_is_told_by_what_a_board_has_to_hold() -> None:
-    (story,) = stories(HUNGRY)
-    assert (story.figure, story.head.change) == ("peak_dynamic_bytes", 4_000)
-    assert story.others == len(HUNGRY.findings) - 1
+    (report,) = workload_reports(HUNGRY)
+    assert (report.figure, report.head.change) == ("peak_dynamic_bytes", 4_000)
+    assert report.others == len(HUNGRY.findings) - 1
     assert sentence(HUNGRY) == "regression: 1 of 1 workload not as the golden has it"
-    assert story.what == (
+    assert report.what == (
         "peak_dynamic_bytes 4,600 B -> 8,600 B, +4,000 B (+87.0 %), and 15 more figures"
     )
 
@@ -33,16 +41,16 @@ def test_a_workload_is_told_by_what_a_board_has_to_hold() -> None:
 def test_a_change_off_the_peak_is_told_by_the_phase() -> None:
     busy = phases()
     busy["update"] = busy["update"].model_copy(update={"peak_bytes": 4_100, "exit_bytes": 200})
-    (story,) = stories(gate_entries(golden(), {KEY: entry(stage(busy))}))
-    assert (story.figure, story.head.change) == ("all/update/peak_bytes", 100)
+    (report,) = workload_reports(compare_workloads(golden(), {KEY: entry(stage(busy))}))
+    assert (report.figure, report.head.change) == ("all/update/peak_bytes", 100)
 
 
 def test_growth_is_told_before_shrinkage_and_both_before_warnings() -> None:
     smaller, larger = (entry(stage(phases(weight=weight))) for weight in (3_000, 4_100))
-    result = gate_entries(
+    result = compare_workloads(
         golden(a=entry(), b=entry(), c=entry()), {"a": smaller, "b": larger, "new": entry()}
     )
-    assert [(each.head.workload, each.head.kind.value) for each in stories(result)] == [
+    assert [(each.head.workload, each.head.kind.value) for each in workload_reports(result)] == [
         ("b", "grew"),
         ("c", "missing"),
         ("a", "shrank"),
@@ -52,10 +60,10 @@ def test_growth_is_told_before_shrinkage_and_both_before_warnings() -> None:
 
 
 def test_a_long_explanation_says_how_much_is_left_out() -> None:
-    (story,) = stories(
+    (report,) = workload_reports(
         GateResult([Finding("w", Kind.GREW, Severity.FAIL)], explained={"w": list("abcdefgh")})
     )
-    assert story.sentences == ["a", "b", "c", "d", "e", "and 3 more"]
+    assert report.sentences == ["a", "b", "c", "d", "e", "and 3 more"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +119,7 @@ def test_nothing_of_an_error_becomes_markup() -> None:
 
 
 def test_a_pass_is_short() -> None:
-    text = markdown(gate_entries(golden(), {KEY: entry()}), title="t")
+    text = markdown(compare_workloads(golden(), {KEY: entry()}), title="t")
     assert text == "### trainfit gate: pass\n\nt: pass: 1 workload as the golden has it.\n"
 
 
@@ -119,7 +127,7 @@ def test_a_pass_is_short() -> None:
 
 
 def test_junit_has_a_case_per_workload() -> None:
-    result = gate_entries(
+    result = compare_workloads(
         golden(a=entry(), b=entry()), {"a": entry(), "b": entry(stage(phases(8_000))), "c": entry()}
     )
     (suite,) = ElementTree.fromstring(junit(result))
@@ -162,10 +170,10 @@ def test_an_annotation_points_at_the_workload_in_the_golden() -> None:
 
 
 def test_warnings_are_warnings_and_a_pass_is_silent() -> None:
-    new = gate_entries(golden(), {KEY: entry(), "new": entry()})
+    new = compare_workloads(golden(), {KEY: entry(), "new": entry()})
     (line,) = github(new, file="g.json", text=to_text(golden()))
     assert line.startswith("::warning file=g.json,title=trainfit gate%3A new::new: the run has")
-    assert github(gate_entries(golden(), {KEY: entry()}), file="g", text="") == []
+    assert github(compare_workloads(golden(), {KEY: entry()}), file="g", text="") == []
 
 
 def test_no_more_annotations_than_are_shown() -> None:

@@ -138,7 +138,7 @@ def test_a_rule_that_says_nothing_clear_is_refused(changes: dict[str, Any]) -> N
     "name", ["step_seconds_median", "latency", "joules_per_step", "idle_watts"]
 )
 def test_noise_is_never_gated(name: str) -> None:
-    with pytest.raises(GoldenError, match=r"x\.json: .*trainfit gate --against REV"):
+    with pytest.raises(GoldenError, match=r"x\.json: .*trainfit compare-revisions REV"):
         refuse_noisy(["peak_bytes", name], "x.json")
 
 

@@ -10,18 +10,25 @@ import pytest
 from tests.builders.gate import ENVIRONMENT, KEY, golden, phases, stage, tensors, whole, write_run
 from tests.builders.runs import failed, memory, workload
 from trainfit.bench.errors import RunFolderError
-from trainfit.bench.gate.golden import TensorGroup, read_golden, write_golden
-from trainfit.bench.gate.metrics import entry_of_record, key_of
-from trainfit.bench.gate.read import read_gated
+from trainfit.bench.gate.compare import GateResult
+from trainfit.bench.gate.figures import TensorGroup, figures_of_record, key_of
+from trainfit.bench.gate.golden import read_golden, write_golden
 from trainfit.bench.gate.rules import GoldenError
-from trainfit.bench.gate.run import gate_run, read_run
-from trainfit.bench.gate.update import update_from_run
-from trainfit.bench.records.schema import Evidence, PhaseMemory, Record
+from trainfit.bench.gate.run import Update, gate, read_run, update_golden
+from trainfit.bench.records.schema import SCHEMA, Evidence, PhaseMemory, Record
+
+
+def gate_run(run: Path, file: Path) -> GateResult:
+    return gate(read_golden(file), read_run(run))
+
+
+def update_from_run(run: Path, file: Path, **options: bool) -> Update:
+    return update_golden(read_run(run), file, **options)
 
 
 def figures(record: Record) -> dict[str, dict[str, Any]]:
     assert record.memory is not None
-    return entry_of_record(record.memory, record.operations).figures
+    return figures_of_record(record.memory, record.operations).figures
 
 
 # ---- figures -------------------------------------------------------------------------------------
@@ -70,7 +77,7 @@ def test_tensors_that_are_alike_are_one_group_and_a_refined_phase_has_none() -> 
     }
     made = whole(stage(refined)).memory
     assert made is not None
-    assert entry_of_record(made, []).tensors == {
+    assert figures_of_record(made, []).tensors == {
         "all/gradient.positive": [
             TensorGroup("activations", "addmm float32 2x2", 16, 2),
             TensorGroup("workspace", "?", 4, 1),
@@ -83,7 +90,7 @@ def test_records_without_lists_per_phase_have_those_of_the_stage() -> None:
     listed = tensors(("mm float32 10x64", 4_000, "gradients"))
     made = whole(stage(bare, peak_tensors=listed)).memory
     assert made is not None
-    assert list(entry_of_record(made, []).tensors) == ["all"]
+    assert list(figures_of_record(made, []).tensors) == ["all"]
 
 
 @pytest.mark.parametrize(
@@ -105,26 +112,22 @@ def test_what_bytes_depend_on_is_in_the_name(changes: dict[str, Any], key: str) 
 # ---- reading -------------------------------------------------------------------------------------
 
 
-def test_a_run_is_read_without_what_is_not_gated(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", [whole(), failed()])
+def test_a_run_is_read_to_its_last_whole_record(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [whole(), failed(batch_size=8)])
     with (run / "records.jsonl").open("a") as stream:
         stream.write('{"cut off')
-    first, second = read_gated(run)
+    found = read_run(run)
     made = whole().memory
-    assert first.memory is not None
     assert made is not None
-    assert first.memory.stages == made.stages
-    assert entry_of_record(first.memory, first.operations) == entry_of_record(
-        made, whole().operations
-    )
-    assert second.error is not None
+    assert found.figures == {KEY: figures_of_record(made, whole().operations)}
+    assert list(found.invalid) == [KEY.replace("b32", "b8")]
 
 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         ("", r"holds no records; measure some with: trainfit run SUITE --out DIR"),
-        ("{}\n", r"records.jsonl:1: not a record of this version: workload: Field required"),
+        ("{}\n", r"records.jsonl:1: not a record"),
         ("nonsense\n", r"records.jsonl:1: not a record"),
     ],
 )
@@ -132,12 +135,12 @@ def test_a_run_that_cannot_be_gated_says_why(tmp_path: Path, lines: str, message
     run = write_run(tmp_path / "run", [])
     (run / "records.jsonl").write_text(lines)
     with pytest.raises(RunFolderError, match=message):
-        read_gated(run)
+        read_run(run)
 
 
 def test_other_folders_are_no_runs(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="is not a run folder"):
-        read_gated(tmp_path)
+        read_run(tmp_path)
 
 
 def of_version(record: Record, version: str) -> Record:
@@ -150,10 +153,10 @@ def test_mixed_and_unknown_versions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         RunFolderError, match=r"mixes versions .*1 of trainfit.record/1, 2 of train"
     ):
-        read_gated(run)
+        read_run(run)
     run = write_run(tmp_path / "new", [of_version(whole(), "trainfit.record/99")])
-    with pytest.raises(RunFolderError, match=r"records.jsonl:1: not a record .*: schema: Input"):
-        read_gated(run)
+    with pytest.raises(RunFolderError, match=r"records.jsonl:1: .*trainfit.record/1"):
+        read_run(run)
 
 
 # ---- valid ---------------------------------------------------------------------------------------
@@ -171,9 +174,9 @@ def test_records_that_are_not_valid_say_why(tmp_path: Path) -> None:
         whole(batch_size=5),
         whole(workload=workload(batch_size=5, epochs=7)),
     ]
-    measured = read_run(write_run(tmp_path / "run", records)).measured
+    measured = read_run(write_run(tmp_path / "run", records))
 
-    assert sorted(measured.entries) == [KEY, KEY.replace("b32", "b5")]
+    assert sorted(measured.figures) == [KEY, KEY.replace("b32", "b5")]
     reasons = {key.rpartition(" ")[2]: reason for key, reason in measured.invalid.items()}
     assert reasons["b1"] == "it ended as failed: ValueError: no [red]luck[/red]"
     assert "memory was not measured" in reasons["b2"]
@@ -184,8 +187,8 @@ def test_records_that_are_not_valid_say_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        ([whole(memory=None)], r"no record has bytes; run a suite that measures memory"),
-        ([failed()], "no record has bytes; of the first, it ended as failed"),
+        ([whole(memory=None)], r"no record has bytes; .* run a suite that measures memory"),
+        ([failed()], "no record has bytes; it ended as failed"),
         (
             [whole(), whole(batch_size=1, memory=memory(evidence=Evidence.EMULATED))],
             r"mixes ways of measuring bytes \(allocator, emulated\)",
@@ -206,26 +209,49 @@ def environment(torch: Any = "2.13.0+cpu", **versions: Any) -> dict[str, Any]:
     return ENVIRONMENT | {"versions": ENVIRONMENT["versions"] | versions | {"torch": torch}}
 
 
-def gated(tmp_path: Path, record: Record, **settings: Any) -> Any:
-    """The result for a run of one record against the golden of the builders."""
-    file = tmp_path / "g.json"
+def gated(
+    tmp_path: Path,
+    record: Record,
+    *,
+    file: Path | None = None,
+    torch: str = "2.13.0+cpu",
+    **versions: str,
+) -> GateResult:
+    """The result for a run of one record and a golden, that of the builders if there is none."""
+    file = file or tmp_path / "g.json"
     if not file.exists():
         write_golden(file, golden())
-    return gate_run(write_run(tmp_path / "run", [record], **settings), file)
+    made = environment(torch, **versions)
+    return gate_run(write_run(tmp_path / "run", [record], environment=made), file)
 
 
 @pytest.mark.parametrize("torch", ["2.13.0+cpu", "2.13.0+cu130", "2.13.0"])
 def test_builds_of_one_torch_share_their_goldens(tmp_path: Path, torch: str) -> None:
-    assert gated(tmp_path, whole(), environment=environment(torch)).exit_code == 0
+    assert gated(tmp_path, whole(), torch=torch).exit_code == 0
 
 
-def test_another_torch_is_not_comparable(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [("2.13.0", "2.13.0"), (("2.12.0", "2.13.0"), "2.12.0 or 2.13.0")],
+)
+def test_a_torch_that_is_not_listed_is_not_comparable(
+    tmp_path: Path, listed: str | tuple[str, ...], said: str
+) -> None:
+    write_golden(tmp_path / "g.json", golden(torch=listed))
     hungry = whole(stage(phases(weight=9_000)))
-    result = gated(tmp_path, hungry, environment=environment("2.14.1"))
+    result = gated(tmp_path, hungry, torch="2.14.1")
     assert (result.exit_code, result.findings) == (3, ())
     assert result.incomparable == [
-        "torch differs: the golden was made with 2.13.0, the run with 2.14.1"
+        f"torch differs: the golden was made with {said}, the run with 2.14.1"
     ]
+
+
+@pytest.mark.parametrize("torch", ["2.13.0+cpu", "2.14.1+cu130"])
+def test_every_torch_that_is_listed_is_gated(tmp_path: Path, torch: str) -> None:
+    write_golden(tmp_path / "g.json", golden(torch=("2.13.0", "2.14.1")))
+    hungry = whole(stage(phases(weight=9_000)))
+    assert gated(tmp_path / "1", whole(), file=tmp_path / "g.json", torch=torch).exit_code == 0
+    assert gated(tmp_path / "2", hungry, file=tmp_path / "g.json", torch=torch).exit_code == 1
 
 
 def test_bytes_of_another_kind_are_not_comparable(tmp_path: Path) -> None:
@@ -239,17 +265,13 @@ def test_bytes_of_another_kind_are_not_comparable(tmp_path: Path) -> None:
 
 def test_an_environment_without_torch_is_wrong_input(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="does not say which torch"):
-        gated(tmp_path, whole(), environment=environment(None))
+        read_run(write_run(tmp_path / "run", [whole()], environment=environment(None)))
 
 
 def test_what_should_not_matter_is_noted_beside_a_difference(tmp_path: Path) -> None:
     update_from_run(write_run(tmp_path / "first", [whole()]), tmp_path / "g.json")
-    other = environment(numpy="3.0.0")
-    assert not gated(tmp_path / "same", whole(), environment=other).notes
-    (tmp_path / "same" / "g.json").unlink()
-    result = gate_run(
-        write_run(tmp_path / "run", [whole(macs=1)], environment=other), tmp_path / "g.json"
-    )
+    assert not gated(tmp_path / "same", whole(), file=tmp_path / "g.json", numpy="3.0.0").notes
+    result = gated(tmp_path, whole(macs=1), numpy="3.0.0")
     assert result.notes == ["numpy: golden 2.4.6, run 3.0.0"]
 
 
@@ -258,7 +280,7 @@ def test_older_records_are_not_comparable_and_newer_metrics_are_a_warning(tmp_pa
     update_from_run(write_run(tmp_path / "new", [whole()]), file)
     result = gate_run(write_run(tmp_path / "old", [old]), file)
     assert result.exit_code == 3
-    assert "older (trainfit.record/2) than those of the golden (trainfit.record/4)" in str(
+    assert f"older (trainfit.record/2) than those of the golden ({SCHEMA})" in str(
         result.incomparable
     )
 
@@ -320,7 +342,7 @@ def test_update_adds_and_keeps_and_prunes(tmp_path: Path) -> None:
     assert sorted(read_golden(file).workloads) == [small]
 
 
-def test_update_makes_a_golden_anew_for_another_torch(tmp_path: Path) -> None:
+def test_a_golden_of_another_torch_is_updated_as_a_whole(tmp_path: Path) -> None:
     file = tmp_path / "g.json"
     update_from_run(write_run(tmp_path / "old", [whole(), whole(batch_size=8)]), file)
     before = file.read_text()
@@ -330,10 +352,47 @@ def test_update_makes_a_golden_anew_for_another_torch(tmp_path: Path) -> None:
         update_from_run(part, file)
     assert file.read_text() == before
 
-    full = write_run(tmp_path / "full", [whole(), whole(batch_size=8)], environment=newer)
-    update = update_from_run(full, file)
+    others = [whole(stage(phases(weight=8_000))), whole(batch_size=8)]
+    update = update_from_run(write_run(tmp_path / "full", others, environment=newer), file)
     assert update.rebased == ["torch differs: the golden was made with 2.13.0, the run with 2.14.0"]
     assert read_golden(file).conditions.torch == "2.14.0"
+
+
+def test_a_torch_that_needs_the_same_bytes_is_added(tmp_path: Path) -> None:
+    file = tmp_path / "g.json"
+    update_from_run(write_run(tmp_path / "old", [whole(), whole(batch_size=8)]), file)
+    figures_before = read_golden(file).workloads
+
+    newer = write_run(
+        tmp_path / "new", [whole(), whole(batch_size=8)], environment=environment("2.14.1")
+    )
+    update = update_from_run(newer, file)
+
+    assert (update.rebased, update.torch, update.same) == ([], ("2.13.0", "2.14.1"), 2)
+    assert read_golden(file).conditions.torch == ("2.13.0", "2.14.1")
+    assert read_golden(file).workloads == figures_before
+    for run in ("old", "new"):
+        assert gate_run(tmp_path / run, file).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("record", "holds_for"),
+    [
+        (whole(), ("2.13.0", "2.14.1")),
+        (whole(stage(phases(weight=8_000))), ("2.14.1",)),
+        (whole(batch_size=8), ("2.14.1",)),
+    ],
+    ids=["equal", "changed", "new"],
+)
+def test_a_figure_of_one_torch_is_no_figure_of_another(
+    tmp_path: Path, record: Record, holds_for: tuple[str, ...]
+) -> None:
+    write_golden(tmp_path / "g.json", golden(torch=("2.13.0", "2.14.1")))
+    run = write_run(tmp_path / "run", [record], environment=environment("2.14.1"))
+    update = update_from_run(run, tmp_path / "g.json")
+    assert update.torch == holds_for
+    assert update.dropped == (["2.13.0"] if len(holds_for) == 1 else [])
+    assert read_golden(tmp_path / "g.json").conditions.torch_versions == holds_for
 
 
 def test_update_takes_valid_records_only(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders.gate import entry, phases, stage, tensors
 from trainfit.bench.gate.explain import diff_tensors, explain
-from trainfit.bench.gate.golden import Entry, TensorGroup
+from trainfit.bench.gate.figures import StepFigures, TensorGroup
 from trainfit.bench.records.schema import PhaseMemory
 
 WEIGHT = TensorGroup("gradients", "mm float32 128x64", 32_768, 1)
@@ -64,7 +64,7 @@ def test_the_largest_change_comes_first() -> None:
     assert [each.bytes for each in found] == [32_768, 16_384]
 
 
-def changed(**phase: dict[str, object]) -> Entry:
+def changed(**phase: dict[str, object]) -> StepFigures:
     """An entry in which some phases are others."""
     found = phases()
     for name, changes in phase.items():
@@ -129,8 +129,10 @@ def test_stages_have_their_names() -> None:
 
 def test_what_is_kept_past_a_phase_is_said_where_no_peak_has_changed():
     group = TensorGroup("gradients", "mm float32 10x64", 2560, 1)
-    then = Entry(figures={"all/update": {"exit_bytes": 0}}, tensors={"all/gradient": [group]})
-    now = Entry(figures={"all/update": {"exit_bytes": 2560}}, tensors={"all/gradient": [group]})
+    then = StepFigures(figures={"all/update": {"exit_bytes": 0}}, tensors={"all/gradient": [group]})
+    now = StepFigures(
+        figures={"all/update": {"exit_bytes": 2560}}, tensors={"all/gradient": [group]}
+    )
     assert explain(then, now) == [
         "2,560 B more alive when update ends, the size of mm float32 10x64"
     ]

@@ -230,14 +230,14 @@ def test_budgets_cannot_be_changed() -> None:
             "ram = true",
             f'budgets.ram: True is not a number with a unit; write "96 KiB" or the like {SIZES}',
         ),
-        ('rma = "96 KiB"', "budgets.rma: unknown key; did you mean ram?"),
+        ('rma = "96 KiB"', "budgets: unknown key 'rma'; did you mean ram?"),
         (
             "step_latency_seconds = 1",
-            "budgets.step_latency_seconds: unknown key; did you mean step_latency?",
+            "budgets: unknown key 'step_latency_seconds'; did you mean step_latency?",
         ),
         (
             "xyz = 1",
-            "budgets.xyz: unknown key; known: battery, energy_per_step, flash, ram, step_latency,"
+            "budgets: unknown key 'xyz'; known: battery, energy_per_step, flash, ram, step_latency,"
             " training_samples",
         ),
     ],

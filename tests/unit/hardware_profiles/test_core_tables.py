@@ -230,7 +230,7 @@ MESSAGES = {
     ),
     "zero": (
         (INT8, INT8.replace("0.5", "0")),
-        "mac.int8.low: 0 is wrong: input should be greater than 0",
+        "mac.int8.low: must be more than 0.0, got 0",
     ),
     "no unit": (
         (INT8, INT8.replace(' unit = "cycles",', "")),
@@ -260,27 +260,30 @@ MESSAGES = {
     ),
     "bare number": (
         (INT8, "int8 = 1"),
-        'mac.int8: 1 is not a table; write { low = 1, high = 2, unit = "cycles", source ='
+        'mac.int8: must be a table, got 1; write { low = 1, high = 2, unit = "cycles", source ='
         ' "document, section" }',
     ),
     "number format": (
         ("int8 =", "int7 ="),
-        "mac.int7: 'int7' is not allowed; write 'fp32', 'int8', 'fp32_binary' or 'binary'",
+        "mac.int7: must be 'fp32', 'int8', 'fp32_binary' or 'binary', got 'int7'",
     ),
     "kind": (
         ("add =", "plus ="),
-        "operations.fp32.plus: 'plus' is not allowed; write 'add', 'multiply', 'compare',"
-        " 'divide', 'transcendental' or 'random'",
+        "operations.fp32.plus: must be 'add', 'multiply', 'compare',"
+        " 'divide', 'transcendental' or 'random', got 'plus'",
     ),
     "key of a range": (
         (INT8, INT8.replace("high", "hihg")),
-        "mac.int8.hihg: unknown key; did you mean high?",
+        "mac.int8: unknown key 'hihg'; did you mean high?",
     ),
-    "key of the table": (('title = "Toy core"', 'titel = "Toy core"'), "title: missing"),
+    "key of the table": (
+        ('title = "Toy core"', 'titel = "Toy core"'),
+        "unknown key 'titel'; did you mean title?",
+    ),
     "missing": (
         ('loop = { low = 4, high = 5, unit = "cycles", source = "manual, table 2" }\n', ""),
-        'loop: missing; write { low = 1, high = 2, unit = "cycles", source = "document, section" }'
-        ' or { unknown = "why" }',
+        'loop: is missing; write { low = 1, high = 2, unit = "cycles", source = "document,'
+        ' section" } or { unknown = "why" }',
     ),
     "name": (
         ('name = "toy"', 'name = "boy"'),

@@ -379,7 +379,7 @@ SIZE_B = 'size = { value = 4096, unit = "B", source = "sheet, 2" }'
 MESSAGES = {
     "wrong unit": (
         (SIZE_B, SIZE_B.replace('"B"', '"kB"')),
-        "regions[1].size.unit: 'kB' is not a unit of size; write bytes as unit 'B'",
+        "regions[2].size.unit: 'kB' is not a unit of size; write bytes as unit 'B'",
     ),
     "wrong unit of clock": (
         ('"Hz"', '"MHz"'),
@@ -387,69 +387,69 @@ MESSAGES = {
     ),
     "no unit": (
         (SIZE_B, 'size = { value = 4096, source = "sheet" }'),
-        "regions[1].size: has no unit; write bytes as unit 'B'",
+        "regions[2].size: has no unit; write bytes as unit 'B'",
     ),
     "no source": (
         (SIZE_B, 'size = { value = 4096, unit = "B" }'),
-        'regions[1].size: has no source; add source = "document, section", or write'
+        'regions[2].size: has no source; add source = "document, section", or write'
         ' { unknown = "why" }',
     ),
     "no value": (
         (SIZE_B, 'size = { unit = "B", source = "sheet" }'),
-        'regions[1].size: has no value; write { value = 131072, unit = "B", source = "document,'
+        'regions[2].size: has no value; write { value = 131072, unit = "B", source = "document,'
         ' section" } or { unknown = "why" }',
     ),
     "empty source": (
         (SIZE_B, 'size = { value = 4096, unit = "B", source = " " }'),
-        "regions[1].size.source: ' ' names no document; write its number or title and section,"
+        "regions[2].size.source: ' ' names no document; write its number or title and section,"
         ' or replace the figure by { unknown = "why" }',
     ),
     "tag as source": (
         (SIZE_B, 'size = { value = 4096, unit = "B", source = "[MEM]" }'),
-        "regions[1].size.source: '[MEM]' names no document; write its number or title and section,"
+        "regions[2].size.source: '[MEM]' names no document; write its number or title and section,"
         ' or replace the figure by { unknown = "why" }',
     ),
     "empty reason": (
         (SIZE_B, 'size = { unknown = "" }'),
-        "regions[1].size.unknown: the reason is empty; say why the figure is not known",
+        "regions[2].size.unknown: the reason is empty; say why the figure is not known",
     ),
     "value and unknown": (
         (SIZE_B, 'size = { value = 4096, unit = "B", unknown = "why" }'),
-        "regions[1].size: has unknown and value and unit; keep unknown alone, or drop it",
+        "regions[2].size: has unknown and value and unit; keep unknown alone, or drop it",
     ),
     "bare number": (
         (SIZE_B, "size = 4096"),
-        'regions[1].size: 4096 is not a table; write { value = 131072, unit = "B",'
+        'regions[2].size: must be a table, got 4096; write { value = 131072, unit = "B",'
         ' source = "document, section" }',
     ),
     "negative size": (
         ("value = 4096", "value = -5"),
-        "regions[1].size.value: -5 is wrong: input should be greater than 0",
+        "regions[2].size.value: must be more than 0, got -5",
     ),
     "size zero": (
         ("value = 4096", "value = 0"),
-        "regions[1].size.value: 0 is wrong: input should be greater than 0",
+        "regions[2].size.value: must be more than 0, got 0",
     ),
     "size as text": (
         ("value = 4096", 'value = "4096"'),
-        "regions[1].size.value: '4096' is wrong: input should be a valid integer",
+        "regions[2].size.value: must be a whole number, got '4096'",
     ),
     "key misspelt": (
         ("value = 4096", "vaule = 4096"),
-        "regions[1].size.vaule: unknown key; did you mean value?",
+        "regions[2].size: unknown key 'vaule'; did you mean value?",
     ),
     "key of a region misspelt": (
         ("base = 0x20002000", "bass = 0x20002000"),
-        "regions[1].bass: unknown key; did you mean base?",
+        "regions[2]: unknown key 'bass'; did you mean base?",
     ),
     "key nowhere near": (
         ("base = 0x20002000", "xyz = 1"),
-        "regions[1].xyz: unknown key; known: arena, base, name, note, size",
+        "regions[2]: unknown key 'xyz'; known: arena, base, name, note, size",
     ),
-    "key missing": (('core = "Arm Cortex-M4F"\n', ""), "core: missing"),
+    "key missing": (('core = "Arm Cortex-M4F"\n', ""), "core: is missing"),
     "figure missing": (
         ('flash = { value = 65536, unit = "B", source = "sheet, 1" }\n', ""),
-        'flash: missing; write { value = 131072, unit = "B", source = "document, section" } or'
+        'flash: is missing; write { value = 131072, unit = "B", source = "document, section" } or'
         ' { unknown = "why" }',
     ),
     "figure missing for the kind": (
@@ -464,11 +464,11 @@ MESSAGES = {
     ),
     "kind unknown": (
         ('kind = "mcu"', 'kind = "cpu"'),
-        "kind: 'cpu' is not allowed; write 'mcu' or 'sbc'",
+        "kind: must be 'mcu' or 'sbc', got 'cpu'",
     ),
     "name no slug": (
         ('name = "board"', 'name = "My Board"'),
-        "name: 'My Board' is not a name; write small letters and digits, with single hyphens",
+        "name: must be made of small letters and digits, with single hyphens, got 'My Board'",
     ),
     "name of another file": (
         ('name = "board"', 'name = "other"'),
@@ -477,15 +477,15 @@ MESSAGES = {
     ),
     "label too long": (
         ('short = "board"', 'short = "discovery"'),
-        "short: 'discovery' is wrong: string should have at most 7 characters",
+        "short: may have at most 7 characters, got 'discovery'",
     ),
     "same region twice": (
         ('name = "B"', 'name = "A"'),
-        "regions[1].name: 'A' is there 2 times; give each its own name",
+        "regions[2].name: 'A' is there 2 times; give each its own name",
     ),
     "overlap": (
         ("0x20002000", "0x20001FFF"),
-        "regions[1].base: B at 0x20001FFF overlaps A (0x20000000 to 0x20001FFF); write 0x20002000"
+        "regions[2].base: B at 0x20001FFF overlaps A (0x20000000 to 0x20001FFF); write 0x20002000"
         " or above, or a smaller size",
     ),
     "reserve eats the arena": (
@@ -500,11 +500,11 @@ MESSAGES = {
     ),
     "no reason for no arena": (
         ("arena = true", "arena = false"),
-        "regions[0]: has arena = false and no note; say in note why it may not hold data",
+        "regions[1]: has arena = false and no note; say in note why it may not hold data",
     ),
     "flag as text": (
         ("fpu = true", 'fpu = "yes"'),
-        "fpu: 'yes' is wrong: input should be a valid boolean",
+        "fpu: must be true or false, got 'yes'",
     ),
     "unknown core": (
         ("fpu = true", 'fpu = true\ncycles = "cortex-m5f"'),
@@ -544,7 +544,7 @@ def test_cycle_table_of_a_board_with_a_gpu() -> None:
 
 
 def test_same_address_with_unknown_size() -> None:
-    with pytest.raises(ProfileError, match=r"regions\[1\]\.base: B at 0x20000000 overlaps A \(0x"):
+    with pytest.raises(ProfileError, match=r"regions\[2\]\.base: B at 0x20000000 overlaps A \(0x"):
         board(
             ('{ value = 8192, unit = "B", source = "sheet, 2" }', '{ unknown = "?" }'),
             ("0x20002000", "0x20000000"),
@@ -558,7 +558,7 @@ def test_no_arena_at_all() -> None:
 
 
 def test_further_problems_are_counted() -> None:
-    with pytest.raises(ProfileError, match=r"core: missing \(1 more problem in this file\)"):
+    with pytest.raises(ProfileError, match=r"core: is missing \(1 more problem in this file\)"):
         board(('core = "Arm Cortex-M4F"\n', ""), ('"Hz"', '"x"'))
 
 
@@ -568,7 +568,7 @@ def test_not_utf8() -> None:
 
 
 def test_empty_file_names_the_first_missing_key() -> None:
-    with pytest.raises(ProfileError, match=r"board\.toml: name: missing \(\d+ more problems"):
+    with pytest.raises(ProfileError, match=r"board\.toml: name: is missing \(\d+ more problems"):
         parse_device(b"", "board.toml", stem="board")
 
 
@@ -591,5 +591,5 @@ def test_bytes_for_people(count: int, text: str) -> None:
 def test_power_modes_need_distinct_names() -> None:
     mode = '\n[[power_modes]]\nname = "m"\npower = { value = 5, unit = "W", source = "s" }\n'
     text = BOARD.replace('kind = "mcu"', 'kind = "sbc"') + mode + mode
-    with pytest.raises(ProfileError, match=r"power_modes\[1\]\.name: 'm' is there 2 times"):
+    with pytest.raises(ProfileError, match=r"power_modes\[2\]\.name: 'm' is there 2 times"):
         parse_device(text.encode(), "board.toml", stem="board")

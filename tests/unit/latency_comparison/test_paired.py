@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,14 +15,14 @@ import pytest
 from tests.builders.runs import PLUGINS, workload
 from trainfit.bench.latency_comparison.paired import (
     Limits,
-    PairingError,
-    PairingStop,
+    PairedStop,
     compare_latency,
     take_blocks,
 )
+from trainfit.bench.latency_comparison.processes import PairError
 from trainfit.bench.latency_comparison.worker import WARM_UP, _open_turns
 
-QUICK = Limits(most_pairs=10, timeout_seconds=60)
+QUICK = Limits(most_pairs=10)
 
 
 class Sides:
@@ -54,7 +54,7 @@ def test_the_order_turns_round_and_blocks_last_some_tens_of_milliseconds() -> No
     assert sides.turns[:4] == [(0, WARM_UP), (0, 5), (1, WARM_UP), (1, 1)]
     order = [side for side, _ in sides.turns[4:]]
     assert order[:8] == [0, 1, 1, 0, 0, 1, 1, 0]
-    assert found.stopped is PairingStop.SETTLED
+    assert found.stopped is PairedStop.SETTLED
     assert len(found.seconds[0]) == len(found.seconds[1]) == 10
 
 
@@ -78,7 +78,7 @@ def test_restless_blocks_are_taken_until_the_ratio_is_known_as_well_as_asked() -
     found = blocks(Sides(seconds), most_pairs=10_000, most_seconds=1e6)
     rough = blocks(Sides(seconds), width=0.1)
 
-    assert found.stopped is rough.stopped is PairingStop.SETTLED
+    assert found.stopped is rough.stopped is PairedStop.SETTLED
     assert 10 <= len(rough.seconds[0]) < 60 < len(found.seconds[0]) < 2000
     assert len(found.seconds[0]) % 2 == 0
 
@@ -93,9 +93,9 @@ def test_the_caps() -> None:
     least = blocks(Sides(seconds), most_pairs=1)
     by_seconds = blocks(Sides(seconds), most_seconds=1.0)
 
-    assert (by_blocks.stopped, len(by_blocks.seconds[1])) == (PairingStop.BLOCKS, 12)
-    assert (least.stopped, len(least.seconds[1])) == (PairingStop.BLOCKS, 10)
-    assert by_seconds.stopped is PairingStop.SECONDS
+    assert (by_blocks.stopped, len(by_blocks.seconds[1])) == (PairedStop.BLOCKS, 12)
+    assert (least.stopped, len(least.seconds[1])) == (PairedStop.BLOCKS, 10)
+    assert by_seconds.stopped is PairedStop.SECONDS
     assert 10 <= len(by_seconds.seconds[1]) < 60
 
 
@@ -127,13 +127,8 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def threads_before() -> Any:
-    import threading
-
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and set(threading.enumerate()) - before:
-        time.sleep(0.01)
     assert set(threading.enumerate()) <= before, "a side is still being watched"
 
 
@@ -172,7 +167,7 @@ def test_when_one_dies_the_other_ends_too(tmp_path: Path, lives: int) -> None:
     well = workload(algorithm="turns:Diarist", options=options)
     ill = workload(algorithm="turns:Diarist", options={**options, "lives": lives})
 
-    with pytest.raises(PairingError) as raised:
+    with pytest.raises(PairError) as raised:
         compare_latency(well, ill, limits=QUICK)
 
     said = str(raised.value)
@@ -190,7 +185,7 @@ def test_when_one_dies_the_other_ends_too(tmp_path: Path, lives: int) -> None:
     ],
 )
 def test_what_cannot_run_is_one_message(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(PairingError) as raised:
+    with pytest.raises(PairError) as raised:
         compare_latency(workload(**changes), workload(), limits=QUICK)
     assert str(raised.value).startswith("A, ")
     assert message in str(raised.value)
@@ -199,8 +194,14 @@ def test_what_cannot_run_is_one_message(changes: dict[str, Any], message: str) -
 @pytest.mark.usefixtures("plugins", "threads_before")
 def test_a_side_that_hangs_is_killed() -> None:
     limits = Limits(timeout_seconds=2)
-    with pytest.raises(PairingError, match="still running after 2 s"):
+    with pytest.raises(PairError, match="still running after 2 s"):
         compare_latency(workload(algorithm="broken:Hangs"), workload(), limits=limits)
+
+
+@pytest.mark.usefixtures("plugins", "threads_before")
+def test_a_side_that_still_prepares_is_killed_when_the_other_ends() -> None:
+    with pytest.raises(PairError, match="did you mean backprop"):
+        compare_latency(workload(algorithm="turns:NeverReady"), workload(algorithm="bakprop"))
 
 
 @pytest.mark.usefixtures("plugins", "threads_before")
@@ -210,7 +211,7 @@ def test_stages_are_chosen_by_number() -> None:
     found = compare_latency(staged, staged, stages=(0, 1), limits=QUICK)
 
     assert (found.a.stage, found.b.stage, found.b.stages) == ("short", "long", 2)
-    assert found.ratio > 2
+    assert found.ratio == pytest.approx(10)
     assert found.differs
-    with pytest.raises(PairingError, match=r"2 stages here \(short, long\), no number 2"):
+    with pytest.raises(PairError, match=r"2 stages here \(short, long\), no number 2"):
         compare_latency(staged, staged, stages=(0, 2), limits=QUICK)

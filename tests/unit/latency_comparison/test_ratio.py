@@ -7,7 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from trainfit.bench.latency_comparison.ratio import LEAST_PAIRS, MOST_PAIRS, Ratios, Verdict, enough
+from trainfit.bench.latency_comparison.result import (
+    LEAST_PAIRS,
+    Ratios,
+    RevisionLimits,
+    Verdict,
+)
+
+enough = RevisionLimits().enough
 
 
 def test_the_interval_is_student_s_of_the_logarithms() -> None:
@@ -52,12 +59,12 @@ def test_verdicts(interval: tuple[float, float], verdict: Verdict) -> None:
 def test_a_pass_may_end_early_and_a_regression_may_not() -> None:
     level, worse, restless = [1.0, 1.001, 0.999, 1.0], [1.3, 1.31, 1.3, 1.3], [0.8, 1.0, 1.3, 1.0]
 
-    assert not enough(level[: LEAST_PAIRS - 1], 1.05, MOST_PAIRS)
-    assert enough(level, 1.05, MOST_PAIRS)
-    assert not enough([*level, 1.0], 1.05, MOST_PAIRS)  # one side would have come first more often
-    assert not enough(worse, 1.05, MOST_PAIRS)
-    assert not enough(restless, 1.05, MOST_PAIRS)
-    assert enough([*worse, 1.3, 1.3], 1.05, MOST_PAIRS)
+    assert not enough(level[: LEAST_PAIRS - 1])
+    assert enough(level)
+    assert not enough([*level, 1.0])  # one side would have come first more often
+    assert not enough(worse)
+    assert not enough(restless)
+    assert enough([*worse, 1.3, 1.3])
 
 
 def _verdicts(true_ratio: float, deviation: float, runs: int = 400) -> list[Verdict]:
@@ -66,7 +73,7 @@ def _verdicts(true_ratio: float, deviation: float, runs: int = 400) -> list[Verd
     found = []
     for _ in range(runs):
         values: list[float] = []
-        while not enough(values, 1.05, MOST_PAIRS):
+        while not enough(values):
             values.append(true_ratio * math.exp(random.normal(0, deviation)))
         found.append(Ratios.of(values).verdict(1.05))
     return found

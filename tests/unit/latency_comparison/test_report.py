@@ -9,20 +9,21 @@ from typing import Any
 import pytest
 
 from tests.builders.runs import memory, workload
-from trainfit.bench.cli import output
-from trainfit.bench.cli.output import Output
-from trainfit.bench.cli.reports import against as against_report
-from trainfit.bench.gate.ci_formats import github, junit
-from trainfit.bench.gate.metrics import entry_of_record
-from trainfit.bench.latency_comparison.bytes import BytesFound, compare_memory
-from trainfit.bench.latency_comparison.energy import Energies
-from trainfit.bench.latency_comparison.ratio import Ratios, Verdict
+from trainfit.bench.cli.output import Output, running
+from trainfit.bench.cli.reports import revisions as revisions_report
+from trainfit.bench.gate.figures import figures_of_record
+from trainfit.bench.gate.report import github, junit
 from trainfit.bench.latency_comparison.result import (
-    AgainstLimits,
-    AgainstResult,
+    BytesFound,
+    Energies,
+    Ratios,
+    RevisionLimits,
+    RevisionResult,
     Times,
+    Verdict,
     WorkloadResult,
 )
+from trainfit.bench.latency_comparison.revisions import compare_bytes
 
 
 def compared(verdict: Verdict, ratio: float, low: float, high: float, **changes: Any) -> Any:
@@ -47,12 +48,12 @@ SAME = compared(Verdict.PASS, 1.0, 0.99, 1.01)
 APART = WorkloadResult(workload(algorithm="new"), Verdict.NOT_COMPARABLE, "HEAD has [no] such")
 
 
-def result(*workloads: WorkloadResult, **changes: Any) -> AgainstResult:
-    given = AgainstResult(
+def result(*workloads: WorkloadResult, **changes: Any) -> RevisionResult:
+    given = RevisionResult(
         revision="main",
         commit="0123456789" * 4,
         now="the working tree (abc)",
-        limits=AgainstLimits(),
+        limits=RevisionLimits(),
         threads=1,
         workloads=workloads,
     )
@@ -72,12 +73,12 @@ def result(*workloads: WorkloadResult, **changes: Any) -> AgainstResult:
 def test_the_verdict(workloads: tuple[WorkloadResult, ...], code: int, says: str) -> None:
     found = result(*workloads)
 
-    assert against_report.gate_result(found).exit_code == code
-    assert against_report.sentence(found).startswith(says)
+    assert revisions_report.gate_result(found).exit_code == code
+    assert revisions_report.sentence(found).startswith(says)
 
 
 def test_the_sentence_counts() -> None:
-    said = against_report.sentence(result(SAME, SAME, WORSE, APART, UNSURE, FASTER))
+    said = revisions_report.sentence(result(SAME, SAME, WORSE, APART, UNSURE, FASTER))
 
     assert said.endswith(
         "6 workloads: 1 got worse, 1 not comparable, 1 inconclusive, 1 unexplained gain, 2 no worse"
@@ -85,7 +86,7 @@ def test_the_sentence_counts() -> None:
 
 
 def test_what_got_worse_comes_first_and_says_why() -> None:
-    said = against_report.details(result(SAME, UNSURE, APART, WORSE, notes=("a note",)))
+    said = revisions_report.details(result(SAME, UNSURE, APART, WORSE, notes=("a note",)))
 
     assert said[0] == (
         "regression mlp-64-10 digits b32: time of a step, now over main: 1.300 (1.250 to 1.350); "
@@ -101,10 +102,10 @@ def test_energy_counts_as_time_does() -> None:
     worse = replace(SAME, verdict=Verdict.REGRESSION, energy=Energies(ratios, 1e-3, 1.2e-3, "rapl"))
     said = result(worse)
 
-    (found,) = against_report.gate_result(said).failures
+    (found,) = revisions_report.gate_result(said).failures
     assert (found.metric, found.measured) == ("step_energy_ratio", 1.2)
     assert found.interval == (1.15, 1.25)
-    assert against_report.details(said) == [
+    assert revisions_report.details(said) == [
         "pass mlp-64-10 digits b32: energy of a step by rapl, now over main: 1.200 (1.150 to "
         "1.250); all of it above the 1.05 allowed"
     ]
@@ -113,31 +114,29 @@ def test_energy_counts_as_time_does() -> None:
 def test_reasons_for_no_energy_that_differ_name_their_workloads() -> None:
     other = replace(UNSURE, energy="the rail went away")
 
-    said = against_report.details(result(SAME, other))
+    said = revisions_report.details(result(SAME, other))
 
     assert "energy is not compared of inconclusive mlp-64-10 digits b32: the rail went away" in said
 
 
 def test_bytes_stand_beside_the_times() -> None:
-    changed = compare_memory(
-        "w", entry_of_record(memory(), []), entry_of_record(memory(peak=1_400), [])
+    changed = compare_bytes(
+        "w", figures_of_record(memory(), []), figures_of_record(memory(peak=1_400), [])
     )
-    said = against_report.details(result(replace(SAME, bytes=changed)))
+    said = revisions_report.details(result(replace(SAME, bytes=changed)))
     assert said[0].startswith(
         "pass mlp-64-10 digits b32: peak_dynamic_bytes 1,000 B -> 1,400 B, +400 B"
     )
 
     unknown = replace(SAME, bytes=BytesFound(note="bytes not compared; too old"))
-    said = against_report.details(result(unknown))
+    said = revisions_report.details(result(unknown))
     assert said[0] == "pass mlp-64-10 digits b32: bytes not compared; too old"
 
 
-def test_the_document(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    asked = Output(as_json=True)
-    monkeypatch.setattr(output, "_current", asked)
-
-    against_report.show(result(SAME, APART, WORSE))
-    asked.finish()
+def test_the_document(capsys: Any) -> None:
+    with running(Output(as_json=True)) as chosen:
+        revisions_report.show(result(SAME, APART, WORSE))
+        chosen.finish()
 
     found = json.loads(capsys.readouterr().out)
     assert [row["verdict"] for row in found["against"]] == ["regression", "not_comparable", "pass"]
@@ -148,10 +147,8 @@ def test_the_document(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     assert (found["verdict"], found["exit_code"], found["max_ratio"]) == ("regression", 1, 1.05)
 
 
-def test_what_people_see(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr(output, "_current", Output())
-
-    against_report.show(result(APART, WORSE))
+def test_what_people_see(capsys: Any) -> None:
+    revisions_report.show(result(APART, WORSE))
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == [
@@ -171,16 +168,16 @@ def test_what_people_see(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
 
 
 def test_markdown_shows_text_as_it_is() -> None:
-    said = against_report.markdown(result(APART, WORSE)).splitlines()
+    said = revisions_report.markdown(result(APART, WORSE)).splitlines()
 
-    assert said[0] == "### trainfit gate: regression"
+    assert said[0] == "### trainfit compare-revisions: regression"
     assert "| regression | `regression mlp-64-10 digits b32` | 1 ms | 1.3 ms | 1.300 |" in said[6]
     assert said[7] == "| not comparable | `new mlp-64-10 digits b32` | - | - | - | - |"
     assert any(r"HEAD has \[no\] such" in line for line in said)
 
 
 def test_other_formats_take_it_as_any_result_of_the_gate() -> None:
-    found = against_report.gate_result(result(APART, WORSE, UNSURE))
+    found = revisions_report.gate_result(result(APART, WORSE, UNSURE))
 
     assert '<failure message="worse: step_time_ratio 1.000 -&gt; 1.300' in junit(found)
     lines = github(found, file="", text="")

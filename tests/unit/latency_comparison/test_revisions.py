@@ -1,4 +1,4 @@
-"""Two revisions held against each other: real git, and steps that take no time.
+"""Two revisions compared with each other: real git, and steps that take no time.
 
 Most tests have a thread for a side, the last ones processes.
 """
@@ -11,20 +11,28 @@ from typing import Any
 import pytest
 
 from tests.builders.runs import memory, workload
-from tests.fakes.against_repo import ScriptedTree, commit, git, make_repository, say, worktrees
-from trainfit.bench.cli.reports.against import gate_result
+from tests.fakes.revision_repo import ScriptedTree, commit, git, make_repository, say, worktrees
+from trainfit.bench.cli.reports.revisions import gate_result
 from trainfit.bench.errors import PreflightError
 from trainfit.bench.gate.compare import Severity
-from trainfit.bench.gate.metrics import entry_of_record
-from trainfit.bench.latency_comparison import revisions as against
-from trainfit.bench.latency_comparison.bytes import compare_memory
-from trainfit.bench.latency_comparison.energy import Energies
-from trainfit.bench.latency_comparison.git_worktree import AgainstError
-from trainfit.bench.latency_comparison.ratio import Verdict
-from trainfit.bench.latency_comparison.result import AgainstLimits, AgainstResult, WorkloadResult
-from trainfit.bench.latency_comparison.revisions import NEEDED, distinct, run_against
+from trainfit.bench.gate.figures import figures_of_record
+from trainfit.bench.latency_comparison import revisions
+from trainfit.bench.latency_comparison.result import (
+    Energies,
+    RevisionLimits,
+    RevisionResult,
+    Verdict,
+    WorkloadResult,
+)
+from trainfit.bench.latency_comparison.revisions import (
+    NEEDED,
+    compare_bytes,
+    distinct,
+    run_revisions,
+)
+from trainfit.bench.latency_comparison.source_tree import RevisionError
 
-QUICK = AgainstLimits(most_pairs=4, timeout_seconds=60)
+QUICK = RevisionLimits(most_pairs=4)
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     def trees(repository: Any, other: Path) -> Any:
         return ScriptedTree(other), ScriptedTree(repository.root)
 
-    monkeypatch.setattr(against, "trees", trees)
+    monkeypatch.setattr(revisions, "trees", trees)
 
 
 @pytest.fixture(autouse=True)
@@ -50,17 +58,17 @@ def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     monkeypatch.delenv("PYTHONPATH", raising=False)
     yield
-    assert [each.name for each in scratch.glob("trainfit-against-*")] == []
+    assert [each.name for each in scratch.glob("trainfit-revision-*")] == []
     if (tmp_path / "repository" / ".git").exists():
         assert len(worktrees(tmp_path / "repository")) == 1
 
 
-def held(repository: Path, *workloads: Any, **named: Any) -> AgainstResult:
+def held(repository: Path, *workloads: Any, **named: Any) -> RevisionResult:
     given = {"limits": QUICK, "folder": repository, **named}
-    return run_against("HEAD", workloads or (workload(),), **given)
+    return run_revisions("HEAD", workloads or (workload(),), **given)
 
 
-def only(result: AgainstResult) -> WorkloadResult:
+def only(result: RevisionResult) -> WorkloadResult:
     (found,) = result.workloads
     return found
 
@@ -117,7 +125,7 @@ def test_a_small_loss_is_within_what_is_allowed(repository: Path) -> None:
     say(repository, step_seconds=0.00103)
 
     assert only(held(repository)).verdict is Verdict.PASS
-    strict = AgainstLimits(max_ratio=1.02, most_pairs=4)
+    strict = RevisionLimits(max_ratio=1.02, most_pairs=4)
     assert only(held(repository, limits=strict)).verdict is Verdict.REGRESSION
 
 
@@ -176,8 +184,8 @@ def test_what_the_working_tree_cannot_run_is_bad_input(repository: Path) -> None
     ],
 )
 def test_limits_that_are_none(repository: Path, limits: dict[str, Any], message: str) -> None:
-    with pytest.raises(AgainstError, match=message):
-        held(repository, limits=AgainstLimits(**limits))
+    with pytest.raises(RevisionError, match=message):
+        held(repository, limits=RevisionLimits(**limits))
 
 
 @pytest.mark.usefixtures("scripted")
@@ -216,9 +224,9 @@ def test_bytes_are_reported_and_fail_nothing(repository: Path) -> None:
 
 
 def test_fewer_bytes_are_a_note() -> None:
-    then, now = (entry_of_record(memory(peak=peak), []) for peak in (1_000, 600))
+    then, now = (figures_of_record(memory(peak=peak), []) for peak in (1_000, 600))
 
-    found = compare_memory("w", then, now)
+    found = compare_bytes("w", then, now)
 
     assert [(each.kind, each.severity) for each in found.findings] == [("better", "note")]
 
@@ -316,8 +324,7 @@ def test_code_that_lies_elsewhere_is_the_same_on_both_sides(
 def test_what_of_the_path_lies_in_the_repository_is_taken_from_the_other_tree(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainfit.bench.latency_comparison.git_worktree import Repository
-    from trainfit.bench.latency_comparison.tree_process import trees
+    from trainfit.bench.latency_comparison.source_tree import Repository, trees
 
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'own' / 'src'}:/elsewhere")
     repository = Repository(tmp_path / "own", Path("sub"), "0" * 40, dirty=False)

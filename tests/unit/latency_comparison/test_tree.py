@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.against_repo import commit, git, worktrees
-from trainfit.bench.latency_comparison.git_worktree import (
-    AgainstError,
+from tests.fakes.revision_repo import commit, git, worktrees
+from trainfit.bench.latency_comparison.source_tree import (
     Repository,
+    RevisionError,
     declared_dependencies,
 )
 
@@ -107,21 +107,21 @@ def test_what_a_hook_sets_does_not_mislead(
 
 
 def test_a_folder_without_a_repository(tmp_path: Path) -> None:
-    with pytest.raises(AgainstError, match=r"needs the revisions of a git repository.*not a git"):
+    with pytest.raises(RevisionError, match=r"needs a git repository.*not a git"):
         Repository.at(tmp_path)
 
 
 def test_a_repository_without_a_commit(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
 
-    with pytest.raises(AgainstError, match="needs the revisions of a git repository"):
+    with pytest.raises(RevisionError, match="needs a git repository"):
         Repository.at(tmp_path)
 
 
 def test_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
 
-    with pytest.raises(AgainstError, match="needs git, and there is none on the PATH"):
+    with pytest.raises(RevisionError, match="needs git, and there is none on the PATH"):
         Repository.at(repository)
 
 
@@ -129,9 +129,9 @@ def test_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_revision_that_does_not_exist(repository: Path, revision: str) -> None:
     found = Repository.at(repository)
 
-    with pytest.raises(AgainstError, match="no such revision") as raised:
+    with pytest.raises(RevisionError, match="no such revision") as raised:
         found.commit(revision)
-    assert f"--against {revision}: " in str(raised.value)
+    assert str(raised.value).startswith(f"{revision!r}: ")
     assert "git log shows them" in str(raised.value)
 
 
@@ -139,14 +139,14 @@ def test_a_shallow_clone_is_told_to_fetch(repository: Path, tmp_path: Path) -> N
     copy = tmp_path / "copy"
     git(tmp_path, "clone", "-q", "--depth", "1", repository.as_uri(), str(copy))
 
-    with pytest.raises(AgainstError, match="shallow clone: fetch the revision first"):
+    with pytest.raises(RevisionError, match="shallow clone: fetch the revision first"):
         Repository.at(copy).commit("HEAD~1")
 
 
 def test_a_commit_that_cannot_be_checked_out(repository: Path) -> None:
     found = Repository.at(repository)
 
-    refused = pytest.raises(AgainstError, match="cannot check 000000000 out")
+    refused = pytest.raises(RevisionError, match="cannot check 000000000 out")
     with refused, found.checked_out("0" * 40):
         pytest.fail("there is no such commit")
     assert len(worktrees(repository)) == 1

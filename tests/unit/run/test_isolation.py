@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +92,12 @@ def test_being_killed_counts_as_out_of_memory(isolated: Any) -> None:
 
 
 def test_a_hanging_call_is_killed_and_says_where_it_was(isolated: Any) -> None:
-    began = time.monotonic()
+    isolated("echo")  # starts what starts the others, which takes the longest
 
-    outcome, messages = isolated("hang", timeout=1.0)
+    outcome, messages = isolated("hang", timeout=3.0)
 
-    assert time.monotonic() - began < 10
     assert outcome.ending is Ending.TIMED_OUT
-    assert outcome.message == "still running after 1 s"
+    assert outcome.message == "still running after 3 s"
     assert outcome.where is not None
     assert outcome.where.endswith(" hang")
     with pytest.raises(ProcessLookupError):
@@ -107,6 +105,8 @@ def test_a_hanging_call_is_killed_and_says_where_it_was(isolated: Any) -> None:
 
 
 def test_a_call_that_will_not_end_after_its_last_word_is_ended(isolated: Any) -> None:
+    isolated("echo")
+
     outcome, messages = isolated("linger", timeout=3.0)
 
     assert outcome.ending is Ending.RETURNED
@@ -145,7 +145,7 @@ def test_the_callers_script_does_not_run_again(tmp_path: Path) -> None:
 def test_the_next_call_works_after_the_server_was_killed(isolated: Any) -> None:
     server = isolated("echo")[1][0]["parent"]
     os.kill(server, signal.SIGKILL)
-    time.sleep(0.2)
+    os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)
 
     outcome, messages = isolated("echo")
 

@@ -105,13 +105,6 @@ def test_more_confidence_is_wider_and_more_values_are_narrower() -> None:
     assert width(skewed(5000), 0.95) < 0.5 * width(values, 0.95)
 
 
-def test_large_samples_are_cut_into_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = skewed(300)
-    whole = mean_interval(values)
-    monkeypatch.setattr("trainfit.bench.statistics._DRAWN_AT_ONCE", 1000)
-    assert mean_interval(values) == whole
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [

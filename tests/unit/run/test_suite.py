@@ -71,7 +71,7 @@ def test_device_files_are_relative_to_the_suite() -> None:
         (HEAD + "workload = [3]", "s.toml: workload[1]: must be a table, got 3"),
         (
             'name = "my suite"\n' + DEFAULTS + ONE,
-            "s.toml: name: may hold letters, digits, '.', '_' and '-' only, got 'my suite'",
+            "s.toml: name: must be made of letters, digits, '.', '_' and '-', got 'my suite'",
         ),
         (
             HEAD + DEFAULTS + ONE + ONE.replace("backprop", "x") + "batch_size = 0",

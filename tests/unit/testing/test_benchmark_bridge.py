@@ -91,16 +91,16 @@ def test_what_cannot_be_recorded_is_refused() -> None:
 def test_what_was_recorded_is_read_back(tmp_path: Path) -> None:
     file = written(tmp_path / "b.json", test_a=step_profile(), test_r=record())
     found = read_benchmarks(file)
-    assert set(found.measured.entries) == {"test_b.py::test_a", "test_b.py::test_r"}
-    metrics = dict(found.measured.entries["test_b.py::test_a"].metrics())
+    assert set(found.figures) == {"test_b.py::test_a", "test_b.py::test_r"}
+    metrics = dict(found.figures["test_b.py::test_a"].metrics())
     assert metrics["workload/peak_dynamic_bytes"] == 1_000
     assert (found.conditions.evidence, found.conditions.threads) == ("allocator", 1)
 
 
 def test_what_is_not_deterministic_is_not_gated(tmp_path: Path) -> None:
     file = written(tmp_path / "b.json", test_a=step_profile(deterministic=False))
-    found = read_benchmarks(file).measured
-    assert found.entries == {}
+    found = read_benchmarks(file)
+    assert found.figures == {}
     assert list(found.invalid) == ["test_b.py::test_a"]
 
 

@@ -193,7 +193,7 @@ def test_b(training_memory):
         [
             "E       Failed: golden *: peak_dynamic +400 B, * accept it with pytest"
             " --training-memory-update and commit the file",
-            "E           *peak_dynamic_bytes: 1,000 -> 1,400 (+400 B)",
+            "E           *peak_dynamic_bytes: 1,000 B -> 1,400 B, +400 B*",
             "E           1 more of mm float32 10x10*",
         ]
     )
@@ -204,7 +204,7 @@ def test_b(training_memory):
     accepted.stdout.fnmatch_lines(
         [
             "test_it.py::test_a: accepted (changed)",
-            "  *peak_dynamic_bytes: 1,000 -> 1,400 (+400 B)",
+            "  *peak_dynamic_bytes: 1,000 B -> 1,400 B, +400 B*",
             "test_it.py::test_b: not accepted, since the test failed",
         ]
     )

@@ -11,11 +11,11 @@ import pytest
 
 from tests.builders.profiles import GRADIENT, step_profile
 from trainfit.bench.errors import BenchError
+from trainfit.bench.gate.figures import figures_of_profile
 from trainfit.bench.gate.golden import read_golden
 from trainfit.bench.profiler.fold import Block
 from trainfit.bench.testing import goldens
 from trainfit.bench.testing.checks import Kind, check, message, tensor_lines
-from trainfit.bench.testing.figures import figures_of
 from trainfit.bench.testing.limits import LimitError, Limits, golden_beside, read_limits
 from trainfit.hardware_profiles import load_device
 
@@ -103,7 +103,7 @@ def test_paths_begin_at_the_test(tmp_path: Path) -> None:
 
 
 def problems(asked: Limits, **changes: Any) -> dict[str, tuple[Kind, int | None, str]]:
-    found = check(figures_of(step_profile(**changes)), asked)
+    found = check(step_profile(**changes), asked)
     return {each.limit: (each.kind, each.over_bytes, each.text) for each in found}
 
 
@@ -179,9 +179,9 @@ def test_a_verdict_that_is_not_known_is_no_pass() -> None:
 
 
 def test_the_message_leads_with_a_problem_and_names_the_tensors() -> None:
-    figures = figures_of(step_profile(GRADIENT, Block(8, "", "workspace", "")))
+    step = step_profile(GRADIENT, Block(8, "", "workspace", ""))
     asked = limits(max_peak="1 KiB", max_phase={"forward": "500 B", "gradient": "1 KiB"})
-    text = message(check(figures, asked), figures)
+    text = message(check(step, asked), step)
     assert text.splitlines() == [
         "max_peak: peak dynamic memory is 1,408 B, 384 B over the 1.0 KiB allowed"
         " (in phase gradient)",
@@ -200,7 +200,7 @@ def test_the_message_leads_with_a_problem_and_names_the_tensors() -> None:
 
 def test_a_long_list_of_tensors_is_cut_and_stays_a_sum() -> None:
     blocks = [Block(10 + size, "forward", "activations", f"t{size}") for size in range(20)]
-    lines = tensor_lines(figures_of(step_profile(*blocks))["tensors"])
+    lines = tensor_lines(step_profile(*blocks).live_at_peak)
     assert len(lines) == 7
     listed = [int(line.split(" B ")[0].replace(",", "")) for line in lines]
     assert sum(listed) == 1_000 + sum(block.size for block in blocks)
@@ -212,7 +212,7 @@ KEY = "test_step.py::test_it"
 
 
 def entry(*extra: Block, **changes: Any) -> Any:
-    return goldens.entry_of_step(figures_of(step_profile(*extra, **changes)))
+    return figures_of_profile(step_profile(*extra, **changes))
 
 
 def test_what_was_accepted_is_equal_in_every_figure(tmp_path: Path) -> None:
@@ -276,6 +276,21 @@ def test_another_torch_is_not_comparable_and_no_regression(tmp_path: Path) -> No
     assert said[1] == "  taken out: 1 of torch 1.0.0 not run now"
     assert set(read_golden(file).workloads) == {KEY}
     assert goldens.compare(entry(GRADIENT), file, KEY) == (None, [])
+
+
+def test_a_torch_that_needs_the_same_bytes_is_added(tmp_path: Path) -> None:
+    file, own = tmp_path / "steps.json", goldens.conditions().torch
+    goldens.accept_into(file, {KEY: entry()})
+    rewrite_torch(file, "1.0.0")
+
+    said = goldens.accept_into(file, {KEY: entry()})
+
+    assert said == [f"written: {file} (1 of torch 1.0.0 and {own})"]
+    assert read_golden(file).conditions.torch == ("1.0.0", own)
+    assert goldens.compare(entry(), file, KEY) == (None, [])
+    said = goldens.accept_into(file, {KEY: entry(GRADIENT)})
+    assert said[1:] == ["  no longer for torch 1.0.0: measure with it again"]
+    assert read_golden(file).conditions.torch == own
 
 
 def rewrite_torch(file: Path, torch: str) -> None:

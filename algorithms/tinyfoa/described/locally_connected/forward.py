@@ -11,7 +11,6 @@ of output channels, b bytes of packed bits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 
 import torch
 
@@ -31,15 +30,8 @@ from trainfit.algorithms.numerics.locally_connected import (
 )
 from trainfit.algorithms.tinyfoa.described.locally_connected.slices import LcSlicedRule
 from trainfit.algorithms.tinyfoa.described.locally_connected.tiles import Tiles, choose_tiles
-from trainfit.algorithms.tinyfoa.features import Features, FeatureSource
-from trainfit.algorithms.tinyfoa.variant import Kernel
-
-
-class FrozenStatistics(StrEnum):
-    """What layers below the active one are normalised by."""
-
-    RUNNING = "running"
-    BATCH = "batch"
+from trainfit.algorithms.tinyfoa.features import Features
+from trainfit.algorithms.tinyfoa.options import FeatureSource, FrozenStatistics, Kernel
 
 
 class LcForward(LcSlicedRule):

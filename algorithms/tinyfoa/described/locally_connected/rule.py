@@ -35,7 +35,7 @@ from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tinyfoa.described.locally_connected.forward import LcForward
 from trainfit.algorithms.tinyfoa.described.locally_connected.memory import StepPlan
-from trainfit.algorithms.tinyfoa.variant import Kernel
+from trainfit.algorithms.tinyfoa.options import Kernel
 
 
 class LcDescribed(LcForward):

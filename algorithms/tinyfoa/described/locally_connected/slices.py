@@ -27,9 +27,9 @@ from trainfit.algorithms.models import LocallyConnected
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width
 from trainfit.algorithms.phases import Category
-from trainfit.algorithms.tinyfoa.features import FeatureRule, FeatureSource
+from trainfit.algorithms.tinyfoa.features import FeatureRule
 from trainfit.algorithms.tinyfoa.grid import Grid, make_grids
-from trainfit.algorithms.tinyfoa.variant import Kernel
+from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
 
 
 @dataclass

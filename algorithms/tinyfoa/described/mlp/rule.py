@@ -34,8 +34,8 @@ from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tinyfoa.described.mlp.memory import StepPlan
 from trainfit.algorithms.tinyfoa.described.mlp.slices import Layer, SlicedRule
 from trainfit.algorithms.tinyfoa.described.mlp.tiles import Tiles, choose_tiles
-from trainfit.algorithms.tinyfoa.features import Features, FeatureSource
-from trainfit.algorithms.tinyfoa.variant import Kernel
+from trainfit.algorithms.tinyfoa.features import Features
+from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
 
 
 class Described(SlicedRule):

@@ -22,8 +22,9 @@ from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width
 from trainfit.algorithms.phases import Category
-from trainfit.algorithms.tinyfoa.features import FeatureRule, FeatureSource
-from trainfit.algorithms.tinyfoa.variant import Kernel, fixed_head
+from trainfit.algorithms.tinyfoa.features import FeatureRule
+from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
+from trainfit.algorithms.tinyfoa.variant import fixed_head
 
 
 @dataclass

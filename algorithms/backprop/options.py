@@ -1,0 +1,58 @@
+"""The options of backpropagation; see :mod:`trainfit.algorithms.backprop.rule`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from trainfit.algorithms.options import AlgorithmOptions, Description, OptimizerName, Precision
+
+
+class SliceRule(StrEnum):
+    """Which slices of a pass are trained."""
+
+    DESCRIBED = "described"
+    RELEASED = "released"
+
+
+class Update(StrEnum):
+    """When a gradient is applied."""
+
+    SEPARATE = "separate"
+    FUSED = "fused"
+
+
+class BackpropOptions(AlgorithmOptions):
+    """Options of ``backprop``."""
+
+    optimizer: OptimizerName = OptimizerName.SGD
+    lr: float = Field(default=0.05, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    checkpoint: int = Field(default=0, ge=0)
+    """Hidden layers per recomputed segment; 0 keeps all activations."""
+    micro_batch: int = Field(default=0, ge=0)
+    """Rows per forward and backward pass; 0 takes the whole batch at once."""
+    update: Update = Update.SEPARATE
+    weights: Precision = Precision.FLOAT
+    """Of hidden layers."""
+    activations: Precision = Precision.FLOAT
+    """Of hidden layers."""
+    slices: int = Field(default=1, ge=1)
+    """M: every hidden layer's weight is cut into M x M slices, one pattern of them per pass."""
+    slice_rule: SliceRule = SliceRule.DESCRIBED
+    """Which slices a pass trains: one (``described``), or all but one on the diagonal."""
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the step is not autograd's."""
+        binary = Precision.BINARY in (self.weights, self.activations)
+        return binary or self.slices > 1 or self.slice_rule is SliceRule.RELEASED
+
+
+BACKPROP = Description(
+    "backprop",
+    "backpropagation, in memory-saving and in binary forms",
+    "Rumelhart, Hinton & Williams, Nature 323, 1986",
+    BackpropOptions,
+)

@@ -1,0 +1,72 @@
+"""Algorithms made from names: ready to train, or of which only shapes are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from trainfit.algorithms.contract import Algorithm, check_model, parse_options
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.memory.meta import only_shapes
+from trainfit.algorithms.models import get_model
+from trainfit.algorithms.registry import get_algorithm
+
+
+def build_algorithm(
+    name: str, model: str, options: dict[str, Any] | None = None, *, seed: int = 0
+) -> Algorithm[Any]:
+    """Make an algorithm ready to train a freshly initialised model.
+
+    Args:
+        name: A registered name or ``package.module:Class``.
+        model: A full model name such as ``mlp-64-128-128-10``.
+        options: The algorithm's options by name; see ``trainfit algorithms``.
+        seed: Seed of weights, fixed heads and negative samples.
+
+    Raises:
+        ConfigurationError: Unknown names or options, or sizes that do not fit together.
+    """
+    return _maker(name, model, options, seed)()
+
+
+def sketch_algorithm(
+    name: str, model: str, options: dict[str, Any] | None = None, *, seed: int = 0
+) -> Algorithm[Any]:
+    """Make an algorithm of which only shapes are there: fast, and for a net of any size.
+
+    It is built as ``build_algorithm`` does, but on torch's meta device, whose tensors take no
+    memory and have no values. Only ``stages``, ``enter_stage``, ``check_batch`` and
+    ``memory_model`` may be used, and the shapes and types of ``static_tensors``; they say the same
+    as if it had been built. There is nothing to train or to predict with.
+
+    An algorithm whose constructor asks tensors for their values cannot be sketched (none of ours
+    does); it is built with real tensors instead, which takes the time and memory that it takes.
+
+    Args:
+        name: As for ``build_algorithm``, as are the others.
+        model: A full model name.
+        options: The algorithm's options by name.
+        seed: Of no influence on a sketch; for an algorithm that has to be built.
+
+    Raises:
+        ConfigurationError: As for ``build_algorithm``.
+    """
+    make = _maker(name, model, options, seed)
+    try:
+        with only_shapes():
+            return make()
+    except ConfigurationError:
+        raise
+    except Exception:  # whatever a constructor stumbles over where tensors have no values
+        return make()
+
+
+def _maker(
+    name: str, model: str, options: dict[str, Any] | None, seed: int
+) -> Callable[[], Algorithm[Any]]:
+    """What makes an algorithm whose name, model and options are right."""
+    cls = get_algorithm(name)
+    description = get_model(model)
+    check_model(cls, description)
+    return partial(cls, description, parse_options(cls, options or {}), seed=seed)

@@ -1,0 +1,35 @@
+"""The options of MeZO; see :mod:`trainfit.algorithms.zeroth_order.rule`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from trainfit.algorithms.options import Description, RateOptions
+
+
+class Distribution(StrEnum):
+    """What the elements of a direction are drawn from; both have mean 0 and variance 1."""
+
+    GAUSSIAN = "gaussian"
+    RADEMACHER = "rademacher"  # +1 or -1
+
+
+class ZerothOrderOptions(RateOptions):
+    """Options of ``zeroth_order``."""
+
+    lr: float = Field(default=0.002, gt=0)
+    eps: float = Field(default=1e-3, gt=0)
+    """How far from the weights the loss is taken, in units of z."""
+    samples: int = Field(default=1, ge=1)
+    """Directions whose estimates are averaged in one step."""
+    distribution: Distribution = Distribution.GAUSSIAN
+
+
+ZEROTH_ORDER = Description(
+    "zeroth_order",
+    "MeZO: two forward passes give the slope along a random direction",
+    "Malladi et al., NeurIPS 36, 2023 (arXiv 2305.17333)",
+    ZerothOrderOptions,
+)

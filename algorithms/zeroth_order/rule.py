@@ -1,0 +1,183 @@
+"""Zeroth-order training: the loss at two points tells the slope along a random direction.
+
+One step of MeZO (Malladi et al., NeurIPS 2023, arXiv 2305.17333, algorithm 1) is stochastic
+descent on the two-point SPSA estimate (Spall 1992)::
+
+    g = (L(w + eps z) - L(w - eps z)) / (2 eps)        w <- w - lr g z
+
+with the mean cross-entropy as L and a fresh z per step. No gradient exists, only inference runs,
+and z is never kept: it is drawn anew from its seed, in the same order, each time it is needed.
+What a step has to remember is its seed and one number per forward pass. Those, and the state of
+the generator that is seeded, are not tensors and are not measured.
+
+The weights move in place three times: ``+ eps z`` (in ``forward.plus``), ``- 2 eps z`` (in
+``forward.minus``), and ``+ (eps - lr g) z`` (in ``update``), which restores and descends in one
+pass; the paper's algorithm makes a pass of each. In float32 the three do not cancel to the bit,
+since every pass rounds. At a rate of next to nothing a step moves a weight by about half a unit in
+its last place, as a random walk: after 10,000 steps of a net with weights of 0.07 (root mean
+square), by 4e-7 with normal directions and 2e-6 with signs.
+
+``samples=n`` averages the estimates of n directions at one and the same point (the paper's
+n-SPSA), so each direction but the last is undone before the next is drawn, and all steps are taken
+at the end. An estimate's error grows with the number of weights over n, and with it falls the
+rate at which training is stable.
+
+``distribution``: the paper draws z from a normal distribution, which is the default. SPSA is more
+often run with random signs; ``rademacher`` draws those, with neither logarithm nor cosine. The
+weight decay that the released trainer offers is left out: it is not in the paper's algorithm.
+
+The slope is exact up to the square of eps where the loss is smooth; a rectifier that opens between
+the two points adds an error that falls more slowly.
+
+Two activations of neighbouring layers are all that lives, as in inference. z exists a tile at a
+time while no activation does; the tile is no larger than they are, so it never owns the peak.
+
+Shape suffixes: B batch, I inputs, C classes, T elements of a tile.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.nets.fully_connected import FullyConnected
+from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.zeroth_order.options import ZEROTH_ORDER, Distribution, ZerothOrderOptions
+
+SEEDS = 1 << 32
+"""Number of different seeds: torch's generator uses 32 bits."""
+
+TILE_MOST = 16384
+"""Elements; 64 KiB of float32 stays in a first- or second-level cache."""
+
+
+class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
+    """Descent along random directions by what two forward passes say of them."""
+
+    phases: ClassVar[tuple[str, ...]] = (
+        "forward",
+        "gradient",
+        "update",
+        "forward.plus",
+        "forward.minus",
+    )
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update along every direction of the step."""
+        eps, samples = self.options.eps, self.options.samples
+        rate = self._optimiser.lr / samples
+        undone: list[tuple[int, float]] = []
+        for sample in range(samples):
+            with phase("forward.plus"):
+                seed = int(torch.randint(SEEDS, (1,), generator=self.generator))
+                self._move(seed, eps, len(x))
+                above = self._loss(x, y)
+            with phase("forward.minus"):
+                self._move(seed, -2.0 * eps, len(x))
+                below = self._loss(x, y)
+            with phase("gradient"):
+                slope = (above - below) / (2.0 * eps)
+            with phase("update"):
+                if sample < samples - 1:
+                    self._move(seed, eps, len(x))
+                    undone.append((seed, slope))
+                else:
+                    self._move(seed, eps - rate * slope, len(x))
+        with phase("update"):
+            for seed, slope in undone:
+                self._move(seed, -rate * slope, len(x))
+
+    def _move(self, seed: int, distance: float, batch: int) -> None:
+        """``w <- w + distance z`` for all parameters, with the z that belongs to ``seed``."""
+        generator = torch.Generator().manual_seed(seed)
+        size = self._tile(batch)
+        tile_T = tag(torch.empty(size), Category.WORKSPACE, "tile of the direction")
+        for parameter in self._parameters.values():
+            for part_T in parameter.view(-1).split(size):
+                z_T = tile_T[: len(part_T)]
+                if self.options.distribution is Distribution.GAUSSIAN:
+                    z_T.normal_(generator=generator)
+                else:
+                    z_T.random_(0, 2, generator=generator)
+                    torch.threshold_(z_T, 0.5, -1.0)
+                part_T.add_(z_T, alpha=distance)
+
+    def _tile(self, batch: int) -> int:
+        """Elements of z at a time: no more than the activations of inference have.
+
+        The same in all passes of a step, or another z would come of the same seed.
+        """
+        sizes = (0, *self.model.sizes[1:])
+        activations = batch * max(below + above for below, above in pairwise(sizes))
+        largest = max(inputs * outputs for inputs, outputs in self.model.layers)
+        return min(activations, largest, TILE_MOST)
+
+    def _loss(self, x: torch.Tensor, y: torch.Tensor) -> float:
+        """Mean cross-entropy of the weights as they are."""
+        logits_BC = self.predict(x)
+        largest_B = tag(logits_BC.amax(1, keepdim=True), Category.WORKSPACE, "largest logit")
+        logits_BC.sub_(largest_B)
+        del largest_B
+        right_B = tag(logits_BC.gather(1, y[:, None]), Category.WORKSPACE, "logit of the label")
+        loss_B = tag(logits_BC.exp_().sum(1, keepdim=True), Category.WORKSPACE, "loss per sample")
+        return float(loss_B.log_().sub_(right_B).mean())
+
+    # ---- the closed form --------------------------------------------------------------------
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        """Inference, and a tile of the direction before and after it."""
+        plan = self._plan_static(batch_size)
+        for _ in range(self.options.samples):
+            with plan.phase("forward.plus"):
+                plan.workspace("seed", (1,), bits=64)
+                self._plan_move(plan, batch_size)
+                self._plan_loss(plan, batch_size)
+            with plan.phase("forward.minus"):
+                self._plan_move(plan, batch_size)
+                self._plan_loss(plan, batch_size)
+            with plan.phase("gradient"):
+                plan.each(Kind.ADD, 1)
+                plan.each(Kind.DIVIDE, 1)
+            with plan.phase("update"):
+                self._plan_move(plan, batch_size)
+        with plan.phase("update"):
+            for _ in range(self.options.samples - 1):
+                self._plan_move(plan, batch_size)
+        return plan
+
+    def _plan_move(self, plan: MemoryPlan, batch: int) -> None:
+        elements = self.model.parameters
+        plan.workspace("tile of the direction", (self._tile(batch),))
+        plan.each(Kind.RANDOM, elements)
+        if self.options.distribution is Distribution.GAUSSIAN:
+            # Box and Muller: two normal numbers take a logarithm, a root, a cosine and a sine.
+            plan.each(Kind.TRANSCENDENTAL, 3 * elements // 2)
+            plan.each(Kind.DIVIDE, elements // 2)
+            plan.each(Kind.MULTIPLY, elements)
+        else:
+            plan.each(Kind.COMPARE, elements)
+        plan.each(Kind.MULTIPLY, elements)
+        plan.each(Kind.ADD, elements)
+
+    def _plan_loss(self, plan: MemoryPlan, batch: int) -> None:
+        below: list[Item] = []
+        for number in range(1, len(self.model.layers)):
+            h = self._plan_linear(plan, batch, number, f"h{number}")
+            plan.each(Kind.COMPARE, h.elements)
+            plan.free(*below)
+            below = [h]
+        logits = self._plan_linear(plan, batch, len(self.model.layers), "logits")
+        plan.free(*below)
+        plan.workspace("largest logit", (batch, 1))
+        right = plan.alloc("logit of the label", (batch, 1), Category.WORKSPACE, essential=False)
+        loss = plan.alloc("loss per sample", (batch, 1), Category.WORKSPACE, essential=False)
+        plan.workspace("loss", ())
+        plan.free(loss, right, logits)
+        plan.each(Kind.COMPARE, logits.elements)
+        plan.each(Kind.TRANSCENDENTAL, logits.elements + batch)
+        plan.each(Kind.ADD, 2 * logits.elements + 2 * batch)
+        plan.each(Kind.DIVIDE, 1)

@@ -1,0 +1,131 @@
+"""How the command line is put together: commands that are imported when they run, shared options.
+
+A command is a function of its own name in a module of its own name, which imports what it needs at
+its top. What ``trainfit --help`` says of it stands in the table of :mod:`trainfit.bench.cli.main`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from trainfit.bench.cli.output import OutputError, make_folder
+
+SHARED = ("as_json", "csv", "quiet", "debug")
+"""Options of every command, wherever they stand; they set what ``context.obj`` is to do."""
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., None])
+
+
+class Lazy(NamedTuple):
+    """A command that has not been imported.
+
+    Attributes:
+        module: Its module below :mod:`trainfit.bench.cli`.
+        help: What it does, in one line.
+    """
+
+    module: str
+    help: str
+
+
+class _WithSharedOptions:
+    """Of a command or group below the root, whose shared options it takes as well."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        own: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        return [*own, *(each for each in ctx.find_root().command.params if each.name in SHARED)]
+
+
+class Command(_WithSharedOptions, TyperCommand):
+    """A command that takes the shared options."""
+
+
+class CommandGroup(_WithSharedOptions, TyperGroup):
+    """A command with commands of its own, all of which take the shared options."""
+
+
+class LazyGroup(TyperGroup):
+    """The root: lists its commands without importing them, and imports the one that runs."""
+
+    lazy: Mapping[str, Lazy] = {}
+
+    def __init__(self, **settings: Any) -> None:
+        names = {name: TyperCommand(name, help=each.help) for name, each in self.lazy.items()}
+        super().__init__(**settings | {"commands": names})
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """The command that the first argument names, imported."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, imported(str(name), self.lazy[str(name)].module), rest
+
+
+def imported(name: str, module: str) -> Any:
+    """A command, after its module has been imported."""
+    found = getattr(import_module(f"{__package__}.{module}"), name.replace("-", "_"))
+    if isinstance(found, typer.Typer):
+        app = found
+    else:
+        app = application()
+        command(app, name)(found)
+    return typer.main.get_command(app)
+
+
+def application(**settings: Any) -> typer.Typer:
+    """An application with the settings that all parts of the command line share.
+
+    Help is plain text, so that ``[default: ...]`` is no markup and a pipe gets no boxes.
+    """
+    return typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **settings
+    )
+
+
+def command(app: typer.Typer, name: str) -> Callable[[FunctionT], FunctionT]:
+    """Decorates a function that becomes a command with the shared options."""
+    return app.command(name, cls=Command)
+
+
+def _flag(name: str, attribute: str, text: str) -> Any:
+    """A shared option without a value, which sets an attribute of the output."""
+
+    def note(context: typer.Context, chosen: bool) -> None:
+        if chosen:
+            setattr(context.obj, attribute, True)
+
+    return typer.Option(name, help=text, callback=note, expose_value=False)
+
+
+def _note_csv(context: typer.Context, folder: Path | None) -> None:
+    """Choose the folder of tables and make it, before anything takes time.
+
+    Raises:
+        OutputError: It cannot be made, or the next option stands in its place.
+    """
+    if folder is None:
+        return
+    if str(folder).startswith("-"):
+        raise OutputError(f"Option '--csv' requires an argument, a folder; got {folder}")
+    context.obj.csv_folder = make_folder(folder)
+
+
+JsonOption = Annotated[
+    bool, _flag("--json", "as_json", "One JSON document on stdout instead of tables.")
+]
+QuietOption = Annotated[bool, _flag("--quiet", "quiet", "No output but errors.")]
+DebugOption = Annotated[bool, _flag("--debug", "debug", "Traceback of a fault in trainfit itself.")]
+CsvOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv",
+        metavar="DIR",
+        help="Folder that every table is also written to as CSV, e.g. tables.",
+        callback=_note_csv,
+        expose_value=False,
+    ),
+]

@@ -1,0 +1,83 @@
+"""Options that several commands take, each declared once; and budgets as a person types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainfit.hardware_profiles import Budgets, Device, ProfileError, parse_budgets, tighten
+
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="TRAINFIT_DATA_ROOT",
+        help="Folder of the data sets that are files, laid out as torchvision's, e.g. data.",
+    ),
+]
+ColumnsOption = Annotated[
+    int,
+    typer.Option(min=1, max=2, help="Width of figures, in columns of the journal's page."),
+]
+BudgetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        metavar="NAME=VALUE",
+        help="Limit tighter than the device's own; repeatable. Names and units: ram=96KiB, "
+        "flash=512KiB, step_latency=50ms, energy_per_step=2mJ, battery=1000mWh with "
+        "training_samples=60000.",
+    ),
+]
+
+
+def asked_budgets(texts: list[str] | None) -> Budgets:
+    """Budgets as a person types them.
+
+    Raises:
+        ProfileError: One is not of the form NAME=VALUE, or its value or unit is wrong.
+    """
+    return parse_budgets(budget_texts(texts), "--budget")
+
+
+def budget_table(texts: list[str] | None) -> dict[str, str | int]:
+    """The same as the table ``[budgets]`` of a suite has it."""
+    table: dict[str, str | int] = dict(budget_texts(texts))
+    samples = asked_budgets(texts).training_samples
+    return table if samples is None else table | {"training_samples": samples}
+
+
+def budget_texts(texts: list[str] | None) -> dict[str, str]:
+    """Budgets by name, each still as text.
+
+    Raises:
+        ProfileError: One is not of the form NAME=VALUE, or is given twice.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            raise ProfileError(f"--budget {text}: write NAME=VALUE, for instance ram=96KiB")
+        if name in pairs:
+            raise ProfileError(f"--budget {name}: is given twice; give it once")
+        pairs[name] = value
+    return pairs
+
+
+def refuse_contradictions(device: Device, asked: Budgets) -> None:
+    """A question that cannot be judged is refused before anything is computed.
+
+    Raises:
+        ProfileError: A budget contradicts the profile, or limits what cannot be modelled.
+    """
+    _, conflicts = tighten(device.budgets, asked)
+    for reason in conflicts.values():
+        raise ProfileError(f"{device.name}: {reason}")
+    timed = asked.step_latency_seconds is not None
+    if device.kind == "mcu" and timed and device.clock.value is None:
+        raise ProfileError(
+            f"{device.name}: step_latency cannot be modelled because the"
+            f" {device.clock_unknown}; give the profile a clock, or leave that budget out"
+        )

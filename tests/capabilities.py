@@ -1,0 +1,120 @@
+"""Bytes and bits are the same whatever the processor can do: ``python -m tests.capabilities``.
+
+torch, oneDNN and numba choose their kernels by what the processor offers. Each capability of this
+one is imitated in a process of its own, which runs the tests of bytes, goldens and INT8, and prints
+what the arithmetic of our own kernels gave, to the bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+
+TESTS = (
+    "tests/unit/profiler/test_known_bytes.py",
+    "tests/unit/algorithms/test_int8.py",
+    "tests/unit/algorithms/test_binarised.py",
+    "tests/golden",
+    "tests/contract/test_memory_contract.py::test_the_known_figure_is_backprops",
+    "tests/contract/test_memory_contract.py::test_the_record_names_the_worst_stage_and_has_no_residual",
+)
+"""Bytes that are known, committed, and predicted; products and rounding that are exact."""
+
+CAPABILITIES = {
+    "DEFAULT": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+    },
+    "AVX2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+popcnt",
+    },
+}
+"""What torch calls them, and how each library is kept from using more."""
+
+
+def digest() -> str:
+    """What our own kernels compute, as one number: products and rounding, by either kernel.
+
+    Not whole steps: torch's float operators differ in the last bit between capabilities.
+    """
+    import torch
+
+    from trainfit.algorithms.numerics.int8.products import int8_linear, int8_outer, int8_through
+    from trainfit.algorithms.numerics.int8.quantise import Int8Kernel, Rounding, quantise
+
+    torch.set_num_threads(1)
+    draws = torch.Generator().manual_seed(0)
+    found = hashlib.sha256()
+    for rows, inner in ((3, 5), (17, 33), (64, 100)):
+        values = torch.randint(-1000, 1000, (rows, inner), generator=draws) / 64
+        square = torch.randint(-127, 128, (inner, inner), dtype=torch.int8, generator=draws)
+        for kernel, rounding in itertools.product(Int8Kernel, Rounding):
+            q, scale = quantise(values, rounding=rounding, seed=7, axis=0, kernel=kernel)
+            results = (
+                q,
+                scale,
+                int8_linear(q, square, kernel=kernel),
+                int8_through(q, square, kernel=kernel),
+                int8_outer(q, q, kernel=kernel),
+            )
+            for result in results:
+                found.update(result.numpy().tobytes())
+    return found.hexdigest()
+
+
+def ask(environment: dict[str, str], *arguments: str) -> str:
+    """The output of a Python that is kept to a capability."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    ).stdout.strip()
+
+
+NAME = "import torch; print(torch.backends.cpu.get_cpu_capability())"
+DIGEST = "from tests.capabilities import digest; print(digest())"
+
+
+def main() -> int:
+    """Run everything under every capability of this processor; 1 if anything differs."""
+    native = ask({}, "-c", NAME)
+    digests = {native: ask({}, "-c", DIGEST)}
+    failed = []
+    for name, environment in CAPABILITIES.items():
+        if name == native:
+            continue
+        if ask(environment, "-c", NAME) != name:
+            print(f"{name}: not on this processor, which has {native}")
+            continue
+        with tempfile.TemporaryDirectory() as cache:  # compiled for another processor
+            limits = {**environment, "NUMBA_CACHE_DIR": cache}
+            digests[name] = ask(limits, "-c", DIGEST)
+            print(f"{name}, on a processor with {native}:", flush=True)
+            options = ["-q", "-p", "no:cacheprovider", "--numprocesses=auto", "--maxprocesses=8"]
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", *options, *TESTS],
+                check=False,
+                env={**os.environ, **limits},
+            )
+            if done.returncode:
+                failed.append(name)
+    if len(set(digests.values())) > 1:
+        failed.append("bits")
+    print("bits of our own kernels:", *(f"{name} {found[:12]}" for name, found in digests.items()))
+    print("not the same: " + ", ".join(failed) if failed else "the same under all of them")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
