@@ -1,7 +1,7 @@
 """How to train: the registry of algorithms, the contract they keep, models and data.
 
-A third party adds an algorithm by an entry point in the group ``trainfit.algorithms``, or on the
-command line by ``--algorithm package.module:Class``.
+Other packages add an algorithm with an entry point in the group ``trainfit.algorithms``, or on the
+command line with ``--algorithm package.module:Class``.
 """
 
 from __future__ import annotations

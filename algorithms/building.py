@@ -33,21 +33,21 @@ def build_algorithm(
 def sketch_algorithm(
     name: str, model: str, options: dict[str, Any] | None = None, *, seed: int = 0
 ) -> Algorithm[Any]:
-    """Make an algorithm of which only shapes are there: fast, and for a net of any size.
+    """Make an algorithm whose tensors have shapes but no values: fast for a net of any size.
 
-    It is built as ``build_algorithm`` does, but on torch's meta device, whose tensors take no
-    memory and have no values. Only ``stages``, ``enter_stage``, ``check_batch`` and
-    ``memory_model`` may be used, and the shapes and types of ``static_tensors``; they say the same
-    as if it had been built. There is nothing to train or to predict with.
+    It is built like ``build_algorithm`` does, but on torch's meta device, whose tensors take no
+    memory and have no values. Only ``stages``, ``enter_stage``, ``check_batch``, ``memory_model``
+    and the shapes and types of ``static_tensors`` may be used; their results are the same as those
+    of a built algorithm. It cannot train or predict.
 
-    An algorithm whose constructor asks tensors for their values cannot be sketched (none of ours
-    does); it is built with real tensors instead, which takes the time and memory that it takes.
+    An algorithm whose constructor reads values of tensors cannot be sketched (none of ours does);
+    it is built with real tensors instead, at the full cost in time and memory.
 
     Args:
-        name: As for ``build_algorithm``, as are the others.
+        name: As for ``build_algorithm``.
         model: A full model name.
         options: The algorithm's options by name.
-        seed: Of no influence on a sketch; for an algorithm that has to be built.
+        seed: Used only if the algorithm has to be built; no influence on a sketch.
 
     Raises:
         ConfigurationError: As for ``build_algorithm``.
@@ -58,14 +58,14 @@ def sketch_algorithm(
             return make()
     except ConfigurationError:
         raise
-    except Exception:  # whatever a constructor stumbles over where tensors have no values
+    except Exception:  # any error of a constructor that needs values of tensors
         return make()
 
 
 def _maker(
     name: str, model: str, options: dict[str, Any] | None, seed: int
 ) -> Callable[[], Algorithm[Any]]:
-    """What makes an algorithm whose name, model and options are right."""
+    """A function that makes the algorithm, once name, model and options are checked."""
     cls = get_algorithm(name)
     description = get_model(model)
     check_model(cls, description)

@@ -1,9 +1,9 @@
-"""The contract every training algorithm keeps.
+"""The contract of every training algorithm.
 
-An algorithm owns a model and trains it. It says which phases a step has, runs one step on one
-batch with each part inside ``phase(...)``, predicts, names every tensor it keeps between steps,
-and states its memory in closed form. ``tests/contract`` is the definition of done for any
-algorithm, a third party's too.
+An algorithm owns a model and trains it. It declares the phases of a step, runs one step on one
+batch with each part inside ``phase(...)``, predicts, lists every tensor it keeps between steps,
+and states its memory in closed form. ``tests/contract`` is the definition of done for every
+algorithm, including those of other packages.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Algorithm(ABC, Generic[OptionsT]):
         paper: Where the rule comes from.
         options_type: The pydantic model of its options.
         phases: The phases a step may enter; ``forward``, ``gradient``, ``update`` or refinements.
-        models: The architectures the rule is written for; other models are refused by name.
+        models: The architectures the rule supports; a model of another one is refused.
     """
 
     name: ClassVar[str]
@@ -81,35 +81,35 @@ class Algorithm(ABC, Generic[OptionsT]):
         return ("all",)
 
     def enter_stage(self, index: int) -> None:
-        """Make stage ``index`` the one that ``step`` trains (called between steps only)."""
+        """Let ``step`` train stage ``index`` from now on (called between steps only)."""
         if not 0 <= index < len(self.stages):
             raise ConfigurationError(f"{self.name} has {len(self.stages)} stages, no {index}")
 
     def passes(self, epochs: int) -> int:
-        """How many passes over the data ``epochs`` means: epochs per stage, times stages."""
+        """Number of passes over the data: ``epochs`` per stage, times the number of stages."""
         return epochs * len(self.stages)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Move schedules on before pass ``epoch`` (from 0) of ``passes(epochs)``."""
+        """Advance schedules before pass ``epoch`` (from 0) of ``passes(epochs)``."""
         if len(self.stages) > 1 and epoch % epochs == 0:
             self.enter_stage(epoch // epochs)
 
     def check_batch(self, batch_size: int) -> None:
-        """Refuse a batch that the rule cannot be trained on, where the size alone says so.
+        """Refuse a batch size that the rule cannot be trained with.
 
         Raises:
-            ConfigurationError: Saying why, and which size would do.
+            ConfigurationError: With the reason, and a size that works.
         """
 
     def stage_data(self, x: torch.Tensor) -> torch.Tensor:
-        """What steps of the current stage take in place of the samples ``x``; here ``x`` itself.
+        """Inputs of the current stage's steps, made from the samples ``x``; here ``x`` itself.
 
-        A rule may keep something made of the training set in storage while a stage lasts. This is
-        called after a stage is entered and before its steps, with all training samples; the
-        batches of the stage are rows of what it returns. Prediction always takes samples.
+        A rule may keep data derived from the training set in storage for the duration of a stage.
+        This is called after a stage is entered and before its steps, with all training samples; the
+        batches of the stage are rows of the result. Prediction always takes samples.
 
         Args:
-            x: Inputs, float32, shape (samples, features). Left as found.
+            x: Inputs, float32, shape (samples, features). Left unchanged.
 
         Returns:
             ``x``, or a contiguous tensor with a row per sample.
@@ -121,7 +121,7 @@ class Algorithm(ABC, Generic[OptionsT]):
         """Train on one batch.
 
         Args:
-            x: Inputs, float32, shape (batch, features), or rows of ``stage_data``. Left as found.
+            x: Inputs, float32, shape (batch, features), or rows of ``stage_data``. Unchanged.
             y: Labels, int64, shape (batch,).
         """
 
@@ -157,10 +157,10 @@ def parse_options(cls: type[Algorithm[Any]], options: dict[str, Any]) -> Algorit
 
 
 def check_model(cls: type[Algorithm[Any]], model: Model) -> None:
-    """Make sure that an algorithm is written for a model's architecture.
+    """Make sure that an algorithm supports a model's architecture.
 
     Raises:
-        ConfigurationError: It is not; the message names the architectures that are.
+        ConfigurationError: It does not; the message names the supported architectures.
     """
     if not isinstance(model, cls.models):
         accepted = " or ".join(f"{each.kind} nets ({each.family}-...)" for each in cls.models)
@@ -168,6 +168,6 @@ def check_model(cls: type[Algorithm[Any]], model: Model) -> None:
 
 
 def hold_inputs(plan: MemoryPlan, model: Model, batch_size: int) -> None:
-    """The batch that is handed to a step: static, since it is there before and after."""
+    """The batch that is passed to a step: static, since it exists before and after."""
     plan.hold("x", (batch_size, model.inputs), Category.INPUTS)
     plan.hold("y", (batch_size,), Category.INPUTS, bits=64)

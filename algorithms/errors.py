@@ -8,7 +8,7 @@ from trainfit._text import nearest
 
 
 class ConfigurationError(ValueError):
-    """Something asked for does not exist or does not fit together.
+    """A name, option or size does not exist or does not fit the others.
 
     The message says what was wrong, where, and what would be right.
     """
@@ -19,7 +19,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
 
     Args:
         kind: What was looked up, in the singular ("algorithm", "model").
-        name: What was asked for.
+        name: The unknown name.
         known: The names that exist.
         hint: A sentence to append, for instance how names are formed.
     """

@@ -1,6 +1,6 @@
-"""What can be chosen of rules, without the rules: importing options imports no torch.
+"""Options and descriptions of rules, which can be imported without torch.
 
-Each rule's own are in ``options.py`` beside it.
+The options of a rule are in its folder's ``options.py``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class AlgorithmOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Description:
-    """A rule as people choose it, known without importing it (and torch with it).
+    """A rule for the user to choose, without importing it (and torch).
 
     Attributes:
         name: The registered name.
@@ -35,7 +35,7 @@ class Description:
 
 
 class OptimizerName(StrEnum):
-    """Update rules an algorithm can be asked for."""
+    """Names of the update rules."""
 
     SGD = "sgd"
     ADAM = "adam"
@@ -45,50 +45,54 @@ class Decay(StrEnum):
     """The factor on the learning rate, over the passes of one stage."""
 
     CONSTANT = "constant"
-    LINEAR = "linear"  # whole for the first half of the passes, then down in a line towards 0
-    STEP = "step"  # a tenth after 60 % of the passes, a hundredth after 90 %, as PEPITA has it
+    LINEAR = "linear"  # 1 for the first half of the passes, then linearly towards 0
+    STEP = "step"  # a tenth after 60 % of the passes, a hundredth after 90 %, as in PEPITA
     COSINE = "cosine"
 
 
 class Precision(StrEnum):
-    """What weights or activations are made of."""
+    """Number format of weights or activations."""
 
     FLOAT = "float"
     BINARY = "binary"
 
 
 class Rounding(StrEnum):
-    """How a number becomes an integer."""
+    """Rounding of a number to an integer."""
 
     NEAREST = "nearest"  # halves to even
     STOCHASTIC = "stochastic"  # up with a probability equal to the fraction
 
 
 class Int8Kernel(StrEnum):
-    """What computes with INT8; both give the same bits."""
+    """Implementation of the INT8 arithmetic; both give the same bits."""
 
     COMPILED = "compiled"
     TORCH = "torch"
 
 
 class RateOptions(AlgorithmOptions):
-    """A rate and its schedule: all that plain descent, which keeps no state, has to know."""
+    """A rate and its schedule, for plain descent without state."""
 
     lr: float = Field(default=0.05, gt=0)
+    """Learning rate."""
     decay: Decay = Decay.CONSTANT
+    """Schedule of the learning rate."""
 
 
 class TrainingOptions(RateOptions):
-    """How weights follow their gradients, whatever rule the gradients come from."""
+    """A rate, its schedule, and an update rule for the gradients of any rule."""
 
     optimizer: OptimizerName = OptimizerName.SGD
+    """Update rule."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Momentum of ``optimizer=sgd``; 0 keeps no buffer."""
 
 
 class BinarisedOptions(TrainingOptions):
     """Options of rules that have a binarised form."""
 
     weights: Precision = Precision.FLOAT
-    """Of the hidden layers, as products read them; latent weights are float."""
+    """Number format of the hidden layers' weights in products; latent weights are float."""
     activations: Precision = Precision.FLOAT
-    """Of the hidden layers."""
+    """Number format of the hidden layers' activations."""

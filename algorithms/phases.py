@@ -1,8 +1,8 @@
-"""Markers that say what a training step is doing, at no cost while nobody measures.
+"""Markers for the phases of a training step, almost free while nothing is measured.
 
-A step is cut into phases, ``forward``, ``gradient`` and ``update``, refined by a dot
-(``forward.positive``). Whoever measures installs an :class:`Observer`; without one, entering a
-phase is two attribute look-ups. A plain ``torch.profiler`` session sees the phases as well.
+A step is divided into the phases ``forward``, ``gradient`` and ``update``, refined with a dot
+(``forward.positive``). A measurement installs an :class:`Observer`; without one, entering a phase
+costs two attribute look-ups. A plain ``torch.profiler`` session sees the phases as well.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Category(StrEnum):
 
 
 class Observer(Protocol):
-    """What a measurement hears of a step: phase borders, and what a tensor is for."""
+    """Receives the events of a step: phase borders, and the purpose of tensors."""
 
     def enter(self, name: str) -> None:
         """A phase begins."""
@@ -40,7 +40,7 @@ class Observer(Protocol):
         """A phase ends."""
 
     def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
-        """A tensor's bytes are for something."""
+        """The category of a tensor's bytes."""
 
 
 _observer: Observer | None = None
@@ -72,7 +72,7 @@ class phase:  # noqa: N801  (reads as a statement: ``with phase("forward"):``)
         self._heard = _observer
         if self._heard is not None:
             self._heard.enter(self.name)
-        elif torch._C._autograd._profiler_enabled():  # somebody else's session: show it there
+        elif torch._C._autograd._profiler_enabled():  # a torch.profiler session: show it there
             self._record = torch.profiler.record_function(self.name)
             self._record.__enter__()
 
@@ -94,7 +94,7 @@ T = TypeVar("T", bound=torch.Tensor)
 
 
 def tag(tensor: T, category: Category, label: str = "") -> T:
-    """Say what a tensor's bytes are for where its phase does not say it; returns the tensor.
+    """Set the category of a tensor's bytes if its phase does not imply it; returns the tensor.
 
     Without a tag, what is born in ``forward`` counts as activations, in ``gradient`` as gradients
     and in ``update`` as workspace.
@@ -106,7 +106,7 @@ def tag(tensor: T, category: Category, label: str = "") -> T:
 
 @contextmanager
 def observing(observer: Observer) -> Iterator[None]:
-    """Install an observer for the length of a block; measurements do not nest.
+    """Install an observer for the duration of a block; measurements do not nest.
 
     Raises:
         RuntimeError: Another measurement is already running in this process.

@@ -1,7 +1,7 @@
-"""What a device has and allows: one TOML file per device and one schema. Imports no other folder.
+"""Hardware profiles: what a device has and allows. One TOML file per device, and one schema.
 
-Every figure in a profile carries its source; one without is ``unknown``, and so is every verdict
-that needs it.
+Every figure in a profile has its source; a figure without one is ``unknown``, and so is every
+verdict that needs it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What one training step may take of a device, and its training of a battery.
+"""Budgets: limits for one training step on a device, and for a whole training on a battery.
 
-In a file and on the command line a budget is text with a unit. A budget asked for on the command
-line can tighten what a profile declares, never loosen it.
+In a file and on the command line a budget is text with a unit. A budget given on the command line
+can tighten that of a profile, never loosen it.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def _whole_samples(given: Any) -> int:
 class Budgets(Table):
     """Limits for one training step, and for a whole training on one battery.
 
-    The keys of a file are the bare words (``ram = "96 KiB"``); attributes carry the unit.
+    The keys of a file are the bare words (``ram = "96 KiB"``); names of attributes have the unit.
 
     Attributes:
-        ram_bytes: Memory in one piece.
-        flash_bytes: Storage beside the program.
+        ram_bytes: Contiguous memory.
+        flash_bytes: Storage besides the program.
         step_latency_seconds: Time of one step.
         energy_per_step_joules: Energy of one step.
-        battery_joules: What the battery holds that a whole training may use up.
-        training_samples: How many samples that training presents, those of all epochs together.
+        battery_joules: Energy of the battery that a whole training may use.
+        training_samples: Number of samples in that training, over all epochs.
     """
 
     ram_bytes: Annotated[int | None, BeforeValidator(parse_bytes)] = Field(
@@ -78,14 +78,14 @@ class Budgets(Table):
             if self.battery_joules is None:
                 has, lacks = lacks, has
             raise ValueError(
-                f"{has} without {lacks}: a battery is held against the energy of a whole training;"
+                f"{has} without {lacks}: a battery is compared with the energy of a whole training;"
                 ' write both, such as battery = "1000 mWh" and training_samples = 60000, or neither'
             )
         return self
 
     @property
     def energy_per_sample_joules(self) -> float | None:
-        """What the battery allows one sample of the training; None without a battery."""
+        """Energy of the battery per sample of the training; None without a battery."""
         if self.battery_joules is None or self.training_samples is None:
             return None
         return self.battery_joules / self.training_samples
@@ -97,7 +97,7 @@ def parse_budgets(texts: Mapping[str, str], where: str) -> Budgets:
     Args:
         texts: Keys as in a file, each with its text: ``{"step_latency": "50ms"}``. A space between
             number and unit is optional.
-        where: What the message of an error begins with.
+        where: Beginning of an error message.
 
     Raises:
         ProfileError: A key is unknown, a text is no quantity of its kind, or one is missing.
@@ -114,7 +114,7 @@ def parse_budgets(texts: Mapping[str, str], where: str) -> Budgets:
 
 
 class _Limit(NamedTuple):
-    """One thing that is budgeted: its name, the fields that make it up, how much it is."""
+    """One limit: its name, the fields that define it, its amount."""
 
     name: str
     fields: tuple[str, ...]
@@ -137,15 +137,15 @@ _LIMITS = (
 
 
 def tighten(declared: Budgets, asked: Budgets) -> tuple[Budgets, dict[str, str]]:
-    """The tighter of two budgets, one by one.
+    """The tighter of two budgets, for each limit.
 
     Args:
-        declared: What the profile says.
-        asked: What is asked for besides.
+        declared: The budgets of the profile.
+        asked: The budgets of the user.
 
     Returns:
-        What to judge against, and for each budget that was asked looser than declared one
-        sentence. Its names: ``ram``, ``flash``, ``step_latency``, ``energy_per_step``,
+        The budgets to judge by, and one sentence for each user budget that is looser than the
+        profile's, by name: ``ram``, ``flash``, ``step_latency``, ``energy_per_step``,
         ``training_energy`` (a battery over its training samples).
     """
     changes: dict[str, Any] = {}

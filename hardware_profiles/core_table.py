@@ -1,8 +1,8 @@
-"""What one multiply-accumulate or one element operation costs on a processor core, in cycles.
+"""Cycles of one multiply-accumulate or one element operation on a processor core.
 
-A table holds intervals, because the same C costs more or less with its surroundings: operands in
-registers or in memory, loops unrolled or not. ``low`` of every answer is the arithmetic alone,
-which nothing compiled can beat; ``high`` is a plain loop that loads every operand anew.
+A table has intervals, because the cost of the same C code depends on its context: operands in
+registers or in memory, loops unrolled or not. ``low`` is the arithmetic alone, which no compiled
+code can beat; ``high`` is a plain loop that loads every operand each time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Kind = Literal["add", "multiply", "compare", "divide", "transcendental", "random
 
 
 class CycleRange(Sourced):
-    """Between how many and how many cycles something takes, with the source of both.
+    """The lowest and highest cycles of an operation, with the source of both.
 
     Attributes:
         low, high: The bounds; both may be fractions where one instruction does several.
@@ -61,9 +61,9 @@ class CoreTable(Table):
     """The cycle table of one processor core.
 
     Attributes:
-        name: Slug; the stem of its file, and what a profile writes under ``cycles``.
+        name: Slug; the stem of its file, and the value of ``cycles`` in a profile.
         title: Its full name.
-        note: What holds for all figures below.
+        note: Note on all figures below.
         load, store: One access to data memory, of a word or less.
         loop: Counter, address, compare and branch of one iteration of a loop that is not unrolled.
         mac: The arithmetic of one multiply-accumulate, by number format.
@@ -83,10 +83,10 @@ class CoreTable(Table):
         """Cycles per multiply-accumulate of a product: ``(low, high)``.
 
         ``low`` is the arithmetic alone, with operands in registers and the loop fully unrolled.
-        ``high`` is a plain loop that loads both operands anew for every multiply-accumulate. Bits
-        are taken to be packed into words of 32. Where both operands are bits, loads and loop are
-        shared by 32 multiply-accumulates; where one is, 32 share its load and an outer loop over
-        words. Storing a result is not in it: that happens once per result.
+        ``high`` is a plain loop that loads both operands for every multiply-accumulate. Bits are
+        assumed to be packed into words of 32. If both operands are bits, loads and loop are shared
+        by 32 multiply-accumulates; if one is, 32 share its load and an outer loop over words.
+        Storing a result is not included, because it happens once per result.
 
         Args:
             number_format: ``fp32``, ``int8``, ``fp32_binary`` or ``binary``.
@@ -165,7 +165,7 @@ def parse_core(content: bytes, file: str) -> CoreTable:
 
     Args:
         content: TOML in UTF-8.
-        file: What to call the file in a message; its stem is the name the table has to have.
+        file: Name of the file in a message; its stem must be the table's name.
 
     Raises:
         ProfileError: The file is malformed or contradicts itself. The message is one line: file,

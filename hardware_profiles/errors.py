@@ -1,4 +1,4 @@
-"""The one error of this folder: a device that does not exist or a profile that cannot be right."""
+"""The error of this folder: a device that does not exist, or an invalid profile."""
 
 from __future__ import annotations
 

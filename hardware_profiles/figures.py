@@ -1,9 +1,9 @@
-"""A figure: a number with its unit and its source, or the reason why there is none.
+"""A figure: a number with its unit and its source, or the reason why it is unknown.
 
-One class per physical quantity, each with the one unit a profile may use, so that no reader ever
-has to convert and no writer can mix kB with KiB. A figure without a source is not a figure:
-whoever cannot name a document writes ``{ unknown = "why" }``, and every verdict that needs the
-number becomes unknown with that reason.
+One class per physical quantity, each with the only unit that a profile may use, so that readers
+need not convert and kB cannot be mixed up with KiB. A figure without a document as source is
+written as ``{ unknown = "why" }``, and every verdict that needs the number is unknown with that
+reason.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def format_si(value: float, unit: str) -> str:
 
 
 class Table(BaseModel):
-    """A table of a device file: fixed once read, and no key but those of the schema."""
+    """A table of a device file: immutable, with the keys of the schema only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Sourced(Table):
-    """What a document says, with its unit and source, or ``unknown`` with a reason; never both.
+    """A documented quantity with unit and source, or ``unknown`` with a reason; never both.
 
     Attributes:
-        unit: The unit, written out in the file so that the file can be read alone.
-        source: The document that says so: number and section, page title, file in a repository.
+        unit: The unit, repeated in the file so that the file can be read alone.
+        source: The document: number and section, page title, file in a repository.
         unknown: Why there is no number.
     """
 
@@ -58,7 +58,7 @@ class Sourced(Table):
     @field_validator("source")
     @classmethod
     def _source_is_a_document(cls, source: str | None) -> str | None:
-        # A tag such as [MEM] says how sure somebody was, not where the number can be looked up.
+        # A tag such as [MEM] gives a degree of certainty, not a place to look the number up.
         if source is not None and not _TAG.sub("", source).strip():
             raise ValueError(
                 f"{source!r} names no document; write its number or title and section,"
@@ -128,12 +128,12 @@ class Size(Figure):
 
     @property
     def text(self) -> str:
-        """KiB and the like, and the exact number where that hides something."""
+        """The size in KiB or similar, and the exact number if that is rounded."""
         return "unknown" if self.value is None else f"{format_bytes(self.value)} ({self.value:,} B)"
 
 
 class Reserve(Size):
-    """A number of bytes that something else takes; 0 is allowed."""
+    """A number of bytes reserved for something else; 0 is allowed."""
 
     value: NaturalInt | None = None
 
@@ -161,7 +161,7 @@ class Voltage(Figure):
 
 
 class CurrentPerMegahertz(Figure):
-    """What a core draws while it runs, per megahertz of its clock."""
+    """Current of a running core per megahertz of its clock."""
 
     quantity: ClassVar[str] = "current per clock"
     advice: ClassVar[str] = "write microampere per megahertz as unit 'uA/MHz'"
@@ -177,7 +177,7 @@ class CurrentPerMegahertz(Figure):
 
 
 class Power(Figure):
-    """The budget of a power mode, or what a board takes."""
+    """The budget of a power mode, or the power of a board."""
 
     quantity: ClassVar[str] = "power"
     advice: ClassVar[str] = "write watts as unit 'W'"

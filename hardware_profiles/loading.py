@@ -60,8 +60,8 @@ def parse_device(content: bytes, file: str, *, stem: str) -> Device:
 
     Args:
         content: TOML in UTF-8.
-        file: What to call the file in a message.
-        stem: The name the device has to have.
+        file: Name of the file in a message.
+        stem: The required name of the device.
 
     Raises:
         ProfileError: As for ``load_device``.

@@ -1,4 +1,4 @@
-"""Memory as regions, and which of it is one piece.
+"""Memory as regions, and its contiguous parts.
 
 "1 MB of SRAM" is rarely one block. A **contiguous arena** is a maximal run of regions marked
 ``arena = true`` whose addresses adjoin. A region without an address adjoins nothing.
@@ -19,11 +19,11 @@ class Region(Table):
     """One block of memory.
 
     Attributes:
-        name: What the vendor calls it.
+        name: The vendor's name.
         base: Its first address; without one the region adjoins no other.
         size: Its length.
-        arena: It may be part of a contiguous arena.
-        note: Why not, or what to know before using it.
+        arena: Whether it may be part of a contiguous arena.
+        note: The reason if it may not, or advice on using it.
     """
 
     name: Text
@@ -40,7 +40,7 @@ class Region(Table):
 
     @property
     def end(self) -> int | None:
-        """The first address after it, None where address or size are not known."""
+        """The first address after it, None if address or size are unknown."""
         if self.base is None or self.size.value is None:
             return None
         return self.base + self.size.value
@@ -51,8 +51,8 @@ class Arena(NamedTuple):
 
     Attributes:
         regions: Names of the regions it runs over, in address order.
-        base: First address, None where the profile gives none.
-        size_bytes: Its length, None where a region's size is unknown.
+        base: First address, None if the profile gives none.
+        size_bytes: Its length, None if a region's size is unknown.
     """
 
     regions: tuple[str, ...]
@@ -92,7 +92,7 @@ def _arena(run: list[Region]) -> Arena:
 
 
 def overlaps(regions: Sequence[Region]) -> Iterable[str]:
-    """What is wrong with the addresses, one sentence per pair of regions that overlap."""
+    """One sentence per pair of regions whose addresses overlap."""
     placed = sorted(
         (region.base, index) for index, region in enumerate(regions) if region.base is not None
     )

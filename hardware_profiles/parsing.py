@@ -1,4 +1,4 @@
-"""From the text of a file to a model, and from a malformed file to one line that helps."""
+"""Parsing of a file into a model, with a helpful one-line error for a malformed file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parse_table(model: type[Model], content: bytes, file: str) -> Model:
     Args:
         model: The schema of the whole file.
         content: TOML in UTF-8.
-        file: What to call the file in a message.
+        file: Name of the file in a message.
 
     Raises:
         ProfileError: The file is malformed or contradicts itself. The message is one line: file,
@@ -51,8 +51,8 @@ def validate(model: type[Model], table: Mapping[str, Any], where: str, *, whole:
     Args:
         model: The schema.
         table: Keys to values.
-        where: What a message begins with.
-        whole: What to call all of it where there are further problems.
+        where: Beginning of a message.
+        whole: Name of the whole input, for a message on further problems.
 
     Raises:
         ProfileError: As for ``parse_table``.

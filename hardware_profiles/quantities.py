@@ -1,6 +1,6 @@
-"""A quantity written as text: a number and its unit, such as ``96 KiB`` or ``50 ms``.
+"""Quantities as text: a number and its unit, such as ``96 KiB`` or ``50 ms``.
 
-Units are case-sensitive: m is not M. Text that could mean two things is refused.
+Units are case-sensitive: m is not M. Ambiguous text is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AMBIGUOUS = {
     "mb": "1000^2 or 1024^2 bytes; write MiB",
     "gb": "1000^3 or 1024^3 bytes; write GiB",
 }
-_LARGEST_EXPONENT = 18  # of ten: past it is no time, memory or energy of a training step
+_LARGEST_EXPONENT = 18  # of ten: larger than any time, memory or energy of a training step
 
 SIZE = {"B": Decimal(1), "KiB": Decimal(2**10), "MiB": Decimal(2**20), "GiB": Decimal(2**30)}
 TIME = {"s": Decimal(1), "ms": Decimal("1e-3"), "us": Decimal("1e-6")}
@@ -111,7 +111,7 @@ def format_joules(joules: float) -> str:
 
 
 def format_size(count: int) -> str:
-    """Bytes for people, and the exact number where that hides something."""
+    """Bytes for people, and the exact number if that is rounded."""
     return f"{count} B" if count < 1024 else f"{format_bytes(count)} ({count:,} B)"
 
 

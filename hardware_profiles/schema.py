@@ -1,7 +1,8 @@
-"""What a device has and allows: clock, power, memory, and the budgets it is held to.
+"""The schema of a hardware profile: clock, power, memory, and budgets.
 
 Training memory has to fit into the largest contiguous arena (see ``memory``), less the bytes
-reserved for stack and runtime. What needs an unknown figure is unknown, with that figure's reason.
+reserved for stack and runtime. A value that needs an unknown figure is unknown, with that figure's
+reason.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class PowerMode(Table):
 
     Attributes:
         name: The vendor's name.
-        nvpmodel: Its id for the ``nvpmodel`` command, where known.
+        nvpmodel: Its id for the ``nvpmodel`` command, if known.
         power: Its power budget.
-        cpu_clock, gpu_clock: Highest clocks in this mode, where known.
+        cpu_clock, gpu_clock: Highest clocks in this mode, if known.
     """
 
     name: Text
@@ -58,24 +59,24 @@ class Device(Table):
     Attributes:
         name: Slug; the stem of its file.
         title: Its full name.
-        short: At most 7 characters, for the head of a column.
+        short: Short name of at most 7 characters, for the head of a column.
         kind: Microcontroller or single-board computer.
         core: The processor.
         cycles: The cycle table of a microcontroller's core, see ``core_table``.
-        fpu: It computes floating point in hardware.
-        note: What the figures below assume (variant, board).
+        fpu: Whether it has floating-point hardware.
+        note: Assumptions of the figures below (variant, board).
         clock: Highest CPU clock.
         supply: The voltage at which ``current_per_mhz`` is drawn.
-        current_per_mhz: What the core draws while it runs.
+        current_per_mhz: Current of the running core.
         power_modes: The modes of a single-board computer.
         gpu_clock, memory_bandwidth, int8_dense, int8_sparse, fp32_peak: Peaks of a single-board
             computer.
-        idle_power: What a single-board computer takes while it waits.
+        idle_power: Power of an idle single-board computer.
         regions: Its memory.
         reserved: RAM that stack and runtime (or operating system) take from the largest arena.
         flash: Its storage.
         flash_reserved: Storage that the program takes.
-        tight_margin: A margin under this fraction of what is usable is ``tight``.
+        tight_margin: A margin below this fraction of the usable bytes is ``tight``.
         budgets: Limits for one training step, none above what the device has.
     """
 
@@ -120,7 +121,7 @@ class Device(Table):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        # The first contradiction is enough: the next ones are usually its consequences.
+        # Only the first contradiction is reported: others usually follow from it.
         for problem in (
             *_duplicates("regions", [region.name for region in self.regions]),
             *_duplicates("power_modes", [mode.name for mode in self.power_modes]),
@@ -178,12 +179,12 @@ class Device(Table):
 
     @property
     def core_table(self) -> CoreTable | None:
-        """Cycles per operation, None where the profile names no core (see ``cycles_unknown``)."""
+        """Cycles per operation, None if the profile names no core (see ``cycles_unknown``)."""
         return None if self.cycles is None else load_core(self.cycles)
 
     @property
     def cycles_unknown(self) -> str:
-        """Why ``core_table`` is None; empty where it is not."""
+        """Why ``core_table`` is None; empty if it is not."""
         if self.cycles is not None:
             return ""
         if self.kind == "sbc":
@@ -192,7 +193,7 @@ class Device(Table):
 
     @property
     def clock_unknown(self) -> str:
-        """Why the CPU clock has no value; empty where it has one."""
+        """Why the CPU clock has no value; empty if it has one."""
         return _first_unknown([("clock", self.clock)])
 
     @property
@@ -202,7 +203,7 @@ class Device(Table):
 
     @property
     def largest_arena(self) -> Arena | None:
-        """The largest contiguous arena, None where a size is unknown."""
+        """The largest contiguous arena, None if a size is unknown."""
         arenas = self.arenas
         if not arenas or any(arena.size_bytes is None for arena in arenas):
             return None
@@ -210,7 +211,7 @@ class Device(Table):
 
     @property
     def usable_ram_bytes(self) -> int | None:
-        """Bytes for training in one piece, None where a figure is unknown."""
+        """Contiguous bytes for training, None if a figure is unknown."""
         largest = self.largest_arena
         if largest is None or largest.size_bytes is None or self.reserved.value is None:
             return None
@@ -218,7 +219,7 @@ class Device(Table):
 
     @property
     def ram_unknown(self) -> str:
-        """Why ``usable_ram_bytes`` is None; empty where it is not."""
+        """Why ``usable_ram_bytes`` is None; empty if it is not."""
         needed: list[tuple[str, Figure]] = [
             (f"the size of region {region.name}", region.size)
             for region in self.regions
@@ -228,18 +229,18 @@ class Device(Table):
 
     @property
     def usable_flash_bytes(self) -> int | None:
-        """Bytes of storage beside the program, None where a figure is unknown."""
+        """Bytes of storage besides the program, None if a figure is unknown."""
         if self.flash.value is None or self.flash_reserved.value is None:
             return None
         return self.flash.value - self.flash_reserved.value
 
     @property
     def flash_unknown(self) -> str:
-        """Why ``usable_flash_bytes`` is None; empty where it is not."""
+        """Why ``usable_flash_bytes`` is None; empty if it is not."""
         return _first_unknown([("flash", self.flash), ("flash_reserved", self.flash_reserved)])
 
     def describe(self) -> list[Row]:
-        """Every figure of the profile with its source, then what follows from them."""
+        """Every figure of the profile with its source, then the values derived from them."""
         return sheet(self)
 
 

@@ -1,4 +1,4 @@
-"""The device sheet: every figure of a profile as a person reads it, each with its source."""
+"""The device sheet: every figure of a profile as text for people, each with its source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SET = "set in this profile"
 
 
 class Row(NamedTuple):
-    """One line of a device sheet: which figure, its value for people, where it comes from."""
+    """One line of a device sheet: the figure, its value for people, and its source."""
 
     figure: str
     value: str
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 def sheet(device: Device) -> list[Row]:
-    """Every figure of a profile with its source, then what follows from them."""
+    """Every figure of a profile with its source, then the values derived from them."""
     rows: list[Row] = []
     for label, figure in (
         ("CPU clock", device.clock),
@@ -74,7 +74,7 @@ def sheet(device: Device) -> list[Row]:
 
 
 def _cycles(device: Device) -> list[Row]:
-    """The cycle table of a microcontroller's core, or why there is none."""
+    """The cycle table of a microcontroller's core, or the reason why there is none."""
     core = device.core_table
     if core is None:
         return [Row("cycles", "unknown", device.cycles_unknown)] if device.kind == "mcu" else []

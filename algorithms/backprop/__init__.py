@@ -1,1 +1,1 @@
-"""Backpropagation in float32: whole, in slices, fused with the update, or with binary weights."""
+"""Backpropagation in float32: plain, in slices, fused with the update, or with binary weights."""

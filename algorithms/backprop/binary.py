@@ -1,4 +1,4 @@
-"""Backpropagation through binary weights and activations, a slice at a time if asked for.
+"""Backpropagation through binary weights and activations, optionally one slice at a time.
 
 The baselines "BP + BW + BA + V" that TinyFoA is compared with (Huang & Aminifar, AAAI 2025), in
 closed form. For hidden layer l, with scales alpha_l = mean(abs(W_l)) and s_l = mean(abs(z_l))::
@@ -7,23 +7,25 @@ closed form. For hidden layer l, with scales alpha_l = mean(abs(W_l)) and s_l = 
     dz_l = dh_l 1[0 < z_l < 1]                     dW_l = dz_l h_{l-1}^T 1[abs(W_l) < 1]
     dh_{l-1} = alpha_l W^b_l^T dz_l                db_l = sum dz_l
 
-``weights=float`` has W for alpha W^b and no cut, ``activations=float`` the rectifier for h. How
-zeros are binarised is told in :mod:`trainfit.algorithms.numerics.binary.activations`. The batch
+``weights=float`` uses W instead of alpha W^b and no cut, ``activations=float`` the rectifier for h.
+:mod:`trainfit.algorithms.numerics.binary.activations` defines how zeros are binarised. The batch
 stays real-valued and the classifier float, as in the released code. With binary weights all
-parameters are clipped to [-1, 1] after each update, as that code does; a latent weight at 1 or -1
-is cut, and moves on only by what its momentum still holds.
+parameters are clipped to [-1, 1] after each update, as in that code; the gradient of a latent
+weight at 1 or -1 is cut, so it changes only through its remaining momentum.
 
-Of the hidden activations the backward pass needs bits of h and of 0 < z < 1, two for every 32 of a
-float. Pre-activations live in float32 one layer at a time, for the scale is a mean over the batch.
+For the hidden activations the backward pass needs one bit of h and one of 0 < z < 1 per unit,
+instead of the 32 of a float. Pre-activations exist in float32 one layer at a time, because the
+scale is a mean over the batch.
 
 ``slices=M`` cuts every hidden layer's weights into M x M slices, one pattern per pass:
 
-* ``slice_rule=described``: slice (i, j) of every hidden layer, of outputs i and inputs j, has a
-  gradient and optimiser state, with it the biases of outputs i; slices take turns pass by pass in
-  row order, and their moments start at zero, as in ``tinyfoa variant=described``. With binary
-  weights all other latent weights are in storage and the forward pass reads packed signs.
+* ``slice_rule=described``: only slice (i, j) of every hidden layer, of outputs i and inputs j, and
+  the biases of outputs i have a gradient and optimiser state. Slices take turns pass by pass in row
+  order, and their moments start at zero, as in ``tinyfoa variant=described``. With binary weights
+  all other latent weights are in storage and the forward pass reads packed signs.
 * ``slice_rule=released``: gradient, state and weights are dense; in pass p (from 1) diagonal block
-  p mod M of every hidden layer is put back after the update, while its moments move.
+  p mod M of every hidden layer is restored after the update, while its moments change. TinyFoA's
+  released code trains its backpropagation baseline so.
 
 Shape suffixes: B batch, O outputs and I inputs of a layer, J outputs and K inputs of a slice,
 C classes, M groups of columns.
@@ -63,11 +65,11 @@ class BinaryBackprop:
     Args:
         model: The net, with at least one hidden layer and widths that M divides.
         generator: Draws the weights.
-        weights: Of the hidden layers.
-        activations: Of the hidden layers.
+        weights: Number format of the hidden layers' weights.
+        activations: Number format of the hidden activations.
         slices: M.
-        slice_rule: Which slices a pass trains, if M is more than 1.
-        new_optimiser: Makes the update rule; asked again when slices change.
+        slice_rule: Slices that a pass trains, if M is more than 1.
+        new_optimiser: Makes the update rule; called again when slices change.
         fused: Whether a layer's gradients are applied as soon as they exist.
     """
 
@@ -106,7 +108,7 @@ class BinaryBackprop:
     def enter_pass(self, number: int) -> None:
         """Choose the slices of pass ``number`` (from 0)."""
         if self._released:
-            self._frozen = (number + 1) % self._slices  # that code counts passes from 1
+            self._frozen = (number + 1) % self._slices  # the released code counts passes from 1
         elif self._slices > 1:
             self._optimisers[0] = self._new_optimiser()
             for layer in self._hidden:
@@ -163,7 +165,7 @@ class BinaryBackprop:
     def _gradients(
         self, layer: Layer, dz_BO: torch.Tensor, h: Hidden
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of the active slice and its biases; ``dz_BO`` is used up."""
+        """Gradients of the active slice and its biases; ``dz_BO`` is overwritten."""
         dz_BJ = dz_BO[:, layer.rows]
         db_J = dz_BJ.sum(0)
         dw_JK = weight_gradient(dz_BJ, h, layer.group, layer.weights.width)
@@ -182,7 +184,7 @@ class BinaryBackprop:
 
     @contextmanager
     def _block_kept(self, layer: Layer) -> Iterator[None]:
-        """Put the pass's diagonal block back after an update (``slice_rule=released``)."""
+        """Restore the pass's diagonal block after an update (``slice_rule=released``)."""
         if not self._released or layer is self._classifier:
             yield
             return

@@ -40,7 +40,7 @@ def plan_step(
         bits: Whether hidden activations are binary.
         clip: Whether parameters are clipped after an update.
         fused: Whether a layer's gradients are applied as soon as they exist.
-        blocks: M if a diagonal block of an M x M grid is put back after the update, else 0.
+        blocks: M if a diagonal block of an M x M grid is restored after the update, else 0.
     """
     plan = MemoryPlan()
     hold_inputs(plan, model, batch_size)
@@ -100,7 +100,7 @@ class _Step:
         return plan_linear(self._plan, name, weights, self._batch, bits=bits)
 
     def _layer(self, kept: list[list[Item]], number: int) -> list[Item]:
-        """A hidden layer; ``kept`` gets its activations, the result is its weights' scale."""
+        """A hidden layer; adds its activations to ``kept``, returns the scale of its weights."""
         plan, weights = self._plan, self._layers[number - 1][0].weights
         scale = weights.plan_scale(plan)
         if not self._bits:

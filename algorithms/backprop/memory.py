@@ -1,8 +1,8 @@
 """The closed form of a backpropagation step on a fully connected net.
 
-What lives when follows from the chain rule as autograd runs it: the output of every rectifier is
-kept (it is the input of the next product and the rectifier's own mask); a layer's input gradient
-is made before its weight gradient; the gradient through a rectifier is a tensor of its own.
+Lifetimes follow from the chain rule as autograd runs it: the output of every rectifier is kept (it
+is the input of the next product and the rectifier's own mask); a layer's input gradient is made
+before its weight gradient; the gradient through a rectifier is a separate tensor.
 
 Shape suffixes: B batch (rows of a micro-batch), I inputs and O outputs of a layer, C classes.
 """
@@ -38,7 +38,7 @@ def plan_step(
             optimiser.plan_static(plan, name, shape)
     step = _Step(plan, model, optimiser, segment, fused)
     first = min(rows, batch_size)
-    step.micro_batch(first)  # whose gradients stay, and those of others are added to them
+    step.micro_batch(first)  # its gradients stay; those of the others are added to them
     for others in plan.tiles(batch_size - first, rows):
         step.micro_batch(others)
     if not fused:
@@ -136,11 +136,11 @@ class _Step:
         segment = self._segment_of(below)
         recompute = below > 0 and len(segment) > 1 and below == segment[-1]
         if recompute:
-            plan.free(kept.pop(below))  # the last who needed it was this product
+            plan.free(kept.pop(below))  # this product was its last use
         for name, gradient in reversed(made.items()):
             if name in self._gradients:
                 plan.each(Kind.ADD, gradient.elements)
-                plan.free(gradient)  # added to what earlier rows left
+                plan.free(gradient)  # added to the gradient of earlier rows
             else:
                 self._gradients[name] = gradient
             if self._fused:

@@ -10,7 +10,7 @@ from trainfit.algorithms.options import AlgorithmOptions, Description, Optimizer
 
 
 class SliceRule(StrEnum):
-    """Which slices of a pass are trained."""
+    """Slices that are trained in a pass."""
 
     DESCRIBED = "described"
     RELEASED = "released"
@@ -27,25 +27,30 @@ class BackpropOptions(AlgorithmOptions):
     """Options of ``backprop``."""
 
     optimizer: OptimizerName = OptimizerName.SGD
+    """Update rule."""
     lr: float = Field(default=0.05, gt=0)
+    """Learning rate."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Momentum of ``optimizer=sgd``; 0 keeps no buffer."""
     checkpoint: int = Field(default=0, ge=0)
     """Hidden layers per recomputed segment; 0 keeps all activations."""
     micro_batch: int = Field(default=0, ge=0)
-    """Rows per forward and backward pass; 0 takes the whole batch at once."""
+    """Rows per forward and backward pass; 0 is the whole batch."""
     update: Update = Update.SEPARATE
+    """When a gradient is applied: after the backward pass, or as soon as it exists (``fused``)."""
     weights: Precision = Precision.FLOAT
-    """Of hidden layers."""
+    """Number format of the hidden layers' weights."""
     activations: Precision = Precision.FLOAT
-    """Of hidden layers."""
+    """Number format of the hidden layers' activations."""
     slices: int = Field(default=1, ge=1)
     """M: every hidden layer's weight is cut into M x M slices, one pattern of them per pass."""
     slice_rule: SliceRule = SliceRule.DESCRIBED
-    """Which slices a pass trains: one (``described``), or all but one on the diagonal."""
+    """Slices trained in a pass: one (``described``), or all but one diagonal block (``released``,
+    as TinyFoA's released code trains its backpropagation baseline)."""
 
     @property
     def closed_form(self) -> bool:
-        """Whether the step is not autograd's."""
+        """Whether the step is in closed form instead of autograd's."""
         binary = Precision.BINARY in (self.weights, self.activations)
         return binary or self.slices > 1 or self.slice_rule is SliceRule.RELEASED
 

@@ -1,16 +1,16 @@
 """Backpropagation (Rumelhart, Hinton & Williams 1986), and its memory-saving forms.
 
-The gradient is autograd's, as everybody runs it. Three options make it the fair rival of rules
-that claim to need less memory, and they combine:
+The gradient is autograd's, as in common practice. Three options, which can be combined, save memory
+for a fair comparison with rules that claim to need less:
 
 * ``checkpoint=N``: of every N hidden layers only the first input is kept; the rest is recomputed
   when the gradient arrives (Chen et al. 2016).
 * ``micro_batch=N``: N rows at a time, gradients accumulated, one update.
 * ``update=fused``: a gradient is applied and freed as soon as it exists.
 
-Three more make it the rival that TinyFoA is compared with, in closed form instead of by autograd
+Three more give the baseline that TinyFoA is compared with, in closed form instead of by autograd
 (:mod:`trainfit.algorithms.backprop.binary`): ``weights=binary``, ``activations=binary`` and
-``slices=M``. Of the options above they go with ``update=fused``.
+``slices=M``. Of the options above, only ``update=fused`` can be combined with them.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -74,7 +74,7 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
         """The rule for binary weights, binary activations and slices.
 
         Raises:
-            ConfigurationError: The options or the net do not go with it.
+            ConfigurationError: Other options, or the net, do not allow it.
         """
         options, model = self.options, self.model
         if options.checkpoint or options.micro_batch:
@@ -110,7 +110,7 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
         )
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """The next slices after every pass."""
+        """Choose the slices of this pass."""
         super().begin_epoch(epoch, epochs)
         if self._binary is not None:
             self._binary.enter_pass(epoch)
@@ -127,7 +127,7 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             with phase("forward"):
                 loss = functional.cross_entropy(self._forward(x_BI), y_B)
             with phase("gradient"):
-                # The gradient of the mean over the batch weighs each micro-batch by its rows.
+                # The mean over the batch weights each micro-batch by its number of rows.
                 loss.backward(None if rows >= len(x) else torch.tensor(len(x_BI) / len(x)))
                 del loss
         if self.options.update is Update.SEPARATE:

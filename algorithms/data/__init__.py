@@ -1,8 +1,8 @@
 """Data sets, one module per family; none is shipped, none can run code by being read.
 
 A data set is either embedded in a dependency (``digits``), generated (``synthetic-...``), or read
-from the folder that the user names as data root. `download` puts the published files there for
-those who ask for it; nothing is fetched unasked.
+from the folder that the user names as data root. Only `download`, on request, puts the published
+files there.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ LOADERS: dict[str, tuple[DatasetInfo, Callable[[Path | None], Dataset]]] = {
         for info in module.INFOS
     },
 }
-"""Name to what is known before loading, and the function that loads it."""
+"""Name to description and loading function."""
 
 
 def describe_datasets() -> list[DatasetInfo]:
-    """What there is, by name; generated data comes last, as the form that its names take."""
+    """The data sets, by name; generated data comes last, with the form of its names."""
     return [*(LOADERS[name][0] for name in sorted(LOADERS)), synthetic.INFO]
 
 
@@ -43,9 +43,8 @@ def load_dataset(name: str, data_root: Path | None = None) -> Dataset:
 
     Args:
         name: One of `dataset_names`, with numbers in place of the capitals.
-        data_root: The folder that holds ``MNIST/raw`` and its like, laid out as torchvision does,
-            and ``mitdb``. None takes the environment variable ``TRAINFIT_DATA_ROOT``, where it is
-            set.
+        data_root: The folder with ``mitdb``, ``MNIST/raw`` and others, laid out like torchvision's
+            root. None takes the environment variable ``TRAINFIT_DATA_ROOT``, if it is set.
 
     Raises:
         ConfigurationError: No such data set, or its files are missing or damaged.

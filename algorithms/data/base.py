@@ -1,4 +1,4 @@
-"""What a data set is, and the check that every one has to pass, a third party's too."""
+"""The class of data sets, and the check that each has to pass, including those of others."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Dataset:
         classes: Number of classes.
         shape: Channels, height and width of one sample, whose features are these flattened in
             this order; a series of F values is (1, 1, F).
-        note: What must be said wherever figures from this data are shown, for instance that
-            some of its files were missing; empty where the name says it all.
+        note: Remark for all figures from this data, for instance that some of its files were
+            missing; empty if the name says enough.
     """
 
     name: str
@@ -44,19 +44,19 @@ class Dataset:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known about a data set before it is loaded.
+    """Description of a data set before it is loaded.
 
     Attributes:
         name: Its name, or the form of its names.
         summary: One line for people.
-        features: Features per sample; None where the name says it.
-        classes: Number of classes; None where the name says it.
-        train_samples: Size of the training half as published; None where it depends on which
-            files are there.
+        features: Features per sample; None if given by the name.
+        classes: Number of classes; None if given by the name.
+        train_samples: Size of the training half as published; None if it depends on the files that
+            are present.
         test_samples: Size of the test half, likewise.
-        needs_data_root: It is read from files that the user has to provide.
-        source: Where it comes from, and whom to cite.
-        licence: The terms it is published under.
+        needs_data_root: Whether it is read from files that the user has to provide.
+        source: Its origin, and whom to cite.
+        licence: The terms of its publication.
     """
 
     name: str
@@ -80,7 +80,7 @@ def check_dataset(dataset: Dataset) -> None:
     """Reject a data set that no algorithm could be trained on, or only with wrong figures.
 
     Raises:
-        ConfigurationError: Naming the data set, the tensor, what is wrong and what would be right.
+        ConfigurationError: Names the data set, the tensor, what is wrong and what would be right.
     """
     if dataset.classes < 2:
         raise ConfigurationError(
@@ -115,7 +115,7 @@ def _check_half(dataset: Dataset, half: str, x: torch.Tensor, y: torch.Tensor) -
             )
         if len(tensor) < 1:
             raise ConfigurationError(f"{where}_{suffix} has no samples; at least 1 is needed")
-        # A strided view would be copied inside the measured step, and the copy be counted there.
+        # A strided view would be copied inside the measured step, and the copy counted there.
         if not tensor.is_contiguous():
             raise ConfigurationError(f"{where}_{suffix} is not contiguous; call .contiguous()")
     if x.shape[1] < 1:
@@ -125,7 +125,7 @@ def _check_half(dataset: Dataset, half: str, x: torch.Tensor, y: torch.Tensor) -
             f"{where}_x has {len(x):,} samples but {half}_y has {len(y):,} labels; "
             "every sample needs one"
         )
-    # The extremes tell, without a copy of the data's size, whether looking for the place is needed.
+    # The extremes show, without a copy of the data, whether the place has to be searched for.
     if not torch.stack(torch.aminmax(x)).isfinite().all():
         finite = torch.isfinite(x)
         sample, feature = (~finite).nonzero()[0].tolist()

@@ -1,4 +1,4 @@
-"""From a data set to batches, and whether model, data set and batch size fit together.
+"""Batches of a data set, and the check that model, data set and batch size fit together.
 
 Shape suffixes: S samples, B batch, F features.
 """
@@ -21,17 +21,17 @@ def batches(
     *,
     shuffle: bool = True,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """One epoch of shuffled batches, ``x_BF`` and ``y_B``, each contiguous and all of one size.
+    """One epoch of shuffled batches, ``x_BF`` and ``y_B``, each contiguous and of the same size.
 
-    The order is drawn when this is called, not when the first batch is taken. The last,
-    incomplete batch is dropped: a step on fewer samples would need other memory.
+    The order is drawn when this is called, not when the first batch is taken. The last, incomplete
+    batch is dropped: a step on fewer samples would need a different amount of memory.
 
     Args:
         x_SF: Samples.
         y_S: Their classes.
         batch_size: Samples per batch.
-        generator: Where the order is drawn from; the same state gives the same batches.
-        shuffle: Draw an order; otherwise samples come as they are.
+        generator: Source of the order; the same state gives the same batches.
+        shuffle: Whether to draw an order; otherwise samples come in their own order.
 
     Raises:
         ConfigurationError: The batch size is below 1 or above the number of samples.
@@ -70,11 +70,11 @@ def check_fits(
 ) -> None:
     """Make sure that a model can be trained on a data set in batches of this size.
 
-    A model that sees channels, height and width (``model_shape``) fits data of the same, and a
-    series of as many values, which it takes row by row.
+    A model with channels, height and width (``model_shape``) fits data of the same shape, and a
+    series of the same number of values, which is read row by row.
 
     Raises:
-        ConfigurationError: Sizes differ; the message says both and names a model that would fit.
+        ConfigurationError: Sizes differ; the message gives both and a model that would fit.
     """
     problems = []
     own = str(model_inputs) if model_shape is None else _times(model_shape)
@@ -105,7 +105,7 @@ def _times(shape: tuple[int, int, int]) -> str:
 
 
 def _fitting_model(dataset: Dataset, own: str, theirs: str, classes: int, name: str) -> str:
-    """The same model with its ends exchanged; a plain one where its name does not show them."""
+    """The same model with fitting input and output; a plain one if its name does not show them."""
     first, *middle = name.split("-")
     if len(middle) >= 2 and middle[0] == own and middle[-1] == str(classes):
         return "-".join([first, theirs, *middle[1:-1], str(dataset.classes)])

@@ -6,8 +6,8 @@ red, then 1,024 green, then 1,024 blue pixels, each row by row, as in the files:
 ones; the twenty coarse ones in the same files are not used.
 
 Pickles are programs. Before one of these is run, the size of the file and every instruction in it
-are checked (`_check_instructions`); while it runs, the few names of numpy that it needs give
-stand-ins that keep what they are called with, and every other name is refused (`_Unpickler`). So
+are checked (`_check_instructions`); while it runs, the few names of numpy that it needs are
+replaced by classes that store their arguments, and every other name is refused (`_Unpickler`). So
 nothing outside of this module is called; then types, shapes and labels are checked.
 
 Shape suffixes: S samples, F features.
@@ -158,9 +158,9 @@ def _labels(path: Path, labels: object, samples: int, classes: int) -> torch.Ten
 
 
 class _Array:
-    """Stands in for numpy's array: keeps what a pickle says about it, of which nothing is checked.
+    """Replaces numpy's array: stores a pickle's description of it, unchecked.
 
-    numpy itself would make room for whatever shape is named, and trust what follows.
+    numpy itself would allocate any given shape, and trust what follows.
     """
 
     def __init__(self, *_: object) -> None:
@@ -171,7 +171,7 @@ class _Array:
 
 
 class _ElementType:
-    """Stands in for numpy's data type; its state is byte order and alignment, which bytes lack."""
+    """Replaces numpy's data type; its state is byte order and alignment, unused for bytes."""
 
     def __init__(self, code: object = None, *_: object) -> None:
         self.code = code.decode("latin-1") if isinstance(code, bytes) else code
@@ -200,7 +200,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _read_pickle(path: Path) -> object:
-    """What a pickle holds; the strings of Python 2 stay bytes, since it does not say what of."""
+    """The content of a pickle; strings of Python 2 stay bytes, since their encoding is unknown."""
     content = read_whole(path, MOST_BYTES)
     try:
         _check_instructions(content)
@@ -211,12 +211,12 @@ def _read_pickle(path: Path) -> object:
 
 
 def _check_instructions(content: bytes) -> None:
-    """Refuse what plain values and one array do not need, before anything is made of a pickle.
+    """Refuse instructions that plain values and one array do not need, before a pickle is run.
 
-    Strings must be as long as announced. No place in the memo may lie beyond what came before:
-    Python makes room for it at once, 64 GiB for a file of nine bytes. Tuples are few: one that is
-    hashed takes as much stack as it is deep, and as much time as it branches. The number of
-    instructions bounds all else.
+    Strings must be as long as announced. No memo index may exceed the number of earlier entries:
+    Python allocates the memo at once, 64 GiB for a file of nine bytes. Tuples are limited, because
+    hashing one takes stack in proportion to its depth and time in proportion to its branches. The
+    number of instructions bounds everything else.
 
     Raises:
         ValueError: The pickle is of another form, truncated, or followed by something.

@@ -1,9 +1,8 @@
-"""Digits: the handwritten digits that scikit-learn carries, real data without files or a network.
+"""Digits: the handwritten digits in scikit-learn, real data without files or a network.
 
 They are the test part of UCI's "Optical Recognition of Handwritten Digits". scikit-learn's copy
 has no writer ids, so the split here is stratified by class only and **the same writers appear in
-both halves**: test accuracy says how well unseen samples of known writers are read, not how well
-unseen writers are.
+both halves**: test accuracy measures new samples of known writers, not new writers.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ INFO = DatasetInfo(
 
 def load(data_root: Path | None = None) -> Dataset:
     """Load the digits and split them, the same way every time; ``data_root`` is not used."""
-    # Imported here because scikit-learn takes a second, and most data sets do without it.
+    # Imported here because scikit-learn takes a second, and most data sets do not need it.
     from sklearn.datasets import load_digits  # noqa: PLC0415
     from sklearn.model_selection import train_test_split  # noqa: PLC0415
 

@@ -1,9 +1,9 @@
-"""Fetching the published files of a data set into the data root, for those who ask for it.
+"""Fetching the published files of a data set into the data root, on request.
 
-pooch fetches each file and compares its checksum; this module says which files, where they go and
-what went wrong. Nothing reaches its place before it is whole and has the published checksum: files
-arrive in a folder of their own, which disappears however the download ends, and are renamed from
-there. Files that are in place and have their checksum are not fetched again. Names and paths in an
+pooch fetches each file and compares its checksum; this module knows which files, where they go and
+how to report errors. No file reaches its place before it is complete and has the published
+checksum: files arrive in a temporary folder, which is removed however the download ends, and are
+renamed from there. Files in place with their checksum are not fetched again. Names and paths in an
 archive are compared with the expected ones and never used.
 """
 
@@ -48,10 +48,10 @@ class DownloadError(ConfigurationError):
 
 @dataclass(frozen=True)
 class Download:
-    """What was done.
+    """The result of a download.
 
     Attributes:
-        folder: Where the files are.
+        folder: The folder of the files.
         fetched: Names of the files that were put there.
         kept: Names of the files that were there before, with the right checksum.
     """
@@ -73,8 +73,8 @@ def download(
     Args:
         name: One of `sources.SOURCES`, or a data set made of the same files.
         data_root: The folder that data sets are read from; made if it is not there.
-        base_url: Where to fetch from in place of the publisher; the same files are expected.
-        progress: Told how it goes.
+        base_url: Address to fetch from instead of the publisher's; the same files are expected.
+        progress: Called with the progress.
 
     Raises:
         DownloadError: The server, what it sends, or the disk.
@@ -135,7 +135,7 @@ def _with_sums(source: Source, server: _Server) -> dict[str, str | None]:
 def _unpack(
     archive: Path, folder: str, files: Mapping[str, str | None], scratch: Path
 ) -> Iterator[Path]:
-    """Take the expected files out of an archive that is verified, whatever else it holds."""
+    """Extract the expected files, and no others, from a verified archive."""
     wanted = {f"{folder}/{name}": name for name in files}
     try:
         with tarfile.open(archive, "r:gz") as tar:
@@ -162,12 +162,12 @@ def _unpack(
 
 @dataclass(frozen=True)
 class _Server:
-    """Where files are fetched from.
+    """The server that files are fetched from.
 
     Attributes:
-        url: What the names of files are appended to.
-        most_bytes: Most that is accepted of a file.
-        progress: Told how it goes.
+        url: Address to which the names of files are appended.
+        most_bytes: Largest accepted size of a file.
+        progress: Called with the progress.
     """
 
     url: str
@@ -270,7 +270,7 @@ def _first_cause(error: BaseException) -> str:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder inside a folder, which is made if need be and does not stay if it stays empty."""
+    """A temporary folder inside a folder, which is created if needed and removed if left empty."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Data files on disk: found and read whole, with one clear sentence where that does not work.
+"""Data files on disk: found and read whole, or one clear sentence why not.
 
 They lie in one folder named by the user, laid out as torchvision lays out its root.
 
@@ -18,7 +18,7 @@ import torch
 from trainfit.algorithms.errors import ConfigurationError
 
 DATA_ROOT_VARIABLE = "TRAINFIT_DATA_ROOT"
-"""Environment variable that names the data root where no argument does."""
+"""Environment variable that names the data root if no argument does."""
 AGAIN = "fetch it again"
 
 
@@ -96,11 +96,11 @@ def find_files(
 
 
 def check_file(path: Path, most_bytes: int | None = None) -> int:
-    """The size of a file in bytes, once it is known to be one and to be of a sensible size.
+    """The size of a file in bytes, after checking that it is a file of a sensible size.
 
     Args:
         path: The file.
-        most_bytes: Most that it may hold; None where it is not read as a whole.
+        most_bytes: Largest allowed size; None if it is not read as a whole.
 
     Raises:
         ConfigurationError: It is missing, something else than a file, empty or too large.
@@ -154,12 +154,12 @@ def check_labels(path: Path, y_S: torch.Tensor, samples: int, classes: int) -> N
 
 
 def unreadable(path: Path, error: OSError) -> NoReturn:
-    """Say that the operating system does not let a file be read."""
+    """Raise the error for a file that the operating system does not let be read."""
     if isinstance(error, PermissionError):
         fail(path, "cannot be read: permission denied; make it readable")
     fail(path, f"cannot be read: {error.strerror or error}")
 
 
 def fail(path: Path, problem: str) -> NoReturn:
-    """Raise what is wrong with a file, its name first."""
+    """Raise an error about a file, with its name first."""
     raise ConfigurationError(f"{path} {problem}")

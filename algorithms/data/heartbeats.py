@@ -3,12 +3,12 @@
 The form is that of Kachuee, Fazeli and Sarrafzadeh (ECG Heartbeat Classification: A Deep
 Transferable Representation, ICHI 2018, preprocessing): 125 Hz, a window that begins at the R peak
 and is 1.2 times the median RR interval of ten seconds long, values in [0, 1], zeros behind it up to
-187 samples. Their code is not published. What is fixed here, and what they leave open or do
-otherwise:
+187 samples. Their code is not published. Decisions here, where the paper is silent or different:
 
-- R peaks are those of the database's annotations. They detect them.
-- The ten seconds are centred on the peak. They cut the record into stretches of ten seconds.
-- A window is scaled by its own minimum and maximum, before the zeros. They scale each stretch.
+- R peaks are those of the database's annotations. The authors detect them.
+- The ten seconds are centred on the peak. The authors cut the record into stretches of ten seconds.
+- A window is scaled by its own minimum and maximum, before the zeros. The authors scale each
+  stretch.
 - The rate is changed by polyphase filtering (25 / 72, scipy's default Kaiser window).
 - A window that would be longer than 187 samples is cut there. A beat whose window runs past the
   end of the record, or holds one value only, is left out.

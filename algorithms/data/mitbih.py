@@ -1,25 +1,25 @@
 """MIT-BIH arrhythmia: heartbeats in the five classes of AAMI, from PhysioNet's raw records.
 
 The files of each record (``106.hea``, ``106.dat``, ``106.atr``) lie in ``mitdb`` below the data
-root and are read with the library wfdb. Whatever records are there are used; `Dataset.note` says
-how many. How a beat is cut out is said in `heartbeats`; the lead is MLII, which all 44 records have
-(record 114 as its second signal), so there is no other one to fall back on.
+root and are read with the library wfdb. All records that are present are used; `Dataset.note` says
+how many. `heartbeats` describes how a beat is cut out. The lead is MLII, which all 44 records have
+(record 114 as its second signal), so no other lead is needed.
 
-Names, and which beats are learnt from:
+Names, and the beats of the training half:
 
 - ``mitbih``: **between patients**. Training and test half are the records of DS1 and DS2 of
   de Chazal, O'Dwyer and Reilly (IEEE Trans. Biomed. Eng. 51(7), 2004). No record is in both; one
   person is, since records 201 (DS1) and 202 (DS2) are of the same man.
 - ``mitbih-intra``: **within patients**. All beats are pooled and a fifth of each class, drawn at
   random from a fixed seed, is the test half. Nearly every beat that is tested then has neighbours
-  of the same heart in the training half, which flatters every accuracy. It is here because much
-  that is published is measured so.
+  of the same heart in the training half, which flatters every accuracy. It is included because many
+  published figures are measured so.
 - with ``-13x13`` at the end: the first 169 of the 187 samples, as an image of 13 x 13.
 
 Classes are those of ANSI/AAMI EC57, from PhysioNet's beat annotations as de Chazal et al. group
 them (`CLASSES`). Records 102, 104, 107 and 217, of paced hearts, are left out as they do. Classes
-are far from equally frequent and are not evened out: with the smallest class of the 44 records
-having 15 beats in all, cutting the others down to it would leave nothing to learn from.
+are far from equally frequent and are not balanced: the smallest class of the 44 records has 15
+beats in all, and reducing the others to that would leave nothing to learn from.
 
 Huang and Aminifar (TinyFoA, AAAI 2025) take the first 169 samples of balanced beats of five classes
 as 13 x 13. Which records, which lead, how beats are cut and how they are split is not published
@@ -91,7 +91,7 @@ INFOS = tuple(
 
 
 def load(name: str, data_root: Path | None) -> Dataset:
-    """Read whatever records are there, cut out their beats and split them.
+    """Read the records that are present, cut out their beats and split them.
 
     Args:
         name: One of the names above.
@@ -144,7 +144,7 @@ def _join(parts: Sequence[_Beats]) -> _Beats:
 
 
 def _split_at_random(x_BW: np.ndarray, y_B: np.ndarray) -> tuple[_Beats, _Beats]:
-    """The same fifth of every class every time to test, the rest to learn from, in their order."""
+    """The same fifth of every class each time for testing, the rest for training, in order."""
     rng = np.random.Generator(np.random.PCG64(_SEED))
     tested_B = np.zeros(len(y_B), dtype=bool)
     for label in range(len(CLASSES)):
@@ -173,7 +173,7 @@ def _listed(records: Sequence[int]) -> str:
 
 
 def _note(present: Sequence[int], intra: bool, absent: Sequence[str]) -> str:
-    """How many records there were, and what the test half cannot judge."""
+    """The number of records, and the classes that the test half lacks."""
     note = f"{len(present)} of {len(RECORDS)} records"
     if len(present) < len(RECORDS):
         halves = [("", DS1 | DS2)] if intra else [("train ", DS1), ("test ", DS2)]

@@ -1,8 +1,8 @@
 """Standardising: every channel with mean 0 and standard deviation 1 over the training half.
 
 The test half is shifted and scaled by the numbers of the training half, because nothing may be
-learnt from samples that judge. The standard deviation is that of the values at hand (divided by
-their number, not by one less), with which MNIST has the customary 0.1307 and 0.3081.
+learnt from test samples. The standard deviation is that of the given values (divided by their
+number, not by one less), with which MNIST has the customary 0.1307 and 0.3081.
 
 Shape suffixes: S samples, C channels, P pixels per channel, F features (C times P).
 """
@@ -18,11 +18,11 @@ from trainfit.algorithms.data.base import Dataset
 from trainfit.algorithms.errors import ConfigurationError
 
 _CHUNK_VALUES = 1 << 20
-"""Values that are looked at in double precision at a time, 8 MiB."""
+"""Values that are processed in double precision at a time, 8 MiB."""
 
 
 def standardise(dataset: Dataset) -> Dataset:
-    """The same data set with its channels standardised; the one that is given stays as it is.
+    """A copy of the data set with its channels standardised.
 
     Both halves are written once, into new memory; nothing else of their size is made.
 
@@ -30,7 +30,7 @@ def standardise(dataset: Dataset) -> Dataset:
         dataset: One that `check_dataset` accepts.
 
     Raises:
-        ConfigurationError: A channel has one value only, so that it cannot be scaled.
+        ConfigurationError: A channel has only one value, so it cannot be scaled.
     """
     mean_C, deviation_C = channel_statistics(dataset)
     train_x, test_x = (
@@ -55,7 +55,7 @@ def channel_statistics(dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
     for x_C in _chunks(x_SCP):
         mean_C += x_C.sum(dim=(0, 2))
     mean_C /= values
-    # A second pass: the difference of two large sums would lose the digits that are wanted.
+    # A second pass: the difference of two large sums would lose significant digits.
     square_C = torch.zeros_like(mean_C)
     constant_C = torch.ones(channels, dtype=torch.bool)
     for x_C in _chunks(x_SCP):

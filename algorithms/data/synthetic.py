@@ -1,7 +1,7 @@
 """Synthetic data of any shape: ``synthetic-FEATURES-CLASSES``, one Gaussian blob per class.
 
-It exists to measure memory and latency on shapes for which no data is at hand, and to see a loss
-fall. Blobs are apart by construction, so an accuracy reached on them says nothing about real data.
+It serves to measure memory and latency on shapes for which no data is available, and to see a loss
+fall. Blobs are separated by construction, so an accuracy on them says nothing about real data.
 
 Shape suffixes: S samples, C classes, F features.
 """
@@ -44,7 +44,7 @@ def parse(name: str) -> tuple[int, int]:
     """Features and classes from a name such as ``synthetic-784-10``.
 
     Raises:
-        ConfigurationError: The name is not of that form, or the sizes cannot be generated.
+        ConfigurationError: The name is not of that form, or such sizes cannot be generated.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -69,8 +69,8 @@ def parse(name: str) -> tuple[int, int]:
 def load(name: str) -> Dataset:
     """Generate a data set, the same bits every time.
 
-    NumPy's generator and a squashing function of plain arithmetic are used because torch's normal
-    numbers and sigmoid depend, in the last bit, on the vector instructions of the processor.
+    NumPy's generator and a squashing function of plain arithmetic are used because the last bit of
+    torch's normal numbers and sigmoid depends on the processor's vector instructions.
 
     Raises:
         ConfigurationError: See `parse`.

@@ -1,11 +1,11 @@
-"""What direct feedback alignment and DRTP share: fixed matrices, hidden units, the classifier.
+"""Common parts of direct feedback alignment and DRTP: fixed matrices, hidden units, classifier.
 
 With ``activations=binary`` a tanh becomes the sign of z times ``tanh(mean(abs(z)))``, as in the
 DRTP code that TinyFoA (Huang & Aminifar, AAAI 2025) is compared with (see
 :mod:`trainfit.algorithms.numerics.binary.signed_activations`), and a rectifier becomes {0, s}. That
 code binarises the logits too, so that each has two values and most of them tie; here they are
-float. With ``weights=binary`` parameters are clipped, as in that comparison's other rules; its DRTP
-code clips none.
+float. With ``weights=binary`` parameters are clipped, as for the other rules of that comparison;
+its DRTP code clips none.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """

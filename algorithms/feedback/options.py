@@ -1,4 +1,4 @@
-"""The options of rules that teach through fixed random matrices."""
+"""The options of direct feedback alignment and DRTP."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from trainfit.algorithms.options import BinarisedOptions, Description
 
 
 class Activation(StrEnum):
-    """What follows a hidden layer's product."""
+    """Activation function of the hidden layers."""
 
     TANH = "tanh"
     RELU = "relu"
 
 
 class ErrorSignal(StrEnum):
-    """What is projected to the hidden layers."""
+    """Signal that is projected to the hidden layers."""
 
     ERROR = "error"
     SIGN = "sign"  # sDFA
@@ -25,7 +25,11 @@ class DfaOptions(BinarisedOptions):
     """Options of ``dfa``."""
 
     signal: ErrorSignal = ErrorSignal.ERROR
+    """Signal projected to the hidden layers: the error (DFA), or its sign (sDFA, as in the released
+    code of DRTP)."""
     activation: Activation = Activation.TANH
+    """Activation function of the hidden layers: tanh, as in the released code of DRTP, or
+    rectifier."""
 
 
 DFA = Description(

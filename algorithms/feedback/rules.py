@@ -1,4 +1,4 @@
-"""Hidden layers taught by fixed random matrices: direct feedback alignment and DRTP.
+"""Hidden layers trained through fixed random matrices: direct feedback alignment and DRTP.
 
 The gradient of hidden layer l is replaced by a projection that needs no other layer's weights::
 
@@ -9,15 +9,15 @@ The gradient of hidden layer l is replaced by a projection that needs no other l
 The classifier follows the true gradient of its cross-entropy, ``dz = e``.
 
 * DFA (Nokland, NIPS 2016) needs the error, hence all activations until the forward pass is over,
-  as backpropagation does; what it saves is the transport of weights.
+  as backpropagation does; it saves only the transport of weights.
 * DRTP (Frenkel, Lefebvre & Bol, Frontiers in Neuroscience 15:629892, 2021) needs the label only:
-  each layer is updated as soon as it is known, and two layers' activations are all that lives.
+  each layer is updated as soon as its output is known, so only two layers' activations are alive.
 
 Decisions: B_l is drawn Kaiming-uniform as in Frenkel's code, U(-b, b) with ``b = sqrt(6 / C)``
-for a fan-in of C classes, and its sign is of no matter, being random; gradients are means over the
-batch. Hidden units are ``tanh`` as in that code; DFA may have rectifiers instead. DRTP may not:
-its target is the same in every step, and only saturation keeps it from shutting a rectifier for
-good (on digits it leaves a net at chance).
+for a fan-in of C classes; its sign does not matter, since it is random. Gradients are means over
+the batch. Hidden units are ``tanh`` as in that code; DFA may have rectifiers instead. DRTP may not:
+its target is the same in every step, and only saturation keeps it from switching off a rectifier
+permanently (on digits it leaves a net at chance).
 
 Binary weights and activations are in :mod:`trainfit.algorithms.feedback.net`.
 
@@ -60,7 +60,7 @@ class Drtp(FeedbackNet[BinarisedOptions], about=DRTP):
             self._apply(len(self.model.layers), error_BC, below)
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
-        """Two layers' activations and one gradient."""
+        """The activations of two layers and one gradient."""
         plan = self._plan_static(batch_size)
         below: list[Item] = []
         for number, outputs in enumerate(self.model.hidden, start=1):
@@ -88,7 +88,7 @@ class Dfa(FeedbackNet[DfaOptions], about=DFA):
         self._activation = options.activation
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """One update of every layer; the last ones first, so that their inputs can go."""
+        """One update of every layer; the last ones first, so that their inputs can be freed."""
         self._optimiser.begin_step()
         with torch.no_grad():
             kept: list[Hidden] = [x]
@@ -97,7 +97,7 @@ class Dfa(FeedbackNet[DfaOptions], about=DFA):
                     kept.append(self._hidden(kept[-1], number))
             error_BC = self._classify(kept[-1], y)
             with phase("gradient"):
-                own_BC = error_BC.clone() if self._bits else error_BC  # bits' scale goes into it
+                own_BC = error_BC.clone() if self._bits else error_BC  # takes the scale of bits
             self._apply(len(self.model.layers), own_BC, kept[-1])
             del own_BC
             with phase("gradient"):

@@ -27,9 +27,9 @@ from trainfit.algorithms.phases import Category, tag
 
 
 class LabelledInput:
-    """Writes labels of one height over the first inputs of a copy in INT8; the batch stays.
+    """Writes labels of one height over the first inputs of an INT8 copy; the batch is unchanged.
 
-    A row's scale is that of its largest pixel or of the label, until only its direction is kept.
+    A row's scale is that of its largest pixel or of the label, until its length is normalised.
     """
 
     def __init__(self, model: Mlp, height: float) -> None:
@@ -40,9 +40,9 @@ class LabelledInput:
     def write(
         self, x_BI: torch.Tensor, labels: tuple[torch.Tensor, ...], way: Way, seed: int
     ) -> Rows:
-        """The batch once for each row of labels, one below the other.
+        """The batch once for each row of labels, stacked.
 
-        Pixels are rounded alike in all of them: what differs is the label only.
+        Pixels are rounded the same way in all copies, which differ only in the label.
         """
         x_BI = x_BI.contiguous()
         batch = len(x_BI)

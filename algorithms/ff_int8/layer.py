@@ -1,4 +1,4 @@
-"""One layer of FF-INT8: output, update, and what is between steps; the closed forms beside them.
+"""One layer of FF-INT8: output, update, and the tensors kept between steps, with closed forms.
 
 Shape suffixes: R rows of both passes, I inputs and O outputs of a layer.
 """
@@ -48,7 +48,7 @@ class PlannedOutput(NamedTuple):
 
 
 def plan_real_squares(plan: MemoryPlan, rows: int) -> Item:
-    """The closed form of ``real_squares``: what becomes the factor of the gradient."""
+    """The closed form of ``real_squares``, which becomes the factor of the gradient."""
     plan.each(Kind.MULTIPLY, 2 * rows)
     return plan.alloc("squares, then factor", (rows,), Category.GRADIENTS)
 
@@ -68,22 +68,22 @@ def plan_unit_rows(plan: MemoryPlan, q: Item) -> PlannedRows:
 
 
 class Layer:
-    """Weights, bias and how they learn.
+    """Weights, bias and their updates.
 
-    The rate is divided by the number of inputs, which is the squared length of every input: so a
-    rate moves the outputs of a wide layer as far as those of a narrow one.
+    The rate is divided by the number of inputs, which is the squared length of every input, so that
+    one rate changes the outputs of wide and narrow layers equally.
     """
 
     def __init__(self, name: str, weights: Weights, lr: float, momentum: float) -> None:
         self.name = name
         self.weights = weights
         self._b_O = torch.zeros(self.width)
-        self._optimiser = Sgd(0.0, momentum)  # of the bias; its rate is that of the weights too
+        self._optimiser = Sgd(0.0, momentum)  # for the bias; the weights use its rate too
         self._optimiser.add(f"b{name}", self._b_O)
         self.set_rate(lr)
 
     def set_rate(self, lr: float) -> None:
-        """Set the learning rate, as it would be for one input."""
+        """Set the learning rate, before division by the number of inputs."""
         self._optimiser.lr = lr / self.weights.shape[1]
 
     @property
@@ -105,9 +105,10 @@ class Layer:
         return PlannedOutput(h, squares)
 
     def update(self, g: Rows, h: Rows, way: Way, seeds: Iterator[int]) -> None:
-        """One step down the gradient g of the output, for input h.
+        """One descent step with the gradient g of the output, for input h.
 
-        A row of g and a row of h each have a scale; both go into g before it is rounded to one.
+        Rows of g and of h each have a scale; both are multiplied into g before it is rounded to a
+        single scale.
         """
         with phase("gradient"):
             ratio_R = g.scale * h.scale
@@ -150,12 +151,12 @@ class Layer:
 
 
 class LocalRule(NamedTuple):
-    """What all layers share in one step.
+    """Settings that all layers share in one step.
 
     Attributes:
         layers: The hidden layers, in order.
         objective: The loss of each.
-        way: How INT8 is made.
+        way: How values are rounded to INT8.
         batch: Samples; there are twice as many rows, those with true labels first.
     """
 
@@ -165,7 +166,7 @@ class LocalRule(NamedTuple):
     batch: int
 
     def factors(self, out: Output, width: int) -> torch.Tensor:
-        """What turns the integers of a layer's output into the gradient of its own loss."""
+        """Factors that turn the integers of a layer's output into the gradient of its own loss."""
         squares_R = out.real_squares()
         return self.objective.factors_(squares_R, width, self.batch, None).mul_(out.rows.scale)
 

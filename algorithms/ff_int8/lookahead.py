@@ -1,29 +1,32 @@
-"""The look-ahead of FF-INT8: layers that know the loss of the layers above them.
+"""The look-ahead of FF-INT8: layers that take the loss of later layers into account.
 
-The paper adds the later losses to each layer's own, ``L_l + lambda (L_l+1 + ... + L_n)``, lambda
-growing from 0 by 0.001 per pass over the data, and says that no chain of derivatives through the
-layers is built. But a later loss depends on the weights of layer l through the layers between them
-only: without that chain its gradient is zero, and the step is the one of ``off``, bought with a
-forward pass through the whole net before the first update. So there are two readings that do
-something. Both run forward through all layers first and keep their INT8 activations, which is the
-memory that the paper calls a modest increase; then the layers are updated, the last one first, all
-at the weights of the forward pass.
+The paper adds the later losses to each layer's own, ``L_l + lambda (L_l+1 + ... + L_n)``, where
+lambda grows from 0 by 0.001 per pass over the data, and says that no chain of derivatives through
+the layers is built. But a later loss depends on the weights of layer l only through the layers in
+between: without that chain its gradient is zero, and the step equals that of ``off``, at the cost
+of a forward pass through the whole net before the first update. Two readings do have an effect.
+Both first run forward through all layers and keep their INT8 activations, which is the memory that
+the paper calls a modest increase; then the layers are updated, the last one first, all with the
+weights of the forward pass.
 
-``true``: the sum as it is written, with the chain. With ``e_l`` the gradient of the losses from
-layer l on by its output, and J_l that of the next layer's output by this one's,::
+``true``: the sum as written, with the chain. With ``e_l`` the gradient of the losses from layer l
+on with respect to its output, and J_l the Jacobian of the next layer's output with respect to this
+one's::
 
     e_l = dL_l/dy_l + J_l^T e_l+1        g_l = dL_l/dy_l + lambda J_l^T e_l+1
 
-J goes through the INT8 weights above, the normalisation of rows and the rectifier (shut where y was
-rounded to 0). The gradients e and g are INT8 with a scale per row; the scales of the weights above,
-one per output, go into e before it is rounded. That is one product more per pair of layers.
+J goes through the INT8 weights above, the normalisation of rows and the rectifier (closed where y
+was rounded to 0). The gradients e and g are INT8 with a scale per row; the scales of the weights
+above, one per output, are multiplied into e before it is rounded. That is one more product per pair
+of layers.
 
-``detached``: activations are cut from the chain, the later losses reach a layer as numbers. They
-cannot move its own goodness, but say how much it matters: the logistic factor is taken at the sum
-of the excess of goodness over the thresholds, ``G_l - theta_l + lambda sum_j>l (G_j - theta_j)``,
-of which G_l alone has a gradient. Where later layers are sure already, a layer is pulled less; akin
-to Layer Collaboration (Lorberbom et al., AAAI 2024), which makes the goodness of the other layers a
-constant in a layer's probability. With lambda = 0 the gradients are those of ``off``.
+``detached``: activations are detached, so the goodness of later layers enters the logistic factor
+without gradient. It cannot change a layer's own goodness, but determines how much that matters: the
+logistic factor is taken at the sum of the excess of goodness over the thresholds,
+``G_l - theta_l + lambda sum_j>l (G_j - theta_j)``, of which only G_l has a gradient. A layer is
+changed less where later layers are certain already. This is similar to Layer Collaboration
+(Lorberbom et al., AAAI 2024), in which the goodness of the other layers is a constant in a layer's
+probability. With lambda = 0 the gradients are those of ``off``.
 
 Shape suffixes: R rows of both passes, O outputs of a layer, N outputs of the next.
 """
@@ -49,7 +52,7 @@ from trainfit.algorithms.numerics.int8.layer_backward import Below, back, plan_b
 from trainfit.algorithms.phases import Category, phase
 
 _SMALLEST = 2.0**-100
-"""Scales are held above it where they divide, so that a silent row stays finite."""
+"""Lower limit of scales that are divided by, so that a row of zeros stays finite."""
 
 
 def _forward(
@@ -88,7 +91,7 @@ def _plan_forward(
 def detached_step(
     rule: LocalRule, make_input: Callable[[], Rows], weight: float, seeds: Iterator[int]
 ) -> None:
-    """Update all layers, each with the goodness of the later ones as a number."""
+    """Update all layers, each with the goodness of the later ones as a constant."""
     inputs, outputs = _forward(rule, make_input, seeds)
     with phase("gradient"):
         later_R = torch.zeros(2 * rule.batch)
@@ -135,7 +138,7 @@ def true_step(
 ) -> None:
     """Update all layers, each with the gradient of its own loss and of the later ones.
 
-    A layer is updated when the gradient has gone down through its weights.
+    A layer is updated after the gradient has been propagated through its weights.
     """
     inputs, outputs = _forward(rule, make_input, seeds)
     g: Rows | None = None
@@ -172,7 +175,7 @@ def _join(  # noqa: PLR0917
     ``scales`` are the factors of the layer's own loss and the scale of its output as unit rows.
     """
     q_RO, (factors_R, unit_R) = out.rows.q, scales
-    if e is None:  # the last layer: nothing arrives
+    if e is None:  # the last layer has no gradient from above
         e_RN, w_NO, later_R = q_RO[:, :0], q_RO[:0], factors_R
     else:
         e_RN, w_NO = e.q, rule.layers[index + 1].weights.integers(rule.way).q

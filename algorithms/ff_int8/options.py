@@ -11,14 +11,14 @@ from trainfit.algorithms.options import AlgorithmOptions, Decay, Description, In
 
 
 class Master(StrEnum):
-    """What weights are between steps."""
+    """Number format of the weights between steps."""
 
     INT8 = "int8"
     FP32 = "fp32"
 
 
 class Lookahead(StrEnum):
-    """What a layer knows of the losses above it."""
+    """How the losses of later layers reach a layer."""
 
     OFF = "off"
     DETACHED = "detached"
@@ -29,23 +29,28 @@ class FfInt8Options(AlgorithmOptions):
     """Options of ``ff_int8``."""
 
     master: Master = Master.INT8
-    """What weights are between steps."""
+    """Number format of the weights between steps."""
     rounding: Rounding = Rounding.STOCHASTIC
-    """Of activations and gradients; updates of INT8 weights are always rounded stochastically."""
+    """Rounding of activations and gradients; updates of INT8 weights are always stochastic."""
     lookahead: Lookahead = Lookahead.OFF
+    """How the losses of later layers reach a layer."""
     lookahead_step: float = Field(default=0.001, ge=0)
-    """By how much lambda, the weight of later layers, grows per pass over the data."""
+    """Growth of lambda, the weight of the later losses, per pass over the data, from 0; 0.001 as in
+    the paper's look-ahead."""
     lr: float = Field(default=1.0, gt=0)
-    """Divided by the number of a layer's inputs."""
+    """Learning rate, to be divided by the number of a layer's inputs."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
+    """Momentum of ``master=fp32``; 0 keeps no buffer."""
     decay: Decay = Decay.CONSTANT
+    """Schedule of the learning rate."""
     goodness: Goodness = Goodness.SUM
+    """Sum or mean of squares, compared with the threshold."""
     threshold: float | None = Field(default=None, gt=0)
-    """Theta, in units of the chosen goodness; by default that of a mean square of 1."""
+    """Theta, in units of the goodness; by default the goodness of a mean square of 1."""
     label_scale: float = Field(default=1.0, gt=0)
     """Value written into the pixel of the label."""
     kernel: Int8Kernel = Int8Kernel.COMPILED
-    """What computes; no influence on the result."""
+    """Implementation of the INT8 arithmetic; no influence on the result."""
 
 
 FF_INT8 = Description(

@@ -1,34 +1,35 @@
 """FF-INT8: Forward-Forward with INT8 products (Ma, Panda & Reda, DAC 2025, arXiv 2506.22771).
 
-Every hidden layer has the loss of Forward-Forward on the sum of squares of its output, true labels
-against wrong ones, and learns by a product of INT8 matrices summed in INT32::
+Every hidden layer has the loss of Forward-Forward on the sum of squares of its output, for true
+and for wrong labels, and learns by a product of INT8 matrices summed in INT32::
 
     (q_h, s_h) = SUQ(h)     y = max(0, s_h s_w q_h q_w^T + b)     g_Y = 2 y dL/dG
     g_W = SUQ(g_Y)^T q_h                                          no gradient of the input
 
-No activation, gradient or (with ``master=int8``) weight exists in any other format than INT8. A
-scale belongs to a row of activations, so a row of sums can be rounded as soon as it is complete;
-and what turns y into g_Y belongs to a row as well
-(:mod:`trainfit.algorithms.forward_forward.objective`), so that the integers of y are the integers
-of g_Y. They are rounded a second time only to bring all rows to one scale, since INT32 sums go over
-the rows.
+No activation, gradient or (with ``master=int8``) weight exists in any format other than INT8. Each
+row of activations has its own scale, so a row of sums can be rounded as soon as it is complete. The
+factor that turns y into g_Y is one number per row as well
+(:mod:`trainfit.algorithms.forward_forward.objective`), so the integers of y are also those of g_Y.
+They are rounded a second time only to bring all rows to one scale, since INT32 sums go over the
+rows.
 
 Decisions where the paper is silent:
 
-* Both passes are one batch, true labels first, and make one update: what they agree on cancels
-  before it is rounded.
+* Both passes are one batch, true labels first, and make one update: what they have in common
+  cancels before it is rounded.
 * Rows of the input and of every output are scaled to a mean square of 1, which only changes their
-  scale; weights start as those of ``forward_forward``, with a bias in float32.
+  scale; weights are initialised like those of ``forward_forward``, with a bias in float32.
 * ``threshold``: the paper has 2.0. With it the logistic factor of a wrong label, however clear, is
-  at least 1/(1 + e^2), so easy negatives never fall silent; the default is that of a mean square
-  of 1, whatever the width, as in ``forward_forward``.
-* ``master=int8``: the integers are all there is of a weight; updates are rounded stochastically and
-  a row's scale follows its largest weight by powers of two
+  at least 1/(1 + e^2), so easy negatives never stop contributing; the default is that of a mean
+  square of 1, whatever the width, as in ``forward_forward``.
+* ``master=int8``: only the integers of a weight exist; updates are rounded stochastically and a
+  row's scale follows its largest weight by powers of two
   (:func:`trainfit.algorithms.numerics.int8.update.update_int8`). ``master=fp32``: float32 weights,
-  of which integers are made layer by layer; only these can have ``momentum``.
+  quantised layer by layer; only these can have ``momentum``.
 * Plain descent; the rate is divided by a layer's inputs, see ``Layer``. ``goodness=mean`` divides
-  the gradient by a layer's width and wants a rate that much larger.
-* An image's class is the label with which all hidden layers together have most goodness.
+  the gradient by a layer's width and needs a rate larger by that factor.
+* An image's predicted class is the label that gives the largest goodness, summed over all hidden
+  layers.
 
 ``lookahead`` is described in :mod:`trainfit.algorithms.ff_int8.lookahead`.
 
@@ -118,7 +119,7 @@ class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
         return LocalRule(self._layers, objective, self._way, batch)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """One update of every hidden layer from true and from wrong labels."""
+        """One update of every hidden layer from true and wrong labels."""
         with torch.no_grad():
             with phase("forward"):
                 seed = draw_seed(self.generator)
@@ -162,7 +163,7 @@ class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
             yield from layer.static_tensors()
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
-        """One walk through the step; INT8 wherever a matrix is meant."""
+        """The closed form of one step; every matrix is INT8."""
         plan = MemoryPlan()
         hold_inputs(plan, self.model, batch_size)
         for layer in self._layers:

@@ -1,4 +1,4 @@
-"""Weights whose products are INT8: kept as integers only, or as float32 with integers made of them.
+"""Weights with INT8 products: kept as integers only, or as float32 and quantised when used.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer.
 """
@@ -40,7 +40,7 @@ class Weights(ABC):
 
     @abstractmethod
     def plan_integers(self, plan: MemoryPlan, way: Way) -> list[Item]:
-        """The closed form of ``integers``: what the caller frees after the product."""
+        """The closed form of ``integers``; the caller frees the result after the product."""
 
     @abstractmethod
     def scales(self) -> torch.Tensor:
@@ -62,7 +62,7 @@ class Weights(ABC):
 
     @abstractmethod
     def held(self) -> Iterator[tuple[str, torch.Tensor, Category]]:
-        """What is kept between steps: a suffix of its name, the tensor, its category."""
+        """Tensors kept between steps: a suffix of the name, the tensor, its category."""
 
 
 class Int8Weights(Weights):
@@ -73,19 +73,19 @@ class Int8Weights(Weights):
         self._rows = Rows(*quantise(w_OI, rounding=Rounding.NEAREST, axis=0))
 
     def integers(self, way: Way) -> Rows:
-        """They are all there is."""
+        """The integers that are kept."""
         return self._rows
 
     def plan_integers(self, plan: MemoryPlan, way: Way) -> list[Item]:
-        """Nothing is made."""
+        """Nothing is allocated."""
         return []
 
     def scales(self) -> torch.Tensor:
-        """They are kept."""
+        """The scales that are kept."""
         return self._rows.scale
 
     def plan_scales(self, plan: MemoryPlan) -> list[Item]:
-        """Nothing is made."""
+        """Nothing is allocated."""
         return []
 
     def descend(  # noqa: PLR0917
@@ -107,7 +107,7 @@ class Int8Weights(Weights):
 class LatentWeights(Weights):
     """float32 weights, and their momentum if there is one.
 
-    The integers of a layer are made of them, to the nearest, for each product, and live no longer.
+    For each product they are rounded to the nearest integers, which are then freed.
     """
 
     def __init__(self, w_OI: torch.Tensor, momentum: float) -> None:
@@ -117,7 +117,7 @@ class LatentWeights(Weights):
         self._m_OI = w_OI.new_zeros(w_OI.shape) if momentum else w_OI[:0]
 
     def integers(self, way: Way) -> Rows:
-        """Made anew, one byte per weight of this layer."""
+        """The weights quantised again, one byte per weight of this layer."""
         q_OI, scale_O = quantise(self._w_OI, rounding=Rounding.NEAREST, axis=0, kernel=way.kernel)
         tag(scale_O, Category.PARAMETERS, "scale of the INT8 weights")
         return Rows(tag(q_OI, Category.PARAMETERS, "INT8 weights"), scale_O)
@@ -137,7 +137,7 @@ class LatentWeights(Weights):
         ]
 
     def scales(self) -> torch.Tensor:
-        """Measured anew, without the integers."""
+        """The scales computed again, without the integers."""
         return scale_of(self._w_OI, axis=0)
 
     def plan_scales(self, plan: MemoryPlan) -> list[Item]:
@@ -147,7 +147,7 @@ class LatentWeights(Weights):
     def descend(  # noqa: PLR0917
         self, d_BO: torch.Tensor, h_BI: torch.Tensor, scale: float, lr: float, way: Way, seed: int
     ) -> None:
-        """The gradient of the integers is taken for that of the float32 weights."""
+        """The gradient of the integers is used as that of the float32 weights."""
         update_fp32(
             self._w_OI,
             self._m_OI,

@@ -1,1 +1,1 @@
-"""Forward-Forward in float32, by closed-form or automatic local gradients."""
+"""Forward-Forward in float32, with local gradients in closed form or by autograd."""

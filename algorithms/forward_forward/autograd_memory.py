@@ -1,7 +1,7 @@
 """The closed form of Forward-Forward as it is usually written, differentiated by autograd.
 
-Autograd keeps both passes' activations, makes every intermediate of the loss's derivative a tensor
-of its own, and holds a weight gradient per pass until it has added them up.
+Autograd keeps the activations of both passes, allocates every intermediate of the loss's derivative
+separately, and holds a weight gradient per pass until it has added them up.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -95,7 +95,7 @@ class _Joint:
         return following
 
     def _loss(self) -> tuple[Item, list[Item]]:
-        """mean(softplus(theta - G_pos) + softplus(G_neg - theta)); what backward will need."""
+        """mean(softplus(theta - G_pos) + softplus(G_neg - theta)); returns what backward needs."""
         plan = self._plan
         squares = [self._forward("z^2", self._wide) for _ in range(2)]
         goodness = []

@@ -1,11 +1,11 @@
-"""The classifier that Forward-Forward may carry: a softmax on the activities of a neutral image.
+"""The optional classifier of Forward-Forward: a softmax on the activities of a neutral image.
 
 An image with the neutral label (``scale / C`` in every place) goes through the net once; a linear
-softmax classifier sees the normalised activities of all hidden layers but the first (of the only
-one, if there is one). It is trained by its own cross-entropy, which changes no hidden layer, and
+softmax classifier sees the normalised activities of all hidden layers but the first (or of the only
+one). It is trained by its own cross-entropy, which changes no hidden layer, and
 
-* says from one pass what the image shows, where goodness needs a pass per class, and
-* draws the negative labels: a wrong label is hard in proportion to the probability it is given
+* predicts the class in one pass, where goodness needs a pass per class, and
+* draws the negative labels: a wrong label is chosen in proportion to its predicted probability
   (Hinton 2022).
 
 Activities are kept until the error is known.
@@ -34,7 +34,7 @@ Activities = dict[int, Hidden]
 
 
 def judging_layers(model: Mlp) -> range:
-    """Numbers (from 1) of the hidden layers that say what an image shows."""
+    """Numbers (from 1) of the hidden layers that predict the class."""
     hidden = len(model.hidden)
     return range(min(2, hidden), hidden + 1)
 
@@ -53,7 +53,7 @@ class FeatureHead:
             self.optimiser.add(f"classifier{number}", classifier_CO)
 
     def __contains__(self, number: int) -> bool:
-        """Whether layer ``number`` is judged by."""
+        """Whether the classifier reads layer ``number``."""
         return number in self._weights
 
     def logits(self, activities: Activities) -> torch.Tensor:
@@ -74,7 +74,7 @@ class FeatureHead:
         return p_BC.scatter_(1, y_B[:, None], -1.0, reduce="add").mul_(1.0 / len(y_B))
 
     def learn(self, error_BC: torch.Tensor, activities: Activities) -> None:
-        """One step of every layer's part; activities are used up."""
+        """One step of every layer's part of the classifier; activities are overwritten."""
         for number in list(activities):
             h_BO = activities.pop(number)
             assert isinstance(h_BO, torch.Tensor)

@@ -1,7 +1,7 @@
-"""Labels written into the first inputs, as Forward-Forward rules take them.
+"""Labels in the first inputs, as used by Forward-Forward rules.
 
-The batch belongs to the caller: what lies under a label is saved, and put back when the pass is
-over. A board would keep these inputs free instead.
+The batch belongs to the caller: the values under a label are saved and restored after the pass. A
+board would keep these inputs free instead.
 
 Shape suffixes: B batch, I inputs, C classes.
 """
@@ -20,14 +20,14 @@ from trainfit.algorithms.phases import Category, phase, tag
 
 
 def check_room_for_labels(name: str, model: Mlp) -> None:
-    """Refuse a net that has nothing to train or no room for a label.
+    """Refuse a net with no layer to train or no room for a label.
 
     Args:
         name: The rule, for the message.
         model: The net; its last width is the number of classes and has no weights.
 
     Raises:
-        ConfigurationError: Saying what would be right.
+        ConfigurationError: The message says what would be right.
     """
     if not model.hidden:
         raise ConfigurationError(
@@ -52,7 +52,7 @@ def write_labels(x_BI: torch.Tensor, y_B: torch.Tensor, classes: int, scale: flo
 def labelled(
     x_BI: torch.Tensor, y_B: torch.Tensor | None, classes: int, scale: float, name: str
 ) -> Iterator[None]:
-    """Have labels in ``x_BI`` for the length of a block, written in phase ``name``.
+    """Put labels into ``x_BI`` for the duration of a block, written in phase ``name``.
 
     ``y_B=None`` writes the neutral label: ``scale / C`` for every class.
     """
@@ -70,7 +70,7 @@ def labelled(
 
 
 def plan_labelled(plan: MemoryPlan, batch: int, classes: int, name: str) -> Item:
-    """The closed form of ``labelled``; the caller frees what it returns where the block ends."""
+    """The closed form of ``labelled``; the caller frees the result at the end of the block."""
     with plan.phase(name):
         return plan.alloc(
             "pixels under the label",
@@ -83,7 +83,7 @@ def plan_labelled(plan: MemoryPlan, batch: int, classes: int, name: str) -> Item
 def random_wrong_labels(
     y_B: torch.Tensor, classes: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """For every label another one, drawn evenly."""
+    """For every label a different one, drawn uniformly."""
     wrong_B = torch.empty_like(y_B).random_(1, classes, generator=generator)
     wrong_B += y_B
     return tag(wrong_B.remainder_(classes), Category.INPUTS, "wrong labels")
@@ -99,15 +99,15 @@ def plan_random_wrong_labels(plan: MemoryPlan, batch: int) -> Item:
 def hard_wrong_labels(
     p_BC: torch.Tensor, y_B: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
-    """For every label another one, drawn by what a classifier holds it for.
+    """For every label a different one, drawn in proportion to a classifier's probabilities.
 
-    A race of exponentials: the class with the largest ``p / t``, ``t`` drawn from Exp(1), is drawn
-    with probability p. The true class does not run.
+    An exponential race: the class with the largest ``p / t``, ``t`` drawn from Exp(1), is chosen
+    with probability p. The true class is excluded.
 
     Args:
-        p_BC: Class probabilities; left as they are.
+        p_BC: Class probabilities; unchanged.
         y_B: True labels.
-        generator: Where the race is drawn from.
+        generator: Source of the random numbers.
     """
     race_BC = torch.empty_like(p_BC).exponential_(generator=generator)
     tag(race_BC, Category.WORKSPACE, "race")

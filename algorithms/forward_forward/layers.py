@@ -1,9 +1,9 @@
 """The layers of Forward-Forward: output, gradient of their own loss, update.
 
-Two facts make the closed form small. The factor that turns z into dL/dz belongs to a row, so it can
-scale the layer's input, which dies here, instead of z, which lives on: no gradient of z exists, but
-in a first layer whose input is the caller's. And the product z^T h goes straight into the momentum:
-no gradient of w exists (with ``optimizer=sgd``).
+Two facts keep the memory small. The factor that turns z into dL/dz is one number per row, so it can
+scale the layer's input, which dies here, instead of z, which lives on: no gradient of z exists,
+except in the first layer if its input is the caller's. And the product z^T h goes straight into the
+momentum: no gradient of w exists (with ``optimizer=sgd``).
 
 Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -41,7 +41,7 @@ from trainfit.algorithms.phases import Category, phase
 
 
 class _Rows(NamedTuple):
-    """A layer's rows: output, input, what turns z into dL/dz, and what the input is yet to get."""
+    """A layer's rows: output, input, factors from z to dL/dz, pending factors of the input."""
 
     z_RO: torch.Tensor
     h_RI: torch.Tensor
@@ -50,11 +50,11 @@ class _Rows(NamedTuple):
 
 
 class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
-    """Hidden layers, each with a loss of its own, and what is kept of them between steps."""
+    """Hidden layers, each with its own loss, and their tensors between steps."""
 
     model: Mlp
     _binary: BinaryLayers | None = None
-    """Layers of the binarised form, which then stand in for those of this class."""
+    """Layers of the binarised form, used instead of those of this class."""
 
     def __init__(self, model: Mlp, options: ForwardForwardOptions, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
@@ -101,12 +101,12 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
     def train_layers(
         self, held: list[torch.Tensor], suffix: str, batch: int, *, positive: bool | None
     ) -> None:
-        """Train every layer on the way.
+        """Train every layer during the pass.
 
         Args:
-            held: The input, and its row factors if it is the caller's and must stay as it is.
-                Both are taken out, so that they die as soon as they can.
-            suffix: Of the phases.
+            held: The input, and its row factors if it is the caller's and must stay unchanged.
+                Both are removed from the list, so that they die as early as possible.
+            suffix: Suffix of the phases.
             batch: Samples.
             positive: Which pass it is; None for both at once.
         """
@@ -134,14 +134,14 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
     def _output(
         self, h_RI: torch.Tensor, number: int, scale_R: torch.Tensor | None
     ) -> torch.Tensor:
-        """Rectified output of a layer, of which ``scale_R`` would scale the input's rows."""
+        """Rectified output of a layer; ``scale_R`` are the input's row factors, not yet applied."""
         w_OI, b_O = self._parameters[f"w{number}"], self._parameters[f"b{number}"]
         if scale_R is None:
             return functional.linear(h_RI, w_OI, b_O).relu_()
         return (h_RI @ w_OI.T).mul_(scale_R[:, None]).add_(b_O).relu_()
 
     def _update(self, number: int, rows: _Rows, suffix: str) -> None:
-        """``dw = (factor z)^T h``: the factor scales whichever of the two may be changed."""
+        """``dw = (factor z)^T h``: the factor scales the one of the two that may be changed."""
         z_RO, h_RI, factor_R, scale_R = rows
         with phase(f"gradient{suffix}"):
             if scale_R is None:

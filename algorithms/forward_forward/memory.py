@@ -24,7 +24,7 @@ from trainfit.algorithms.phases import Category
 
 @dataclass(frozen=True)
 class Parts:
-    """What a step consists of; see the options of ``forward_forward``."""
+    """The parts of a step; see the options of ``forward_forward``."""
 
     objective: Objective
     joint: bool
@@ -53,7 +53,7 @@ def plan_closed_form(model: Mlp, optimiser: Optimiser, batch_size: int, parts: P
 
 
 def hold_parts(plan: MemoryPlan, model: Mlp, parts: Parts) -> None:
-    """What is kept between steps beside the layers and their optimiser state."""
+    """Tensors kept between steps besides the layers and their optimiser state."""
     for number, outputs in enumerate(model.hidden, start=1):
         if parts.peer:
             plan.hold(f"mean activity {number}", (outputs,), Category.BUFFERS)
@@ -62,7 +62,7 @@ def hold_parts(plan: MemoryPlan, model: Mlp, parts: Parts) -> None:
 
 
 def plan_length(plan: MemoryPlan, rows: int) -> Item:
-    """Row lengths turned into the factors that normalise; the caller frees what it returns."""
+    """Row lengths turned into normalising factors; the caller frees the result."""
     length = plan.alloc("row lengths", (rows,), Category.ACTIVATIONS)
     plan_normalise(plan)
     return length
@@ -81,7 +81,7 @@ class Step:
         self._parts = parts
 
     def run(self) -> None:
-        """Neutral pass if there is a classifier, then the positive and the negative one."""
+        """Neutral pass if there is a classifier, then the positive and the negative pass."""
         plan, batch = self._plan, self._batch
         wrong = self._neutral_pass() if self._parts.head else None
         if self._parts.joint:
@@ -113,7 +113,7 @@ class Step:
     def _train_layers(
         self, suffix: str, *, owned: Item | None, scale: Item | None, peer: bool
     ) -> None:
-        """Every layer's output, gradient and update; at most two layers' outputs live."""
+        """Every layer's output, gradient and update; at most two outputs are alive."""
         plan = self._plan
         rows = self._batch if owned is None else 2 * self._batch
         below = owned

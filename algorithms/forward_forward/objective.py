@@ -6,7 +6,7 @@ With goodness G = sum_o z_o^2 (or the mean) and theta the threshold::
     SymBa      L = softplus(-alpha (G_pos - G_neg))                  (arXiv 2303.08418)
     dL/dz = 2 z dL/dG
 
-so that the gradient of z is z itself with every row scaled: no tensor of its shape is needed.
+so the gradient of z is z itself with every row scaled, and needs no tensor of its own.
 
 Shape suffixes: R rows of the pass (B, or 2 B with the negative half below), I inputs and O outputs.
 """
@@ -23,19 +23,19 @@ from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category
 
 EPSILON = 1e-8
-"""Keeps the length of a silent layer's output from dividing by zero."""
+"""Added to the length of a layer's output, to avoid division by zero."""
 
 PEER_MEMORY = 0.9
-"""How much of a unit's running mean activity stays from step to step."""
+"""Share of a unit's running mean activity that stays from step to step."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a layer is trained for.
+    """The loss of one layer.
 
     Attributes:
         goodness: Sum or mean of squares.
-        loss: Logistic against a threshold, or SymBa's difference of the two passes.
+        loss: Logistic with a threshold, or SymBa's difference of the two passes.
         threshold: Theta in units of the goodness; None is a mean square of 1.
         scale: SymBa's alpha.
     """
@@ -46,7 +46,7 @@ class Objective:
     scale: float
 
     def share(self, width: int) -> float:
-        """What one squared unit adds to the goodness."""
+        """Contribution of one squared unit to the goodness."""
         return 1.0 / width if self.goodness is Goodness.MEAN else 1.0
 
     def theta(self, width: int) -> float:
@@ -59,9 +59,9 @@ class Objective:
         """``dL/dz = factor z`` for the mean over the batch, in place of the sums of squares.
 
         Args:
-            squares_R: Sum of squares per row, used up.
+            squares_R: Sum of squares per row, overwritten.
             width: Units of the layer.
-            batch: Samples, by which the mean is taken.
+            batch: Samples, the divisor of the mean.
             positive: Which pass it is; None for both, the positive rows first.
         """
         share = self.share(width)
@@ -99,9 +99,9 @@ def inverse_length_(length_R: torch.Tensor, width: int) -> torch.Tensor:
 
 
 def normalise_(z_RO: torch.Tensor, length_R: torch.Tensor) -> torch.Tensor:
-    """Scale rows to a mean square of 1, in place, so that length tells the next layer nothing.
+    """Scale rows to a mean square of 1, in place, so that the next layer cannot see their length.
 
-    ``length_R`` is used up.
+    ``length_R`` is overwritten.
     """
     return z_RO.mul_(inverse_length_(length_R, z_RO.shape[1])[:, None])
 
@@ -118,14 +118,14 @@ def plan_normalise(plan: MemoryPlan) -> None:
 
 
 def peer_pull(running_O: torch.Tensor, strength: float) -> torch.Tensor:
-    """What peers add to the gradient of every active unit: the distance from the mean unit."""
+    """Peer term of the gradient of every active unit: its distance from the mean unit."""
     return (running_O - running_O.mean()).mul_(strength)
 
 
 def plan_peer_pull(plan: MemoryPlan, mean: Item) -> Item:
     """The closed form of a running mean moved towards ``mean``, which dies, and ``peer_pull``.
 
-    The caller frees what it returns.
+    The caller frees the result.
     """
     plan.scalar()
     plan.free(mean)

@@ -1,14 +1,16 @@
-"""The options of Forward-Forward, and which of them go together.
+"""The options of Forward-Forward, and which of them can be combined.
 
-Choices that are in use, each with bytes or accuracy of its own:
+Variants in use, which differ in bytes or accuracy:
 
-* ``passes=sequential``: the positive pass through all layers, each updated on the way, then the
-  negative one. ``joint``: both as one batch of twice the rows, one update; SymBa's loss needs it.
-* ``negatives=random``: any wrong label. ``hard``: what a classifier on the activities takes it for.
-* ``score=head``: that classifier, which needs one pass, says what an image shows.
+* ``passes=sequential``: the positive pass through all layers, each updated during the pass, then
+  the negative one. ``joint``: both as one batch of twice the rows, with one update; SymBa's loss
+  (Lee & Song 2023) needs it.
+* ``negatives=random``: any wrong label. ``hard``: labels that a classifier on the activities
+  confuses with the true one.
+* ``score=head``: that classifier, which needs one pass, predicts the class.
 * ``peer``: pulls a unit's mean activity towards the layer's (peer/2 times the sum of squared
-  differences, through a running mean), against units that never or always speak.
-* ``implementation=autograd``: the form usually written, for comparison.
+  differences, through a running mean), to avoid units that are never or always active.
+* ``implementation=autograd``: the usual form, for comparison.
 * ``weights=binary``, ``activations=binary``:
   :mod:`trainfit.algorithms.forward_forward.binary.layers`.
 """
@@ -25,42 +27,42 @@ from trainfit.algorithms.options import Description, Precision, TrainingOptions
 
 
 class Implementation(StrEnum):
-    """How the local gradient is had."""
+    """How the local gradient is computed."""
 
     CLOSED_FORM = "closed_form"
     AUTOGRAD = "autograd"
 
 
 class Passes(StrEnum):
-    """How the two passes follow each other."""
+    """Order of the two passes."""
 
     SEQUENTIAL = "sequential"
     JOINT = "joint"
 
 
 class Negatives(StrEnum):
-    """Where wrong labels come from."""
+    """Source of the wrong labels."""
 
     RANDOM = "random"
     HARD = "hard"
 
 
 class Score(StrEnum):
-    """What says which class an image shows."""
+    """What predicts the class of an image."""
 
     GOODNESS = "goodness"
     HEAD = "head"
 
 
 class Goodness(StrEnum):
-    """What is compared with the threshold: the sum of squares, or their mean over the layer."""
+    """The quantity compared with the threshold: sum of squares, or their mean over the layer."""
 
     SUM = "sum"
     MEAN = "mean"
 
 
 class Loss(StrEnum):
-    """How goodness becomes a loss."""
+    """Loss as a function of the goodness."""
 
     LOGISTIC = "logistic"
     SYMBA = "symba"
@@ -70,23 +72,34 @@ class ForwardForwardOptions(TrainingOptions):
     """Options of ``forward_forward``."""
 
     implementation: Implementation = Implementation.CLOSED_FORM
+    """How the local gradient is computed."""
     passes: Passes = Passes.SEQUENTIAL
+    """Positive and negative pass one after the other, or as one batch."""
     lr: float = Field(default=1e-3, gt=0)
+    """Learning rate of the hidden layers."""
     goodness: Goodness = Goodness.SUM
+    """Sum or mean of squares, compared with the threshold."""
     loss: Loss = Loss.LOGISTIC
+    """Loss of a layer: logistic (Hinton 2022), or that of SymBa (Lee & Song 2023)."""
     threshold: float | None = Field(default=None, gt=0)
-    """Theta, in units of the chosen goodness; by default that of a mean square of 1."""
+    """Theta, in units of the goodness; by default the goodness of a mean square of 1."""
     symba_scale: float = Field(default=4.0, gt=0)
-    """Alpha of ``loss=symba``."""
+    """Alpha of ``loss=symba``, the factor of its goodness difference (SymBa, Lee & Song 2023)."""
     negatives: Negatives = Negatives.RANDOM
+    """Wrong labels: any, or those that a classifier on the activities confuses with the true."""
     score: Score = Score.GOODNESS
+    """Prediction by goodness, in one pass per class, or by a classifier on the activities."""
     head_lr: float = Field(default=0.01, gt=0)
-    """Learning rate of the classifier on the activities, where there is one."""
+    """Learning rate of the classifier on the activities, if there is one; 0.01 as in the
+    Forward-Forward code released with TinyFoA."""
     peer: float = Field(default=0.0, ge=0)
+    """Strength of peer normalisation; 0 is off."""
     label_scale: float = Field(default=1.0, gt=0)
     """Value written into the pixel of the label."""
     weights: Precision = Precision.FLOAT
+    """Number format of the hidden layers' weights."""
     activations: Precision = Precision.FLOAT
+    """Number format of the hidden layers' activations."""
 
     @property
     def binarised(self) -> bool:
@@ -111,7 +124,7 @@ def check_together(options: ForwardForwardOptions) -> None:
     """Refuse choices that exclude each other.
 
     Raises:
-        ConfigurationError: Naming both.
+        ConfigurationError: The message names both.
     """
     if options.loss is Loss.SYMBA and options.passes is not Passes.JOINT:
         raise ConfigurationError(

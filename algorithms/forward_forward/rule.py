@@ -1,19 +1,19 @@
 """The Forward-Forward algorithm (Hinton 2022, arXiv 2212.13345).
 
-Every hidden layer learns alone: its goodness, the sum of squares of its output, should exceed a
-threshold for an image with its true label written into the first pixels, and stay below it with a
-wrong label; see :mod:`trainfit.algorithms.forward_forward.objective` for loss and gradient. Inputs
-and outputs have their rows scaled to a mean square of 1, so that a layer cannot read the goodness
-of the one below. What an image shows is the label with which all layers but the first have most
-goodness; in the binarised form (:mod:`trainfit.algorithms.forward_forward.binary.layers`) all
-layers have a say.
+Every hidden layer learns on its own: its goodness, the sum of squares of its output, should exceed
+a threshold for an image with its true label written into the first pixels, and stay below it with a
+wrong label; see :mod:`trainfit.algorithms.forward_forward.objective` for loss and gradient. The
+rows of inputs and outputs are scaled to a mean square of 1, so that a layer cannot read the
+goodness of the one below. The predicted class is the label that gives the largest goodness, summed
+over all layers but the first; in the binarised form
+(:mod:`trainfit.algorithms.forward_forward.binary.layers`), over all layers.
 
-The form that trains in place is in :mod:`trainfit.algorithms.forward_forward.layers`; which choices
-there are, in :mod:`trainfit.algorithms.forward_forward.options`.
+The form that trains in place is in :mod:`trainfit.algorithms.forward_forward.layers`, the variants
+in :mod:`trainfit.algorithms.forward_forward.options`.
 
 Decisions where the paper is silent: weights are drawn from N(0, 1/I) without bias, so that the
 goodness starts near the threshold; the threshold is a mean square of 1 unless given. The gradient
-is that of the mean over the batch, positive and negative added.
+is that of the mean over the batch, the sum of the positive and negative gradients.
 
 Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -67,7 +67,7 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
     # ---- the step ---------------------------------------------------------------------------
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """One update of every hidden layer from true and from wrong labels."""
+        """One update of every hidden layer from true and wrong labels."""
         self._optimiser.begin_step()
         if self.options.implementation is Implementation.AUTOGRAD:
             autograd_step(
@@ -93,7 +93,7 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
             self._pass(x, wrong_B, positive=False)
 
     def _pass(self, x_BI: torch.Tensor, y_B: torch.Tensor, *, positive: bool) -> None:
-        """One pass through all layers, each updated on the way."""
+        """One pass through all layers, each updated during the pass."""
         suffix = ".positive" if positive else ".negative"
         with labelled(x_BI, y_B, self.model.classes, self.options.label_scale, f"forward{suffix}"):
             with phase(f"forward{suffix}"):
@@ -123,7 +123,7 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
     # ---- the classifier on the activities ---------------------------------------------------
 
     def _neutral_pass(self, x_BI: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor | None:
-        """Train the classifier; draw the labels it confuses, if they are asked for."""
+        """Train the classifier; with ``negatives=hard`` draw the labels that it confuses."""
         assert self._head is not None
         wrong_B = None
         activities = self._activities(x_BI, "forward.neutral")
@@ -160,7 +160,7 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
         return scores_BC
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See the modules named ``forward_forward_..._memory``."""
+        """See ``memory``, ``autograd_memory`` and ``binary.memory`` beside this module."""
         options = self.options
         if options.implementation is Implementation.AUTOGRAD:
             mean = options.goodness is Goodness.MEAN

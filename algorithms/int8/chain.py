@@ -1,4 +1,4 @@
-"""The chain rule in INT8, whatever makes INT8 of a gradient: what backprop_int8 and others share.
+"""The chain rule in INT8: the base of all rules whose gradients are quantised to INT8.
 
 All products have INT8 operands and INT32 sums::
 
@@ -7,15 +7,15 @@ All products have INT8 operands and INT32 sums::
     dz_{l-1} = s_d s_w (q_d q_w) . 1[q_h > 0]
     dw_l = s_d s_h (q_d^T q_h)              db_l = sum of dz_l over the batch
 
-Between the forward pass and the gradient activations are INT8. A gradient of activations is float32
-in the memory of its INT32 sums until it is rounded; one is alive at a time. It is passed down and
-rounded before the weights it went through move. Biases are float32 and follow the gradient as it
-was before rounding.
+Between the forward pass and the gradient, activations are INT8. A gradient of activations is
+float32 in the memory of its INT32 sums until it is rounded; one is alive at a time. It is
+propagated down and rounded before the weights it went through are updated. Biases are float32 and
+use the gradient before rounding.
 
 A weight gradient is not rounded again. With ``weight_gradient=rows`` it exists a few rows at a
-time, float32 in the memory of their sums; with ``whole``, a layer's exists at once. Where weights
-are INT8 only, their new range is known when all have moved: with ``rows`` the products are computed
-twice, for the range and for the rounding.
+time, float32 in the memory of their sums; with ``whole``, a layer's gradient exists at once. If
+weights are INT8 only, their new range is known only after all are updated: with ``rows`` the
+products are computed twice, for the range and for the rounding.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes, T outputs of a tile.
 """
@@ -54,7 +54,7 @@ RoundedOptionsT = TypeVar("RoundedOptionsT", bound=RoundedOptions)
 class Int8Chain(Int8Net[RoundedOptionsT]):
     """Backpropagation with INT8 operands in all three products of a layer.
 
-    A heir says how gradients become INT8, and whether there are latent weights.
+    Subclasses choose how gradients are quantised, and whether there are latent weights.
     """
 
     def __init__(self, model: Mlp, options: RoundedOptionsT, *, seed: int = 0) -> None:
@@ -64,7 +64,7 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
 
     @abstractmethod
     def _make_quantiser(self) -> GradientQuantiser:
-        """What makes INT8 of gradients."""
+        """The quantiser of gradients."""
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of every layer, the last one first."""
@@ -99,7 +99,7 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
         return shut_(rescale_(sums_BI, d.for_inputs.scale, weight.scale), h)
 
     def _update(self, number: int, db_O: torch.Tensor, d: QuantisedGradient, h: Quantised) -> None:
-        """Move a layer, at a rate of its own."""
+        """Update a layer, at its own rate."""
         optimiser, lr = self._optimiser, self._optimiser.lr
         optimiser.lr = lr * d.rate
         with phase("update"):
@@ -117,12 +117,12 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
             dw_TI = self._weight_gradient(d, h, rows)
             with phase("update"):
                 self._optimiser.apply_rows(name, self._parameters[name], dw_TI, rows)
-            del dw_TI  # or two tiles would be alive in the next round
+            del dw_TI  # otherwise two tiles would be alive in the next iteration
         with phase("update"):
             self._requantise(number)
 
     def _move_integers(self, number: int, d: Quantised, h: Quantised) -> None:
-        """``Q(w - lr dw)``, its range the largest magnitude of the whole."""
+        """``Q(w - lr dw)``, with the largest magnitude of the whole matrix as range."""
         q_OI, scale = self._weights[number - 1]
         tiles = self._tiles(number)
         w_TI = self._moved(number, d, h, tiles[0])
@@ -134,7 +134,7 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
             with phase("update"):
                 torch.maximum(new, scale_of(w_TI), out=new)
         last = len(tiles) - 1
-        for nth in range(last, -1, -1):  # backwards, as the last tile is still there
+        for nth in range(last, -1, -1):  # backwards, since the last tile is still in memory
             if nth < last:
                 w_TI = self._moved(number, d, h, tiles[nth])
             seed = nth_seed(nth_seed(self._seed, 2 * number + 1), nth)
@@ -178,7 +178,7 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
             return rescale_(sums_TI, scale, h.scale)
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """Parameters, optimiser state and what gradients are rounded with."""
+        """Parameters, optimiser state and the buffers of the gradient quantiser."""
         yield from super().static_tensors()
         for name, buffer in self._quantiser.buffers():
             yield StaticTensor(name, buffer, Category.BUFFERS)

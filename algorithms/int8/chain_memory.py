@@ -35,10 +35,10 @@ class ChainPlan:
     Args:
         plan: The plan so far.
         model: The net.
-        optimiser: Moves biases, and weights if they are latent.
-        quantiser: Makes INT8 of gradients.
+        optimiser: Updates biases, and weights if they are latent.
+        quantiser: Quantises gradients to INT8.
         batch: Rows of the batch.
-        latent: Whether weights are float32 beside their INT8 copies.
+        latent: Whether float32 weights are kept besides their INT8 copies.
         whole: Whether a layer's weight gradient exists at once.
     """
 
@@ -65,7 +65,7 @@ class ChainPlan:
         """From the logits' error to the last update.
 
         Args:
-            kept: What every layer read, the input first.
+            kept: The inputs of all layers, that of the net first.
             error: The logits, which become the error.
         """
         plan, layers = self._plan, len(self._model.layers)
@@ -163,7 +163,7 @@ class ChainPlan:
         plan, (inputs, outputs) = self._plan, self._model.layers[number - 1]
         with plan.phase("gradient"):
             copy = []
-            if rows < outputs and self._batch > 1:  # else contiguous as it is
+            if rows < outputs and self._batch > 1:  # otherwise it is contiguous already
                 shape = (self._batch, rows)
                 copy = [plan.alloc("columns", shape, Category.WORKSPACE, bits=8, essential=False)]
             # Not essential: an element could be applied as soon as it is summed up.

@@ -1,18 +1,18 @@
-"""Gradients with a range per channel, by the channel's distribution: the two techniques of DAI8.
+"""Gradients with a range per channel that depends on its distribution: DAI8's two techniques.
 
 Zhao et al., Distribution Adaptive INT8 Quantization for Training CNNs, AAAI 2021 (arXiv
 2102.04782). A channel, here an output unit of a fully connected layer, with gradient g:
 
-* gradient vectorised quantisation: every channel has a range s of its own. That gradient serves
-  the weights; the one that is passed down is summed over channels, and has one range for all.
-* magnitude-aware clipping: a channel counts as Gaussian where ``P(abs(g) > sigma) > lambda``, and
+* gradient vectorised quantisation: every channel has its own range s. That gradient is used for
+  the weights; the one that is propagated down is summed over channels, and has one range for all.
+* magnitude-aware clipping: a channel counts as Gaussian if ``P(abs(g) > sigma) > lambda``, and then
   ``s_t = max abs(g)``; otherwise its distribution is an inverted T, a spike with long tails, and
-  ``s_t = (1 - k A) s_{t-1} + A max abs(g)``. This follows from weighing errors by
+  ``s_t = (1 - k A) s_{t-1} + A max abs(g)``. This follows from weighting errors by
   ``exp(alpha abs(g))``; alpha is contained in k and A.
 
-Decisions, as the paper was known to us by its abstract, a figure's caption and readers' notes only:
+Decisions, since only the paper's abstract, a figure's caption and readers' notes were available:
 sigma is the root of the mean square over the batch (symmetric distributions have mean 0); in the
-first step ``s_{t-1}`` is the largest magnitude; the single range is the largest magnitude too.
+first step ``s_{t-1}`` is the largest magnitude; the single range is the largest magnitude, too.
 
 Shape suffixes: B batch, O outputs of a layer.
 """
@@ -44,8 +44,8 @@ class DistributionAdaptive(GradientQuantiser):
 
     Args:
         model: The net.
-        rounding: Of gradients.
-        kernel: What computes.
+        rounding: Rounding of gradients.
+        kernel: Implementation of the rounding.
         share: lambda.
         k: See the module.
         step: A.
@@ -70,7 +70,7 @@ class DistributionAdaptive(GradientQuantiser):
         self.scales_O = [torch.zeros(outputs) for outputs in model.sizes[1:]]  # s / 127
 
     def quantise(self, number: int, dz_BO: torch.Tensor, seed: int) -> QuantisedGradient:
-        """Two tensors; the lowest layer, which passes nothing down, has one."""
+        """Two tensors; one in the lowest layer, which propagates nothing down."""
         scale_O = self._next_scales(number, dz_BO)
         q_BO = torch.empty(dz_BO.shape, dtype=torch.int8)
         quantise_into(
@@ -82,7 +82,7 @@ class DistributionAdaptive(GradientQuantiser):
         )
 
     def _next_scales(self, number: int, dz_BO: torch.Tensor) -> torch.Tensor:
-        """``s_t / 127`` of every output, in place of ``s_{t-1} / 127``."""
+        """``s_t / 127`` of every output, which replaces ``s_{t-1} / 127``."""
         scale_O = self.scales_O[number - 1]
         gaussian_O = tag(is_gaussian(dz_BO, self.share), Category.WORKSPACE, "kind of channel")
         largest_O = tag(scale_of(dz_BO, axis=1), Category.WORKSPACE, "largest")
@@ -92,7 +92,7 @@ class DistributionAdaptive(GradientQuantiser):
         return torch.where(gaussian_O, largest_O, scale_O, out=scale_O)
 
     def plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
-        """Both tensors, and how many a channel has beyond sigma."""
+        """Both tensors, and the counts per channel beyond sigma."""
         outputs = self.model.sizes[number]
         gaussian = plan_is_gaussian(plan, batch, outputs)
         largest = plan_scale_of(plan, batch, outputs, Category.WORKSPACE, axis=1)
@@ -116,7 +116,7 @@ class DistributionAdaptive(GradientQuantiser):
 
 
 def is_gaussian(g_BO: torch.Tensor, share: float) -> torch.Tensor:
-    """Whether ``P(abs(g) > sigma) > share``, of every column; bool, shape (O,).
+    """Whether ``P(abs(g) > sigma) > share``, for every column; bool, shape (O,).
 
     Args:
         g_BO: float32, contiguous.
@@ -131,12 +131,12 @@ def is_gaussian(g_BO: torch.Tensor, share: float) -> torch.Tensor:
         tile = tag(g_BO[start : start + height].abs(), Category.WORKSPACE, "tile")
         torch.gt(tile, sigma_O, out=tile)
         beyond_O.add_(tag(tile.sum(0), Category.WORKSPACE, "sum of a tile"))
-        del tile  # or two tiles would be alive in the next round
+        del tile  # otherwise two tiles would be alive in the next iteration
     return beyond_O > share * batch
 
 
 def plan_is_gaussian(plan: MemoryPlan, rows: int, columns: int) -> Item:
-    """The closed form of ``is_gaussian``; the caller frees what it returns."""
+    """The closed form of ``is_gaussian``; the caller frees the result."""
     sigma = _work(plan, "sigma", (columns,))
     plan.scalar()
     beyond = _work(plan, "how many are beyond sigma", (columns,))

@@ -1,8 +1,8 @@
-"""How the gradient of a layer's pre-activations becomes INT8, as backpropagation reads it.
+"""Quantisers of the gradient of a layer's pre-activations, for backpropagation in INT8.
 
 A quantiser may keep ranges from step to step, may give the weight gradient and the layer below
-different integers, and may hold back the learning rate. The plain one takes the largest magnitude
-of the tensor as its range. Others are in :mod:`trainfit.algorithms.int8.ui8_clipping` (UI8) and
+different integers, and may reduce the learning rate. The plain one takes the largest magnitude of
+the tensor as its range. Others are in :mod:`trainfit.algorithms.int8.ui8_clipping` (UI8) and
 :mod:`trainfit.algorithms.int8.dai8_clipping` (DAI8).
 
 Shape suffixes: B batch, O outputs of a layer.
@@ -28,8 +28,8 @@ class QuantisedGradient(NamedTuple):
     """A gradient of pre-activations in INT8.
 
     Attributes:
-        for_weights: What the weight gradient is made of; one scale, or one per output.
-        for_inputs: What is passed down; one scale.
+        for_weights: Used for the weight gradient; one scale, or one per output.
+        for_inputs: Propagated to the layer below; one scale.
         rate: Factor on the layer's learning rate.
     """
 
@@ -42,7 +42,7 @@ class GradientQuantiser(ABC):
     """Turns the gradients of one net into INT8.
 
     Attributes:
-        channels: Whether weights read one scale per output.
+        channels: Whether the weight gradient has one scale per output.
     """
 
     channels = False
@@ -64,15 +64,15 @@ class GradientQuantiser(ABC):
         Args:
             number: The layer.
             dz_BO: float32, contiguous, shape (B, O).
-            seed: For this layer in this step.
+            seed: Seed for this layer in this step.
         """
 
     @abstractmethod
     def plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
-        """The closed form of ``quantise``: what the caller frees after the layer's update."""
+        """The closed form of ``quantise``; the caller frees the result after the layer's update."""
 
     def buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """(name, tensor) of what is kept between steps."""
+        """(name, tensor) of the buffers kept between steps."""
         yield from ()
 
     def plan_buffers(self, plan: MemoryPlan) -> None:  # noqa: B027  (most keep nothing)

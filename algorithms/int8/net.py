@@ -1,19 +1,19 @@
-"""Fully connected nets whose forward products have INT8 operands, as several rules train them.
+"""Fully connected nets whose forward products have INT8 operands: the base of several rules.
 
 Weights and activations are integers with one scale per tensor, ``t = s q``, quantised by their
 largest magnitude and rounded to the nearest (:mod:`trainfit.algorithms.numerics.int8.quantise`)::
 
     z_l = s_h s_w (q_h q_w^T) + b_l      h_l = max(0, z_l)      (q_h, s_h) = Q(h_l)
 
-The scale of an activation is that of the batch at hand, in training and in prediction: nothing is
-calibrated. A rectifier is open where its output has not been rounded to 0, since the integers are
-all that is kept of it. Biases are float32.
+The scale of an activation is that of the current batch, in training and in prediction: nothing is
+calibrated. A rectifier passes a gradient where its output was not rounded to 0, since only its
+integers are kept. Biases are float32.
 
-The sums of a product are INT32; they become float32 in the same memory, and INT8 from there. One
-such matrix is alive at a time, as the scale is known only when all of it is.
+The sums of a product are INT32; they are converted to float32 in the same memory, then to INT8. One
+such matrix is alive at a time, because its scale is known only when it is complete.
 
-A heir may have latent float32 weights ``w`` beside the integers ``q`` (and scales ``s``), or the
-integers only.
+Subclasses may have latent float32 weights ``w`` besides the integers ``q`` (and scales ``s``), or
+the integers only.
 
 Shape suffixes: R rows, C columns, B batch, I inputs and O outputs of a layer.
 """
@@ -44,7 +44,7 @@ from trainfit.algorithms.numerics.optimisers import adam_tile
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
-_LEAST_TILE = 1024  # elements; below, most of the time would go into starting operators
+_LEAST_TILE = 1024  # elements; with fewer, starting operators would take most of the time
 
 
 class Quantised(NamedTuple):
@@ -65,9 +65,9 @@ def rescale_(sums_RC: torch.Tensor, scale: torch.Tensor, other: torch.Tensor) ->
     """``scale other sums``, float32, in the memory of the INT32 sums.
 
     Args:
-        sums_RC: int32, used up.
-        scale: One, or one per row.
-        other: One.
+        sums_RC: int32, overwritten.
+        scale: One scale, or one per row.
+        other: Another scale.
     """
     values_RC = sums_RC.view(torch.float32)
     values_RC.copy_(sums_RC)  # element by element onto itself, of the same width
@@ -100,7 +100,7 @@ def add_dequantised_(t_RC: torch.Tensor, matrix: Quantised, height: int) -> torc
         rows = slice(start, start + height)
         tile = tag(matrix.q[rows].to(torch.float32), Category.WORKSPACE, "tile of integers")
         t_RC[rows].add_(tile, alpha=scale)
-        del tile  # or two of them would be alive in the next round
+        del tile  # otherwise two of them would be alive in the next iteration
     return t_RC
 
 
@@ -125,7 +125,7 @@ def plan_shut(plan: MemoryPlan, batch: int, inputs: int) -> None:
 
 
 def plan_requantise(plan: MemoryPlan, outputs: int, inputs: int, kernel: Int8Kernel) -> None:
-    """The closed form of rounding latent weights into the integers beside them."""
+    """The closed form of rounding latent weights into their integers."""
     plan.free(plan_scale_of(plan, outputs, inputs, Category.WORKSPACE))
     plan_quantise_into(plan, outputs, inputs, rounding=Rounding.NEAREST, kernel=kernel)
 
@@ -142,7 +142,7 @@ class Int8Net(FullyConnected[Int8OptionsT]):
 
     @property
     def _latent(self) -> bool:
-        """Whether float32 weights are kept beside the integers."""
+        """Whether float32 weights are kept besides the integers."""
         return True
 
     def _layer_parameters(
@@ -161,7 +161,7 @@ class Int8Net(FullyConnected[Int8OptionsT]):
         return Quantised(*quantise(t_RC, rounding=Rounding.NEAREST, kernel=self.options.kernel))
 
     def _forward(self, x_BI: torch.Tensor) -> tuple[list[Quantised], torch.Tensor]:
-        """What every layer reads, the input first, and the logits."""
+        """The inputs of all layers, that of the net first, and the logits."""
         kept = [self._quantise(x_BI)]
         for number in range(1, len(self.model.layers)):
             z_BO = self._quantised_linear(kept[-1], number).relu_()
@@ -205,7 +205,7 @@ class Int8Net(FullyConnected[Int8OptionsT]):
         return z
 
     def _requantise(self, number: int) -> None:
-        """Make the integers of a layer anew from its latent weights."""
+        """Quantise a layer's latent weights again."""
         weight, w_OI = self._weights[number - 1], self._parameters[f"w{number}"]
         weight.scale.copy_(tag(scale_of(w_OI), Category.WORKSPACE, "scale"))
         quantise_into(

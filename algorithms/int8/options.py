@@ -11,74 +11,77 @@ from trainfit.algorithms.options import Description, Int8Kernel, Rounding, Train
 
 
 class Int8Options(TrainingOptions):
-    """What all rules with INT8 products can be asked for."""
+    """Options of all rules with INT8 products."""
 
     kernel: Int8Kernel = Int8Kernel.COMPILED
-    """What computes the products and the rounding; no influence on the result."""
+    """Implementation of products and rounding; no influence on the result."""
 
 
 class WeightGradient(StrEnum):
-    """How much of a weight gradient exists at once."""
+    """Part of a weight gradient that exists at once."""
 
     ROWS = "rows"
     WHOLE = "whole"
 
 
 class RoundedOptions(Int8Options):
-    """What rules with INT8 gradients can be asked for."""
+    """Options of all rules with INT8 gradients."""
 
     rounding: Rounding = Rounding.NEAREST
-    """Of gradients; activations are rounded to the nearest."""
+    """Rounding of gradients; activations are rounded to the nearest."""
     weight_gradient: WeightGradient = WeightGradient.ROWS
-    """How much of it exists at once."""
+    """Part of a weight gradient that exists at once: a few rows, or a whole layer's."""
 
 
 class Master(StrEnum):
-    """In what weights exist between steps."""
+    """Number format of the weights between steps."""
 
     INT8 = "int8"
-    FP32 = "fp32"  # beside INT8 copies, which the products read
+    FP32 = "fp32"  # besides INT8 copies, which the products read
 
 
 class BackpropInt8Options(RoundedOptions):
     """Options of ``backprop_int8``."""
 
     momentum: float = Field(default=0.0, ge=0, lt=1)
+    """Momentum of ``master=fp32`` with ``optimizer=sgd``; 0 keeps no buffer."""
     master: Master = Master.INT8
+    """Number format of the weights between steps."""
     rounding: Rounding = Rounding.NEAREST
-    """Of gradients, and of weights with ``master=int8``; activations go to the nearest."""
+    """Rounding of gradients, and of weights with ``master=int8``; activations go to the nearest."""
 
 
 class BackpropUi8Options(RoundedOptions):
     """Options of ``backprop_ui8``."""
 
     rounding: Rounding = Rounding.STOCHASTIC
-    """Of gradients; weights and activations go to the nearest."""
+    """Rounding of gradients; weights and activations go to the nearest."""
     alpha: float = Field(default=20.0, ge=0)
-    """How fast the learning rate falls with the deviation d_c."""
+    """alpha of UI8's learning rate scaling max(exp(-alpha d_c), beta), with the deviation d_c."""
     beta: float = Field(default=0.1, ge=0, le=1)
-    """The factor below which the learning rate does not fall."""
+    """beta of UI8's learning rate scaling, the smallest factor on the rate."""
     candidates: int = Field(default=10, ge=1)
-    """Clipping values that are tried, equal parts of the largest magnitude."""
+    """Clipping values tried in UI8's gradient clipping, equal parts of the largest magnitude."""
     period: int = Field(default=1, ge=1)
-    """Steps over which the candidates are spread; divides their number."""
+    """Steps over which UI8's search for a clipping value is spread; must divide ``candidates``."""
 
 
 class BackpropDai8Options(RoundedOptions):
     """Options of ``backprop_dai8``."""
 
     share: float = Field(default=0.3, ge=0, le=1)
-    """lambda: a channel is Gaussian if more of it than this is beyond sigma."""
+    """lambda of DAI8: a channel is Gaussian if more than this fraction of it is beyond sigma."""
     k: float = Field(default=1.0, ge=0)
+    """k of DAI8's range of the other channels, (1 - k A) s_{t-1} + A max abs(g)."""
     a: float = Field(default=0.8, gt=0, le=1)
-    """k and A of the range of other channels."""
+    """A of DAI8's range of the other channels."""
 
 
 class PtqInt8Options(BackpropOptions):
-    """Options of ``ptq_int8``: those of ``backprop`` for float nets, and what predicts."""
+    """Options of ``ptq_int8``: those of ``backprop`` for float nets, and a kernel."""
 
     kernel: Int8Kernel = Int8Kernel.COMPILED
-    """What computes the prediction; no influence on the result."""
+    """Implementation of the prediction; no influence on the result."""
 
 
 BACKPROP_DAI8 = Description(

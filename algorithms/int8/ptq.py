@@ -1,13 +1,13 @@
-"""Post-training quantisation: float32 backpropagation, an INT8 net in prediction.
+"""Post-training quantisation: float32 backpropagation, prediction with an INT8 net.
 
 A step is one of :mod:`trainfit.algorithms.backprop.rule`, with its options and its bytes. Only the
 prediction differs: weights and activations are rounded to INT8 and multiplied as integers, as in
-:mod:`trainfit.algorithms.int8.net`. What it shows is the accuracy that is left after rounding a net
-that was not trained for it.
+:mod:`trainfit.algorithms.int8.net`. It shows the accuracy that remains after rounding a net that
+was not trained for it.
 
-Decisions: weights are rounded anew for every prediction and not kept, for between steps they would
-be wrong at once; scales of activations are largest magnitudes of the batch that is predicted
-(dynamic quantisation), so that nothing has to be calibrated or kept.
+Decisions: weights are rounded again for every prediction and not kept, because every step would
+invalidate them; scales of activations are largest magnitudes of the predicted batch (dynamic
+quantisation), so that nothing has to be calibrated or kept.
 
 Shape suffixes: B batch, I inputs of a layer.
 """
@@ -26,7 +26,7 @@ from trainfit.algorithms.options import Rounding
 
 
 class PtqInt8(Backprop, about=PTQ_INT8):
-    """Trained in float32, rounded to INT8 when it is asked."""
+    """Trained in float32, rounded to INT8 for prediction."""
 
     options: PtqInt8Options
 

@@ -8,11 +8,11 @@ forward pass, and gradients move float weights as if nothing had been rounded (s
     dh_{l-1} = dz_l w^_l                    w^_l = s_w q_w, the weights that were used
     dw_l = dz_l^T h^_{l-1}                  h^ = s_h q_h      dz_{l-1} = dh_{l-1} . 1[q_h > 0]
 
-Rounding by the largest magnitude clips nothing, so that no gradient is cut; none flows through a
-scale. Decisions: the forward pass is computed with the integers themselves, not with floats that
-have few values, and what is kept for the gradient are integers too. For its products, weights
-become float32 a tile at a time and activations one layer at a time. Scales are those of the batch
-at hand, where the paper smooths them over steps.
+Rounding by the largest magnitude clips nothing, so no gradient is cut; none flows through a scale.
+Decisions: the forward pass is computed with the integers themselves, not with floats that have few
+values, and integers are kept for the gradient, too. For its products, weights become float32 a
+tile at a time and activations one layer at a time. Scales are those of the current batch, where
+the paper smooths them over steps.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -30,7 +30,7 @@ from trainfit.algorithms.phases import Category, phase, tag
 
 
 class QatInt8(Int8Net[Int8Options], about=QAT_INT8):
-    """Straight-through gradients of the net as it will be deployed."""
+    """Straight-through gradients of the net in its deployed form."""
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of every layer, the last one first."""
@@ -63,7 +63,7 @@ class QatInt8(Int8Net[Int8Options], about=QAT_INT8):
             rows = slice(start, start + height)
             tile = tag(q_OI[rows].to(torch.float32), Category.WORKSPACE, "tile of integers")
             dh_BI.addmm_(dz_BO[:, rows], tile)
-            del tile  # or two of them would be alive in the next round
+            del tile  # otherwise two of them would be alive in the next iteration
         return shut_(dh_BI.mul_(scale), h)
 
     def memory_model(self, batch_size: int) -> MemoryPlan:

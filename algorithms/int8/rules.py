@@ -1,21 +1,21 @@
-"""Backpropagation in INT8 by plain rounding, by UI8 and by DAI8; the chain is in int8_chain.
+"""Backpropagation in INT8 with plain rounding, UI8 and DAI8; ``chain`` has the chain rule.
 
 * ``backprop_int8`` is naive: ranges are largest magnitudes of whole tensors, rounding is to the
   nearest, and with ``master=int8`` weights exist in INT8 only: ``w - lr dw`` is rounded back in
   every step, its largest magnitude being the new range. A change of less than half a step of that
-  grid is lost, which is what makes it fall behind, the more the lower the rate. There is no
-  optimiser, whose state would be a float matrix. ``master=fp32`` keeps float32 weights, updates
-  them by any optimiser and rounds them to INT8 afterwards.
+  grid is lost, so it falls behind, the more so at low rates. There is no optimiser, because its
+  state would be a float matrix. ``master=fp32`` keeps float32 weights, updates them with any
+  optimiser and rounds them to INT8 afterwards.
 * ``backprop_ui8`` (Zhu et al. 2020) clips gradients so that they keep their direction:
   :mod:`trainfit.algorithms.int8.ui8_clipping`.
 * ``backprop_dai8`` (Zhao et al. 2021) rounds by channel:
-  :mod:`trainfit.algorithms.int8.dai8_clipping`. It stands beside GDAI8 (Wang & Kang, Neurocomputing
-  541:126269, 2023) in comparisons; the formulas of that rule are not public, and nothing is claimed
+  :mod:`trainfit.algorithms.int8.dai8_clipping`. In comparisons it stands in for GDAI8 (Wang & Kang,
+  Neurocomputing 541:126269, 2023); the formulas of that rule are not public, and nothing is claimed
   for it here.
 
 Decisions. FF-INT8 (Ma, Panda & Reda, DAC 2025) compares itself with naive INT8 backpropagation in
-its table I and does not say how weights are kept or numbers rounded; the defaults are what needs no
-float matrix at all. UI8 and DAI8 keep float32 weights with an optimiser.
+its table I and does not say how weights are kept or numbers rounded; with the defaults here, no
+float matrix is needed. UI8 and DAI8 keep float32 weights with an optimiser.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from trainfit.algorithms.options import OptimizerName
 
 
 class BackpropInt8(Int8Chain[BackpropInt8Options], about=BACKPROP_INT8):
-    """Everything rounded to INT8 by its largest magnitude."""
+    """Everything rounded to INT8 with its largest magnitude as range."""
 
     def __init__(self, model: Mlp, options: BackpropInt8Options, *, seed: int = 0) -> None:
         if options.master is Master.INT8 and (
@@ -60,7 +60,7 @@ class BackpropInt8(Int8Chain[BackpropInt8Options], about=BACKPROP_INT8):
 
 
 class BackpropUi8(Int8Chain[BackpropUi8Options], about=BACKPROP_UI8):
-    """Gradients clipped so that they keep their direction, the rate by how well they do."""
+    """Gradients clipped to keep their direction; the rate falls with the remaining deviation."""
 
     def __init__(self, model: Mlp, options: BackpropUi8Options, *, seed: int = 0) -> None:
         if options.candidates % options.period:
@@ -85,7 +85,7 @@ class BackpropUi8(Int8Chain[BackpropUi8Options], about=BACKPROP_UI8):
 
 
 class BackpropDai8(Int8Chain[BackpropDai8Options], about=BACKPROP_DAI8):
-    """Gradients rounded by output unit, each with a range for its distribution."""
+    """Gradients rounded per output unit, each with a range that depends on its distribution."""
 
     def __init__(self, model: Mlp, options: BackpropDai8Options, *, seed: int = 0) -> None:
         if options.k * options.a > 1:

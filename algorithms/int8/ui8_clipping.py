@@ -4,13 +4,13 @@ Zhu et al., Towards Unified INT8 Training for Convolutional Neural Network, CVPR
 1912.12607). With ``g^`` the gradient g rounded to INT8 with clipping value c:
 
 * direction-sensitive gradient clipping: c minimises ``d_c = 1 - g . g^ / (|g| |g^|)``;
-* deviation-counteractive learning rate scaling: the rate is multiplied with
+* deviation-counteractive learning rate scaling: the rate is multiplied by
   ``max(exp(-alpha d_c), beta)``.
 
-Decisions, as the paper was known to us by its abstract and by readers' notes only: c is searched
-for among equal parts of ``max abs(g)``, with the rounding that is used; both techniques act layer
-by layer, and the scaled rate is that of weights and bias. A search can be spread over steps, and is
-so evenly that every step allocates the same.
+Decisions, since only the paper's abstract and readers' notes were available: c is searched for
+among equal parts of ``max abs(g)``, with the rounding that is used; both techniques act layer by
+layer, and the scaled rate is that of weights and bias. A search can be spread over steps, evenly,
+so that every step allocates the same.
 
 Shape suffixes: B batch, O outputs of a layer.
 """
@@ -38,18 +38,18 @@ from trainfit.algorithms.phases import Category, tag
 
 
 class DirectionSensitive(GradientQuantiser):
-    """One range per tensor, that with which the gradient keeps its direction best.
+    """One range per tensor, the one that best keeps the gradient's direction.
 
     Candidates are ``max abs(g)`` times 1/n, 2/n, ..., 1. Each is tried every ``period`` steps, the
-    same number of them in every step, and what was found last counts. The deviation that sets the
-    rate is that of the gradient as it is rounded.
+    same number of them in every step, and its latest deviation counts. The deviation that sets the
+    rate is that of the gradient as rounded.
 
     Args:
         model: The net.
-        rounding: Of gradients.
-        kernel: What computes.
+        rounding: Rounding of gradients.
+        kernel: Implementation of the rounding.
         alpha: How fast the learning rate falls with the deviation.
-        beta: The factor below which it does not fall.
+        beta: The smallest factor on the rate.
         candidates: n.
         period: Steps over which the candidates are spread; divides n.
     """
@@ -87,11 +87,11 @@ class DirectionSensitive(GradientQuantiser):
         for nth in range((self.steps - 1) % self.period, self.candidates, self.period):
             found[nth : nth + 1].fill_(deviation(nth))
         _, best = min((value, -nth) for nth, value in enumerate(found.tolist()))
-        rate = max(math.exp(-self.alpha * deviation(-best)), self.beta)  # of equal ones the widest
+        rate = max(math.exp(-self.alpha * deviation(-best)), self.beta)  # the widest of equal ones
         return QuantisedGradient(d, d, rate)
 
     def plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
-        """One tensor and its scale, rounded over and over."""
+        """One tensor and its scale, rounded repeatedly."""
         outputs = self.model.sizes[number]
         q = plan.alloc(f"rounded dz{number}", (batch, outputs), Category.GRADIENTS, bits=8)
         scale = plan.alloc(f"scale of dz{number}", (1,), Category.GRADIENTS)
@@ -111,11 +111,11 @@ class DirectionSensitive(GradientQuantiser):
 
 
 def direction_deviation(g_BO: torch.Tensor, q_BO: torch.Tensor) -> float:
-    """``d_c = 1 - cos(g, q)``, a tile of rows at a time; 0 where one of both is all zeros.
+    """``d_c = 1 - cos(g, q)``, a tile of rows at a time; 0 if g or q is all zeros.
 
     Args:
         g_BO: float32, contiguous.
-        q_BO: int8, the same rounded; a scale makes no difference to a direction.
+        q_BO: int8, g rounded; the direction does not depend on the scale.
     """
     both = own = other = 0.0
     height = tile_height(*g_BO.shape)
@@ -126,7 +126,7 @@ def direction_deviation(g_BO: torch.Tensor, q_BO: torch.Tensor) -> float:
         both += float(torch.dot(g, q))
         own += float(torch.dot(g, g))
         other += float(torch.dot(q, q))
-        del q  # or two tiles would be alive in the next round
+        del q  # otherwise two tiles would be alive in the next iteration
     size = math.sqrt(own * other)
     return max(0.0, 1.0 - both / size) if size else 0.0
 

@@ -1,1 +1,1 @@
-"""Layers trained one after the other, each with a classifier of its own."""
+"""Layers trained one after the other, each with its own classifier."""

@@ -14,7 +14,7 @@ from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.phases import Category
 
 Part = tuple[str, slice]
-"""Units of a layer that are taught together: what their optimiser states are called, and which."""
+"""Units of a layer that are trained together: the name of their optimiser states, and the units."""
 
 
 def _width(units: slice) -> int:
@@ -22,7 +22,7 @@ def _width(units: slice) -> int:
 
 
 def plan_parts(plan: MemoryPlan, optimiser: Optimiser, model: Mlp, parts: list[list[Part]]) -> None:
-    """The optimiser's states of the hidden layers, of each part its own."""
+    """The optimiser's states of the hidden layers, one per part."""
     for (inputs, _), layer in zip(model.layers, parts, strict=False):
         for label, units in layer:
             optimiser.plan_static(plan, f"w{label}", (_width(units), inputs))
@@ -30,7 +30,7 @@ def plan_parts(plan: MemoryPlan, optimiser: Optimiser, model: Mlp, parts: list[l
 
 
 class PlanLocalHead:
-    """Walks through a step: two layers' activations, one error and one part's gradient."""
+    """The closed form of a step: two layers' activations, one error and one part's gradient."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class PlanLocalHead:
         self._trained = trained
 
     def step(self, batch: int, parts: list[list[Part]]) -> None:
-        """All layers on the way forward; ``parts`` per hidden layer."""
+        """All layers during the forward pass; ``parts`` per hidden layer."""
         plan = self._plan
         with plan.phase("forward"):
             self._dropout.plan_begin_step(plan)

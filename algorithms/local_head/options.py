@@ -10,14 +10,14 @@ from trainfit.algorithms.options import Description, TrainingOptions
 
 
 class Head(StrEnum):
-    """Whether the heads learn."""
+    """Whether the heads are trained."""
 
     TRAINED = "trained"
     FIXED = "fixed"
 
 
 class Predict(StrEnum):
-    """Which heads vote on the class."""
+    """Heads that predict the class."""
 
     LAST = "last"
     SUM = "sum"
@@ -27,12 +27,16 @@ class LocalHeadOptions(TrainingOptions):
     """Options of ``local_head``."""
 
     lr: float = Field(default=0.1, gt=0)
+    """Learning rate."""
     head: Head = Head.TRAINED
+    """Whether the heads are trained, or fixed at their random initial values."""
     predict: Predict = Predict.LAST
+    """Scores that predict the class (Nokland & Eidnes 2019): those of the last head, or the sum
+    over all heads."""
     keep: float = Field(default=1.0, gt=0, le=1)
-    """Probability that a hidden unit is seen by the next layer; 1 is no dropout."""
+    """Probability that the next layer sees a hidden unit; 1 is no dropout."""
     parts: int = Field(default=1, ge=1)
-    """Parts of a layer whose gradients exist one after the other."""
+    """Parts of a layer whose gradients are computed one after the other."""
 
 
 LOCAL_HEAD = Description(

@@ -1,26 +1,26 @@
-"""A linear classifier on every hidden layer: the simplest rule in which layers learn alone.
+"""A linear classifier on every hidden layer: the simplest layer-local rule.
 
-Each hidden layer l has a head, and a cross-entropy of its own that no other layer hears of::
+Each hidden layer l has a head, and its own cross-entropy that reaches no other layer::
 
     h_l = max(0, w_l h_{l-1} + b_l)     a_l = v_l h_l + c_l     e_l = (softmax(a_l) - y*) / B
     dz_l = v_l^T e_l . 1[h_l > 0]       dw_l = dz_l h_{l-1}^T   dv_l = e_l h_l^T
 
-A layer is updated as soon as its output is known, on the way forward, and then its head: dz_l is
-taken from the head as it was. Two layers' activations and one dz_l are alive, and with
-``optimizer=sgd`` the product that is dw_l goes straight into the momentum. A unit's gradient needs
-no other unit's, so that ``parts`` can take a layer's units in turns, in the same step and with the
-same result: dz_l, and with Adam dw_l, then exist for one part of the layer at a time.
+A layer is updated as soon as its output is known, during the forward pass, and then its head: dz_l
+is computed with the head before its update. Two layers' activations and one dz_l are alive, and
+with ``optimizer=sgd`` the product dw_l goes straight into the momentum. A unit's gradient does not
+depend on other units, so ``parts`` can process a layer's units in turns, in the same step and with
+the same result: dz_l, and with Adam dw_l, then exist for one part of the layer at a time.
 
 ``head=trained`` is the prediction loss ("pred") of Local Error Signals (Nokland & Eidnes, ICML
 2019, arXiv 1901.06656), and Mono-Forward (Gong, Li & Abdulla, arXiv 2501.09238). ``head=fixed``
-leaves the heads as they were drawn, He-normal and without bias: Bio-FO (Huang & Aminifar, MLSys
-2025), which is TinyFoA without its bits and slices.
+keeps the initial heads, He-normal and without bias: Bio-FO (Huang & Aminifar, MLSys 2025), which is
+TinyFoA without its bits and slices.
 
 Decisions. The classifier of the net is the head of its last hidden layer; there is no second one.
-Nokland's code has batch normalisation, here there is none: its statistics would be state and bytes
-that no other rule has. Dropout, as in that code, comes after the layer's own loss, so that
-the head sees all units and only the next layer misses some; nothing is dropped before a classifier.
-``predict=last`` asks the last head, ``predict=sum`` adds up the scores of all heads.
+Nokland's code has batch normalisation, which is left out here: its statistics would be state and
+bytes that no other rule has. As in that code, dropout comes after the layer's own loss, so the head
+sees all units and only the next layer misses some; nothing is dropped before a classifier.
+``predict=last`` uses the last head, ``predict=sum`` adds up the scores of all heads.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -48,7 +48,7 @@ from trainfit.algorithms.tinyfoa.variant import fixed_head
 
 
 class LocalHead(FullyConnected[LocalHeadOptions], about=LOCAL_HEAD):
-    """Layers trained by a head each."""
+    """Layers trained with one head each."""
 
     def __init__(self, model: Mlp, options: LocalHeadOptions, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
@@ -82,11 +82,11 @@ class LocalHead(FullyConnected[LocalHeadOptions], about=LOCAL_HEAD):
         return parameters
 
     def _is_trained(self, name: str) -> bool:
-        """Layers have their states part by part, see ``__init__``."""
+        """Layers have one state per part, see ``__init__``."""
         return name[0] in "vc"
 
     def _parts(self, number: int) -> list[Part]:
-        """A layer's units, cut as evenly as can be."""
+        """A layer's units, in parts of nearly equal size."""
         outputs, parts = self.model.hidden[number - 1], self.options.parts
         ends = pairwise(outputs * part // parts for part in range(parts + 1))
         return [
@@ -97,7 +97,7 @@ class LocalHead(FullyConnected[LocalHeadOptions], about=LOCAL_HEAD):
     # ---- the step ---------------------------------------------------------------------------
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """One update of every layer and head, on the way forward."""
+        """One update of every layer and head, during the forward pass."""
         self._optimiser.begin_step()
         with torch.no_grad():
             with phase("forward"):
@@ -136,7 +136,7 @@ class LocalHead(FullyConnected[LocalHeadOptions], about=LOCAL_HEAD):
     def _gradient(
         self, error_BC: torch.Tensor, h_BO: torch.Tensor, number: int, units: slice
     ) -> torch.Tensor:
-        """What the head says dz of some units is."""
+        """The gradient dz of some units, from the head's error."""
         dz_BO = error_BC @ self._head(number)[0][:, units]
         torch.ops.aten.threshold_backward.grad_input(dz_BO, h_BO[:, units], 0, grad_input=dz_BO)
         return dz_BO
@@ -149,7 +149,7 @@ class LocalHead(FullyConnected[LocalHeadOptions], about=LOCAL_HEAD):
         dz_BO: torch.Tensor,
         h_BI: torch.Tensor,
     ) -> None:
-        """Update the rows that belong to a part of a layer's units, or of a head's."""
+        """Update the rows of a part of a layer's units, or of a head's."""
         weight, bias = names
         label, units = part
         with phase("update"):
@@ -174,7 +174,7 @@ class LocalHead(FullyConnected[LocalHeadOptions], about=LOCAL_HEAD):
     # ---- what is kept -----------------------------------------------------------------------
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """Parameters, optimiser state and, if they are fixed, the heads."""
+        """Parameters, optimiser state and, if fixed, the heads."""
         yield from super().static_tensors()
         for number, head_CO in enumerate(self._fixed_CO, start=1):
             yield StaticTensor(f"head{number}", head_CO, Category.BUFFERS)

@@ -1,1 +1,1 @@
-"""A rule's step as a list of births and deaths of tensors, and its count of operations."""
+"""The closed form: a rule's step as births and deaths of tensors, and its count of operations."""

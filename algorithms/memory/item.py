@@ -1,4 +1,4 @@
-"""One tensor of a closed form: how many bytes it takes, and when it lives."""
+"""One tensor of a closed form: its size in bytes, and its lifetime."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Item:
     """One tensor of the closed form.
 
     Attributes:
-        name: What the paper or the code calls it.
+        name: Its name in the paper or the code.
         shape: Elements per dimension.
         bits: Bits that carry information in one element (1 for a mask or a binary weight).
         stored_bits: Bits one element takes in memory here (8 for a bool). Rows of the last
@@ -25,7 +25,7 @@ class Item:
         born, died: Instants, counted in births and deaths since the step began. ``died`` is -1
             while alive. Static items live from before the first instant to after the last.
         borders: The plan's phase borders: instant, and the sub-phase that begins there.
-        since: The first border that matters to it, that of the phase it is born in.
+        since: The first relevant border, that of the phase it is born in.
     """
 
     name: str

@@ -1,9 +1,9 @@
-"""Tensors of which only shapes are there, so that an algorithm can say what it would need.
+"""Tensors with shapes but no values, so that an algorithm can state its memory without allocating.
 
-torch's meta device has such tensors. Most of its operators are quick on them; a few are written in
-Python, and the first call of one imports torch's compiler, which takes longer than all else that a
-closed form needs. Constructors draw and scale weights with these few, and nobody will look at what
-comes of it: here they have stand-ins.
+torch's meta device has such tensors. Most operators are quick on them; a few are written in Python,
+and the first call of one imports torch's compiler, which takes longer than everything else in a
+closed form. Constructors draw and scale weights with these few operators, whose results are not
+needed: here they are replaced.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _STAND_INS: dict[Callable[..., Any], Callable[..., torch.Tensor]] = {
 
 
 class _StandIns(TorchFunctionMode):
-    """Gives every tensor the shape and the type it would have, and none a value."""
+    """Gives every tensor its shape and type, but no values."""
 
     def __torch_function__(
         self,
@@ -54,6 +54,6 @@ class _StandIns(TorchFunctionMode):
 
 @contextmanager
 def only_shapes() -> Iterator[None]:
-    """Tensors that are made within the block are on the meta device; nothing is drawn."""
+    """Tensors made within the block are on the meta device; nothing is drawn."""
     with torch.device("meta"), _StandIns():
         yield

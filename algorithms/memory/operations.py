@@ -1,10 +1,10 @@
 """The arithmetic of one step: multiply-accumulates and element operations, by number format.
 
-An algorithm tallies its arithmetic where it states its memory, in ``memory_model``, so that both
-follow from one walk through the step. What is counted is the rule's own arithmetic: products of
+An algorithm counts its arithmetic together with its memory, in ``memory_model``, so that both
+follow from one walk through the step. Only the rule's own arithmetic is counted: products of
 matrices as multiply-accumulates (MACs; torch's ``FlopCounterMode`` counts two operations each),
-everything else element by element. Moving data is not arithmetic and is not counted, nor is what
-only this implementation does, such as unpacking a tile of bits.
+everything else element by element. Moving data is not counted, nor is arithmetic that only this
+implementation needs, such as unpacking a tile of bits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import StrEnum
 
 
 class NumberFormat(StrEnum):
-    """What the operands of an operation are made of."""
+    """Number format of the operands of an operation."""
 
     FP32 = "fp32"
     INT8 = "int8"  # both operands; sums are INT32
@@ -24,7 +24,7 @@ class NumberFormat(StrEnum):
 
 
 class Kind(StrEnum):
-    """What is done with an element."""
+    """Kind of an element operation."""
 
     ADD = "add"  # and subtract
     MULTIPLY = "multiply"
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 class Call(StrEnum):
-    """What is called once per tensor."""
+    """Kind of an operation that is called once per tensor."""
 
     PRODUCT = "product"
     ELEMENTWISE = "elementwise"
@@ -61,7 +61,7 @@ class PhaseOperations:
     calls: Counter[Call] = field(default_factory=Counter)
 
     def add(self, other: PhaseOperations) -> None:
-        """Count what another tally counts, too."""
+        """Add the counts of another tally."""
         for tally in fields(self):
             getattr(self, tally.name).update(getattr(other, tally.name))
 
@@ -73,7 +73,7 @@ class Operations:
         self._phases: dict[str, PhaseOperations] = {}
 
     def enter(self, phases: list[str]) -> None:
-        """Know these phases, even if nothing is computed in them."""
+        """Register these phases, even if nothing is computed in them."""
         for name in phases:
             self._phases.setdefault(name, PhaseOperations())
 

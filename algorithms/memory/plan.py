@@ -1,15 +1,15 @@
 """The closed form: an itemised list of tensors, from which peak and lower bound follow.
 
-An algorithm writes its step down once more, without computing: which tensor is born in which
-phase, what shape it has, how many bits an element takes, and when it dies. Sizes come from the
-paper's definitions and the batch size, never from a measurement. The same list gives
+An algorithm describes its step a second time, without computing: which tensor is born in which
+phase, its shape, the bits of an element, and when it dies. Sizes come from the paper's definitions
+and the batch size, never from a measurement. The same list gives
 
 * the **closed form**: the largest sum over all items alive at one instant, which must equal the
   measured peak to the byte, and
 * the **lower bound**: the same over the items that the algorithm itself requires
   (``essential``), each at its logical bit width.
 
-The arithmetic of the step is tallied on the same walk: see
+The arithmetic of the step is counted in the same walk: see
 :mod:`trainfit.algorithms.memory.operations`.
 """
 
@@ -29,8 +29,8 @@ OUTSIDE = "outside"
 """The name of time that belongs to no phase."""
 
 SCALAR_BYTES = 8
-"""Dynamic tensors up to this size are workspace, whatever they are for: nobody can tell a scalar
-that an algorithm needs from one that torch makes for itself."""
+"""Dynamic tensors up to this size in bytes are always workspace, because a scalar that an algorithm
+needs cannot be told from one that torch makes for itself."""
 
 
 def _with_prefixes(names: list[str]) -> list[str]:
@@ -44,7 +44,7 @@ class PhasePlan:
     """Closed-form figures of one phase, in bytes of dynamic memory.
 
     Attributes:
-        peak_bytes: Largest sum while in the phase.
+        peak_bytes: Largest sum in the phase.
         categories: That sum by category.
         lower_bound_bytes: Largest sum over the essential items, each at its logical bit width.
     """
@@ -55,7 +55,7 @@ class PhasePlan:
 
 
 class MemoryPlan:
-    """A step's tensors as they are born and die; built by an algorithm's ``memory_model``."""
+    """Births and deaths of a step's tensors; built by an algorithm's ``memory_model``."""
 
     def __init__(self) -> None:
         self.static: list[Item] = []
@@ -65,7 +65,7 @@ class MemoryPlan:
         self._open: list[str] = []  # the phases on the stack, and those they refine
         self._moved = False  # to another phase, and nothing has happened in it yet
         self._borders: list[tuple[int, str]] = []
-        self._times = 1  # how often what is walked through now takes place
+        self._times = 1  # repetitions of the part that is walked through now
         self._live: dict[int, Item] = {}
         self._clock = 0
         self._level = 0
@@ -96,12 +96,12 @@ class MemoryPlan:
     def tiles(self, extent: int, size: int) -> Iterator[int]:
         """Walk through a loop over ``extent`` rows, ``size`` at a time; yields the rows of a tile.
 
-        Tiles of one size do the same: the first stands for all of them, and its arithmetic counts
-        as often as there are such tiles. So a walk takes no longer for a larger tensor.
+        Tiles of one size do the same: only the first is walked through, and its arithmetic is
+        multiplied by their number. So a walk takes no longer for a larger tensor.
 
         Raises:
-            ValueError: A tile leaves more or fewer tensors alive than it found, so that the next
-                one of its size would not do the same.
+            ValueError: A tile leaves more or fewer tensors alive than before, so that the next tile
+                of its size would not do the same.
         """
         whole, rest = divmod(extent, size)
         outside = self._times
@@ -178,7 +178,7 @@ class MemoryPlan:
                 self._essential_level -= item.logical_bytes
 
     def hand_over(self, old: Item, new: Item) -> None:
-        """``old`` dies and ``new`` takes its place: done in place, one of the two would do.
+        """``old`` dies and ``new`` replaces it: in place, one of the two would suffice.
 
         ``new`` must not have been essential before, or the lower bound would count both.
         """
@@ -192,7 +192,7 @@ class MemoryPlan:
     def workspace(
         self, name: str, shape: tuple[int, ...], *, bits: int = 32, stored_bits: int | None = None
     ) -> None:
-        """A tensor that only this implementation needs, and only for an instant."""
+        """A short-lived tensor that only this implementation needs."""
         self.free(
             self.alloc(
                 name,
@@ -206,14 +206,14 @@ class MemoryPlan:
 
     @contextmanager
     def number(self) -> Iterator[None]:
-        """A Python number as operand: torch makes a double of it, then a float32."""
+        """A Python number as operand: torch converts it to a double, then to a float32."""
         double = self.alloc("number", (), Category.WORKSPACE, bits=64, essential=False)
         single = self.alloc("number as float32", (), Category.WORKSPACE, essential=False)
         yield
         self.free(single, double)
 
     def scalar(self) -> None:
-        """The same for an operator that makes no other tensor."""
+        """Like ``number``, for an operator that makes no other tensor."""
         with self.number():
             pass
 
@@ -230,11 +230,11 @@ class MemoryPlan:
     def each(
         self, kind: Kind, elements: int, number_format: NumberFormat = NumberFormat.FP32
     ) -> None:
-        """An operation is done on every one of ``elements`` in the open phase."""
+        """An operation on each of ``elements`` is done in the open phase."""
         self.operations.each(self._open, kind, elements, number_format, times=self._times)
 
     def _settle(self) -> None:
-        """Draw the border of a phase when something happens in it."""
+        """Set the border of a phase when something happens in it."""
         if self._moved and self._stack:
             self._moved = False
             self._borders.append((self._clock, self._stack[-1]))

@@ -1,4 +1,4 @@
-"""Architectures, each named so that it can be rebuilt from its name alone."""
+"""Architectures, each of which can be rebuilt from its name alone."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def with_width(name: str, units: int) -> str:
     """The name of a fully connected net with every hidden layer ``units`` wide.
 
     Raises:
-        ConfigurationError: The net is not fully connected, has no hidden layers or such that
-            differ in width; or no net can have that width.
+        ConfigurationError: The net is not fully connected, or has no hidden layers or hidden layers
+            of different widths; or no net can have that width.
     """
     return _fully_connected(name).with_width(units).name
 
 
 def with_depth(name: str, layers: int) -> str:
-    """The name of a fully connected net with ``layers`` hidden layers of the width it has.
+    """The name of a fully connected net with ``layers`` hidden layers of its present width.
 
     Raises:
         ConfigurationError: As for ``with_width``.

@@ -1,9 +1,9 @@
-"""Locally connected nets: 3x3 windows as in a convolution, but weights of their own everywhere.
+"""Locally connected nets: 3x3 windows as in a convolution, but different weights per position.
 
-Full names say everything, ``lc-1x28x28-16-32-64-64-10``: one input channel of 28x28, four hidden
-layers with that many channels, ten classes. Short ones, ``lc-16-32-64-64``, leave input and
-classes to the data set. Windows move by one and borders are padded with zeros, so that every
-layer has as many positions as the input. Batch normalisation follows each hidden layer.
+A full name such as ``lc-1x28x28-16-32-64-64-10`` means one input channel of 28x28, four hidden
+layers with these numbers of channels, and ten classes. In a short name, ``lc-16-32-64-64``, input
+and classes come from the data set. Windows move by one and borders are padded with zeros, so that
+every layer has as many positions as the input. Batch normalisation follows each hidden layer.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class LocallyConnected:
 
     @property
     def positions(self) -> int:
-        """Positions of every map."""
+        """Number of positions of every map."""
         return self.shape[1] * self.shape[2]
 
     @property

@@ -18,7 +18,7 @@ from trainfit.algorithms.models.model import Shape
 
 _PART = re.compile(r"([1-9][0-9]{0,6})(?:x([1-9][0-9]{0,2}))?")
 _WIDEST = 9_999_999
-_DEEPEST = 999  # what a name can say
+_DEEPEST = 999  # largest depth that a name can express
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What every architecture says of itself, whatever it is made of."""
+"""The protocol of all architectures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Model(Protocol):
 
     Class attributes:
         family: The part of its names before the first dash.
-        kind: What people call such nets ("fully connected").
+        kind: Common name of such nets ("fully connected").
         form: How its names are formed, with an example.
     """
 
@@ -35,11 +35,11 @@ class Model(Protocol):
 
     @property
     def shape(self) -> Shape | None:
-        """What the features of a sample are arranged as; None if that is of no matter."""
+        """Arrangement of a sample's features; None if it does not matter."""
 
     @property
     def parameters(self) -> int:
-        """Number of trained values, as a net of this architecture is trained end to end."""
+        """Number of trained values when a net of this architecture is trained end to end."""
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -51,4 +51,4 @@ class Model(Protocol):
 
     @classmethod
     def complete(cls, name: str, shape: Shape, classes: int) -> str:
-        """The full name: what a short one leaves out is taken from the data."""
+        """The full name, with the parts missing in a short one taken from the data."""

@@ -1,1 +1,1 @@
-"""What rules on fully connected nets share."""
+"""Base classes and layers of rules on fully connected nets."""

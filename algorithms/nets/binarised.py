@@ -1,19 +1,19 @@
 """Fully connected nets whose hidden layers may have binary weights and activations.
 
-The "+BW" and "+BA" forms in which TinyFoA (Huang & Aminifar, AAAI 2025) compares itself with other
-rules. A heir of :class:`BinarisedNet` steps as one of :class:`FullyConnected` does, but what a
-layer reads may be bits. Of a hidden layer with latent weights W::
+The "+BW" and "+BA" forms of other rules that TinyFoA (Huang & Aminifar, AAAI 2025) is compared
+with. A subclass of :class:`BinarisedNet` steps like one of :class:`FullyConnected`, but a layer may
+read bits. For a hidden layer with latent weights W::
 
     z = alpha h sign(W)^T + b      alpha = mean(abs(W))           dW = dz^T h 1[abs(W) < 1]
 
-How activations are binarised is told in :mod:`trainfit.algorithms.numerics.binary.activations`, and
-for the binarised tanh in :mod:`trainfit.algorithms.numerics.binary.signed_activations`. The batch
-stays real-valued and the classifier float. With binary weights all parameters are clipped to [-1,
-1] after each update.
+:mod:`trainfit.algorithms.numerics.binary.activations` defines how activations are binarised,
+:mod:`trainfit.algorithms.numerics.binary.signed_activations` the binarised tanh. The batch stays
+real-valued and the classifier float. With binary weights all parameters are clipped to [-1, 1]
+after each update.
 
-A gradient that is cut, or whose layer reads bits, cannot go into the momentum as a product, so it
-is made: some outputs at a time, each tile applied before the next is made, so that it never owns a
-peak. Each unpacks what the layer has read once more.
+A gradient that is cut, or whose layer reads bits, cannot go into the momentum as a product. It is
+computed for some outputs at a time, and each tile is applied before the next is computed, so that
+it never determines the peak. Each tile unpacks the layer's input again.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, T outputs of a tile.
 """
@@ -41,7 +41,7 @@ from trainfit.algorithms.numerics.binary.weights import FloatWeights, Weights, l
 from trainfit.algorithms.options import BinarisedOptions, Precision
 from trainfit.algorithms.phases import phase
 
-_LEAST = 16  # outputs of a tile: fewer would save little and unpack often
+_LEAST = 16  # outputs of a tile: fewer would save little memory and unpack often
 
 
 BinarisedOptionsT = TypeVar("BinarisedOptionsT", bound=BinarisedOptions)
@@ -50,7 +50,7 @@ BinarisedOptionsT = TypeVar("BinarisedOptionsT", bound=BinarisedOptions)
 class BinarisedNet(FullyConnected[BinarisedOptionsT]):
     """Layers that read floats or bits, with weights that are floats or signs."""
 
-    _cuts = True  # whether a binary weight's gradient is 0 from magnitude 1 on
+    _cuts = True  # whether a binary weight's gradient is 0 if its magnitude is 1 or more
 
     def __init__(self, model: Mlp, options: BinarisedOptionsT, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
@@ -88,7 +88,7 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
 
     @abstractmethod
     def _hidden(self, h: Hidden, number: int, *, training: bool = True) -> Hidden:
-        """What hidden layer ``number`` puts out; outside training without masks."""
+        """The output of hidden layer ``number``; outside training without masks."""
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Logits."""
@@ -101,7 +101,7 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
     # ---- update -----------------------------------------------------------------------------
 
     def _apply(self, number: int, dz_BO: torch.Tensor, h: Hidden) -> None:
-        """Update a layer from the gradient of its pre-activation, which is used up."""
+        """Update a layer from the gradient of its pre-activation, which is overwritten."""
         if isinstance(h, torch.Tensor) and not self._is_cut(number):
             super()._apply(number, dz_BO, h)
         else:
@@ -113,7 +113,7 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
         self._clip(number)
 
     def _apply_tile(self, number: int, dz_BT: torch.Tensor, h: Hidden, outputs: slice) -> None:
-        """Update the weights of some outputs; ``dz_BT`` is used up."""
+        """Update the weights of some outputs; ``dz_BT`` is overwritten."""
         name = f"w{number}"
         w_OI = self._parameters[name]
         with phase("gradient"):
@@ -124,7 +124,7 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
             self._optimiser.apply_rows(name, w_OI, dw_TI, outputs)
 
     def _clip(self, number: int) -> None:
-        """Bring the parameters of a layer back into [-1, 1], if weights are binary."""
+        """Clip the parameters of a layer to [-1, 1], if weights are binary."""
         if self._clips:
             with phase("update"):
                 for parameter in self._of_layer(number):
@@ -138,7 +138,7 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
         return self._cuts and self._weights[number - 1].binary
 
     def _tiles(self, number: int) -> list[slice]:
-        """Outputs whose weights are updated at a time, in whole bytes of bits."""
+        """Outputs whose weights are updated at a time, in multiples of eight."""
         outputs, rows = self.model.sizes[number], self._tile_rows(number)
         return [slice(start, min(start + rows, outputs)) for start in range(0, outputs, rows)]
 

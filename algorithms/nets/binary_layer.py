@@ -1,9 +1,9 @@
-"""A layer with binary weights: what its products read, and which part of it is trained.
+"""A layer with binary weights: the operands of its products, and the part that is trained.
 
 A hidden layer's weights lie in M groups of columns, so that slice (i, j) of the M x M grid (outputs
 i, inputs j) is contiguous; without slices M = 1 and the slice is all of it. With M > 1 and binary
 weights RAM holds packed signs, one scale and the latent values of the active slice; the latent
-weights of all slices are in storage, and the active one is put back when another takes its turn.
+weights of all slices are in storage, and the active slice is written back when the next one starts.
 
 Shape suffixes: O outputs and I inputs of a layer, J outputs and K inputs of a slice, M slices per
 side, b bytes of packed bits.
@@ -35,7 +35,7 @@ class Layer:
 
     Attributes:
         number: From 1, the classifier last.
-        weights: What products read.
+        weights: Operands of products.
         group: Column j of the active slice in the grid.
         rows: Outputs of the active slice.
         weight_JK: The active slice, trained in place.
@@ -66,7 +66,7 @@ class Layer:
     # ---- slices -----------------------------------------------------------------------------
 
     def enter_slice(self, row: int, column: int) -> None:
-        """Put the active slice back, train slice (row, column) from now on."""
+        """Write the active slice back, train slice (row, column) from now on."""
         if self._in_storage:
             self._latent_MOK[self.group, self.rows] = self.weight_JK
         self._choose(row, column)
@@ -77,7 +77,7 @@ class Layer:
         self.weight_JK = self._latent_MOK[column, self.rows]
         if self._in_storage:
             self.weight_JK = self.weight_JK.clone()
-            # What the other slices contribute to the layer's scale, while they do not change.
+            # The other slices' contribution to the layer's scale, which does not change.
             self._others = abs_of_others(self._latent_MOK, self.weight_JK)
 
     @property
@@ -94,7 +94,7 @@ class Layer:
     # ---- after an update --------------------------------------------------------------------
 
     def clip(self) -> None:
-        """Bring weights and biases back into [-1, 1], in place; let signs and scale follow."""
+        """Clip weights and biases to [-1, 1], in place; update signs and scale."""
         self.weight_JK.clamp_(-1, 1)
         self.bias.clamp_(-1, 1)
         if isinstance(self.weights, PackedSigns):
@@ -119,7 +119,7 @@ class Layer:
     # ---- what is kept -----------------------------------------------------------------------
 
     def add_to(self, optimiser: Optimiser) -> None:
-        """Allocate the state of what is trained."""
+        """Allocate the optimiser state of the trained parameters."""
         optimiser.add(f"w{self.number}", self.weight_JK)
         optimiser.add(f"b{self.number}", self.bias)
 
@@ -136,7 +136,7 @@ class Layer:
         yield StaticTensor(f"b{number}", self.bias_O, parameters)
 
     def plan_static(self, plan: MemoryPlan, optimiser: Optimiser) -> None:
-        """The closed form of what is kept, optimiser state included."""
+        """The closed form of the static tensors, including optimiser state."""
         weights, number = self.weights, self.number
         parameters, shape = Category.PARAMETERS, tuple(self.weight_JK.shape)
         whole = (weights.groups, weights.outputs, weights.width)

@@ -1,7 +1,7 @@
-"""What training rules on fully connected nets have in common, so that a new rule is short.
+"""The base class of training rules on fully connected nets.
 
-A heir gets weights ``w1, b1, ...`` (the classifier last), an optimiser with state, a forward pass,
-the prediction, and the closed forms of all of these. It adds its ``step`` and the walk through it.
+A subclass gets weights ``w1, b1, ...`` (the classifier last), an optimiser with state, a forward
+pass, the prediction, and the closed forms of all of these. It adds ``step`` and ``memory_model``.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -58,22 +58,22 @@ class FullyConnected(Algorithm[RateOptionsT]):
     def _layer_parameters(
         self, number: int, w_OI: torch.Tensor, b_O: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """What a rule keeps of a freshly drawn layer, by name; without ``b`` it has no bias."""
+        """The parameters of a newly drawn layer, by name; without ``b`` it has no bias."""
         return {f"w{number}": w_OI, f"b{number}": b_O}
 
     def _is_trained(self, name: str) -> bool:
-        """Whether a parameter has an optimiser state; a rule that freezes some says which."""
+        """Whether a parameter has an optimiser state; overridden by rules that freeze some."""
         return True
 
     def _in_storage(self, name: str) -> bool:
-        """Whether a parameter need not be in RAM; a rule that only reads some says which."""
+        """Whether a parameter need not be in RAM; overridden by rules that only read some."""
         return False
 
     def _need_hidden_layers(self) -> None:
         """Refuse a net without hidden layers.
 
         Raises:
-            ConfigurationError: Naming one that would do.
+            ConfigurationError: The message names a net that would do.
         """
         if not self.model.hidden:
             raise ConfigurationError(

@@ -1,1 +1,1 @@
-"""Arithmetic that training rules share: optimisers in place, packed bits, low-bit products."""
+"""Arithmetic shared by training rules: in-place optimisers, packed bits, low-bit products."""

@@ -1,9 +1,9 @@
-"""Adam in one pass over the parameter, compiled: the tiled form's bits without its workspace.
+"""Adam in one compiled pass over the parameter: the bits of the tiled form without its workspace.
 
-torch's operators on the tile round where this kernel rounds: the moving averages take one fused
-multiply-add after a difference, the root is the reciprocal of a reciprocal root (torch's own root
-is not rounded to the nearest), the quotient takes its factor before it is divided. Fused
-multiply-adds are asked for by name, so that no compiler decides.
+It rounds where torch's operators round on the tile: the moving averages use one fused multiply-add
+after a difference, the root is the reciprocal of a reciprocal root (torch's own root is not rounded
+to the nearest), and the factor is applied before the division. Fused multiply-adds are called
+explicitly, so that they do not depend on the compiler.
 
 Shape suffix: N elements.
 """
@@ -68,14 +68,14 @@ def adam_step(
     """``m += first (g - m)``, ``v += second (g^2 - v)``, ``p += rate m / (sqrt(v) + epsilon)``.
 
     Args:
-        parameter_N: float32 on the CPU, flat, contiguous, as the others are.
+        parameter_N: float32 on the CPU, flat, contiguous, like the others.
         gradient_N: Its gradient.
         mean_N: Moving average m.
         square_N: Moving average v.
         first: One minus beta 1.
         second: One minus beta 2.
-        epsilon: What keeps the quotient finite.
-        rate: Minus the learning rate, corrected for the averages' bias.
+        epsilon: Added to the denominator.
+        rate: Negative learning rate, corrected for the bias of the averages.
     """
     _adam(
         parameter_N.numpy(),

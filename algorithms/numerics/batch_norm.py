@@ -8,7 +8,7 @@ the constants of ``torch.nn.BatchNorm2d``. The gradient with respect to z, for R
 
     dz = gain / sqrt(variance + eps) (du - sum(du) / R - n sum(du n) / R)
 
-takes the place of n. Sums are over rows: samples and positions.
+replaces n. Sums are over rows: samples and positions.
 
 Shape suffixes: R rows, J channels.
 """
@@ -27,10 +27,10 @@ EPSILON = 1e-5
 
 
 def check_rows(batch_size: int, positions: int) -> None:
-    """Refuse what has no variance.
+    """Refuse a batch without variance.
 
     Raises:
-        ConfigurationError: There is one value per channel only.
+        ConfigurationError: There is only one value per channel.
     """
     if batch_size * positions < 2:
         raise ConfigurationError(
@@ -42,7 +42,7 @@ def check_rows(batch_size: int, positions: int) -> None:
 def normalise_by_batch_(
     z_RJ: torch.Tensor, mean_J: torch.Tensor, variance_J: torch.Tensor
 ) -> torch.Tensor:
-    """Normalise by the statistics of the batch, and move the running ones towards them.
+    """Normalise by the statistics of the batch, and update the running statistics.
 
     Args:
         z_RJ: Values; become n.
@@ -59,7 +59,7 @@ def normalise_by_batch_(
 
 
 def plan_normalise_by_batch(plan: MemoryPlan, rows: int, channels: int) -> Item:
-    """The closed form of ``normalise_by_batch_``; the caller frees what it returns."""
+    """The closed form of ``normalise_by_batch_``; the caller frees the result."""
     spread = plan.alloc("1 / deviation", (channels,), Category.ACTIVATIONS)
     center = plan.alloc("mean", (channels,), Category.ACTIVATIONS, essential=False)
     sums = [
@@ -80,7 +80,7 @@ def plan_normalise_by_batch(plan: MemoryPlan, rows: int, channels: int) -> Item:
 def normalise_by_running_(
     z_RJ: torch.Tensor, mean_J: torch.Tensor, variance_J: torch.Tensor
 ) -> torch.Tensor:
-    """Normalise by running statistics, which stay as they are; returns as above."""
+    """Normalise by running statistics, which stay unchanged; returns as above."""
     z_RJ.sub_(mean_J)
     spread_J = variance_J + EPSILON
     z_RJ.mul_(spread_J.rsqrt_())
@@ -88,7 +88,7 @@ def normalise_by_running_(
 
 
 def plan_normalise_by_running(plan: MemoryPlan, rows: int, channels: int) -> Item:
-    """The closed form of ``normalise_by_running_``; the caller frees what it returns."""
+    """The closed form of ``normalise_by_running_``; the caller frees the result."""
     with plan.number():
         spread = plan.alloc("1 / deviation", (channels,), Category.ACTIVATIONS)
     plan.each(Kind.ADD, rows * channels + channels)
@@ -105,7 +105,7 @@ def mean_gradients(
 
 
 def plan_mean_gradients(plan: MemoryPlan, channels: int) -> list[Item]:
-    """The closed form of ``mean_gradients``; the caller frees what it returns."""
+    """The closed form of ``mean_gradients``; the caller frees the result."""
     made = []
     for name in ("mean of du", "mean of du n"):
         with plan.number():
@@ -125,7 +125,7 @@ def backward_(
     Args:
         n_RJ: Normalised values.
         du_RJ: Gradient with respect to u.
-        means: What ``mean_gradients`` gives.
+        means: Result of ``mean_gradients``.
         factor_J: ``gain / sqrt(variance + eps)``.
     """
     mean_J, slope_J = means

@@ -1,9 +1,10 @@
-"""Dropout whose mask takes no memory: whether a unit stays is a hash of a seed and its place.
+"""Dropout whose mask takes no memory: a hash of a seed and a unit's index decides whether it stays.
 
-A rule that needs the same mask twice, as PEPITA does, can keep it or make it again. Kept, it is a
-bit per unit from the first pass to the second; made again, it is the seed. So it is made again:
-the hash is SplitMix64 (Steele, Lea & Flood, OOPSLA 2014), compiled, applied to the activations in
-place. What stays is divided by the probability of staying, so that prediction needs no factor.
+A rule that needs the same mask twice, like PEPITA, can keep it or compute it again. A kept mask
+takes a bit per unit from the first pass to the second; computing it again takes only the seed. So
+it is computed again: the hash is SplitMix64 (Steele, Lea & Flood, OOPSLA 2014), compiled, and
+applied to the activations in place. Remaining units are divided by the probability of staying, so
+that prediction needs no factor.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ class Dropout:
     """Drops units of a step's activations; the same units of the same tensor every time.
 
     Args:
-        keep: Probability that a unit stays; at 1 nothing is drawn and nothing done.
-        generator: Where a step's seed is drawn from.
+        keep: Probability that a unit stays; at 1 nothing is drawn or changed.
+        generator: Source of the steps' seeds.
     """
 
     def __init__(self, keep: float, generator: torch.Generator) -> None:
@@ -39,7 +40,7 @@ class Dropout:
 
         Args:
             values: float32, contiguous, any shape.
-            number: Which tensor of the step it is; each has a mask of its own.
+            number: Index of the tensor in the step; each tensor has its own mask.
         """
         if self.keep < 1.0:
             # No small multiple of this is a small multiple of the kernel's increment: the counters

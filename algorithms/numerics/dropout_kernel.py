@@ -12,7 +12,7 @@ import numpy as np
     "void(float32[::1], uint64, uint64, float32)", nogil=True, cache=True
 )
 def drop(values: Any, seed: Any, limit: Any, scale: Any) -> None:  # pragma: no cover  (compiled)
-    """Keep a value, times ``scale``, where the hash of seed and place is below ``limit``."""
+    """Keep a value, times ``scale``, if the hash of seed and index is below ``limit``."""
     state = seed
     for place in range(values.size):
         state += np.uint64(0x9E3779B97F4A7C15)

@@ -1,7 +1,7 @@
 """Compiled kernels, imported when one is first called.
 
-To import numba and to load what it has compiled takes a second, which a closed form, an option
-that is wrong or a rule in plain torch need not wait for.
+Importing numba and loading its compiled code takes a second, for which a closed form, a wrong
+option or a rule in plain torch need not wait.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 
 class Kernels:
-    """The functions of a module of this package, without importing it before one is asked for."""
+    """The functions of a module of this package, which is imported when one is first used."""
 
     def __init__(self, module: str) -> None:
         self._module = module
 
-    def __getattr__(self, name: str) -> Any:  # called once for each name, which then is there
+    def __getattr__(self, name: str) -> Any:  # called once per name, which is then set
         function = getattr(import_module(f".{self._module}", __package__), name)
         setattr(self, name, function)
         return function

@@ -1,12 +1,12 @@
 """Products of locally connected layers, some positions of the map at a time.
 
-The output of position p is a product of its own: ``z[b, p, j] = sum_sk w[p, j, s, k] h[b, q, k]``
-with q the s-th of the nine positions around p, and nothing beyond the border. So a batch of small
+The output of position p is a separate product: ``z[b, p, j] = sum_sk w[p, j, s, k] h[b, q, k]``
+with q the s-th of the nine positions around p, and zeros beyond the border. So a batch of small
 matrix products does for some positions what one product does for a linear layer, and nothing
-larger than the patches of those positions is ever laid out.
+larger than the patches of those positions is allocated.
 
-Packed weights have a row of bits per segment of an input: the nine neighbours are segments of
-their own where activations are packed too, one segment is everything where the input is real.
+Packed weights have a row of bits per segment of an input: if activations are packed too, each of
+the nine neighbours is a segment; if the input is real, there is one segment for everything.
 
 Shape suffixes: B batch, H height and W width of the map, P positions (H times W, row by row) or
 some of them, J outputs, S segments, K inputs of a segment or of all, b bytes of packed bits.
@@ -32,7 +32,7 @@ def tiles(positions: int, size: int) -> Iterator[slice]:
 
 
 def extent(tile: slice) -> int:
-    """How many positions a tile has."""
+    """Number of positions of a tile."""
     return int(tile.stop - tile.start)
 
 
@@ -48,19 +48,19 @@ def patches(maps_BHWK: torch.Tensor, tile: slice) -> torch.Tensor:
 def real_patches(
     x_BI: torch.Tensor, shape: tuple[int, int, int]
 ) -> Callable[[slice], torch.Tensor]:
-    """What gives the patches of a tile from real-valued inputs, shape (P, B, 9 channels)."""
+    """A function from a tile to its patches of real-valued inputs, shape (P, B, 9 channels)."""
     maps_BHWC = x_BI.view(len(x_BI), *shape).permute(0, 2, 3, 1)
     return lambda tile: patches(maps_BHWC, tile).flatten(2)
 
 
 def plan_real_patches(plan: MemoryPlan, positions: int, batch: int, channels: int) -> Item:
-    """The closed form of ``real_patches`` for one tile; the caller frees what it returns."""
+    """The closed form of ``real_patches`` for one tile; the caller frees the result."""
     shape = (positions, batch, WINDOW, channels)
     return plan.alloc("patches", shape, Category.WORKSPACE, essential=False)
 
 
 def bit_patches(h_BPb: torch.Tensor, height: int, inner: int) -> Callable[[slice], torch.Tensor]:
-    """What gives the patches of a tile from packed bits, as zeros and ones, (P, B, 9 inner)."""
+    """A function from a tile to its patches of packed bits, as zeros and ones, (P, B, 9 inner)."""
     batch, positions, row = h_BPb.shape
     maps_BHWb = h_BPb.view(batch, height, positions // height, row)
 
@@ -72,7 +72,7 @@ def bit_patches(h_BPb: torch.Tensor, height: int, inner: int) -> Callable[[slice
 
 
 def plan_bit_patches(plan: MemoryPlan, positions: int, batch: int, inner: int) -> Item:
-    """The closed form of ``bit_patches`` for one tile; the caller frees what it returns."""
+    """The closed form of ``bit_patches`` for one tile; the caller frees the result."""
     rows = positions * batch * WINDOW
     shape = (rows, packed_width(inner))
     packed = plan.alloc("patches", shape, Category.WORKSPACE, bits=8, essential=False)
@@ -111,5 +111,5 @@ def plan_signed_product(
 def weight_gradient(
     dz_BPJ: torch.Tensor, patches_PBK: torch.Tensor, tile: slice, out_PJK: torch.Tensor
 ) -> None:
-    """``out = dz^T patches`` at every position of a tile; ``dz`` is that of the whole map."""
+    """``out = dz^T patches`` at every position of a tile; ``dz`` covers the whole map."""
     torch.bmm(dz_BPJ[:, tile].permute(1, 2, 0), patches_PBK, out=out_PJK)

@@ -2,7 +2,7 @@
 
 See :mod:`trainfit.algorithms.numerics.locally_connected` for the layout and
 :mod:`trainfit.algorithms.numerics.binary.popcount_kernels` for the arithmetic of bits. Compiled on
-first use; they allocate nothing that is not handed to them.
+first use; they allocate nothing.
 
 Shape suffixes: B batch, H height and W width of the map, P positions, J outputs, S neighbours,
 K values or bytes at one position, b bytes of packed bits.
@@ -48,8 +48,8 @@ def copy_patches(maps_BHWK: torch.Tensor, out_PBSK: torch.Tensor, first: int) ->
 
     Args:
         maps_BHWK: uint8 or float32, may be strided.
-        out_PBSK: Of the same type, contiguous.
-        first: The first of the P positions, which follow one another.
+        out_PBSK: Same type, contiguous.
+        first: The first of the P consecutive positions.
     """
     _copy(maps_BHWK.numpy(), out_PBSK.numpy(), first)
 
@@ -96,7 +96,7 @@ def add_binary_product(
         h_BPb: Bits of h in {0, 1}, uint8, may be strided; padding bits are 0.
         w_PJSb: Bits of w in {-1, +1}, uint8, contiguous, for the nine neighbours.
         z_BPJ: float32, contiguous.
-        width: Columns of the map; the positions are its rows one after the other.
+        width: Columns of the map, whose positions are stored row by row.
     """
     patch = torch.empty(w_PJSb.shape[2] * w_PJSb.shape[3], dtype=torch.uint8)
     tag(patch, Category.WORKSPACE, "patch")

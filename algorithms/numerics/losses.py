@@ -13,7 +13,7 @@ from trainfit.algorithms.phases import Category, tag
 
 
 def softmax_(logits_BC: torch.Tensor) -> torch.Tensor:
-    """Softmax over classes, in place; two row vectors are its workspace."""
+    """Softmax over classes, in place, with two row vectors as workspace."""
     logits_BC.sub_(tag(logits_BC.amax(1, keepdim=True), Category.WORKSPACE, "largest logit"))
     logits_BC.exp_()
     return logits_BC.div_(tag(logits_BC.sum(1, keepdim=True), Category.WORKSPACE, "sum of exp"))
@@ -33,7 +33,7 @@ def cross_entropy_error_(logits_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Te
     """Turn logits into the gradient of the mean cross-entropy: ``(softmax(a) - onehot(y)) / B``.
 
     Args:
-        logits_BC: float32, used up: the result takes its place.
+        logits_BC: float32, overwritten with the result.
         y_B: Labels, int64.
     """
     error_BC = softmax_(logits_BC)

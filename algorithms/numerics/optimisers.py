@@ -20,7 +20,7 @@ from trainfit.algorithms.phases import Category, tag
 
 _TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
 _TILE_LEAST = 64
-_TILES = 16  # a tile is at most this fraction of the parameter, so that it never owns a peak
+_TILES = 16  # a tile is at most this fraction of the parameter, so that it never sets the peak
 
 
 class Optimiser(ABC):
@@ -36,7 +36,7 @@ class Optimiser(ABC):
 
     @abstractmethod
     def add(self, name: str, parameter: torch.Tensor) -> None:
-        """Allocate the state of a parameter; adding it again starts its state anew."""
+        """Allocate the state of a parameter; adding it again resets the state."""
 
     @abstractmethod
     def begin_step(self) -> None:
@@ -55,7 +55,7 @@ class Optimiser(ABC):
     def apply_product(
         self, name: str, parameter: torch.Tensor, left: torch.Tensor, right: torch.Tensor
     ) -> None:
-        """Apply the gradient ``left @ right`` without handing it in; here by making it."""
+        """Apply the gradient ``left @ right`` given by its factors; here by computing it."""
         self.apply(name, parameter, tag(left @ right, Category.GRADIENTS, f"d{name}"))
 
     def states(self) -> Iterator[tuple[str, torch.Tensor]]:
@@ -149,9 +149,9 @@ class Sgd(Optimiser):
 
 
 class Adam(Optimiser):
-    """Adam (Kingma & Ba 2015, algorithm 1): a tile at a time, or compiled, with no workspace.
+    """Adam (Kingma & Ba 2015, algorithm 1): a tile at a time, or compiled without workspace.
 
-    Both give the same bits where torch's operators use fused multiply-adds (AVX2 or later).
+    Both give the same bits if torch's operators use fused multiply-adds (AVX2 or later).
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Adam(Optimiser):
         }
 
     def begin_step(self) -> None:
-        """Count for the bias correction."""
+        """Count the step, for the bias correction."""
         self.steps += 1
 
     def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
@@ -204,7 +204,7 @@ class Adam(Optimiser):
         mean: torch.Tensor,
         square: torch.Tensor,
     ) -> None:
-        """The update on flat tensors, of which the moments may be part of a larger state."""
+        """The update on flat tensors; the moments may be part of a larger state."""
         first, second = self.betas
         root = (1.0 - second**self.steps) ** 0.5
         rate = self.lr * root / (1.0 - first**self.steps)
@@ -229,7 +229,7 @@ class Adam(Optimiser):
             m.lerp_(g, 1.0 - first)
             torch.mul(g, g, out=tile)
             v.lerp_(tile, 1.0 - second)
-            torch.rsqrt(v, out=tile)  # rounded as the processor's root is; torch.sqrt is not
+            torch.rsqrt(v, out=tile)  # rounded like the processor's root, unlike torch.sqrt
             tile.reciprocal_()
             tile.add_(self.epsilon * root)
             parameter[part].addcdiv_(m, tile, value=-rate)
@@ -240,7 +240,7 @@ class Adam(Optimiser):
         plan.hold(f"{name}.square", shape, Category.OPTIMIZER_STATE)
 
     def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
-        """One tile, and the scalar that is added to it; nothing if compiled."""
+        """One tile, and a scalar that is added to it; nothing if compiled."""
         if not self.compiled:
             size = adam_tile(elements)
             tile = plan.alloc("adam tile", (size,), Category.WORKSPACE, essential=False)
@@ -253,7 +253,7 @@ class Adam(Optimiser):
 
 
 def _count_product(plan: MemoryPlan, shape: tuple[int, ...], inner: int) -> None:
-    """The arithmetic of ``left @ right``; a vector's is not a product of matrices."""
+    """The arithmetic of ``left @ right``; with a vector it is no matrix product."""
     if len(shape) > 1:
         plan.product(shape[0], inner, shape[1])
     else:
@@ -262,7 +262,7 @@ def _count_product(plan: MemoryPlan, shape: tuple[int, ...], inner: int) -> None
 
 
 def adam_tile(elements: int) -> int:
-    """Elements of the workspace with which ``elements`` parameters are updated."""
+    """Elements of the workspace for updating ``elements`` parameters."""
     return min(elements, max(_TILE_LEAST, min(_TILE_MOST, -(-elements // _TILES))))
 
 

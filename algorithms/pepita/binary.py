@@ -1,12 +1,12 @@
 """PEPITA's binary activations: dropped units, and the difference of the two passes.
 
-Of a layer's z, with s = mean(abs(z)) and the same units dropped in both passes::
+For a layer's z, with s = mean(abs(z)) and the same units dropped in both passes::
 
     h_l = s / keep 1[z_l > 0 and kept]       h'_l = s' / keep 1[z'_l > 0 and kept]
 
-s is of all units, dropped ones included, as the binarisation comes before dropout. Even where both
-passes have the same bits the difference is not 0, since each pass has a scale of its own. It is
-made of some outputs at a time, those whose weights are updated next, and never whole.
+s is the mean over all units, including dropped ones, since binarisation comes before dropout. Even
+where both passes have the same bits the difference is not 0, since each pass has its own scale. It
+is computed only for some outputs at a time, those whose weights are updated next.
 
 Shape suffixes: B batch, O outputs of a layer, T outputs of a tile.
 """
@@ -33,9 +33,9 @@ def binarise_dropped(z_BO: torch.Tensor, dropout: Dropout | None, number: int) -
     """Activations of layer ``number``, some dropped.
 
     Args:
-        z_BO: Pre-activation, contiguous; used up.
-        dropout: Which ones; none outside training.
-        number: Which tensor of the step it is.
+        z_BO: Pre-activation, contiguous; overwritten.
+        dropout: Decides which ones; None outside training.
+        number: Index of the tensor in the step.
     """
     if dropout is None:
         return binarise(z_BO, mask=False)
@@ -44,7 +44,7 @@ def binarise_dropped(z_BO: torch.Tensor, dropout: Dropout | None, number: int) -
 
 
 def plan_binarise_dropped(plan: MemoryPlan, z: Item, dropout: Dropout) -> list[Item]:
-    """The closed form of ``binarise_dropped``, after which ``z`` is let go."""
+    """The closed form of ``binarise_dropped``, which frees ``z``."""
     scale = plan_mean_abs(plan, z.elements)
     plan.scalar()
     dropout.plan_apply(plan, z.elements)
@@ -59,8 +59,8 @@ def difference(h: Bits, m: Bits, outputs: slice) -> torch.Tensor:
 
     Args:
         h: Activations of the standard pass.
-        m: Of the modulated one.
-        outputs: Which ones, starting with a whole byte.
+        m: Activations of the modulated pass.
+        outputs: The outputs, starting at a whole byte.
     """
     h_BT = unpack_tile(h, 0, outputs.start, outputs.stop).mul_(h.scale)
     h_BT.addcmul_(unpack_tile(m, 0, outputs.start, outputs.stop), m.scale, value=-1.0)
@@ -68,7 +68,7 @@ def difference(h: Bits, m: Bits, outputs: slice) -> torch.Tensor:
 
 
 def plan_difference(plan: MemoryPlan, batch: int, outputs: int) -> Item:
-    """The closed form of ``difference``; the caller frees what it returns."""
+    """The closed form of ``difference``; the caller frees the result."""
     tile = plan_unpack(plan, batch, outputs)
     plan.free(plan_unpack(plan, batch, outputs))
     plan.scalar()

@@ -1,20 +1,20 @@
 """PEPITA without kept activations (Pau & Aymone, COINS 2023).
 
 The step is PEPITA's (:mod:`trainfit.algorithms.pepita.rule`), but its standard pass keeps only the
-error. It is run once more beside the modulated pass, layer by layer, each layer with its weights as
-they were before its update: of two neighbouring layers l-1 and l, h_{l-1} makes room for h_l before
-h'_l is made, so that three activations are alive, two of them of one layer.
+error. The standard pass is run again together with the modulated pass, layer by layer, each layer
+with its weights before the update: of two neighbouring layers l-1 and l, h_{l-1} is freed for h_l
+before h'_l is computed, so three activations are alive, two of them of one layer.
 
 Pau & Aymone count 3 F + WU + P multiply-accumulates (F one forward pass, WU the products of the
-weight gradients, P the projection of the error); here it is the classifier's share of one F less,
-since the error is known by the time of the third pass. Their activations, two neighbouring layers
-and the larger of them once more, are what is alive here.
+weight gradients, P the projection of the error). The count here is smaller by the classifier's
+share of one F, since the error is known before the third pass. The activations alive here are
+theirs: those of two neighbouring layers, and the larger of them a second time.
 
-In h_l's place comes the difference h_l - h'_l, from which w_l is updated; for the next layer, h_l
-is put back by adding h'_l. That is exact where both are within a factor of two of each other or one
-is 0 (Sterbenz's lemma), else right to a rounding, so that ``pepita`` and ``mem_pepita`` take the
-same steps but for roundings. Of binary activations the difference is a tile beside them: nothing is
-put back, and the steps are the same.
+The difference h_l - h'_l, from which w_l is updated, overwrites h_l; for the next layer, h_l is
+restored by adding h'_l. That is exact if both are within a factor of two of each other or one is 0
+(Sterbenz's lemma), and otherwise correct up to rounding, so that ``pepita`` and ``mem_pepita`` take
+the same steps except for rounding. With binary activations the difference is a separate tile:
+nothing has to be restored, and the steps are the same.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -35,7 +35,7 @@ from trainfit.algorithms.phases import phase
 
 
 class MemPepita(PepitaRule, about=MEM_PEPITA):
-    """The standard pass's activations are computed again, two layers at a time."""
+    """PEPITA that computes the standard pass's activations again, two layers at a time."""
 
     phases: ClassVar[tuple[str, ...]] = (*Pepita.phases, "forward.repeated")
 
@@ -58,7 +58,7 @@ class MemPepita(PepitaRule, about=MEM_PEPITA):
 
     def _recall(self, kept: list[Hidden], number: int) -> Hidden:
         with phase("forward.repeated"):
-            kept[0] = self._hidden(kept[0], number)  # with the weights as they were
+            kept[0] = self._hidden(kept[0], number)  # with the weights before the update
         return kept[0]
 
     def _plan_recall(self, plan: MemoryPlan, batch: int, kept: Kept, number: int) -> None:

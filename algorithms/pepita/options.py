@@ -10,7 +10,7 @@ from trainfit.algorithms.options import BinarisedOptions, Decay, Description
 
 
 class OutputError(StrEnum):
-    """Which pass's error teaches the classifier."""
+    """The pass whose error trains the classifier."""
 
     MODULATED = "modulated"
     STANDARD = "standard"
@@ -20,12 +20,16 @@ class PepitaOptions(BinarisedOptions):
     """Options of ``pepita`` and ``mem_pepita``."""
 
     lr: float = Field(default=0.1, gt=0)
+    """Learning rate."""
     decay: Decay = Decay.STEP
+    """Schedule of the learning rate."""
     keep: float = Field(default=0.9, gt=0, le=1)
     """Probability that a hidden unit stays in a step; 1 is no dropout."""
     feedback_scale: float = Field(default=0.05, gt=0)
-    """F's bound in units of sqrt(6 / inputs)."""
+    """Bound of F's elements in units of sqrt(6 / inputs); 0.05 in the authors' released code."""
     output_error: OutputError = OutputError.MODULATED
+    """Error that trains the classifier: that of the modulated pass, or of the standard pass, as in
+    the released code of Srinivasan et al. (arXiv 2302.05440)."""
 
 
 MEM_PEPITA = Description(

@@ -1,4 +1,4 @@
-"""PEPITA with the activations of the standard pass kept; the rule is in ``pepita_rule``."""
+"""PEPITA that keeps the activations of the standard pass; the step is in ``rule``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainfit.algorithms.pepita.rule import Kept, PepitaRule
 
 
 class Pepita(PepitaRule, about=PEPITA):
-    """The standard pass's activations are kept."""
+    """PEPITA that keeps the standard pass's activations."""
 
     phases: ClassVar[tuple[str, ...]] = (
         "forward",

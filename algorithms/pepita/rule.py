@@ -1,4 +1,4 @@
-"""PEPITA: a second forward pass, its input modulated by the error, takes backward's place.
+"""PEPITA: a second forward pass, its input modulated by the error, replaces the backward pass.
 
 The standard pass gives activations h_l and the error e; the modulated pass starts from x + F e::
 
@@ -7,25 +7,25 @@ The standard pass gives activations h_l and the error e; the modulated pass star
     dw_L = e'^T h'_{L-1} / B                 classifier, e' the modulated pass's error
 
 * ``pepita`` (Dellaferrera & Kreiman, ICML 2022, arXiv 2201.11665) keeps all h_l until the modulated
-  pass comes by. It takes 2 F + WU + P multiply-accumulates: F one forward pass, WU the products of
-  the weight gradients, P the projection F e.
+  pass. It takes 2 F + WU + P multiply-accumulates: F one forward pass, WU the products of the
+  weight gradients, P the projection F e.
 * ``mem_pepita`` (:mod:`trainfit.algorithms.pepita.mem_pepita`) keeps none and computes them again.
 
-Everything is in place: h_l becomes the difference, h'_{l-1} is scaled by 1/B when it is about to
-die, and a layer is updated as soon as its modulated output is known. The one tensor of the input's
-size is h'_0; the batch itself is the caller's.
+Everything is in place: h_l becomes the difference, h'_{l-1} is scaled by 1/B just before it dies,
+and a layer is updated as soon as its modulated output is known. The only tensor of the input's size
+is h'_0; the batch itself is the caller's.
 
 Decisions. As in the authors' code: no biases; weights U(+-sqrt(6/I)); F U(+-sqrt(6/I)) times 0.05
 with I inputs of the net; gradients are means over the batch; dropout keeps 0.9 of the hidden units,
-the same ones in both passes. The sign of F e is of no matter, F being drawn evenly around 0. The
-masks are made again from a seed, which takes 8 bytes, where packed masks take a bit per unit (see
-:mod:`trainfit.algorithms.numerics.dropout`). ``output_error=standard`` takes e for e', as the code
-of Srinivasan et al. (arXiv 2302.05440) does: the classifier then computes nothing in the modulated
-pass, but e lives as long as the step.
+the same ones in both passes. The sign of F e does not matter, since F is drawn symmetrically around
+0. The masks are computed again from a seed, which takes 8 bytes, where packed masks take a bit per
+unit (see :mod:`trainfit.algorithms.numerics.dropout`). ``output_error=standard`` uses e instead of
+e', as in the code of Srinivasan et al. (arXiv 2302.05440): the classifier then computes nothing in
+the modulated pass, but e is alive for the whole step.
 
-``weights=binary`` and ``activations=binary`` are as in the code of TinyFoA's authors, without any
-straight-through cut: no gradient passes what is binarised, and that code too adds the products to
-the latent weights as they are. See :mod:`trainfit.algorithms.nets.binarised`,
+``weights=binary`` and ``activations=binary`` follow the code of TinyFoA's authors, without any
+straight-through cut: no gradient is propagated through binarised values, and that code, too, adds
+the products to the latent weights unchanged. See :mod:`trainfit.algorithms.nets.binarised` and
 :mod:`trainfit.algorithms.pepita.binary`.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
@@ -60,7 +60,7 @@ Kept = list[list[Item]]  # of the standard pass, by layer
 
 
 class PepitaRule(BinarisedNet[PepitaOptions]):
-    """The step, but for where the activations of the standard pass come from."""
+    """The step, except for the source of the standard pass's activations."""
 
     _cuts = False
 
@@ -82,7 +82,7 @@ class PepitaRule(BinarisedNet[PepitaOptions]):
     # ---- the step ---------------------------------------------------------------------------
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """One update of every layer, on the way through the modulated pass."""
+        """One update of every layer, during the modulated pass."""
         self._optimiser.begin_step()
         kept: list[Hidden] = []
         with torch.no_grad():
@@ -113,14 +113,14 @@ class PepitaRule(BinarisedNet[PepitaOptions]):
             self._apply(self._last, error_BC, below)
 
     def _hidden(self, h: Hidden, number: int, *, training: bool = True) -> Hidden:
-        """A hidden layer in either pass, the same units dropped."""
+        """A hidden layer in either pass, with the same units dropped."""
         z_BO, dropout = self._linear(h, number), self._dropout if training else None
         if self._bits:
             return binarise_dropped(z_BO, dropout, number)
         return dropout.apply_(z_BO.relu_(), number) if dropout else z_BO.relu_()
 
     def _learn(self, number: int, h: Hidden, m: Hidden, below: Hidden, batch: int) -> None:
-        """Update a hidden layer from what it put out in both passes, which is used up if float."""
+        """Update a hidden layer from its outputs of both passes, overwritten if float."""
         match h, m, below:
             case torch.Tensor(), torch.Tensor(), torch.Tensor():
                 with phase("gradient"):
@@ -137,19 +137,19 @@ class PepitaRule(BinarisedNet[PepitaOptions]):
 
     @abstractmethod
     def _first_pass(self, x: torch.Tensor, kept: list[Hidden]) -> torch.Tensor:
-        """The logits; into ``kept`` goes what ``_recall`` will need."""
+        """The logits; adds to ``kept`` what ``_recall`` will need."""
 
     @abstractmethod
     def _recall(self, kept: list[Hidden], number: int) -> Hidden:
         """The standard pass's output of hidden layer ``number``."""
 
     def _put_back(self, h: Hidden, m: Hidden, number: int) -> None:
-        """Make h of the difference again, if it is needed again."""
+        """Restore h from the difference, if it is needed again."""
 
-    # ---- the same as a closed form ----------------------------------------------------------
+    # ---- the closed form --------------------------------------------------------------------
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
-        """The step walked through once more."""
+        """The closed form of one step."""
         plan = self._plan_static(batch_size)
         kept: Kept = []
         with plan.phase("forward.standard"):
@@ -217,7 +217,7 @@ class PepitaRule(BinarisedNet[PepitaOptions]):
 
     @abstractmethod
     def _plan_put_back(self, plan: MemoryPlan, kept: Kept, number: int) -> None:
-        """The closed form of ``_put_back``, and of h's end."""
+        """The closed form of ``_put_back``, and the end of h."""
 
     # ---- what is kept -----------------------------------------------------------------------
 

@@ -1,1 +1,1 @@
-"""Backpropagation that updates chosen layers, rows or biases only."""
+"""Backpropagation that updates only chosen layers, rows or biases."""

@@ -1,4 +1,4 @@
-"""Which parameters ``sparse_update`` trains, and how deep the gradient has to go for them."""
+"""The parameters that ``sparse_update`` trains, and how deep the gradient has to go for them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Choice:
 
     @property
     def lowest(self) -> int:
-        """The lowest layer of which anything is trained; no gradient goes below it."""
+        """The lowest layer with a trained parameter; no gradient goes below it."""
         return min(self.weights | self.biases)
 
     @property
@@ -61,10 +61,10 @@ def choose(model: Mlp, layers: str, biases: str, ratio: float, part: Part) -> Ch
         layers: ``all``, ``none``, ``last:N`` or numbers such as ``1,3``.
         biases: The same, or ``chosen``: every layer from the lowest chosen weight up.
         ratio: Fraction of a chosen weight's inputs or outputs, rounded down.
-        part: Which of the two.
+        part: Inputs or outputs.
 
     Raises:
-        ConfigurationError: A layer that is not there, nothing to train, or a part that is empty.
+        ConfigurationError: A layer that does not exist, nothing to train, or an empty part.
     """
     weights = _read(model, "layers", layers)
     if biases == CHOSEN:
@@ -91,7 +91,7 @@ def choose(model: Mlp, layers: str, biases: str, ratio: float, part: Part) -> Ch
 
 
 def _read(model: Mlp, option: str, text: str) -> frozenset[int]:
-    """Layer numbers from their written form."""
+    """Layer numbers from the text of an option."""
     count = len(model.layers)
     if text in ("all", "none"):
         return frozenset(range(1, count + 1) if text == "all" else ())

@@ -12,14 +12,14 @@ CHOSEN = "chosen"
 
 
 class Part(StrEnum):
-    """Which part of a chosen weight is trained when not all of it is."""
+    """Part of a chosen weight that is trained, if not all of it."""
 
     INPUTS = "inputs"  # the columns of the first inputs: only these inputs are stored
     OUTPUTS = "outputs"  # the rows of the first outputs
 
 
 class Frozen(StrEnum):
-    """Where parameters are that are never written."""
+    """Memory of the parameters that are never written."""
 
     RAM = "ram"
     FLASH = "flash"
@@ -31,11 +31,14 @@ class SparseUpdateOptions(TrainingOptions):
     layers: str = "last:2"
     """Weights to train: ``last:N``, ``all``, ``none`` or numbers from 1, such as ``1,3``."""
     biases: str = CHOSEN
-    """Biases to train: the same, or ``chosen`` for all from the lowest chosen weight up."""
+    """Biases to train: as ``layers``, or ``chosen`` for all from the lowest chosen weight up."""
     ratio: float = Field(default=1.0, gt=0, le=1)
     """Fraction of the inputs or outputs of every chosen weight that is trained."""
     part: Part = Part.INPUTS
+    """Dimension of a chosen weight to which ``ratio`` applies: inputs, as in the released code of
+    Lin et al. (2022), or outputs."""
     frozen: Frozen = Frozen.RAM
+    """Memory of the parameters that are never written."""
 
 
 SPARSE_UPDATE = Description(

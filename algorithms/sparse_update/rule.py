@@ -1,28 +1,28 @@
 """Sparse update: backpropagation that trains chosen layers only, or only biases.
 
-What a parameter needs is stored for it, and nothing else (Lin et al., NeurIPS 2022, arXiv
-2206.15472, sparse update; Cai et al., NeurIPS 2020, arXiv 2007.11622, biases alone)::
+Only what the trained parameters need is stored (Lin et al., NeurIPS 2022, arXiv 2206.15472, sparse
+update; Cai et al., NeurIPS 2020, arXiv 2007.11622, biases alone)::
 
     dw_n = dz_n^T h_(n-1)                      the input of every chosen weight is stored
-    db_n = sum dz_n                            nothing is
+    db_n = sum dz_n                            nothing is stored
     dz_(n-1) = dz_n w_n . 1[h_(n-1) > 0]       one bit per unit whose value is not stored
 
-Below the lowest trained parameter nothing is stored and no gradient goes. A layer is updated as
-soon as its gradient has been passed on, so no two weight gradients exist, and with
-``optimizer=sgd`` none does. Only what is trained has optimiser state.
+Below the lowest trained parameter nothing is stored and no gradient is computed. A layer is updated
+as soon as its gradient has been propagated, so at most one weight gradient exists, and none with
+``optimizer=sgd``. Only trained parameters have optimiser state.
 
 * ``layers``: the weights to train: ``last:N``, ``all``, ``none``, or numbers from 1 (``1,3``).
-* ``biases``: the same, or ``chosen``: every layer from the lowest chosen weight up, where the
-  gradient comes by anyway. The paper trains the biases of the last k layers, with k at least
+* ``biases``: the same, or ``chosen``: every layer from the lowest chosen weight up, which the
+  gradient passes anyway. The paper trains the biases of the last k layers, with k at least
   that deep: ``last:k``.
 * ``ratio``, ``part``: of every chosen weight, the columns of the first ``ratio`` of its inputs,
   or the rows of the first ``ratio`` of its outputs. The released code takes inputs, the default
-  here: only these inputs are stored then. It picks those with the largest weights of a
-  pre-trained net; freshly drawn weights give no reason to prefer any, so the first are taken.
+  here, so that only these inputs are stored. It picks those with the largest weights of a
+  pre-trained net; newly drawn weights give no reason to prefer any, so the first are taken here.
   The number is rounded down, as there. Biases are trained whole.
 * ``frozen``: whether parameters that are only read are in RAM or in flash.
 
-Not here: the paper's INT8 weights with their scaling, its search for the best choice, and
+Not implemented: the paper's INT8 weights with their scaling, its search for the best choice, and
 TinyTL's lite residual modules.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, K inputs that are stored.
@@ -56,19 +56,19 @@ from trainfit.algorithms.sparse_update.stored_input import (
 
 
 class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
-    """Cross-entropy on a rectifier net, gradients in closed form, only where they are wanted."""
+    """Cross-entropy on a rectifier net, with closed-form gradients of chosen parameters only."""
 
     def __init__(self, model: Mlp, options: SparseUpdateOptions, *, seed: int = 0) -> None:
-        # first, since drawing the weights asks for it
+        # first, since drawing the weights uses it
         self._choice = choose(model, options.layers, options.biases, options.ratio, options.part)
         super().__init__(model, options, seed=seed)
 
-    # ---- what is trained, and where it is ---------------------------------------------------
+    # ---- the trained parameters, and their memory -------------------------------------------
 
     def _layer_parameters(
         self, number: int, w_OI: torch.Tensor, b_O: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """A weight that is trained in part is two tensors: one may be in flash."""
+        """A weight that is trained in part becomes two tensors, one of which may be in flash."""
         if not self._choice.is_split(number):
             return super()._layer_parameters(number, w_OI, b_O)
         columns, rows = self._choice.columns[number], self._choice.rows[number]
@@ -85,7 +85,7 @@ class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
     # ---- the step ---------------------------------------------------------------------------
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """One update of what was chosen, the last layer first."""
+        """One update of the chosen parameters, the last layer first."""
         self._optimiser.begin_step()
         layers, lowest = len(self.model.layers), self._choice.lowest
         kept: list[Kept] = []
@@ -102,7 +102,7 @@ class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
                 del h_BI
             for number in range(layers, lowest, -1):
                 below = kept.pop()
-                with phase("gradient"):  # before the weight that it passes is updated
+                with phase("gradient"):  # before that weight is updated
                     dh_BI = through_rectifier_(self._input_gradient(dz_BO, number), below)
                 self._update(number, dz_BO, below)
                 dz_BO = dh_BI
@@ -151,7 +151,7 @@ class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
     # ---- the closed form --------------------------------------------------------------------
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
-        """What is stored of the inputs, and two gradients of neighbouring layers."""
+        """The stored parts of the inputs, and two gradients of neighbouring layers."""
         plan = self._plan_static(batch_size)
         layers, lowest = len(self.model.layers), self._choice.lowest
         kept = []

@@ -1,7 +1,7 @@
-"""What ``sparse_update`` stores of a layer's input, and the gradient through its rectifier.
+"""The part of a layer's input that ``sparse_update`` stores, and the gradient of its rectifier.
 
-Of the columns whose weights are trained the values are kept; of the others, if a gradient has to
-pass their rectifiers, one bit each.
+Columns whose weights are trained are kept as values; the others as one bit each, if a gradient has
+to pass their rectifiers.
 
 Shape suffixes: B batch, I inputs of the layer, K columns kept, b bytes of packed bits.
 """
@@ -27,14 +27,14 @@ _TILES = 16  # bits are packed and unpacked a sixteenth of the batch at a time
 
 
 class Kept(NamedTuple):
-    """What is stored of an input."""
+    """The stored part of an input."""
 
     h_BK: torch.Tensor | None
     mask_Bb: torch.Tensor | None
 
 
 class KeptItems(NamedTuple):
-    """The same in the closed form; ``whole`` is the input itself where all of it is kept."""
+    """The same in the closed form; ``whole`` is the input itself if all of it is kept."""
 
     whole: Item | None
     part: Item | None
@@ -50,18 +50,18 @@ class KeptItems(NamedTuple):
             plan.free(h)
 
     def items(self) -> list[Item]:
-        """What dies when the gradient has passed the layer."""
+        """The items that die after the gradient has passed the layer."""
         return [item for item in self if item is not None]
 
 
 def keep(h_BI: torch.Tensor, columns: int, *, masked: bool, copied: bool) -> Kept:
-    """Store what is needed of an input.
+    """Store the needed part of an input.
 
     Args:
-        h_BI: The input, of which nothing else may stay.
-        columns: How many of the first columns are kept, 0 for none.
+        h_BI: The input, of which nothing else may stay alive.
+        columns: Number of the first columns that are kept, 0 for none.
         masked: Whether a gradient passes the rectifiers of this input.
-        copied: Whether the kept columns are copied, so that the others can go.
+        copied: Whether the kept columns are copied, so that the others can be freed.
     """
     h_BK = mask_Bb = None
     if columns:
@@ -101,9 +101,9 @@ def plan_keep(
     """The closed form of ``keep``.
 
     Args:
-        plan: Where to write it.
-        h: The input, None for the batch, which is not the step's to free.
-        shape: The input's.
+        plan: The plan of the step.
+        h: The input; None for the batch, which the step does not free.
+        shape: Shape of the input.
         columns: As for ``keep``.
         masked: As for ``keep``.
     """

@@ -1,13 +1,13 @@
-"""Where the input of TinyFoA's active layer comes from: the layers below, or storage.
+"""The source of the input of TinyFoA's active layer: the layers below, or storage.
 
-Layers below the active one do not change any more, so what they make of the training set can be
-kept: with ``features=cached`` their packed outputs for every sample are written to storage when a
-stage begins, one bit per unit, and a step reads those of its batch. Then no weights but the active
-layer's are in RAM, and nothing below it is computed.
+Layers below the active one no longer change, so their outputs for the training set can be kept:
+with ``features=cached`` their packed outputs for every sample are written to storage when a stage
+begins, one bit per unit, and a step reads those of its batch. Then only the active layer's weights
+are in RAM, and nothing below it is computed.
 
-One thing differs from ``features=recomputed``: the scale of a layer's output is a mean over a
-batch there, and cannot be for samples that are kept one by one. It is the mean over the whole
-training set instead, one number per layer, in training and in prediction.
+One difference from ``features=recomputed``: there, the scale of a layer's output is a mean over a
+batch, which does not exist for samples that are kept individually. Here it is the mean over the
+whole training set, one number per layer, in training and in prediction.
 
 Shape suffixes: S samples, B batch, I inputs, M groups of inputs, b bytes of packed bits.
 """
@@ -26,7 +26,7 @@ from trainfit.algorithms.phases import Category
 from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
 from trainfit.algorithms.tinyfoa.slice_turns import TurnTaking
 
-_ROWS = 500  # samples whose features are made at a time; between steps, so of no matter for a peak
+_ROWS = 500  # samples whose features are computed at a time, between steps: no influence on a peak
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Features:
 
     Attributes:
         values: The batch itself, (B, I), or packed bits by group of inputs, (M, B, ...).
-        scale: What a bit stands for; None for the batch itself.
+        scale: Value of a bit; None for the batch itself.
     """
 
     values: torch.Tensor
@@ -43,10 +43,10 @@ class Features:
 
 
 class FeatureRule(TurnTaking):
-    """A rule whose layers below the active one are run for each batch, or once for all."""
+    """A rule whose layers below the active one are run for each batch, or once per stage."""
 
     _reads_in_place: ClassVar[bool]
-    """Whether products take groups of inputs as they lie in a batch, sample by sample."""
+    """Whether products read groups of inputs in the batch's layout, sample by sample."""
 
     def __init__(
         self, lr: float, kernel: Kernel, slices: int, layers: int, source: FeatureSource
@@ -58,7 +58,7 @@ class FeatureRule(TurnTaking):
 
     @abstractmethod
     def _advance(self, index: int, features: Features, *, training: bool) -> None:
-        """Put the output of layer ``index`` in the place of its input, with the batch's scale."""
+        """Replace the input of layer ``index`` by its output, with the batch's scale."""
 
     def _features(self, x_BI: torch.Tensor, *, training: bool) -> Features:
         """Input of the active layer, from samples."""
@@ -70,7 +70,7 @@ class FeatureRule(TurnTaking):
         return features
 
     def _step_input(self, x: torch.Tensor) -> Features:
-        """Input of the active layer, from what a step is given."""
+        """Input of the active layer, from a step's input."""
         return self._read(x, self._active) if self._cached else self._features(x, training=True)
 
     def _read(self, x: torch.Tensor, index: int) -> Features:
@@ -102,7 +102,7 @@ class FeatureRule(TurnTaking):
     # ---- closed forms -----------------------------------------------------------------------
 
     def _above_or_cached(self, index: int) -> bool:
-        """Whether a step has no use for the parameters of a layer, so that they are in storage."""
+        """Whether a step does not use the parameters of a layer, so that they are in storage."""
         return index > self._active or (self._cached and index < self._active)
 
     def _scale_tensors(self) -> list[StaticTensor]:
@@ -118,10 +118,10 @@ class FeatureRule(TurnTaking):
         ]
 
     def _plan_batch(self, plan: MemoryPlan, batch: int, inputs: tuple[int, ...]) -> None:
-        """The batch as it is handed to a step, and the scales.
+        """The batch as passed to a step, and the scales.
 
         Args:
-            plan: Where they go.
+            plan: The plan of the step.
             batch: Rows.
             inputs: Shape of a sample's packed features, the last one in bits.
         """
@@ -140,7 +140,7 @@ class FeatureRule(TurnTaking):
 
 
 def plan_read(plan: MemoryPlan, batch: int, groups: int, width: int) -> list[Item]:
-    """The closed form of putting packed features group by group, where that moves anything."""
+    """The closed form of arranging packed features by group, if that moves anything."""
     if groups == 1 or batch == 1:
         return []
     shape = (groups, batch, width)

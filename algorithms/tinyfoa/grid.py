@@ -1,8 +1,8 @@
-"""How TinyFoA cuts the weights of a locally connected layer into slices.
+"""TinyFoA's slices of the weights of a locally connected layer.
 
-Output channels are cut into N groups, input channels into M; a slice is what leads from one group
-to another, at all positions. The first layer is cut by output channels only, as in the released
-code: its input is real-valued and has one channel or three.
+Output channels are cut into N groups, input channels into M; a slice has the weights from one input
+group to one output group, at all positions. The first layer is cut by output channels only, as in
+the released code: its input is real-valued and has one channel or three.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from trainfit.algorithms.models.locally_connected import WINDOW
 
 @dataclass(frozen=True)
 class Grid:
-    """A hidden layer, and how it is cut.
+    """A hidden layer and its slices.
 
     Attributes:
         groups: N, of output channels.
         columns: M, of input channels.
         positions: P, of the map.
         outputs: J, channels of an output group.
-        segments: S, that the weights of one output and input group fall into: one per neighbour
-            where activations are packed, one for all where the input is real.
+        segments: S, the segments of the weights of one output and input group: one per neighbour if
+            activations are packed, one for all if the input is real.
         inputs: K, weights of a segment.
     """
 

@@ -17,21 +17,21 @@ class Kernel(StrEnum):
 
 
 class FrozenStatistics(StrEnum):
-    """What layers below the active one are normalised by."""
+    """Statistics by which layers below the active one are normalised."""
 
     RUNNING = "running"
     BATCH = "batch"
 
 
 class FeatureSource(StrEnum):
-    """Where a step gets the active layer's input."""
+    """Source of the active layer's input in a step."""
 
     RECOMPUTED = "recomputed"
     CACHED = "cached"
 
 
 class Variant(StrEnum):
-    """Whose TinyFoA: the paper's description or its released code."""
+    """Source of the rule: the paper's description or its released code."""
 
     DESCRIBED = "described"
     RELEASED = "released"
@@ -48,18 +48,22 @@ class TinyFoAOptions(AlgorithmOptions):
     """Options of ``tinyfoa``."""
 
     variant: Variant = Variant.DESCRIBED
+    """Source of the rule: the paper's description or its released code."""
     slices: int = Field(default=2, ge=1)
-    """M: a layer's weight is cut into M x M slices, the first one of ``lc-...`` into M."""
+    """M: a layer's weight is cut into M x M slices, in the first layer of ``lc-...`` into M."""
     lr: float = Field(default=1e-3, gt=0)
+    """Learning rate of Adam."""
     update: SliceUpdate = SliceUpdate.WHOLE
-    """Only for ``variant=described``."""
+    """Slice's gradient held whole, or applied some rows at a time; for ``variant=described``."""
     kernel: Kernel = Kernel.POPCOUNT
-    """Only for ``variant=described``: population counts and a compiled Adam, or torch operators on
-    tiles, unpacked for a float product."""
+    """Population counts and a compiled Adam, or torch operators on tiles that are unpacked for a
+    float product; for ``variant=described``."""
     frozen_statistics: FrozenStatistics = FrozenStatistics.RUNNING
-    """Only for ``variant=described`` on ``lc-...``: what normalises layers below the active one."""
+    """Statistics of batch normalisation below the active layer: running, or those of the batch, as
+    in TinyFoA's released code; for ``variant=described`` on ``lc-...``."""
     features: FeatureSource = FeatureSource.RECOMPUTED
-    """Only for ``variant=described``: layers below are run for each batch, or once per stage."""
+    """Layers below the active one run for each batch, or once per stage with their outputs kept in
+    storage; for ``variant=described``."""
 
 
 TINYFOA = Description(

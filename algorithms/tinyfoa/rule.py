@@ -1,6 +1,6 @@
 """TinyFoA (Huang & Aminifar, AAAI 2025, doi 10.1609/aaai.v39i16.33910).
 
-Hidden layers are trained one after the other, each against a fixed random classifier of its own
+Hidden layers are trained one after the other, each with its own fixed random classifier
 ("horizontal"), a slice of its weights at a time ("vertical"), with binary weights and activations::
 
     z = s_w sign(W) h + b            h' = s_z 1[z > 0]        s_t = mean(abs(t))
@@ -9,23 +9,23 @@ Hidden layers are trained one after the other, each against a fixed random class
 
 Two variants, because the paper's figure and its authors' released code differ:
 
-* ``variant=described`` (:mod:`trainfit.algorithms.tinyfoa.described.mlp.rule`): what the figure
-  says. Only slice (i, j) of the active layer has a gradient, optimiser state and latent weights in
-  RAM; the forward pass reads packed one-bit weights; all other latent weights are in storage.
-* ``variant=released`` (:mod:`trainfit.algorithms.tinyfoa.released.mlp`): what the code does. Dense
-  latent weights, dense gradient, dense Adam; each epoch all but one diagonal block is updated.
+* ``variant=described`` (:mod:`trainfit.algorithms.tinyfoa.described.mlp.rule`) follows the figure.
+  Only slice (i, j) of the active layer has a gradient, optimiser state and latent weights in RAM;
+  the forward pass reads packed one-bit weights; all other latent weights are in storage.
+* ``variant=released`` (:mod:`trainfit.algorithms.tinyfoa.released.mlp`) follows the code. Dense
+  latent weights, dense gradient, dense Adam; in each epoch all but one diagonal block are updated.
 
 On locally connected nets (``lc-...``) batch normalisation and rectifier come before activations are
 binarised, and the heads have biases:
 :mod:`trainfit.algorithms.tinyfoa.described.locally_connected.rule` and
 :mod:`trainfit.algorithms.tinyfoa.released.locally_connected`.
 
-``features=cached`` keeps what the layers below the active one make of the training set in storage
-(:mod:`trainfit.algorithms.tinyfoa.features`), where the released code runs them again for every
-batch.
+``features=cached`` keeps the outputs of the layers below the active one for the training set in
+storage (:mod:`trainfit.algorithms.tinyfoa.features`); the released code runs these layers again for
+every batch.
 
 Training starts with layer 1; ``epochs`` counts passes per layer. The heads are fixed, so the
-classifier that a model's name ends with is only their number of classes.
+classifier at the end of a model's name only gives their number of classes.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
             return self._rule.predict(x)
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """What the variant holds between steps."""
+        """The tensors that the variant keeps between steps."""
         return self._rule.static_tensors()
 
     def memory_model(self, batch_size: int) -> MemoryPlan:

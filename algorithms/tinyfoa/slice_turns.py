@@ -1,8 +1,8 @@
-"""How slices of a layer take turns, whatever the layer is made of.
+"""The turns of a layer's slices, for any architecture.
 
-Latent weights of all layers are in storage. The slice whose turn it is, is fetched into RAM and
-written back after its turn; its moments start at zero. Slices take turns pass by pass, row by row
-of the grid that the layer's weights are cut into.
+Latent weights of all layers are in storage. The active slice is fetched into RAM and written back
+after its turn; its moments start at zero. Slices take turns pass by pass, row by row of the grid
+of the layer's weights.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from trainfit.algorithms.tinyfoa.variant import Rule
 
 
 class TurnTaking(Rule):
-    """A rule that has one slice of one layer in RAM.
+    """A rule with one slice of one layer in RAM.
 
-    An heir says what a layer's grid is, where slice ``self._place`` (row, column) of layer
-    ``self._active`` is in storage, and which small parameters are trained together with it.
+    A subclass defines a layer's grid, the view of slice ``self._place`` (row, column) of layer
+    ``self._active`` in storage, and the small parameters that are trained together with it.
     """
 
     def __init__(self, lr: float, kernel: Kernel) -> None:
@@ -47,7 +47,7 @@ class TurnTaking(Rule):
         """Views of the small parameters that are trained with the active slice, by name."""
 
     def enter_layer(self, index: int) -> None:
-        """Put the active slice back, fetch the first one of another layer."""
+        """Write the active slice back, fetch the first one of another layer."""
         self._put_back()
         self._active = index
         self._fetch(0, 0)
@@ -65,7 +65,7 @@ class TurnTaking(Rule):
     def _fetch(self, row: int, column: int) -> None:
         self._place = (row, column)
         self._slice = self._stored_slice().clone()
-        # What the other slices contribute to the layer's scale, while they do not change.
+        # The other slices' contribution to the layer's scale, which does not change.
         self._others = abs_of_others(self._latent(), self._slice)
         self._adam = Adam(self._lr, compiled=self._kernel is Kernel.POPCOUNT)
         self._adam.add("w", self._slice)

@@ -1,4 +1,4 @@
-"""What the two variants of TinyFoA have in common."""
+"""The common interface of TinyFoA's two variants."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Rule(ABC):
         """Refuse a batch that the net cannot be trained on."""
 
     def stage_data(self, x_SI: torch.Tensor) -> torch.Tensor:
-        """What steps of the active layer take in place of samples."""
+        """Inputs for steps of the active layer, made from the samples."""
         return x_SI
 
     @abstractmethod

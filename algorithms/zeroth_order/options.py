@@ -10,7 +10,7 @@ from trainfit.algorithms.options import Description, RateOptions
 
 
 class Distribution(StrEnum):
-    """What the elements of a direction are drawn from; both have mean 0 and variance 1."""
+    """Distribution of a direction's elements; both have mean 0 and variance 1."""
 
     GAUSSIAN = "gaussian"
     RADEMACHER = "rademacher"  # +1 or -1
@@ -20,11 +20,13 @@ class ZerothOrderOptions(RateOptions):
     """Options of ``zeroth_order``."""
 
     lr: float = Field(default=0.002, gt=0)
+    """Learning rate."""
     eps: float = Field(default=1e-3, gt=0)
-    """How far from the weights the loss is taken, in units of z."""
+    """Epsilon of MeZO: distance from the weights at which the loss is evaluated, in units of z."""
     samples: int = Field(default=1, ge=1)
-    """Directions whose estimates are averaged in one step."""
+    """Directions whose estimates are averaged in one step (n of MeZO's n-SPSA)."""
     distribution: Distribution = Distribution.GAUSSIAN
+    """Distribution of z: normal, as in MeZO, or random signs, which are more usual in SPSA."""
 
 
 ZEROTH_ORDER = Description(

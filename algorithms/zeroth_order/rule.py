@@ -1,36 +1,36 @@
-"""Zeroth-order training: the loss at two points tells the slope along a random direction.
+"""Zeroth-order training: the loss at two points gives the slope along a random direction.
 
 One step of MeZO (Malladi et al., NeurIPS 2023, arXiv 2305.17333, algorithm 1) is stochastic
 descent on the two-point SPSA estimate (Spall 1992)::
 
     g = (L(w + eps z) - L(w - eps z)) / (2 eps)        w <- w - lr g z
 
-with the mean cross-entropy as L and a fresh z per step. No gradient exists, only inference runs,
-and z is never kept: it is drawn anew from its seed, in the same order, each time it is needed.
-What a step has to remember is its seed and one number per forward pass. Those, and the state of
-the generator that is seeded, are not tensors and are not measured.
+with the mean cross-entropy as L and a new z per step. No gradient exists, only inference runs, and
+z is never kept: it is drawn again from its seed, in the same order, each time it is needed. A step
+stores only its seed and one number per forward pass. These, and the state of the seeded generator,
+are not tensors and are not measured.
 
-The weights move in place three times: ``+ eps z`` (in ``forward.plus``), ``- 2 eps z`` (in
+The weights change in place three times: ``+ eps z`` (in ``forward.plus``), ``- 2 eps z`` (in
 ``forward.minus``), and ``+ (eps - lr g) z`` (in ``update``), which restores and descends in one
-pass; the paper's algorithm makes a pass of each. In float32 the three do not cancel to the bit,
-since every pass rounds. At a rate of next to nothing a step moves a weight by about half a unit in
-its last place, as a random walk: after 10,000 steps of a net with weights of 0.07 (root mean
-square), by 4e-7 with normal directions and 2e-6 with signs.
+pass; the paper's algorithm uses a pass for each. In float32 the three do not cancel to the bit,
+since every pass rounds. At a negligible rate a step changes a weight by about half a unit in its
+last place, as a random walk: after 10,000 steps of a net with weights of 0.07 (root mean square),
+by 4e-7 with normal directions and 2e-6 with signs.
 
-``samples=n`` averages the estimates of n directions at one and the same point (the paper's
-n-SPSA), so each direction but the last is undone before the next is drawn, and all steps are taken
-at the end. An estimate's error grows with the number of weights over n, and with it falls the
-rate at which training is stable.
+``samples=n`` averages the estimates of n directions at the same point (the paper's n-SPSA), so each
+direction except the last is undone before the next is drawn, and all steps are taken at the end. An
+estimate's error grows with the number of weights over n, and the rate at which training is stable
+falls accordingly.
 
 ``distribution``: the paper draws z from a normal distribution, which is the default. SPSA is more
-often run with random signs; ``rademacher`` draws those, with neither logarithm nor cosine. The
-weight decay that the released trainer offers is left out: it is not in the paper's algorithm.
+often used with random signs; ``rademacher`` draws those, without logarithm or cosine. The weight
+decay that the released trainer offers is left out: it is not in the paper's algorithm.
 
 The slope is exact up to the square of eps where the loss is smooth; a rectifier that opens between
 the two points adds an error that falls more slowly.
 
-Two activations of neighbouring layers are all that lives, as in inference. z exists a tile at a
-time while no activation does; the tile is no larger than they are, so it never owns the peak.
+Only two activations of neighbouring layers are alive, as in inference. z exists a tile at a time
+while no activation does; the tile is no larger than they are, so it never sets the peak.
 
 Shape suffixes: B batch, I inputs, C classes, T elements of a tile.
 """
@@ -56,7 +56,7 @@ TILE_MOST = 16384
 
 
 class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
-    """Descent along random directions by what two forward passes say of them."""
+    """Descent along random directions with slopes from two forward passes."""
 
     phases: ClassVar[tuple[str, ...]] = (
         "forward",
@@ -109,7 +109,7 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
     def _tile(self, batch: int) -> int:
         """Elements of z at a time: no more than the activations of inference have.
 
-        The same in all passes of a step, or another z would come of the same seed.
+        The same in all passes of a step; otherwise the same seed would give a different z.
         """
         sizes = (0, *self.model.sizes[1:])
         activations = batch * max(below + above for below, above in pairwise(sizes))
@@ -117,7 +117,7 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
         return min(activations, largest, TILE_MOST)
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor) -> float:
-        """Mean cross-entropy of the weights as they are."""
+        """Mean cross-entropy with the current weights."""
         logits_BC = self.predict(x)
         largest_B = tag(logits_BC.amax(1, keepdim=True), Category.WORKSPACE, "largest logit")
         logits_BC.sub_(largest_B)

@@ -1,1 +1,1 @@
-"""One TOML file per processor core: how many cycles its operations take, and who says so."""
+"""Cycle tables: one TOML file per processor core, with the cycles of its operations and sources."""

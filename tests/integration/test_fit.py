@@ -242,7 +242,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "battery alone": (
         (*DIGITS, "--budget", "battery=1000mWh"),
-        "battery without training_samples: a battery is held against the energy of a whole",
+        "battery without training_samples: a battery is compared with the energy of a whole",
     ),
     "no clock": (
         (*DIGITS, "--budget", "step_latency=50ms"),

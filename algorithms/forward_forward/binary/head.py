@@ -1,4 +1,4 @@
-"""The classifier of Forward-Forward on binary activities: a row is bits and a factor.
+"""The classifier of Forward-Forward on binary activities: rows of bits, each with a factor.
 
 Shape suffixes: B batch, O units of a layer, C classes.
 """
@@ -37,7 +37,7 @@ class BitFeatureHead(FeatureHead):
         return logits_BC
 
     def learn(self, error_BC: torch.Tensor, activities: Activities) -> None:
-        """One step of every layer's part; activities are used up."""
+        """One step of every layer's part of the classifier; activities are overwritten."""
         for number in list(activities):
             name, classifier_CO = f"classifier{number}", self._weights[number]
             h = activities.pop(number)

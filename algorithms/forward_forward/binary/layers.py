@@ -3,26 +3,26 @@
 The form "FF + BW + BA" that TinyFoA is compared with (Huang & Aminifar, AAAI 2025). A layer's
 weights are read as ``alpha sign(W)``, its activations are ``s 1[z > 0]``, each with one scale for
 the whole tensor; see :mod:`trainfit.algorithms.numerics.binary.activations` for both and their
-straight-through gradients. The batch stays real-valued, its rows scaled to a mean square of 1 as in
-the float form, which also gives loss, labels, negatives and prediction::
+straight-through gradients. The batch stays real-valued, with rows scaled to a mean square of 1, and
+loss, labels, negatives and prediction are those of the float form::
 
     z_l = alpha_l h_{l-1} W^b_l^T + b_l       h_l = s_l 1[z_l > 0], rows scaled for the next layer
     dz_l = dL/dG 2 s_l 1[0 < z_l < 1]         dW_l = dz_l^T h_{l-1} 1[abs(W_l) < 1]
 
 Between layers there are bits and one float per row; the pre-activation of one layer exists in
-float32, since its scale is a mean over all rows of the pass. The cut of dW asks for the gradient
-itself, so that a product cannot go straight into the momentum: gradients are made and applied for
-some units at a time, in the room that the pre-activation has left. With binary weights all
-parameters are clipped to [-1, 1] after each update.
+float32, since its scale is a mean over all rows of the pass. The cut of dW needs the gradient
+itself, so a product cannot go straight into the momentum: gradients are computed and applied for
+some units at a time, in the memory freed by the pre-activation. With binary weights all parameters
+are clipped to [-1, 1] after each update.
 
-An image's class is the label with which all hidden layers together have most goodness, as in that
-code; its classifier, if there is one, reads those that the float form's does. What a row scores
-depends on the rows beside it, since the scale of activations is theirs in common.
+An image's predicted class is the label that gives the largest goodness, summed over all hidden
+layers, as in the released code; the classifier, if there is one, reads the same layers as in the
+float form. The score of a row depends on the other rows, since they share the scale of activations.
 
-Decisions: weights start as in the float form; the threshold is a mean square of 1 unless given, as
-in that code. That is more than a layer can reach within the cut: while abs(z) stays below 1, so
-does the scale, and half of the units are off. A quarter of it trains better; ``results/`` shows
-what is lost even so.
+Decisions: weights are initialised as in the float form; the threshold is a mean square of 1 unless
+given, as in the released code. A layer cannot reach that within the cut: while abs(z) stays below
+1, so does the scale, and half of the units are off. A quarter of it trains better; ``results/``
+shows the remaining loss of accuracy.
 
 Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, J units of a tile.
 """
@@ -60,11 +60,11 @@ class BinaryLayers:
     """The hidden layers of ``forward_forward`` with binary ``weights`` or ``activations``.
 
     Args:
-        parameters: Freshly drawn ``w1, b1, ...`` of the hidden layers.
-        optimiser: The update rule; gets the parameters.
-        objective: What a layer is trained for.
-        peers: Running mean activities, if there are peers.
-        options: Of the rule.
+        parameters: Newly drawn ``w1, b1, ...`` of the hidden layers.
+        optimiser: The update rule; the parameters are added to it.
+        objective: The loss of a layer.
+        peers: Running mean activities, with peer normalisation.
+        options: Options of the rule.
         judging: Numbers of the layers that the classifier reads, if there is one.
 
     Attributes:
@@ -100,7 +100,7 @@ class BinaryLayers:
     def train_layers(
         self, held: list[torch.Tensor], suffix: str, batch: int, *, positive: bool | None
     ) -> None:
-        """Train every layer on the way; see the float form for the arguments."""
+        """Train every layer during the pass; see the float form for the arguments."""
         row_R = held.pop() if len(held) > 1 else None
         h: Hidden = held.pop()
         for layer in self.layers:
@@ -135,7 +135,7 @@ class BinaryLayers:
     def _output(
         self, layer: Layer, h: Hidden, row_R: torch.Tensor | None, *, mask: bool = True
     ) -> Output:
-        """Activations of a layer, of which ``row_R`` would scale the input's rows."""
+        """Activations of a layer; ``row_R`` are factors of the input's rows, not yet applied."""
         scale = layer.weights.scale()
         if row_R is not None:
             scale = row_R[:, None] if scale is None else row_R[:, None] * scale
@@ -155,7 +155,7 @@ class BinaryLayers:
         h: Hidden,
         row_R: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of some units' weights and biases; ``dz_RJ`` is used up."""
+        """Gradients of some units' weights and biases; ``dz_RJ`` is overwritten."""
         db_J = dz_RJ.sum(0)
         if row_R is not None:
             dz_RJ.mul_(row_R[:, None])
@@ -168,7 +168,7 @@ class BinaryLayers:
         self._optimiser.apply_rows(f"b{layer.number}", layer.bias, db_J, units)
         self._optimiser.apply_rows(f"w{layer.number}", layer.weight_JK, dw_JI, units)
 
-    # ---- what an image shows ----------------------------------------------------------------
+    # ---- prediction -------------------------------------------------------------------------
 
     def activities(self, x_BI: torch.Tensor) -> Activities:
         """Normalised output of every layer that the classifier reads."""

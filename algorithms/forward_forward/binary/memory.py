@@ -1,6 +1,6 @@
 """The closed form of a step of binarised Forward-Forward.
 
-Passes, labels and classifier are those of the float form; what differs is a layer.
+Passes, labels and classifier are those of the float form; only the layers differ.
 
 Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, J units of a tile,
 b bytes of packed bits.
@@ -51,7 +51,7 @@ def plan_binarised(
 
 @dataclass
 class _Output:
-    """A layer's output: what lives on as the next layer's input, and what does not."""
+    """A layer's output: tensors that become the next layer's input, and those that do not."""
 
     kept: list[Item]
     dropped: list[Item]
@@ -107,7 +107,7 @@ class _BinaryStep(Step):
         plan.free(*below)
 
     def _output(self, layer: Layer, rows: int, scale: Item | None, *, mask: bool = True) -> _Output:
-        """Product, and the activations that are made of it."""
+        """Product, and the activations made from it."""
         plan, weights, number = self._plan, layer.weights, layer.number
         outputs = weights.outputs
         scales = weights.plan_scale(plan)

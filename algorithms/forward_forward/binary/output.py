@@ -1,14 +1,14 @@
-"""What a layer of binarised Forward-Forward puts out: bits and a number per row, or floats.
+"""The output of a layer of binarised Forward-Forward: bits and a number per row, or floats.
 
 Activations are ``s 1[z > 0]`` with one ``s = mean(abs(z))`` for all rows of the pass, and pass
-their gradient where ``0 < z < 1`` (:mod:`trainfit.algorithms.numerics.binary.activations`). So of
-row r, which has n_r bits set, everything is bits and one number::
+their gradient where ``0 < z < 1`` (:mod:`trainfit.algorithms.numerics.binary.activations`). For row
+r, which has n_r bits set, every quantity follows from bits and one number::
 
     goodness                 s^2 n_r
     with a mean square of 1  sqrt(O / n_r) 1[z > 0]
     dL/dz                    dL/dG 2 s 1[0 < z < 1]
 
-A row without any bit stays zero: n_r counts as 1 where something is divided by it.
+A row without any bit stays zero: as a divisor, n_r counts as 1.
 
 Float activations, which go with binary weights, are those of
 :mod:`trainfit.algorithms.forward_forward.objective`.
@@ -39,16 +39,16 @@ from trainfit.algorithms.phases import Category, tag
 
 
 def unit_tiles(rows: int, inputs: int, outputs: int, *, bits: bool) -> list[slice]:
-    """The units of a layer whose gradient is made at a time."""
+    """The units of a layer whose gradient is computed at a time."""
     step = unit_tile(rows, inputs, outputs, bits=bits)
     return [slice(start, min(start + step, outputs)) for start in range(0, outputs, step)]
 
 
 def unit_tile(rows: int, inputs: int, outputs: int, *, bits: bool) -> int:
-    """How many units these are, in whole bytes of bits; there may be fewer left.
+    """Units of a tile, a multiple of eight; the last tile may be smaller.
 
-    Where activations are bits, a tile's gradients of z and of the weights take no more than the
-    room that z has left; float activations live on, so that tiles have to be small.
+    If activations are bits, a tile's gradients of z and of the weights take no more than the memory
+    freed by z; float activations stay alive, so tiles have to be small.
     """
     each = 4 * (inputs + rows)
     step = tile_extent(outputs, each)
@@ -67,7 +67,7 @@ class Output(ABC):
 
     @abstractmethod
     def factors(self, objective: Objective, batch: int, positive: bool | None) -> torch.Tensor:
-        """What turns a row of ``gradient`` into dL/dz, shape (R,)."""
+        """Factors that turn the rows of ``gradient`` into dL/dz, shape (R,)."""
 
     @abstractmethod
     def mean(self, batch: int) -> torch.Tensor:
@@ -83,14 +83,14 @@ class Output(ABC):
 
     @abstractmethod
     def normalised(self) -> Hidden:
-        """The activations with rows scaled to a mean square of 1; the output is used up."""
+        """The activations with rows scaled to a mean square of 1; consumes the output."""
 
 
 class FloatOutput(Output):
     """Rectified floats.
 
     Args:
-        z_RO: Pre-activation, used up.
+        z_RO: Pre-activation, overwritten.
     """
 
     def __init__(self, z_RO: torch.Tensor) -> None:
@@ -98,7 +98,7 @@ class FloatOutput(Output):
         self._length_R: torch.Tensor = torch.linalg.vector_norm(z_RO, dim=1)
 
     def squares(self) -> torch.Tensor:
-        """Of the length."""
+        """Sums of squared floats."""
         squares_R: torch.Tensor = self._length_R.square()
         return squares_R
 
@@ -124,11 +124,11 @@ class FloatOutput(Output):
 
 
 class BitOutput(Output):
-    """Bits, and how many of a row are set.
+    """Bits, and the number of bits set per row.
 
     Args:
-        z_RO: Pre-activation; left as it is, to be let go by the caller.
-        mask: Whether the gradient will be asked for.
+        z_RO: Pre-activation; unchanged, to be freed by the caller.
+        mask: Whether the gradient will be needed.
     """
 
     def __init__(self, z_RO: torch.Tensor, *, mask: bool) -> None:
@@ -172,6 +172,6 @@ class BitOutput(Output):
         return unpack(inside_Rb, units.stop - units.start)
 
     def normalised(self) -> Hidden:
-        """Bits with a factor per row; where the gradient passed is forgotten."""
+        """Bits with a factor per row; the mask of the gradient is dropped."""
         factor_R1 = self._count_R1.clamp_(min=1).rsqrt_().mul_(self._outputs**0.5)
         return Bits(self._bits.bits_MBb, factor_R1, torch.empty(0, dtype=torch.uint8))

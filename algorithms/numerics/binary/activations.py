@@ -1,18 +1,18 @@
-"""Binary activations and the straight-through gradient, for rules whose nets are float otherwise.
+"""Binary activations and the straight-through gradient, for rules with otherwise float nets.
 
 A weight is read as ``alpha sign(W)`` with ``alpha = mean(abs(W))`` over the whole matrix: products
 are in :mod:`trainfit.algorithms.numerics.binary.weights`. A hidden activation is ``s 1[z > 0]``
 with ``s = mean(abs(z))`` over the whole batch, which is the rectifier of ``s sign(z)``. Gradients
-pass both as if binarising were the identity, and are cut where the magnitude reaches 1::
+pass through both as if binarising were the identity, and are cut where the magnitude reaches 1::
 
     dW = d(alpha sign(W)) 1[abs(W) < 1]        dz = dh 1[0 < z < 1]
 
-This is the binarisation of the released code of TinyFoA (Huang & Aminifar, AAAI 2025), which it
-applies to the rules that the paper compares with as well.
+This is the binarisation of TinyFoA's released code (Huang & Aminifar, AAAI 2025), which applies it
+also to the rules that the paper compares with.
 
-Decisions: the sign of a weight of 0 is +1, since a bit has two values (0 in that code); an
-activation of z = 0 is 0 and passes no gradient, as in that code, for the rectifier shuts it. The
-straight-through gradient does not carry the scale, as in that code.
+Decisions: the sign of a weight of 0 is +1, since a bit has two values (0 in that code). As in that
+code, an activation of z = 0 is 0 and passes no gradient, because of the rectifier, and the
+straight-through gradient does not include the scale.
 
 No float copy of a whole binary tensor is made: bits are unpacked a tile at a time.
 
@@ -39,9 +39,9 @@ from trainfit.algorithms.numerics.binary.packing import (
 from trainfit.algorithms.phases import Category
 
 UNPACKED = 5
-"""Bytes per bit while it is unpacked: four of float32, one on the way."""
+"""Bytes per bit during unpacking: four of float32, and one intermediate."""
 
-_TILES = 16  # a tile is at most this fraction of its tensor, so that it never owns a peak
+_TILES = 16  # a tile is at most this fraction of its tensor, so that it never sets the peak
 _MOST = 1 << 20  # bytes; beyond this a larger tile is no faster
 
 
@@ -52,10 +52,10 @@ def mean_abs(values: torch.Tensor) -> torch.Tensor:
 
 
 def abs_of_others(values: torch.Tensor, part: torch.Tensor) -> float:
-    """Sum of the magnitudes that are in ``values`` and not in ``part``; 0 where none have values.
+    """Sum of the magnitudes in ``values`` but not in ``part``; 0 on the meta device.
 
     Args:
-        values: A whole tensor; on the meta device it has a shape only.
+        values: A whole tensor; on the meta device it has no values.
         part: A copy of some of it.
     """
     if values.is_meta:
@@ -64,7 +64,7 @@ def abs_of_others(values: torch.Tensor, part: torch.Tensor) -> float:
 
 
 def plan_mean_abs(plan: MemoryPlan, elements: int) -> Item:
-    """The closed form of ``mean_abs``; the caller frees what it returns."""
+    """The closed form of ``mean_abs``; the caller frees the result."""
     mean = plan.alloc("mean(abs)", (), Category.WORKSPACE, essential=False)
     plan.scalar()
     plan.each(Kind.ADD, elements)
@@ -72,7 +72,7 @@ def plan_mean_abs(plan: MemoryPlan, elements: int) -> Item:
 
 
 def tile_extent(extent: int, bytes_each: int) -> int:
-    """How many of ``extent`` rows are worked on at a time, each with ``bytes_each`` bytes."""
+    """Number of the ``extent`` rows, of ``bytes_each`` bytes, that are processed at a time."""
     return max(1, min(-(-extent // _TILES), _MOST // bytes_each))
 
 
@@ -86,7 +86,7 @@ class Bits:
     Attributes:
         bits_MBb: Packed ``z > 0``, columns in groups as the next layer's weights have them.
         scale: ``s``, a scalar; or a factor per row, shape (B, 1).
-        inside_Bb: Packed ``0 < z < 1``, where the gradient passes; empty if nobody will ask.
+        inside_Bb: Packed ``0 < z < 1``, where the gradient passes; empty if not needed.
         signed: Whether a bit of 0 stands for -1 instead
         (:mod:`trainfit.algorithms.numerics.binary.signed_activations`).
     """
@@ -98,19 +98,19 @@ class Bits:
 
 
 Hidden = torch.Tensor | Bits
-"""What a layer reads: float32 of shape (B, I), or bits."""
+"""Input of a layer: float32 of shape (B, I), or bits."""
 
 
 def binarise(
     z_BO: torch.Tensor, groups: int = 1, *, mask: bool = True, scale: torch.Tensor | None = None
 ) -> Bits:
-    """Pack the activations of a layer, and where its gradient passes.
+    """Pack the activations of a layer, and the mask of its gradient.
 
     Args:
-        z_BO: Pre-activation; left as it is, to be let go by the caller.
+        z_BO: Pre-activation; unchanged, to be freed by the caller.
         groups: M of the next layer's weights; divides O.
-        mask: Whether a gradient will come this way.
-        scale: ``s``, if z is no longer what s was taken of.
+        mask: Whether a gradient will be propagated through the layer.
+        scale: ``s``, if z has changed since s was computed.
     """
     batch, outputs = z_BO.shape
     width, rows = outputs // groups, tile_extent(batch, 2 * outputs)
@@ -134,7 +134,7 @@ def plan_binarise(
     mask: bool = True,
     scale: Item | None = None,
 ) -> list[Item]:
-    """The closed form of ``binarise``; the caller frees what it returns."""
+    """The closed form of ``binarise``; the caller frees the result."""
     width, rows = outputs // groups, tile_extent(batch, 2 * outputs)
     scale = plan_mean_abs(plan, batch * outputs) if scale is None else scale
     bits = plan.alloc(name, (groups, batch, width), Category.ACTIVATIONS, bits=1)
@@ -178,7 +178,7 @@ def through_(dh_BO: torch.Tensor, h: Hidden) -> torch.Tensor:
     """Turn the gradient of a layer's activations into that of its pre-activation, in place.
 
     Args:
-        dh_BO: float32, used up: the result takes its place.
+        dh_BO: float32, overwritten with the result.
         h: The activations, with their mask if they are bits; a rectifier's if float.
     """
     if isinstance(h, torch.Tensor):
@@ -207,9 +207,9 @@ def weight_gradient(dz_BJ: torch.Tensor, h: Hidden, group: int, width: int) -> t
     """``dz^T h`` of shape (J, K), before any cut.
 
     Args:
-        dz_BJ: Gradient of the pre-activation, or a view of some outputs of it; used up.
-        h: What the layer read.
-        group: Which K inputs.
+        dz_BJ: Gradient of the pre-activation, or a view of some of its outputs; overwritten.
+        h: Input of the layer.
+        group: Which group of K inputs.
         width: K.
     """
     dw_JK = torch.empty(dz_BJ.shape[1], width)
@@ -220,7 +220,7 @@ def weight_gradient(dz_BJ: torch.Tensor, h: Hidden, group: int, width: int) -> t
     for start, stop in bit_tiles(width, len(dz_BJ)):
         h_BK = unpack_tile(h, group, start, stop)
         torch.mm(dz_BJ.T, h_BK, out=dw_JK[:, start:stop])
-        del h_BK  # or two of them would be alive in the next round
+        del h_BK  # otherwise two of them would be alive in the next iteration
     return dw_JK
 
 

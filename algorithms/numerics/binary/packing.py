@@ -2,8 +2,8 @@
 
 Bit k of byte b of a row is column 8 b + k; rows are padded to whole bytes with zeros. The bits
 are moved eight at a time: eight bools are eight bytes, which one 64-bit multiplication gathers
-into one, and the other way round. A bit of a weight is 1 for +1 and 0 for -1; a bit of an
-activation is 1 for 1 and 0 for 0.
+into one byte, and vice versa. A bit of a weight is 1 for +1 and 0 for -1; a bit of an activation is
+1 for 1 and 0 for 0.
 
 Shape suffixes: R rows, C columns, b bytes per row, B batch, I inputs, O outputs.
 """
@@ -53,7 +53,7 @@ def _pack(
     rows: int,
     compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> None:
-    if values_RC.is_meta:  # a sketch: shapes without values
+    if values_RC.is_meta:  # shapes without values
         return
     columns = values_RC.shape[1]
     for start in range(0, len(values_RC), rows):
@@ -61,17 +61,17 @@ def _pack(
         bits = _bools(values_RC[part], columns)
         compare(values_RC[part], bits[:, :columns])
         _gather(bits, out_Rb[part])
-        del bits  # or two of them would be alive in the next round
+        del bits  # otherwise two of them would be alive in the next iteration
 
 
 def _bools(values_RC: torch.Tensor, columns: int) -> torch.Tensor:
-    """Room for one bool per column, padded to whole bytes of bits."""
+    """Memory for one bool per column, padded to whole bytes of bits."""
     shape = (len(values_RC), 8 * packed_width(columns))
     return tag(torch.zeros(shape, dtype=torch.bool), Category.WORKSPACE, "bits not packed yet")
 
 
 def _gather(bits: torch.Tensor, out_Rb: torch.Tensor) -> None:
-    """Eight bools to a bit each; ``bits`` is used up."""
+    """Pack bools into bits, eight per byte; ``bits`` is overwritten."""
     wide = bits.view(torch.int64)
     out_Rb.copy_(wide.mul_(_GATHER).bitwise_right_shift_(56).bitwise_and_(255))
 
@@ -100,7 +100,7 @@ def unpack(packed_Rb: torch.Tensor, columns: int) -> torch.Tensor:
 
 
 def plan_unpack(plan: MemoryPlan, rows: int, columns: int) -> Item:
-    """The closed form of ``unpack``; the caller frees what it returns."""
+    """The closed form of ``unpack``; the caller frees the result."""
     wide = _work(plan, "bits on their way to bytes", (rows, packed_width(columns)), 64)
     for _ in range(2):
         plan.workspace("64-bit constant", (), bits=64)

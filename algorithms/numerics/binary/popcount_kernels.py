@@ -1,7 +1,7 @@
 """Products of packed activations with packed signs, by population count.
 
 With h in {0, 1} and w in {-1, +1}, ``sum_i w_i h_i = 2 popcount(h AND w) - popcount(h)`` where w's
-bits are 1 for +1; of signs and signs, ``sum_i w_i h_i = I - 2 popcount(h XOR w)`` (XNOR-Net,
+bits are 1 for +1; with signs on both sides, ``sum_i w_i h_i = I - 2 popcount(h XOR w)`` (XNOR-Net,
 Rastegari et al. 2016). Compiled on first use; allocates nothing.
 
 Shape suffixes: B batch, O outputs, b bytes of packed bits.

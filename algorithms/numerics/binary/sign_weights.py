@@ -1,7 +1,7 @@
 """Products with the signs of weights, read from latent weights or from packed bits.
 
-Of a float operand and signs, ``sum_k sign(w_k) h_k = 2 sum_k 1[w_k >= 0] h_k - sum_k h_k``, so
-tiles of zeros and ones will do; of bits and signs, the population count of both.
+For a float operand and signs, ``sum_k sign(w_k) h_k = 2 sum_k 1[w_k >= 0] h_k - sum_k h_k``, so
+tiles of zeros and ones suffice; for bits and signs, the population count of both.
 
 Shape suffixes: B batch, O outputs and I = M K inputs of a layer, M groups of K columns, R rows of a
 tile, b bytes of packed bits.
@@ -36,10 +36,10 @@ from trainfit.algorithms.phases import Category, tag
 
 
 class _SignWeights(Weights):
-    """Signs, wherever they are read from."""
+    """Signs, from latent weights or packed bits."""
 
     binary = True
-    _tile_bytes: int  # per element of a tile while it is made
+    _tile_bytes: int  # per element of a tile while it is computed
 
     @abstractmethod
     def _tile(self, group: int, rows: slice) -> torch.Tensor:
@@ -47,7 +47,7 @@ class _SignWeights(Weights):
 
     @abstractmethod
     def _plan_tile(self, plan: MemoryPlan, rows: int) -> Item:
-        """The closed form of ``_tile``; the caller frees what it returns."""
+        """The closed form of ``_tile``; the caller frees the result."""
 
     @abstractmethod
     def _packed(self, group: int) -> torch.Tensor:
@@ -55,7 +55,7 @@ class _SignWeights(Weights):
 
     @abstractmethod
     def _plan_packed(self, plan: MemoryPlan) -> list[Item]:
-        """The closed form of ``_packed``: what it makes, for the caller to free."""
+        """The closed form of ``_packed``; the caller frees the result."""
 
     def _part_rows(self) -> int:
         return tile_extent(self.outputs, self._tile_bytes * self.width)
@@ -128,7 +128,7 @@ class LatentSigns(_SignWeights):
         return mean_abs(self._latent_MOK)
 
     def plan_scale(self, plan: MemoryPlan) -> list[Item]:
-        """One scalar; the signs are found on the same walk."""
+        """One scalar; the signs are found in the same pass."""
         elements = self._latent_MOK.numel()
         plan.each(Kind.COMPARE, elements)
         return [plan_mean_abs(plan, elements)]
@@ -161,7 +161,7 @@ class LatentSigns(_SignWeights):
 
 
 class PackedSigns(_SignWeights):
-    """Signs kept as packed bits, with their scale beside them."""
+    """Signs kept as packed bits, together with their scale."""
 
     _tile_bytes = UNPACKED
 
@@ -171,7 +171,7 @@ class PackedSigns(_SignWeights):
         self._scale = scale
 
     def scale(self) -> torch.Tensor:
-        """As it was last written."""
+        """The scale as last written."""
         return self._scale
 
     def _tile(self, group: int, rows: slice) -> torch.Tensor:

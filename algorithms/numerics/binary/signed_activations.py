@@ -1,9 +1,9 @@
-"""Two-valued activations ``t sign(z)``, what a tanh becomes, and their products with signs.
+"""Two-valued activations ``t sign(z)``, the binarised form of tanh, and their products with signs.
 
-``t = tanh(mean(abs(z)))`` over the whole batch: binarised first, then put through the tanh, which
-leaves two values. Their gradient is ``(1 - t^2) 1[abs(z) < 1]``, the tanh's there times the
-straight-through cut. Their products with signs are
-in :mod:`trainfit.algorithms.numerics.binary.popcount_kernels`.
+``t = tanh(mean(abs(z)))`` over the whole batch: z is binarised first, then the tanh is applied,
+which leaves two values. Their gradient is ``(1 - t^2) 1[abs(z) < 1]``, the derivative of tanh times
+the straight-through cut. Their products with signs are in
+:mod:`trainfit.algorithms.numerics.binary.popcount_kernels`.
 
 Decisions: the sign of 0 is +1, since a bit has two values, and z = 0 passes no gradient.
 
@@ -26,11 +26,11 @@ from trainfit.algorithms.numerics.binary.packing import pack_open_unit, pack_sig
 
 
 def binarise_signs(z_BO: torch.Tensor, *, mask: bool = True) -> Bits:
-    """Pack the signs of a layer, and where its gradient passes.
+    """Pack the signs of a layer, and the mask of its gradient.
 
     Args:
-        z_BO: Pre-activation; used up if there is a mask.
-        mask: Whether a gradient will come this way.
+        z_BO: Pre-activation; overwritten if there is a mask.
+        mask: Whether a gradient will be propagated through the layer.
     """
     batch, outputs = z_BO.shape
     rows = tile_extent(batch, 2 * outputs)
@@ -44,6 +44,6 @@ def binarise_signs(z_BO: torch.Tensor, *, mask: bool = True) -> Bits:
 
 
 def plan_binarise_signs(plan: MemoryPlan, name: str, batch: int, outputs: int) -> list[Item]:
-    """The closed form of ``binarise_signs`` with the mask; the caller frees what it returns."""
+    """The closed form of ``binarise_signs`` with the mask; the caller frees the result."""
     plan.each(Kind.TRANSCENDENTAL, 1)
     return plan_binarise(plan, name, batch, outputs)  # which counts both sides of the mask

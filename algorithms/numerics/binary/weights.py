@@ -1,10 +1,10 @@
-"""Layers whose weights, or what they read, may be binary: products forwards and backwards.
+"""Layers with binary weights or binary inputs: forward and backward products.
 
-How a product is computed follows from its two operands::
+The form of a product depends on its two operands::
 
     float h   and float W     one float product
     bits of h and float W     h unpacked a tile of columns at a time
-    float h   and sign(W)     signs a tile of rows at a time    (numerics/sign_weights.py)
+    float h   and sign(W)     signs a tile of rows at a time    (sign_weights.py)
     bits of h and sign(W)     packed bits, AND and population count            (as above)
 
 Weights lie in M groups of columns, one after the other, so that slice (i, j) of an M x M grid is
@@ -32,7 +32,7 @@ from trainfit.algorithms.phases import Category
 
 
 class Weights(ABC):
-    """What a layer's products read.
+    """Weights of a layer, as operands of its products.
 
     Attributes:
         groups: M.
@@ -50,7 +50,7 @@ class Weights(ABC):
 
     @property
     def inputs(self) -> int:
-        """I."""
+        """I, the number of inputs."""
         return self.groups * self.width
 
     def columns(self, group: int) -> slice:
@@ -58,11 +58,11 @@ class Weights(ABC):
         return slice(group * self.width, (group + 1) * self.width)
 
     def scale(self) -> torch.Tensor | None:
-        """``alpha``, a scalar; none for float weights."""
+        """``alpha``, a scalar; None for float weights."""
         return None
 
     def plan_scale(self, plan: MemoryPlan) -> list[Item]:
-        """The closed form of ``scale``: what it makes, for the caller to free."""
+        """The closed form of ``scale``; the caller frees the result."""
         return []
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Weights(ABC):
 
 
 class FloatWeights(Weights):
-    """Weights as they are."""
+    """Float weights."""
 
     binary = False
 
@@ -122,13 +122,13 @@ class FloatWeights(Weights):
 def linear(
     h: Hidden, weights: Weights, bias_O: torch.Tensor | None, scale: torch.Tensor | None
 ) -> torch.Tensor:
-    """Pre-activation ``z = alpha s (h sign(W)^T) + b`` of shape (B, O), scales where there are any.
+    """Pre-activation ``z = alpha s (h sign(W)^T) + b`` of shape (B, O), with scales if any.
 
     Args:
-        h: What the layer reads; bits carry s, or a factor per row.
+        h: Input of the layer; bits have s, or a factor per row.
         weights: W.
         bias_O: b, if there is one.
-        scale: What ``weights.scale()`` gave; it may carry a factor per row, too, shape (B, 1).
+        scale: Result of ``weights.scale()``; may include a factor per row, shape (B, 1).
     """
     batch = len(h) if isinstance(h, torch.Tensor) else h.bits_MBb.shape[1]
     z_BO = torch.zeros(batch, weights.outputs)
@@ -152,9 +152,9 @@ def plan_linear(
     bias: bool = True,
     scale_shape: tuple[int, ...] = (),
 ) -> Item:
-    """The closed form of ``linear``; the caller frees what it returns.
+    """The closed form of ``linear``; the caller frees the result.
 
-    ``scale_shape`` is that of the factors that bits carry.
+    ``scale_shape`` is the shape of the scale of bits.
     """
     z = plan.alloc(name, (batch, weights.outputs), Category.ACTIVATIONS)
     weights.plan_product(plan, batch, bits=bits)
@@ -176,7 +176,7 @@ def input_gradient(
 
 
 def plan_input_gradient(plan: MemoryPlan, name: str, weights: Weights, batch: int) -> Item:
-    """The closed form of ``input_gradient``; the caller frees what it returns."""
+    """The closed form of ``input_gradient``; the caller frees the result."""
     dh = plan.alloc(name, (batch, weights.inputs), Category.GRADIENTS)
     weights.plan_transposed(plan, batch)
     plan.each(Kind.MULTIPLY, dh.elements if weights.binary else 0)

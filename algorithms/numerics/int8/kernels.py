@@ -29,9 +29,9 @@ _F32 = np.float32
 
 @numba.njit(inline="always")  # type: ignore[untyped-decorator]
 def uniform(index: Any, low: Any, high: Any) -> Any:  # pragma: no cover  (compiled)
-    """The pseudo-random number of an element: 2^16 values, evenly between 0 and 1.
+    """The pseudo-random number of an element: 2^16 values, uniform between 0 and 1.
 
-    Two rounds of multiplying and folding, with multipliers that Wellons found by search (2018).
+    Two rounds of multiplying and folding, with multipliers found by Wellons's search (2018).
     """
     x = _U32(index + low)
     x = _U32((x ^ (x >> _U32(16))) * _U32(0x7FEB352D))
@@ -41,7 +41,7 @@ def uniform(index: Any, low: Any, high: Any) -> Any:  # pragma: no cover  (compi
 
 @numba.njit(inline="always")  # type: ignore[untyped-decorator]
 def clipped(value: Any) -> Any:  # pragma: no cover  (compiled)
-    """A whole number as INT8, no further out than 127."""
+    """A whole number as INT8, clipped to [-127, 127]."""
     return np.int8(min(max(value, _F32(-127.0)), _F32(127.0)))
 
 
@@ -87,7 +87,7 @@ def dot_rows(  # noqa: PLR0917
     """``h w^T`` for a group of rows of h from ``first``, into the rows of z from ``place`` on.
 
     There are as many rows as in ``wide_GK``, INT16 scratch, in which they are widened once for all
-    columns. Where no whole block is left, the last one is moved inwards and repeats some sums.
+    columns. If no whole block is left, the last one is shifted inwards and repeats some sums.
     """
     columns, inner = w_NK.shape
     count = len(wide_GK)

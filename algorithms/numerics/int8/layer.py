@@ -1,9 +1,9 @@
 """A layer's activations and gradients in INT8, with a scale per row; weights have one per output.
 
-The output of a layer is rounded to INT8 as soon as a row of its INT32 sums is complete: they never
-exist as a matrix. The equations are those of
+The output of a layer is rounded to INT8 as soon as a row of its INT32 sums is complete, so the sums
+never exist as a matrix. The equations are in
 :mod:`trainfit.algorithms.numerics.int8.layer_kernels`. Its few rows of scratch are tensors, so that
-they are measured; the closed form is beside each function and counts the arithmetic too.
+they are measured; each function's closed form follows it and counts the arithmetic too.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, G rows of a group.
 """
@@ -40,13 +40,13 @@ class PlannedRows(NamedTuple):
 
 
 def plan_rows(plan: MemoryPlan, name: str, rows: int, columns: int, kind: Category) -> PlannedRows:
-    """Room for ``Rows``, to be freed by the caller."""
+    """Memory for ``Rows``, to be freed by the caller."""
     q = plan.alloc(name, (rows, columns), kind, bits=8)
     return PlannedRows(q, plan.alloc(f"scale of {name}", (rows,), kind))
 
 
 class Way(NamedTuple):
-    """How numbers are rounded, and by which kernel."""
+    """Rounding of numbers, and the kernel."""
 
     rounding: Rounding
     kernel: Int8Kernel
@@ -58,7 +58,7 @@ class Way(NamedTuple):
 
     @property
     def in_torch(self) -> bool:
-        """Whether plain torch computes."""
+        """Whether the kernel is in plain torch."""
         return self.kernel is Int8Kernel.TORCH
 
     def chance(self, seed: int) -> Chance:
@@ -67,7 +67,7 @@ class Way(NamedTuple):
 
 
 def sums_of(rows: int, columns: int) -> torch.Tensor:
-    """Scratch for INT32 sums that are used up a few rows at a time."""
+    """Scratch for INT32 sums, a few rows at a time."""
     sums = torch.empty(rows, columns, dtype=torch.int32)
     return tag(sums, Category.WORKSPACE, "INT32 sums of a few rows")
 
@@ -88,12 +88,12 @@ def forward(h: Rows, w: Rows, b_O: torch.Tensor, way: Way, seed: int) -> tuple[R
         h: Inputs, q of shape (B, I).
         w: Weights, q of shape (O, I).
         b_O: Bias, float32.
-        way: How to round, and with what.
+        way: Rounding and kernel.
         seed: 64 bits, for stochastic rounding.
 
     Returns:
         The output with q of shape (B, O), and ``sum_o q^2`` of shape (B,), float32: exact below
-        2^24, rounded below 2^31, which is beyond for more than 2^17 outputs.
+        2^24, rounded below 2^31, which can be exceeded with more than 2^17 outputs.
     """
     batch, outputs = len(h.q), len(w.q)
     q_BO = torch.empty(batch, outputs, dtype=torch.int8)
@@ -137,7 +137,7 @@ def plan_forward(
 
 
 def count_squares(plan: MemoryPlan, elements: int) -> None:
-    """The arithmetic of a sum of products of INT8."""
+    """The arithmetic of a sum of INT8 products."""
     plan.each(Kind.MULTIPLY, elements, NumberFormat.INT8)
     plan.each(Kind.ADD, elements, NumberFormat.INT8)
 

@@ -1,4 +1,4 @@
-"""A gradient on its way down through INT8 weights, the normalisation of rows and a rectifier.
+"""A gradient propagated through INT8 weights, the normalisation of rows and a rectifier.
 
 The equations are those of ``back`` in :mod:`trainfit.algorithms.numerics.int8.layer_kernels`.
 
@@ -31,14 +31,14 @@ from trainfit.algorithms.phases import Category, tag
 
 
 class Below(NamedTuple):
-    """What ``back`` needs of the layer that a gradient arrives at.
+    """The inputs of ``back`` from the layer below, at which a gradient arrives.
 
     Attributes:
         q_BI: Its output.
         squares_B: The sums of squares of q's rows, at least 1.
-        local_B: What turns q into the gradient of the layer's own loss.
+        local_B: Factors from q to the gradient of the layer's own loss.
         later_B: The derivative of the normalised output by the output, times the scale of e.
-        fold_I: The scales of the layer's weights; without elements if nothing is below it.
+        fold_I: The scales of the layer's weights; empty if there is no layer below.
     """
 
     q_BI: torch.Tensor
@@ -58,7 +58,7 @@ def back(  # noqa: PLR0917
 ) -> tuple[Rows, Rows | None]:
     """A gradient through the weights above to a layer's output, joined with the layer's own.
 
-    With ``v`` the gradient that arrives, through normalisation and rectifier, and ``t = local q``:
+    With ``v`` the arriving gradient after normalisation and rectifier, and ``t = local q``:
 
     Returns:
         ``t + weight v`` for the layer's weights, and ``fold (t + v)`` for the layer below if

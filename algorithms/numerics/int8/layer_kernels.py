@@ -1,7 +1,7 @@
-"""A layer's INT8 activations and gradients, compiled: no INT32 or float32 matrix is ever whole.
+"""A layer's INT8 activations and gradients, compiled, without any whole INT32 or float32 matrix.
 
-What a product sums up in INT32 stands in a few rows of scratch, handed in by the caller, until it
-is rounded to INT8. The same in plain torch is :mod:`trainfit.algorithms.numerics.int8.torch_layer`;
+The INT32 sums of a product are in a few rows of scratch, passed by the caller, until they are
+rounded to INT8. :mod:`trainfit.algorithms.numerics.int8.torch_layer` is the same in plain torch;
 both give the same bits.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, G rows of a group,
@@ -34,8 +34,8 @@ _LEVELS = _F32(127.0)
 def as_float(bits: Any) -> Any:  # pragma: no cover  (compiled)
     """The float32 with these bits.
 
-    The bits of positive numbers are in the order of the numbers, and all others' are below: so
-    the largest of many is looked for among integers, which is done eight at a time.
+    As integers, the bits of positive numbers have the order of the numbers, and those of all other
+    numbers are smaller: so the largest is found among integers, eight at a time.
     """
     return np.int32(bits).view(np.float32)
 
@@ -151,7 +151,7 @@ def labelled(  # noqa: PLR0917
 ) -> None:  # pragma: no cover  (compiled)
     """Rows in INT8 with a label of ``height`` over the first inputs, and the sum of q squared.
 
-    No row's scale is below ``least``, that of the label.
+    Every row's scale is at least ``least``, that of the label.
     """
     batch, inputs = x_BI.shape
     for b in range(batch):

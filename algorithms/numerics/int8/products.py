@@ -29,8 +29,8 @@ def int8_linear(
     Args:
         h_BI: int8, contiguous.
         w_OI: int8, contiguous.
-        out_BO: int32, contiguous; made if not given.
-        kernel: What computes; no influence on the result.
+        out_BO: int32, contiguous; allocated if not given.
+        kernel: Implementation; no influence on the result.
     """
     z_BO = _room(len(h_BI), len(w_OI), out_BO)
     if kernel is Int8Kernel.TORCH:
@@ -48,7 +48,7 @@ def int8_through(
     out_BI: torch.Tensor | None = None,
     kernel: Int8Kernel = Int8Kernel.COMPILED,
 ) -> torch.Tensor:
-    """``dh = d w``, int32, shape (B, I): a gradient on its way to the layer below."""
+    """``dh = d w``, int32, shape (B, I): the gradient for the layer below."""
     dh_BI = _room(len(d_BO), w_OI.shape[1], out_BI)
     if kernel is Int8Kernel.TORCH:
         int8_torch.through(d_BO, w_OI, dh_BI)
@@ -114,7 +114,7 @@ def plan_int8_product(
 ) -> None:
     """The closed form of a (rows, inner) by (inner, columns) product, without its INT32 result.
 
-    ``pairs`` is for ``int8_through`` and ``int8_outer``, whose compiled form has other scratch.
+    ``pairs`` is for ``int8_through`` and ``int8_outer``, whose compiled form has different scratch.
     """
     plan.product(rows, inner, columns, NumberFormat.INT8)
     if kernel is Int8Kernel.TORCH:

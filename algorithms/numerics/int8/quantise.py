@@ -1,15 +1,15 @@
 """Symmetric uniform quantisation to INT8 (SUQ), and the random numbers of its rounding.
 
 With a clipping value m, ``s = m / 127`` and ``q = clip(round(t / s), -127, 127)``, so that
-``t = s q`` up to rounding; m is the largest magnitude of what shares the scale unless it is given.
-Rounding is to the nearest (halves to even), or stochastic: ``floor(t / s + u)`` with u drawn evenly
-from (0, 1), which is right on average (Gupta et al. 2015).
+``t = s q`` up to rounding; unless given, m is the largest magnitude of the elements that share the
+scale. Rounding is to the nearest (halves to even), or stochastic: ``floor(t / s + u)`` with u
+uniform in (0, 1), which is unbiased (Gupta et al. 2015).
 
 Nothing here makes a float copy of a matrix. The random number of an element is a hash of the seed
-and of the element's place in its tensor (rows times columns, counted from 0): the same seed gives
-the same bits however the work is cut up, and in both kernels. It takes 2^16 values; sums of those
-with integers below 128 are exact in float32, so that what is an integer already stays as it is.
-``1 / s`` is computed once and multiplied with.
+and of the element's index in its tensor (rows times columns, counted from 0): the same seed gives
+the same bits for every tiling, and in both kernels. It has 2^16 values; their sums with integers
+below 128 are exact in float32, so integers stay unchanged. ``1 / s`` is computed once, then
+multiplied.
 
 Shape suffixes: R rows, C columns.
 """
@@ -26,10 +26,10 @@ from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
 LEVELS = 127
-"""INT8 is used from -127 to 127, so that a sign can be changed."""
+"""INT8 is used from -127 to 127, so that every value can be negated."""
 
 _SMALLEST = 2.0**-126
-"""Scales below have no inverse in float32; what they stand for is rounded to 0."""
+"""Smaller scales have no inverse in float32; their values are rounded to 0."""
 
 
 # ---- random numbers -------------------------------------------------------------------------
@@ -55,7 +55,7 @@ def nth_seed(seed: int, number: int) -> int:
 
 
 def words(seed: int) -> tuple[int, int]:
-    """The two 32-bit keys of a tensor's random numbers: every bit of the seed moves all of them."""
+    """The two 32-bit keys of a tensor's random numbers; all depend on every bit of the seed."""
     mixed = nth_seed(seed, 0)
     return mixed & 0xFFFFFFFF, mixed >> 32
 
@@ -71,13 +71,13 @@ def scale_of(t_RC: torch.Tensor, axis: int | None = None) -> torch.Tensor:
         axis: None for one scale, shape (1,); 0 for one per row, shape (R,); 1 for one per
             column, shape (C,).
     """
-    if t_RC.is_meta:  # a sketch: shapes without values
+    if t_RC.is_meta:  # shapes without values
         return t_RC.new_empty(_scales(len(t_RC), t_RC.shape[1], axis))
     dims = (0, 1) if axis is None else (1 - axis,)
     scale = t_RC.amax(dims)
     low = t_RC.amin(dims).neg_()
     torch.maximum(scale, low, out=scale)
-    del low  # before the division makes its two numbers
+    del low  # before the division allocates its two numbers
     return scale.div_(LEVELS).view(-1)
 
 
@@ -117,9 +117,9 @@ def quantise(
         t: float32, contiguous, a matrix or a vector; finite.
         rounding: To the nearest, or stochastic.
         seed: 64 bits, for stochastic rounding only; see ``draw_seed`` and ``nth_seed``.
-        clip: The magnitude that becomes 127, above 0; None for the largest one there is.
+        clip: The magnitude that becomes 127, above 0; None for the largest magnitude.
         axis: None for one scale, 0 for one per row, 1 for one per column (vectors have one).
-        kernel: What computes; no influence on the result.
+        kernel: Implementation; no influence on the result.
 
     Returns:
         q, int8, of the shape of t; scale, float32, of shape (1,), (R,) or (C,).
@@ -144,7 +144,7 @@ def quantise_into(
     axis: int | None = None,
     kernel: Int8Kernel = Int8Kernel.COMPILED,
 ) -> None:
-    """``quantise`` with scales that are given, into memory that is given (int8, contiguous)."""
+    """``quantise`` with given scales, into given memory (int8, contiguous)."""
     t_RC, q_RC = (t, q) if t.dim() > 1 else (t[None], q[None])
     stochastic = rounding is Rounding.STOCHASTIC
     way = -1 if axis is None else axis
@@ -176,7 +176,7 @@ def plan_quantise(
 ) -> tuple[Item, Item]:
     """The closed form of ``quantise``: q and its scale, to be freed by the caller.
 
-    ``category`` is what tensors born in the open phase count as: they are not tagged.
+    ``category`` is that of the open phase: the tensors are not tagged.
     """
     if clip:
         scale = plan.alloc(f"scale of {name}", (_scales(rows, columns, axis),), category)
@@ -208,7 +208,7 @@ def plan_quantise_into(
 
 
 def count_rounding(plan: MemoryPlan, elements: int, rounding: Rounding) -> None:
-    """The arithmetic of ``clip(round(t / s))``: a product, two bounds, perhaps a random number."""
+    """The arithmetic of ``clip(round(t / s))``: a product, two bounds, maybe a random number."""
     plan.each(Kind.MULTIPLY, elements)
     plan.each(Kind.COMPARE, 2 * elements)
     if rounding is Rounding.STOCHASTIC:

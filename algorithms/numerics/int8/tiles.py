@@ -1,6 +1,6 @@
 """Tiles of rows in plain torch: INT32 to float32, and rounding to INT8 with a scale per row.
 
-A tile changes between INT32 and float32 in its own memory.
+A tile is converted between INT32 and float32 in place.
 
 Shape suffixes: R rows, T rows of a tile, C columns.
 """
@@ -35,7 +35,7 @@ class Chance(NamedTuple):
 
 
 def parts_of(t_RC: torch.Tensor) -> Iterator[slice]:
-    """The rows of one tile of a matrix after the other."""
+    """The rows of each tile of a matrix, in order."""
     rows, columns = t_RC.shape
     height = tile_rows(rows, columns)
     for start in range(0, rows, height):
@@ -43,7 +43,7 @@ def parts_of(t_RC: torch.Tensor) -> Iterator[slice]:
 
 
 def tile(of_RC: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Room for one tile of a matrix."""
+    """Memory for one tile of a matrix."""
     rows, columns = of_RC.shape
     tile = torch.empty(tile_rows(rows, columns), columns, dtype=dtype)
     return tag(tile, Category.WORKSPACE, "tile")
@@ -51,7 +51,7 @@ def tile(of_RC: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tenso
 
 @contextmanager
 def plan_tiles(plan: MemoryPlan, count: int, rows: int, columns: int) -> Iterator[None]:
-    """The closed form of ``count`` tiles, for the length of a block."""
+    """The closed form of ``count`` tiles, for the duration of a block."""
     height = tile_rows(rows, columns)
     tiles = [work(plan, "tile", height * columns) for _ in range(count)]
     yield
@@ -81,7 +81,7 @@ def plan_extent(plan: MemoryPlan, rows: int) -> Item:
 def round_(
     t_TC: torch.Tensor, q_TC: torch.Tensor, start: int, chance: Chance, scratch: torch.Tensor
 ) -> None:
-    """Round ``t``, which is used up, into ``q``; the first element has index ``start``."""
+    """Round ``t``, which is overwritten, into ``q``; the first element has index ``start``."""
     if chance.stochastic:
         add_uniform_(t_TC, start, chance.low, chance.high, scratch[: len(t_TC)])
         t_TC.floor_()
@@ -98,7 +98,7 @@ def round_rows_(  # noqa: PLR0917
     chance: Chance,
     scratch: torch.Tensor,
 ) -> None:
-    """The same with a scale for each row, which goes to ``s``."""
+    """The same with a scale for each row, written to ``s``."""
     scale_T = extent(t_TC).div_(LEVELS)
     s_T.copy_(scale_T)
     t_TC.mul_(scale_T.clamp_(min=SMALLEST).reciprocal_()[:, None])

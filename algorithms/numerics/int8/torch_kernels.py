@@ -1,7 +1,7 @@
 """The arithmetic of the module ``kernels`` in plain torch, a tile at a time.
 
-For machines without a compiler of numba's, and as a second opinion: it gives the same bits. Every
-tile is workspace of a known size; the closed forms are beside the code.
+For machines without numba's compiler, and as an independent check: it gives the same bits. Every
+tile is workspace of a known size; the closed forms follow the functions.
 
 Shape suffixes: R rows, C columns, T rows of a tile, B batch, I inputs, O outputs.
 """
@@ -14,11 +14,11 @@ from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category, tag
 
 _TILE = 16384
-"""Elements of a tile, or one row where rows are longer."""
+"""Elements of a tile; if rows are longer, a tile is one row."""
 
 
 def tile_rows(rows: int, columns: int) -> int:
-    """Rows that are worked on at once."""
+    """Rows that are processed at once."""
     return min(rows, max(1, _TILE // max(columns, 1)))
 
 
@@ -129,7 +129,7 @@ def outer(d_BO: torch.Tensor, h_BI: torch.Tensor, g_OI: torch.Tensor) -> None:
 
 
 def product(left_RK: torch.Tensor, right_KC: torch.Tensor, out_RC: torch.Tensor) -> None:
-    """Any product of INT8 into INT32, a tile of rows times a tile of columns at a time."""
+    """Any INT8 product with INT32 sums, a tile of rows times a tile of columns at a time."""
     rows, inner = left_RK.shape
     columns = right_KC.shape[1]
     height, width = tile_rows(rows, inner), tile_rows(columns, inner)

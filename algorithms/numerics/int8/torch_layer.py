@@ -1,6 +1,6 @@
 """The arithmetic of the module ``layer_kernels`` in plain torch, bit for bit.
 
-A tile of rows at a time; the closed form of its workspace is beside each function.
+A tile of rows at a time; each function is followed by the closed form of its workspace.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, T rows of a tile,
 C columns.

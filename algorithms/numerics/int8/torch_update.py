@@ -1,6 +1,6 @@
 """The arithmetic of the module ``update_kernels`` in plain torch, bit for bit.
 
-A tile of rows at a time; the closed form of its workspace is beside each function.
+A tile of rows at a time; each function is followed by the closed form of its workspace.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, T rows of a tile.
 """
@@ -42,7 +42,7 @@ def update_int8(  # noqa: PLR0917
     step: float,
     chance: Chance,
 ) -> None:
-    """``ws w += step d^T h``, rounded at random; ws doubles or halves where its row asks for it."""
+    """``ws w += step d^T h``, rounded stochastically; ws doubles or halves if its row needs it."""
     g_TI, w_TI = tile(w_OI, torch.int32), tile(w_OI)
     for part in parts_of(w_OI):
         rows = part.stop - part.start
@@ -59,7 +59,7 @@ def update_int8(  # noqa: PLR0917
 
 
 def _factors(most_T: torch.Tensor) -> torch.Tensor:
-    """What each row of weights is multiplied with, so that it fits; ``most`` is used up."""
+    """Factor for each row of weights, so that it fits; ``most`` is overwritten."""
     factor_T = tag(torch.ones_like(most_T), Category.WORKSPACE, "factors")
     scratch_T = tag(torch.empty_like(most_T), Category.WORKSPACE, "factors")
     fits_T = tag((most_T <= HALF).logical_and_(most_T > 0), Category.WORKSPACE, "fits twice")
@@ -91,7 +91,7 @@ def update_fp32(
     momentum: float,
     rate: float,
 ) -> None:
-    """``m = momentum m + scale d^T h; w -= rate m``; without rows in m, it is not kept."""
+    """``m = momentum m + scale d^T h; w -= rate m``; without rows, m is not kept."""
     g_TI = tile(w_OI, torch.int32)
     for part in parts_of(w_OI):
         rows = part.stop - part.start

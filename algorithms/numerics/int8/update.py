@@ -1,7 +1,7 @@
-"""Weights that follow a product of INT8 matrices: INT8 themselves, or float32.
+"""Updates of INT8 or float32 weights by a product of INT8 matrices.
 
-A few rows of the gradient are summed in INT32 and go to the weights at once; the gradient never
-exists as a matrix. The closed form is beside each function.
+A few rows of the gradient are summed in INT32 and applied to the weights at once; the gradient
+never exists as a matrix. Each function is followed by its closed form.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, R rows of a block.
 """
@@ -27,8 +27,8 @@ def update_int8(  # noqa: PLR0917
 ) -> None:
     """``w += step d^T h`` on weights that are INT8, in place, rounded stochastically.
 
-    A row's scale doubles when the row would not fit any more, and halves when it would fit twice:
-    the largest weight of a row stays between 64 and 127 steps of its scale.
+    A row's scale doubles when the row no longer fits, and halves when it would fit twice: the
+    largest weight of a row stays between 64 and 127 steps of its scale.
     """
     chance = way.chance(seed)
     if way.in_torch:
@@ -70,7 +70,7 @@ def update_fp32(
 ) -> None:
     """``m = momentum m + scale d^T h; w -= rate m`` on float32 weights, in place.
 
-    ``m`` has no rows if there is no momentum; its place is then taken by ``scale d^T h``.
+    ``m`` has no rows if there is no momentum; ``scale d^T h`` is then used instead.
     """
     if way.in_torch:
         plain.update_fp32(w_OI, m_OI, d_BO, h_BI, scale=scale, momentum=momentum, rate=rate)

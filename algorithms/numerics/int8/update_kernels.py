@@ -1,6 +1,6 @@
 """Updates of weights by a product of INT8 matrices, compiled; a few rows of sums at a time.
 
-The same in plain torch is :mod:`trainfit.algorithms.numerics.int8.torch_update`; both give the same
+:mod:`trainfit.algorithms.numerics.int8.torch_update` is the same in plain torch; both give the same
 bits.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, R rows of a block,
@@ -57,7 +57,7 @@ def update_int8(  # noqa: PLR0917
     low: Any,
     high: Any,
 ) -> None:  # pragma: no cover  (compiled)
-    """``ws w += step d^T h``, rounded at random; ws doubles or halves where its row asks for it."""
+    """``ws w += step d^T h``, rounded stochastically; ws doubles or halves if its row needs it."""
     outputs, inputs = w_OI.shape
     count = min(SPREAD_ROWS, outputs)
     for block in range(0, outputs, SPREAD_ROWS):
@@ -99,7 +99,7 @@ def update_fp32(  # noqa: PLR0917
     momentum: Any,
     rate: Any,
 ) -> None:  # pragma: no cover  (compiled)
-    """``m = momentum m + scale d^T h; w -= rate m``; without rows in m, it is not kept."""
+    """``m = momentum m + scale d^T h; w -= rate m``; without rows, m is not kept."""
     outputs, inputs = w_OI.shape
     count = min(SPREAD_ROWS, outputs)
     for block in range(0, outputs, SPREAD_ROWS):

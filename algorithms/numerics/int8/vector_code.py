@@ -1,12 +1,12 @@
-"""Blocks of INT8 products as vector code, for the inner loops of :mod:`.int8_kernels`.
+"""Blocks of INT8 products as vector code, for the inner loops of :mod:`.kernels`.
 
-What compilers make of a plain loop over INT8 multiplies 32-bit integers. Written as below, in the
-vectors of LLVM, a block of products becomes multiplications of 16-bit integers whose results are
-added in pairs into 32 bits (``vpmaddwd`` on x86, at twice the rate of float32), and the sums of
-several rows and columns stay in registers. It is the same code on every processor.
+Compilers turn a plain loop over INT8 into multiplications of 32-bit integers. Written as below,
+with LLVM's vectors, a block of products becomes multiplications of 16-bit integers whose results
+are added in pairs into 32 bits (``vpmaddwd`` on x86, at twice the rate of float32), and the sums of
+several rows and columns stay in registers. The code is the same on every processor.
 
-numba compiles a cached function again when the file of that function changes, whatever it calls:
-after a change here, touch :mod:`.int8_kernels` and the modules that are compiled with it.
+numba recompiles a cached function only when the function's own file changes: after a change here,
+touch :mod:`.kernels` and the modules that are compiled with it.
 
 Shape suffixes: B batch, K the dimension that is summed over, N columns, P pairs of summed rows.
 """
@@ -67,7 +67,7 @@ def _add_pairs(builder: Any, left: Any, right: Any) -> Any:  # pragma: no cover 
 
 
 class _Sums:  # pragma: no cover  (as above)
-    """Vectors of eight INT32 that live in registers."""
+    """Vectors of eight INT32 that stay in registers."""
 
     def __init__(self, builder: Any, count: int) -> None:
         self._builder = builder
@@ -137,7 +137,7 @@ def dot_block(  # noqa: PLR0917
             accumulate(at)
         rest = builder.sub(inner, whole)
         with builder.if_then(builder.icmp_signed(">", rest, number(0))):
-            # The last LANES elements, less those that are summed already.
+            # The last LANES elements, without those that are summed already.
             lanes = _vector(_I16, LANES)
             none = ir.Constant(lanes, ir.Undefined)
             done = builder.trunc(builder.sub(number(LANES), rest), _I16)

@@ -1,1 +1,1 @@
-"""TinyFoA as the code released with its paper does it."""
+"""TinyFoA as in the code released with its paper."""

@@ -1,15 +1,16 @@
 """TinyFoA on locally connected nets as its authors' released code trains it.
 
-What is not about the architecture is in :mod:`trainfit.algorithms.tinyfoa.released.rule`. A layer
-is its product with binarised weights and a bias per position and channel, batch normalisation, the
-rectifier, then binarisation. Weights and biases start normally distributed. The diagonal block
-that is put back is one of output and input channels, in the first layer of output channels only.
-Biases, gains and shifts are never put back. Layers below the active one normalise by the batch,
-and their running statistics move on, since the whole net is in training mode.
+Parts that do not depend on the architecture are in
+:mod:`trainfit.algorithms.tinyfoa.released.rule`. A layer is its product with binarised weights and
+a bias per position and channel, batch normalisation, the rectifier, then binarisation. Weights and
+biases are initialised from a normal distribution. The diagonal block that is restored is one of
+output and input channels, in the first layer of output channels only. Biases, gains and shifts are
+never restored. Layers below the active one normalise by the batch, and their running statistics
+keep changing, since the whole net is in training mode.
 
-The product is not that code's: it lays out a value per sample, output, input and neighbour, 15 GB
-at its largest. Here patches of some positions exist at a time, at most as many values as the map
-that they are for. The second rectifier of that code, on values that are not negative, is left out.
+The product differs from that code, which allocates a value per sample, output, input and neighbour,
+15 GB at its largest. Here patches of some positions exist at a time, at most as many values as
+their map has. The second rectifier of that code, on values that are not negative, is left out.
 
 Shape suffixes: B batch, R rows (samples and positions), P positions, I inputs and O outputs of a
 layer, K inputs at one position, C classes.
@@ -49,7 +50,7 @@ class LocalProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor]:
-        """Of the weights, a product per position."""
+        """Gradient of the weights, a product per position."""
         (h_BHWI,) = ctx.saved_tensors
         (dz_BPO,) = gradients
         dw_POK = dz_BPO.new_empty(ctx.weight_shape)

@@ -26,7 +26,7 @@ def tile_positions(shape: Sequence[int]) -> int:
     """Positions whose patches exist at a time: at most as many values as the map has.
 
     Args:
-        shape: That of the layer's weights, (P, O, K).
+        shape: Shape of the layer's weights, (P, O, K).
     """
     positions, outputs, inner = shape
     return max(1, positions * outputs // inner)
@@ -106,13 +106,13 @@ class _Step(ReleasedPlan):
         return self._model.positions, outputs, WINDOW * inputs
 
     def _each_tile(self, index: int) -> None:
-        """The patches of some positions after the other."""
+        """The patches of some positions at a time."""
         channels = self._model.layers[index][0]
         for some in self._plan.tiles(self._model.positions, tile_positions(self._weight(index))):
             self._plan.free(plan_real_patches(self._plan, some, self._batch, channels))
 
     def _rectified(self, index: int, *, essential: bool) -> tuple[Item, list[Item]]:
-        """A layer up to its rectifier; returns its output, and what the gradient needs besides."""
+        """A layer up to its rectifier; returns its output, and other tensors for the gradient."""
         plan = self._plan
         positions, outputs, inner = self._weight(index)
         rows = self._batch * positions
@@ -134,7 +134,7 @@ class _Step(ReleasedPlan):
         return r, kept
 
     def _statistics(self, channels: int) -> list[Item]:
-        """What the normalisation makes per channel; mean and deviation are kept."""
+        """The normalisation's tensors per channel; mean and deviation are kept."""
         plan, shape = self._plan, (channels,)
         kept = [self._activation(name, shape) for name in ("mean", "1 / deviation")]
         for count in (3, 2):

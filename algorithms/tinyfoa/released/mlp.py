@@ -1,7 +1,8 @@
 """TinyFoA on fully connected nets as its authors' released code trains it.
 
-What is not about the architecture is in :mod:`trainfit.algorithms.tinyfoa.released.rule`. A layer
-is its product with binarised weights and a bias, then binarisation, then the rectifier.
+Parts that do not depend on the architecture are in
+:mod:`trainfit.algorithms.tinyfoa.released.rule`. A layer is its product with binarised weights and
+a bias, then binarisation, then the rectifier.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """

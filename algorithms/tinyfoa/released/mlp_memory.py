@@ -91,7 +91,7 @@ class _Step(ReleasedPlan):
         return output
 
     def _layer(self, index: int) -> tuple[Item, Item]:
-        """The active layer; returns what autograd keeps of it: z and the rectified output."""
+        """The active layer; returns what autograd keeps: z and the rectified output."""
         plan = self._plan
         inputs, outputs = self._model.layers[index]
         wide = (self._batch, outputs)

@@ -1,6 +1,6 @@
-"""Parts of the closed form of TinyFoA's released code, whatever a layer is made of.
+"""Parts of the closed form of TinyFoA's released code that do not depend on the architecture.
 
-Binarised weights are made in float32 beside the latent ones, the straight-through cut makes masks
+Binarised weights are float32 tensors besides the latent ones, the straight-through cut makes masks
 and their float32 copies, and Adam makes two temporaries of the weight's size.
 """
 
@@ -21,7 +21,7 @@ def count_head_error(plan: MemoryPlan, batch: int, classes: int) -> None:
 
 
 class ReleasedPlan:
-    """A plan, and how pieces of autograd's and Adam's work appear in it."""
+    """A plan, with the tensors of autograd's and Adam's operations."""
 
     def __init__(self, plan: MemoryPlan, batch: int, classes: int) -> None:
         self._plan = plan
@@ -45,7 +45,7 @@ class ReleasedPlan:
             self._plan.hold(f"{name}.exp_avg_sq", shape, Category.OPTIMIZER_STATE)
 
     def _binarise(self, name: str, shape: tuple[int, ...], bits: int) -> Item:
-        """mean(abs(t)) sign(t), which needs one bit an element and takes thirty-two."""
+        """mean(abs(t)) sign(t), which needs one bit per element and takes thirty-two."""
         plan = self._plan
         binary = plan.alloc(f"sign({name})", shape, Category.ACTIVATIONS, bits=bits, stored_bits=32)
         absolute = self._activation(f"abs({name})", shape)
@@ -109,7 +109,7 @@ class ReleasedPlan:
         return cut
 
     def _update(self, block: tuple[int, ...], gradients: list[Item]) -> None:
-        """Adam's step with a block of the weights put back, and the clip."""
+        """Adam's step with a block of the weights restored, and the clip."""
         plan = self._plan
         kept = plan.alloc("block put back", block, Category.WORKSPACE, essential=False)
         self._adam([gradient.shape for gradient in gradients])

@@ -1,10 +1,10 @@
-"""What TinyFoA's released code does, whatever a layer is made of.
+"""The step of TinyFoA's released code, for any architecture.
 
 Per batch: run the layers below again with dense binarised weights, then one step of the active
 layer by autograd, with dense latent weights, dense gradient and ``torch.optim.Adam``. In pass p
-(counted from 1) diagonal block p mod M is put back after the update, so all weights but one
-diagonal block move (75 % at M = 2), and that block's moments move too. All parameters are clipped
-to [-1, 1]. The straight-through gradient is cut where abs >= 1; sign(0) is 0.
+(counted from 1) diagonal block p mod M is restored after the update, so all weights except one
+diagonal block change (75 % at M = 2), and that block's moments change, too. All parameters are
+clipped to [-1, 1]. The straight-through gradient is cut where abs >= 1; sign(0) is 0.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def binarise(t: torch.Tensor) -> torch.Tensor:
 class ReleasedRule(Rule):
     """Dense training of one binarised layer, all but one diagonal block updated.
 
-    An heir fills ``self._layers``, trained parameters by name per layer of which ``w`` is cut into
-    blocks, and ``self._fixed``, buffers by name per layer: those called ``head...`` are the head's.
+    A subclass fills ``self._layers``, trained parameters by name per layer, of which ``w`` is cut
+    into blocks, and ``self._fixed``, buffers by name per layer: those named ``head...`` are the
+    head's.
     """
 
     def __init__(self, slices: int, lr: float) -> None:
@@ -84,11 +85,11 @@ class ReleasedRule(Rule):
             }
 
     def enter_slice(self, epoch: int) -> None:
-        """The diagonal block that stays as it is; the code counts passes from 1."""
+        """Choose the diagonal block that is not updated; the code counts passes from 1."""
         self._block = (epoch + 1) % self._slices
 
     def _frozen(self) -> torch.Tensor:
-        """View of the diagonal block that this pass leaves alone."""
+        """View of the diagonal block that this pass does not update."""
         return self._block_view(self._layers[self._active]["w"].detach())
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
@@ -123,7 +124,7 @@ class ReleasedRule(Rule):
         return self._head(self._features(x, self._active + 1, training=False))
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """Dense latent weights of all layers in use; what is above the active one is storage."""
+        """Dense latent weights of all layers in use; layers above the active one are storage."""
         for index, (trained, fixed) in enumerate(zip(self._layers, self._fixed, strict=True)):
             number, above, idle = index + 1, index > self._active, index != self._active
             for name, tensor in trained.items():

@@ -274,7 +274,7 @@ def test_training_samples_are_a_whole_number(text: str, message: str) -> None:
 )
 def test_battery_and_samples_belong_together(line: str, start: str) -> None:
     assert refusal(line) == (
-        f"budgets: {start}: a battery is held against the energy of a whole training; write both,"
+        f"budgets: {start}: a battery is compared with the energy of a whole training; write both,"
         ' such as battery = "1000 mWh" and training_samples = 60000, or neither'
     )
 
@@ -374,7 +374,7 @@ def test_from_a_command_line() -> None:
         ),
         (
             {"training_samples": "60000"},
-            "training_samples without battery: a battery is held against the energy of a whole"
+            "training_samples without battery: a battery is compared with the energy of a whole"
             ' training; write both, such as battery = "1000 mWh" and training_samples = 60000, or'
             " neither",
         ),

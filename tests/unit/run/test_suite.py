@@ -170,7 +170,7 @@ def test_device_files_are_relative_to_the_suite() -> None:
         ),
         (
             HEAD + '[budgets]\nbattery = "1 Wh"\n' + DEFAULTS + ONE,
-            "s.toml: budgets: battery without training_samples: a battery is held against the"
+            "s.toml: budgets: battery without training_samples: a battery is compared with the"
             ' energy of a whole training; write both, such as battery = "1000 mWh" and'
             " training_samples = 60000, or neither",
         ),

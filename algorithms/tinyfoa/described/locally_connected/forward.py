@@ -1,8 +1,8 @@
 """The forward pass of TinyFoA (described) on locally connected nets, one channel group at a time.
 
-Layers below the active one normalise by the running statistics that they were left with, as they
-do in prediction. ``frozen_statistics=batch`` is the released code's way: by those of the batch,
-while the running ones move on. The paper is silent.
+Layers below the active one normalise by their final running statistics, as in prediction. With
+``frozen_statistics=batch`` they normalise by those of the batch, as in the released code, and the
+running statistics keep changing. The paper is silent.
 
 Shape suffixes: B batch, R rows (samples and positions), P positions, J outputs of a group, M groups
 of output channels, b bytes of packed bits.
@@ -35,7 +35,7 @@ from trainfit.algorithms.tinyfoa.options import FeatureSource, FrozenStatistics,
 
 
 class LcForward(LcSlicedRule):
-    """Products, and layers that are not trained any more; ``step`` is left to its heir."""
+    """Products, and layers that are no longer trained; a subclass adds ``step``."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class LcForward(LcSlicedRule):
         return z_BPJ.add_(layer.bias_NPJ[group])
 
     def _patches(self, index: int, h: torch.Tensor, column: int) -> Callable[[slice], torch.Tensor]:
-        """What gives the patches of a layer's input, in a group of its channels."""
+        """A function from a tile to its patches of a layer's input, in a group of its channels."""
         if index == 0:
             return real_patches(h, self._model.shape)
         return bit_patches(h[column], self._model.shape[1], self._grids[index].inputs)

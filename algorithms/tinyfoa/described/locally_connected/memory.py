@@ -33,14 +33,14 @@ class StepPlan:
     """The tensors of one step, and its arithmetic.
 
     Args:
-        plan: Where they go; the batch and what is static is there already.
+        plan: The plan of the step, which has the batch and other static tensors already.
         model: The net.
         grids: Its hidden layers.
         active: The layer that is trained (from 0).
         adam: Its update rule.
         batch: Rows of the batch.
         fused: Whether the slice's gradient is applied some positions at a time.
-        popcount: Whether packed operands are multiplied as they are.
+        popcount: Whether packed operands are multiplied without unpacking.
         frozen_by_batch: Whether layers below are normalised by the batch's statistics.
         cached: Whether the active layer's input is read from storage.
     """
@@ -107,14 +107,14 @@ class StepPlan:
     # ---- forward ----------------------------------------------------------------------------
 
     def _input(self) -> list[Item]:
-        """Bits and scale of the layer below; nothing for what a step is given."""
+        """Bits and scale of the layer below; nothing for a step's own input."""
         below: list[Item] = []
         for index in range(0 if self._cached else self._active):
             below = self._frozen_layer(index, below)
         return below
 
     def _frozen_layer(self, index: int, below: list[Item]) -> list[Item]:
-        """A layer below the active one; returns its packed output and the scale of it."""
+        """A layer below the active one; returns its packed output and its scale."""
         plan, grid = self._plan, self._grids[index]
         rows = self._batch * grid.positions
         shape = (grid.groups, rows, grid.outputs)
@@ -133,7 +133,7 @@ class StepPlan:
         return [bits, total]
 
     def _normalised(self) -> tuple[Item, Item]:
-        """A group of outputs of the active layer and what it adds to the logits."""
+        """A group of outputs of the active layer and its contribution to the logits."""
         plan, batch, grid = self._plan, self._batch, self._grids[self._active]
         n = self._preactivation(self._active, essential=True)
         deviation = plan_normalise_by_batch(plan, batch * grid.positions, grid.outputs)

@@ -4,9 +4,9 @@
     h' = s_u 1[u > 0]                s_u = mean(relu(u))              a = B h' + c
     du = B^T da 1[0 < u < 1]         dz by batch normalisation        dW = dz (s_h h)^T
 
-Batch normalisation, rectifier, binarisation in this order, as in the released code. Channels do
-not meet before the head, so that only one group of output channels exists in float32 at a time.
-The slice's own group comes last; its n stays, and dz takes its place.
+Batch normalisation, rectifier and binarisation come in this order, as in the released code.
+Channels are combined only in the head, so only one group of output channels exists in float32 at a
+time. The slice's own group comes last; its n stays, and is overwritten by dz.
 
 Decisions where the paper is silent: those of :mod:`trainfit.algorithms.tinyfoa.described.mlp.rule`;
 biases, gains and shifts of a slice's output channels are trained, and clipped, with the slice.
@@ -97,8 +97,8 @@ class LcDescribed(LcForward):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised outputs of a group of the active layer, and the reciprocal deviations.
 
-        What the group adds to the logits, before they are scaled, goes to ``logits_BC``, the sum of
-        its rectified outputs to ``total``.
+        Adds the group's contribution to the unscaled logits to ``logits_BC``, and the sum of its
+        rectified outputs to ``total``.
         """
         layer, grid = self._layers[self._active], self._grids[self._active]
         n_BPJ = self._preactivation(self._active, group, h, scale_h)
@@ -130,9 +130,9 @@ class LcDescribed(LcForward):
     def _through_normalisation(
         self, error_BC: torch.Tensor, n_BPJ: torch.Tensor, deviation_J: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put dz in the place of n; returns the gradients of gain and shift.
+        """Overwrite n with dz; returns the gradients of gain and shift.
 
-        The gradient of u is made twice, some samples at a time: for the sums, then for dz.
+        The gradient of u is computed twice, some samples at a time: for the sums, then for dz.
         """
         outputs = n_BPJ.shape[2]
         dgain_J, dshift_J = torch.zeros(outputs), torch.zeros(outputs)
@@ -193,7 +193,7 @@ class LcDescribed(LcForward):
     # ---- the rest ---------------------------------------------------------------------------
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores of the active layer's head, by running statistics throughout."""
+        """Scores of the active layer's head, with running statistics throughout."""
         features = self._features(x, training=False)
         h, scale_h = features.values, features.scale
         logits_BC, total = torch.zeros(len(x), self._model.classes), torch.zeros(())

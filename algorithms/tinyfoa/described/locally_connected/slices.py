@@ -1,13 +1,13 @@
-"""What TinyFoA (described) keeps of a locally connected net between steps.
+"""The tensors of a locally connected net that TinyFoA (described) keeps between steps.
 
-RAM holds, of the layers up to the active one, packed signs, biases, batch normalisation's
-parameters and running statistics and one scale; the active layer's fixed head; and of one slice
+RAM holds, for the layers up to the active one, packed signs, biases, batch normalisation's
+parameters and running statistics and one scale; the active layer's fixed head; and, for one slice,
 the latent weights and Adam's moments, together with the biases, gains and shifts of its output
 channels. Latent weights of all layers are in storage.
 
-Weights and biases start normally distributed and heads as ``torch.nn.Linear`` does, as in the
-released code; weights and biases are clipped to [-1, 1] at once, where that code does so after the
-first step.
+As in the released code, weights and biases are initialised from a normal distribution and heads
+like ``torch.nn.Linear``; weights and biases are clipped to [-1, 1] at once, in that code only after
+the first step.
 
 Shape suffixes: N groups of output channels, M of input channels, P positions, J outputs of a
 group, S segments of K inputs, I inputs of the head from a group (P times J), C classes, b bytes of
@@ -34,7 +34,7 @@ from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
 
 @dataclass
 class Layer:
-    """One hidden layer as it is kept between steps; the head and latent weights come last."""
+    """One hidden layer between steps; the head and latent weights come last."""
 
     packed_NMPJSb: torch.Tensor
     bias_NPJ: torch.Tensor
@@ -52,7 +52,7 @@ _BUFFERS = ("mean_NJ", "variance_NJ", "head_NCI", "head_bias_C")
 
 
 class LcSlicedRule(FeatureRule):
-    """A rule that has one slice of one layer in RAM; ``step`` is left to its heir."""
+    """A rule with one slice of one layer in RAM; a subclass adds ``step``."""
 
     _reads_in_place = True
 
@@ -93,7 +93,7 @@ class LcSlicedRule(FeatureRule):
         return self._model.inputs
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """The layers that a step reads, the active one's head, and the slice; else storage."""
+        """The layers that a step reads, the active one's head, the slice; others in storage."""
         for index, layer in enumerate(self._layers):
             for field in fields(layer):
                 name = field.name.rpartition("_")[0] or field.name
@@ -111,7 +111,7 @@ class LcSlicedRule(FeatureRule):
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
 
     def _plan_static(self, plan: MemoryPlan) -> None:
-        """The same from the shapes that the grids give."""
+        """The closed form of ``static_tensors``, from the shapes of the grids."""
         classes = self._model.classes
         for index, grid in enumerate(self._grids):
             groups, outputs, units = grid.groups, grid.outputs, grid.units

@@ -1,8 +1,8 @@
-"""How large the workspace of ``tinyfoa`` (described) on locally connected nets may be.
+"""Size of the workspace of ``tinyfoa`` (described) on locally connected nets.
 
-The peak is n or dz, and with ``update=whole`` the slice's gradient beside it. As in
-:mod:`trainfit.algorithms.tinyfoa.described.mlp.tiles` workspace gets what the peak needs anyway
-where that is not there yet or not any more, and a twentieth of the peak on top.
+The peak is n or dz, and with ``update=whole`` also the slice's gradient. As in
+:mod:`trainfit.algorithms.tinyfoa.described.mlp.tiles`, the workspace may use the bytes of the peak
+while its tensors do not exist yet or any more, plus a twentieth of the peak.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Tiles:
 
     Attributes:
         product_positions: Positions whose patches and signs are unpacked at a time.
-        pack_rows: Rows, of a sample's channels at one position, that are packed at a time.
+        pack_rows: Rows (a sample's channels at one position) that are packed at a time.
         batch_rows: Samples of which a second map exists at a time.
         gradient_positions: Positions whose patches, and with ``update=fused`` whose gradient,
             exist at a time.
@@ -56,8 +56,8 @@ def choose_tiles(
     beside_all = min(_MOST, peak // 20)
     afterwards = min(_MOST, peak)  # once dz is gone
     bits = 8 * grid.segments * packed_width(grid.inputs)  # of one output's weights, padded
-    patches, signs = 6 * bits * batch, 5 * bits * grid.outputs  # bytes on the way from bits
-    own_gradient = 8 * grid.outputs * grid.fan_in if fused else 0  # and a tile of Adam's
+    patches, signs = 6 * bits * batch, 5 * bits * grid.outputs  # bytes during unpacking
+    own_gradient = 8 * grid.outputs * grid.fan_in if fused else 0  # and Adam's tile
     rows = grid.units * grid.segments
     return Tiles(
         product_positions=_between(beside_maps // (patches + signs), grid.positions),

@@ -22,14 +22,14 @@ class StepPlan:
     """The tensors of one step, and its arithmetic.
 
     Args:
-        plan: Where they go; the batch and what is static is there already.
+        plan: The plan of the step, which has the batch and other static tensors already.
         model: The net.
         active: The layer that is trained (from 0).
         slices: M.
         adam: Its update rule.
         batch: Rows of the batch.
         fused: Whether the slice's gradient is applied some rows at a time.
-        popcount: Whether packed operands are multiplied as they are.
+        popcount: Whether packed operands are multiplied without unpacking.
         cached: Whether the active layer's input is read from storage.
     """
 
@@ -111,7 +111,7 @@ class StepPlan:
             self._write_signs(height, width, tiles)
 
     def _input(self) -> list[Item]:
-        """What the active layer's input takes: bits and scale, nothing for the batch itself."""
+        """Items of the active layer's input: bits and scale, nothing for the batch itself."""
         if self._cached and self._active:
             width = self._model.layers[self._active][0] // self._slices
             return plan_read(self._plan, self._batch, self._slices, width)
@@ -131,7 +131,7 @@ class StepPlan:
         return self._plan.alloc(name, shape, Category.ACTIVATIONS, bits=bits)
 
     def _frozen_layer(self, index: int, below: list[Item]) -> list[Item]:
-        """A layer below the active one; returns its packed output and the scale of it."""
+        """A layer below the active one; returns its packed output and its scale."""
         plan, batch = self._plan, self._batch
         outputs = self._model.layers[index][1]
         tiles = self._tiles(index)

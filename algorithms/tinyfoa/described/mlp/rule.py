@@ -1,14 +1,14 @@
 """TinyFoA as its paper describes it: one slice of one layer in RAM, everything else one bit.
 
-What is kept between steps, and when slices change, is in
-:mod:`trainfit.algorithms.tinyfoa.described.mlp.slices`.
+:mod:`trainfit.algorithms.tinyfoa.described.mlp.slices` has the tensors kept between steps and the
+change of slices.
 
-Activations between layers are packed bits with one scale for the batch. The whole
-pre-activation z_BO of one layer exists in float32, which the scale s_z = mean(abs(z)) asks for.
+Activations between layers are packed bits with one scale for the batch. The whole pre-activation
+z_BO of one layer exists in float32, because the scale is s_z = mean(abs(z)).
 
-Decisions where the paper is silent: sign(0) is +1, since a bit has two values; weights are
-clipped to [-1, 1] after each update, with which the cut 1[abs(W) <= 1] never cuts; the scale s_w
-is the mean over the whole layer, of which the inactive slices' part is remembered.
+Decisions where the paper is silent: sign(0) is +1, since a bit has two values; weights are clipped
+to [-1, 1] after each update, so the cut 1[abs(W) <= 1] never takes effect; the scale s_w is the
+mean over the whole layer, for which the contribution of the inactive slices is stored.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, J outputs and K inputs of a slice,
 C classes, M slices per side, b bytes of packed bits.
@@ -159,7 +159,7 @@ class Described(SlicedRule):
     def _add_tiles(
         self, layer: Layer, m: int, h_MBb: torch.Tensor, z_BO: torch.Tensor, tiles: Tiles
     ) -> None:
-        """The product of ``add_binary_product`` by unpacking tiles of both; the same bits."""
+        """The product of ``add_binary_product``, by unpacking tiles of both; the same bits."""
         outputs, inputs = layer.latent_OI.shape
         width = inputs // self._slices
         for start in range(0, width, tiles.columns):

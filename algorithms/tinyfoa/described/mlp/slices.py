@@ -1,9 +1,9 @@
-"""What TinyFoA (described) keeps of a fully connected net between steps.
+"""The tensors of a fully connected net that TinyFoA (described) keeps between steps.
 
 RAM holds the packed signs of the layers up to the active one, biases, one scale per layer, the
 active layer's fixed head, and for slice (i, j) of its weight (output rows i, input columns j) the
-latent values and Adam's moments. Latent weights of all layers are in storage. How the M x M slices
-of a layer take turns is in :mod:`trainfit.algorithms.tinyfoa.slice_turns`.
+latent values and Adam's moments. Latent weights of all layers are in storage. The order of the
+M x M slices of a layer is in :mod:`trainfit.algorithms.tinyfoa.slice_turns`.
 
 Shape suffixes: I inputs and O outputs of a layer, J outputs and K inputs of a slice, C classes,
 M slices per side, b bytes of packed bits.
@@ -29,7 +29,7 @@ from trainfit.algorithms.tinyfoa.variant import fixed_head
 
 @dataclass
 class Layer:
-    """One hidden layer as it is kept between steps."""
+    """One hidden layer between steps."""
 
     latent_OI: torch.Tensor  # storage
     packed_MOb: torch.Tensor  # bits of column group m in packed[m]
@@ -39,7 +39,7 @@ class Layer:
 
 
 class SlicedRule(FeatureRule):
-    """A rule that has one slice of one layer in RAM; ``step`` is left to its heir."""
+    """A rule with one slice of one layer in RAM; a subclass adds ``step``."""
 
     _reads_in_place = False
 
@@ -90,7 +90,7 @@ class SlicedRule(FeatureRule):
         return self._model.inputs
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """The layers that a step reads, the active one's head, and the slice; else storage."""
+        """The layers that a step reads, the active one's head, the slice; others in storage."""
         for index, layer in enumerate(self._layers):
             number, unused = index + 1, self._above_or_cached(index)
             parameters, buffers = Category.PARAMETERS, Category.BUFFERS
@@ -106,7 +106,7 @@ class SlicedRule(FeatureRule):
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
 
     def _plan_static(self, plan: MemoryPlan) -> None:
-        """The same from the shapes of the net."""
+        """The closed form of ``static_tensors``, from the shapes of the net."""
         model, slices, active = self._model, self._slices, self._active
         parameters, buffers = Category.PARAMETERS, Category.BUFFERS
         for index, (inputs, outputs) in enumerate(model.layers[:-1]):

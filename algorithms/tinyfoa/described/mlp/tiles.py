@@ -1,7 +1,7 @@
-"""How large the workspace of ``tinyfoa`` (described) may be without owning the peak.
+"""Size of the workspace of ``tinyfoa`` (described), chosen so that it does not set the peak.
 
-Packed bits are unpacked a tile at a time. A larger tile is faster, so each phase gets what the
-other phase's tensors need anyway, and a twentieth of the peak on top.
+Packed bits are unpacked a tile at a time. A larger tile is faster, so each phase may use as much as
+the other phase's tensors need anyway, plus a twentieth of the peak.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from trainfit.algorithms.models import Mlp
 
 _MOST = 1 << 20  # bytes; beyond this a larger tile is no faster
-_UNPACKED = 5  # bytes per bit while it is unpacked: four of float32, one on the way
+_UNPACKED = 5  # bytes per bit during unpacking: four of float32, and one intermediate
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Tiles:
     """Extents of the workspace for one layer and batch size.
 
     Attributes:
-        weight_rows: Rows of packed weights unpacked at a time against the real-valued batch.
+        weight_rows: Rows of packed weights unpacked at a time for the real-valued batch.
         columns: Input columns of packed activations unpacked at a time (``kernel=tiles``).
-        tile_rows: Rows of packed weights unpacked at a time against those.
+        tile_rows: Rows of packed weights unpacked at a time for those columns.
         pack_rows: Rows of the batch whose activations are packed at a time.
         mask_rows: Rows of the batch whose mask is unpacked at a time.
         gradient_rows: Rows of the slice whose gradient exists at a time.
