@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import extract_tb
 
 from trainfit._text import nearest
 from trainfit.bench.claims import audits, ff_int8, pau_aymone, tinyfoa
@@ -48,7 +49,11 @@ def _papers(file: Path) -> list[Paper]:
     except OSError as error:
         raise ClaimsError(f"{file}: cannot be read: {error.strerror}") from error
     except Exception as error:  # whatever the file does
-        raise ClaimsError(f"{file}: {type(error).__name__}: {error}") from error
+        lines = [
+            each.lineno for each in extract_tb(error.__traceback__) if each.filename == str(file)
+        ]
+        where = f"{file}, line {lines[-1]}" if lines else str(file)
+        raise ClaimsError(f"{where}: {type(error).__name__}: {error}") from error
     return [value for value in names.values() if isinstance(value, Paper)]
 
 

@@ -83,6 +83,40 @@ def test_tables_as_csv(main: Any, run: Path, tmp_path: Path) -> None:
         assert [row["outcome"] for row in csv.DictReader(stream)] == ["holds", "holds"]
 
 
+OWN = """
+from trainfit.bench.claims.claim import Paper, compare
+from trainfit.bench.claims.quantities import ACCURACY
+from trainfit.bench.claims.statistics import POINTS, more
+from trainfit.bench.claims.workloads import rule
+
+OURS = Paper("ours", "Our paper")
+OURS.claim(
+    "ours-lookahead",
+    "Look-ahead is more accurate.",
+    source="Table 1",
+    suites=["ours.toml"],
+    checks=compare(
+        "with - without",
+        ACCURACY,
+        POINTS,
+        rule("ff_int8", lookahead="true"),
+        rule("ff_int8", lookahead="off"),
+        expected=more(0.5),
+    ),
+)
+"""
+
+
+def test_claims_of_ones_own(main: Any, run: Path) -> None:
+    Path("ours.py").write_text(OWN)
+
+    code, out, err = main("claims", "--claims", "ours.py")
+
+    assert (code, err) == (0, "")
+    assert out.startswith("1 claim: 1 holds (from 1 run)")
+    assert "HOLDS  ours-lookahead: Look-ahead is more accurate." in out
+
+
 def test_a_folder_of_runs_stands_for_them(main: Any, run: Path) -> None:
     code, out, _ = main("claims", LOOKAHEAD, "--from", "results/runs", "--quiet")
 
