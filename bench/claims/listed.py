@@ -11,13 +11,7 @@ from trainfit._text import nearest
 from trainfit.bench.claims import audits, ff_int8, pau_aymone, tinyfoa
 from trainfit.bench.claims.claim import Claim, ClaimsError, Paper
 
-PAPERS = (
-    tinyfoa.PAPER,
-    ff_int8.PAPER,
-    pau_aymone.PAPER,
-    audits.SPYRA_DZWINEL,
-    audits.CHEN,
-)
+PAPERS = (tinyfoa.PAPER, ff_int8.PAPER, pau_aymone.PAPER, audits.SPYRA_DZWINEL, audits.CHEN)
 """The papers behind this project, in the order of the page."""
 
 

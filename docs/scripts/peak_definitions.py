@@ -8,28 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from reference_methods import (
-    Prepared,
-    algorithm_step,
-    as_deployed,
-    batch,
-    exact,
-    heap_high_water,
-    hwm_growth,
-    in_child,
-    maxrss_growth,
-    polled_growth,
-    python_heap,
-    sum_of_outputs,
-    torch_step,
-    tracker_peak,
-)
 from trainfit.algorithms import build_algorithm
 from trainfit.bench.processes.child import Message, Send
 from trainfit.bench.profiler.memory import static_bytes
 from trainfit.bench.profiler.step import profile_step
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests import reference_methods as other  # the path is that of a clone
 
 CASES = (("mlp-64-128-128-10", 32), ("mlp-784-500-500-10", 100), ("mlp-784-4000x3-10", 100))
 """Models and batch sizes: a microcontroller's, the usual one, and one of more than 100 MB."""
@@ -41,28 +29,35 @@ class Method(NamedTuple):
     """A row of the first table."""
 
     name: str
-    measure: Callable[[Prepared], int] | str  # a string is an attribute of the closed form
+    measure: Callable[[other.Prepared], int] | str  # a string is an attribute of the closed form
     remark: str
     noisy: bool = False
 
 
 METHODS = (
-    Method("allocator events (`profile_step`)", exact, "the exact figure"),
+    Method("allocator events (`profile_step`)", other.exact, "the exact figure"),
     Method("closed form", "closed_form_bytes", "computed, nothing runs"),
     Method("lower bound", "lower_bound_bytes", "what the algorithm cannot do without"),
     Method("static + dynamic", "total", "plus parameters, momentum and the batch"),
-    Method("as deployed", as_deployed, "threads and oneDNN as found"),
-    Method("`MemTracker`", tracker_peak, "one forward per root module only"),
-    Method("memray high water", heap_high_water, "plus Python's bookkeeping", noisy=True),
+    Method("as deployed", other.as_deployed, "threads and oneDNN as found"),
+    Method("`MemTracker`", other.tracker_peak, "one forward per root module only"),
+    Method("memray high water", other.heap_high_water, "plus Python's bookkeeping", noisy=True),
     Method(
         "sum of operator outputs",
-        sum_of_outputs,
+        other.sum_of_outputs,
         "no lifetimes; views and in-place results count again",
     ),
-    Method("`tracemalloc`", python_heap, "sees no tensor data", noisy=True),
-    Method("`ru_maxrss` growth", maxrss_growth, "the warm-up has been there already", noisy=True),
-    Method("`VmHWM` after `clear_refs`", hwm_growth, "reused pages do not count", noisy=True),
-    Method("RSS polled every 10 ms", polled_growth, "the peak falls between two looks", noisy=True),
+    Method("`tracemalloc`", other.python_heap, "sees no tensor data", noisy=True),
+    Method(
+        "`ru_maxrss` growth", other.maxrss_growth, "the warm-up has been there already", noisy=True
+    ),
+    Method("`VmHWM` after `clear_refs`", other.hwm_growth, "reused pages do not count", noisy=True),
+    Method(
+        "RSS polled every 10 ms",
+        other.polled_growth,
+        "the peak falls between two looks",
+        noisy=True,
+    ),
 )
 
 TWO_LAYERS, ONE_LAYER = "mlp-784-500-500-10", "mlp-784-500-10"
@@ -88,12 +83,12 @@ def answer(job: Message, send: Send) -> None:
     if isinstance(method.measure, str):
         algorithm = build_algorithm("backprop", model)
         plan = algorithm.memory_model(rows)
-        ram, _ = static_bytes(algorithm, *batch(model, rows))
+        ram, _ = static_bytes(algorithm, *other.batch(model, rows))
         total = plan.closed_form_bytes + sum(ram.values())
         send({"bytes": total if method.measure == "total" else getattr(plan, method.measure)})
         return
     try:
-        send({"bytes": method.measure(algorithm_step("backprop", model, rows))})
+        send({"bytes": method.measure(other.algorithm_step("backprop", model, rows))})
     except (ImportError, OSError) as error:
         send({"unavailable": str(error)})
 
@@ -102,10 +97,10 @@ def own(job: Message, send: Send) -> None:
     """Measure one row of the second table; ``job`` has ``owner`` (its number)."""
     _, model, options = OWNERS[job["owner"]]
     if "torch" in options:
-        step = torch_step(model, 100, options["torch"])
+        step = other.torch_step(model, 100, options["torch"])
     else:
         name = "forward_forward" if "implementation" in options else "backprop"
-        step = algorithm_step(name, model, 100, options)
+        step = other.algorithm_step(name, model, 100, options)
     profile = profile_step(step.run)
     peaks = [profile.phases[p].peak_bytes for p in ("forward", "gradient", "update")]
     send({"peaks": peaks, "peak": profile.peak_dynamic_bytes, "owner": profile.peak_phase})
@@ -122,7 +117,7 @@ def methods_table(case: int) -> Iterable[str]:
     for number, method in enumerate(METHODS):
         repeats = NOISY_REPEATS if method.noisy else 1
         said = [
-            in_child("peak_definitions:answer", {"method": number, "case": case})
+            other.in_child("peak_definitions:answer", {"method": number, "case": case})
             for _ in range(repeats)
         ]
         found = sorted(each["bytes"] for each in said if "bytes" in each)
@@ -141,7 +136,7 @@ def owners_table() -> Iterable[str]:
     yield "| step, batch 100 | model | forward | gradient | update | peak | owned by |"
     yield "|---|---|--:|--:|--:|--:|---|"
     for number, (title, model, _) in enumerate(OWNERS):
-        said = in_child("peak_definitions:own", {"owner": number})
+        said = other.in_child("peak_definitions:own", {"owner": number})
         peaks = " | ".join(f"{peak:,}" for peak in said["peaks"])
         yield f"| {title} | `{model}` | {peaks} | {said['peak']:,} | {said['owner']} |"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from reference_methods import algorithm_step
 from tests.benchmarks import conclude, interleave, threads
+from tests.reference_methods import algorithm_step
 from trainfit.algorithms import Category, build_algorithm
 from trainfit.bench.profiler import profile_step
 from trainfit.bench.testing.benchmark_bridge import record_benchmark

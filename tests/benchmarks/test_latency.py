@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from torch.utils.benchmark import Timer
 
-from reference_methods import algorithm_step, batch
 from tests.benchmarks import conclude, threads
+from tests.reference_methods import algorithm_step, batch
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.phases import observing
 from trainfit.bench.latency_comparison.paired import Limits, take_blocks

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from reference_methods import algorithm_step
 from tests.benchmarks import conclude, interleave
+from tests.reference_methods import algorithm_step
 from trainfit.algorithms.phases import observing
 from trainfit.bench.profiler.determinism import pinned
 from trainfit.bench.profiler.events import Stream

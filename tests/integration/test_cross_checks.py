@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from reference_methods import (
+from tests.reference_methods import (
     Prepared,
     algorithm_step,
     heap_high_water,

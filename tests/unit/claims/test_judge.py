@@ -466,7 +466,6 @@ BAD = {
         ("PAPER.claim", "PAPR.claim"),
         "claims.py, line 8: NameError: name 'PAPR' is not",
     ),
-    "neither": (("checks=compare(", "remark=str("), "TypeError"),
     "no suite": (('["results/suites/small.toml"]', "[]"), "needs suites"),
     "bytes as points": (("CHANGE_PERCENT", "POINTS"), "points is of shares such as accuracies"),
     "twice": (("PAPER.claim(", "for _ in range(2): PAPER.claim("), "'less-memory' is there twice"),

@@ -13,14 +13,7 @@ from trainfit.algorithms import algorithm_names
 from trainfit.bench.claims.listed import read_claims
 from trainfit.bench.frames.workloads import identity
 from trainfit.bench.papers.drawing import Drawing
-from trainfit.bench.papers.paper import (
-    PAPERS,
-    PaperError,
-    find_paper,
-    index,
-    its_runs,
-    origins,
-)
+from trainfit.bench.papers.paper import PAPERS, PaperError, find_paper, index, its_runs, origins
 from trainfit.bench.records.schema import Measurement
 from trainfit.bench.suite.suite import load_suite
 from trainfit.plots import figure_names, table_names

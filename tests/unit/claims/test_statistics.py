@@ -211,13 +211,7 @@ def test_near_a_range() -> None:
     allowed = near((0.91, 1.06), give=0.02)
 
     outcomes = [outcome(allowed, RATIO, each) for each in (0.88, 0.9, 1.0, 1.07, 1.09)]
-    assert outcomes == [
-        Outcome.FAILS,
-        Outcome.HOLDS,
-        Outcome.HOLDS,
-        Outcome.HOLDS,
-        Outcome.FAILS,
-    ]
+    assert outcomes == [Outcome.FAILS, Outcome.HOLDS, Outcome.HOLDS, Outcome.HOLDS, Outcome.FAILS]
 
 
 def test_at_least_and_at_most() -> None:

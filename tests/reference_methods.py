@@ -2,7 +2,7 @@
 
 Each takes a prepared training step and gives bytes. Run each in a process of its own
 (:func:`in_child`): most of them look at the whole process. memray is optional (extra ``test``).
-The tests and benchmarks of this project use them as well.
+``docs/scripts/peak_definitions.py`` makes the tables of ``docs/which-peak.md`` of them.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def tracker_peak(step: Prepared) -> int:
     Raises:
         NotImplementedError: The step calls a root module's forward a second time.
     """
-    from torch.distributed._tools.mem_tracker import MemTracker  # noqa: PLC0415  (slow import)
+    from torch.distributed._tools.mem_tracker import MemTracker
 
     tracker = MemTracker()
     tracker.track_external(*step.held)
@@ -162,7 +162,7 @@ def tracker_peak(step: Prepared) -> int:
 
 def heap_high_water(step: Prepared) -> int:
     """memray: everything that malloc and mmap hand out, Python's own objects included."""
-    import memray  # noqa: PLC0415  (an extra)
+    import memray
 
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace"
