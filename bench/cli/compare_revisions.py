@@ -60,8 +60,8 @@ def compare_revisions(
         typer.Option(
             min=1,
             max=1024,
-            help="Threads used inside operators. [default: the suite's, or 1]",
-            show_default=False,
+            help="Threads used inside operators.",
+            show_default="the suite's, or 1",
         ),
     ] = None,
     sensor: Annotated[
@@ -73,12 +73,12 @@ def compare_revisions(
     junit: JunitOption = None,
     github: GithubOption = None,
 ) -> None:
-    """Compare step times with another revision; exit 1 if a step takes longer than then.
+    """Compare step times with another revision.
 
     The revision of the repository in the current folder and the working tree are measured here, in
-    turns, and the ratio of their times is judged by its interval. Bytes are reported as well, and
-    gated with trainfit gate. Exit code 0: no regression, 1: regression, 2: wrong input, 3: not
-    comparable.
+    turns. A step is slower if the whole interval of the ratio lies above --max-ratio. Bytes are
+    reported as well, and gated with trainfit gate. Exit code 0: no step is slower, 1: one is, 2:
+    wrong input, 3: not comparable.
     """
     reports = Reports(markdown, junit, github)
     workloads, suite_threads = _chosen(suite, workload or [])

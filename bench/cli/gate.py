@@ -59,10 +59,16 @@ def gate(
     github: GithubOption = None,
     against: Annotated[
         str | None,
-        typer.Option(hidden=True, is_eager=True, expose_value=False, callback=_moved),
+        typer.Option(
+            help="Former option; the command is trainfit compare-revisions.",
+            hidden=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_moved,
+        ),
     ] = None,
 ) -> None:
-    """Compare measured bytes with the golden file; exit 1 on any difference.
+    """Compare bytes with a golden file; exit 1 on change.
 
     Exact figures only: bytes per stage, phase and category, closed forms, counts of operations.
     More fails, and so does less, until --update accepts it. Exit code 0: as expected, 1: not, 2:

@@ -44,9 +44,8 @@ StrictOption = Annotated[
 MissingOption = Annotated[
     Missing | None,
     typer.Option(
-        help="Treatment of workloads that were not measured, whatever the rules say. "
-        "[default: fail]",
-        show_default=False,
+        help="Treatment of workloads that were not measured, whatever the rules say.",
+        show_default="fail",
     ),
 ]
 MarkdownOption = Annotated[
@@ -61,8 +60,8 @@ GithubOption = Annotated[
     bool | None,
     typer.Option(
         "--github/--no-github",
-        help="Annotations for GitHub Actions. [default: where GITHUB_ACTIONS is set]",
-        show_default=False,
+        help="Annotations for GitHub Actions.",
+        show_default="where GITHUB_ACTIONS is set",
     ),
 ]
 

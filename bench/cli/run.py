@@ -19,6 +19,7 @@ from trainfit.bench.cli.output import Column, output, stdout, unseen
 from trainfit.bench.cli.progress import RunProgress
 from trainfit.bench.cli.reports.run import figures, verdicts
 from trainfit.bench.errors import SuiteError
+from trainfit.bench.frames.judged import COSTS, costs_of
 from trainfit.bench.frames.workloads import IDENTITY, RECORD, record_row
 from trainfit.bench.records.reading import LOGS, SUITE, read_suite
 from trainfit.bench.run import runner
@@ -90,7 +91,7 @@ def run(
         ),
     ] = False,
 ) -> None:
-    """Measure a suite and judge its workloads against devices.
+    """Measure a suite and judge it against devices.
 
     Writes a run folder. Every workload runs in a process of its own. One that crashes, hangs or
     runs out of memory becomes a record that says so, the others are measured all the same, and the
@@ -176,6 +177,12 @@ def show_run(done: runner.Run) -> None:
         for number, (record, own) in enumerate(zip(records, judged, strict=True), start=1)
         for verdict in own
     ]
+    costs = [
+        dict(zip(("number", *COSTS), (number, *cost), strict=True))
+        for number, record in enumerate(records, start=1)
+        for cost in costs_of(record, done.judges)
+    ]
+    out.table("costs", unseen("number", *COSTS), costs, printed=())
     devices = [each for each in done.judges.devices if isinstance(each, Device)]
     matrix = verdicts(judged, devices, width)
     out.table("verdicts", VERDICT_COLUMNS, lines, printed=["", *matrix])

@@ -56,7 +56,7 @@ def costs_frame(runs: Sequence[Path]) -> pd.DataFrame:
     """
     return long_frame(
         (
-            (run, record.workload, columns_of(_costs(record, judges), COSTS))
+            (run, record.workload, columns_of(costs_of(record, judges), COSTS))
             for run, record, judges in _judged(runs)
         ),
         COSTS,
@@ -88,7 +88,8 @@ def _judged(runs: Iterable[Path]) -> Iterator[tuple[str, Record, Judges]]:
             yield name, record, judges
 
 
-def _costs(record: Record, judges: Judges) -> Iterator[Cost]:
+def costs_of(record: Record, judges: Judges) -> Iterator[Cost]:
+    """What a step of a record takes here and on every device; the fields of :data:`COSTS`."""
     latency, energy = record.latency, record.energy
     if latency:
         ends = _ends(latency.step_interval)

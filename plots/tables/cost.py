@@ -7,7 +7,8 @@ import pandas as pd
 from trainfit.plots.drawing.costs import HERE, unlike
 from trainfit.plots.figures import cost as figure
 
-SOURCE, ALSO = figure.SOURCE, figure.ALSO
+SOURCE = "costs"
+ALSO = ("values", "verdicts")
 TITLE = "Time and energy of a step"
 CAPTION = (
     "One training step. Measured on the machine that ran the suite: median time and mean energy, "

@@ -7,7 +7,8 @@ import pandas as pd
 from trainfit.plots.drawing.workloads import identity
 from trainfit.plots.figures import budget_matrix as figure
 
-SOURCE, ALSO = figure.SOURCE, figure.ALSO
+SOURCE = "verdicts"
+ALSO = ("records",)
 TITLE = "Verdict per workload and device"
 CAPTION = (
     "Whether a training fits; tight is less to spare than the device's profile requires. The worst "

@@ -378,7 +378,7 @@ def test_a_run_for_machines(main: Any, small: Path) -> None:
     # THEN there is one document, though a workload failed, and a file for each of its tables
     assert (code, err) == (1, "")
     document = json.loads(out)
-    assert set(document) == {"figures", "verdicts", "run", "logs"}
+    assert set(document) == {"figures", "verdicts", "costs", "run", "logs"}
     assert (document["run"], document["logs"]) == ("out", "out/logs")
     good, bad = document["figures"]
     assert (good["status"], bad["status"]) == ("ok", "failed")
@@ -391,10 +391,12 @@ def test_a_run_for_machines(main: Any, small: Path) -> None:
     assert (time["status"], time["unit"], time["evidence"]) == ("fits", "s", "modelled")
     assert 0 < time["margin"] < 1000
     assert verdicts["board", "ram"]["unit"] == "B"
-    (record, _) = read_records(Path("out"))
-    assert good["modelled.stm32f407.seconds_high"] == record.devices[0].latency.step.high
+    costs = {(each["device"], each["quantity"]): each for each in document["costs"]}
+    modelled = costs["stm32f407", "seconds"]
+    assert (modelled["number"], modelled["evidence"]) == (1, "modelled")
+    assert 0 < modelled["low"] < modelled["high"] < 1000
 
-    for name in ("figures", "verdicts"):
+    for name in ("figures", "verdicts", "costs"):
         with Path(f"tables/{name}.csv").open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
         assert len(rows) == len(document[name])

@@ -8,7 +8,8 @@ from trainfit.plots.figures.ff_int8 import operations as figure
 from trainfit.plots.papers.published import STAND_IN, STAND_IN_REMARK, TABLE_IV, TABLE_IV_REMARK
 from trainfit.plots.papers.rows import PUBLISHED
 
-SOURCE, ALSO = figure.SOURCE, figure.ALSO
+SOURCE = "values"
+ALSO = ("records",)
 TITLE = "FF-INT8's Table IV, ours beside it"
 CAPTION = (
     "Multiply-accumulates of a step in batches of ten by number format, counted in closed form from"

@@ -7,7 +7,8 @@ import pandas as pd
 from trainfit.plots.figures.ff_int8 import table_v as figure
 from trainfit.plots.papers.published import STAND_IN_REMARK
 
-SOURCE, ALSO = figure.SOURCE, figure.ALSO
+SOURCE = "records"
+ALSO = ("costs",)
 TITLE = "FF-INT8's Table V, ours beside it"
 CAPTION = (
     "The MLP 784-1000-1000-10 on MNIST in batches of 32, and Table V of FF-INT8 (Ma, Panda & Reda,"

@@ -9,7 +9,8 @@ from trainfit.plots.figures.tinyfoa import memory as figure
 from trainfit.plots.papers.published import TINYFOA_FACTORS_REMARK
 from trainfit.plots.papers.rows import HERE
 
-SOURCE, ALSO = figure.SOURCE, figure.ALSO
+SOURCE = "records"
+ALSO = ("values",)
 TITLE = "TinyFoA's figure as numbers"
 CAPTION = (
     "Static bytes and peak dynamic bytes by phase of a step of 784-2000x4-10 in batches of 100,"
