@@ -1,65 +1,25 @@
-"""What a check computes from its sides, and whether that is what was published.
-
-Every statistic takes values with a low and a high end (equal for what was measured, the bounds of a
-model otherwise) and gives such an interval:
-
-=====================  ============================================================================
-``ratio``              left / right
-``percent_of``         left as % of right
-``change_percent``     left's change against right, %: -27 is 27 % less
-``points``             left - right, percentage points of a share such as the accuracy
-``lowest_points``      the lowest of these over ``along``: the largest loss
-``slope_points``       least-squares slope of these per step of ``along``: whether a loss grows
-``pairs_in_order``     share of all pairs of ``sides`` that rise in the order given, 0 to 1
-``passes_ratio``       passes that left needs over those of right, to what both reach in the end
-``near_best_points``   share of a grid within ``margin`` points of its best, left - right, in points
-=====================  ============================================================================
-"""
+"""What a check computes from its sides, and when that is what was published."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
+from itertools import product
 from typing import NamedTuple
 
-from trainfit.bench.claims.schema import Check
-from trainfit.bench.claims.select import Interval, Setting, Side
-from trainfit.bench.claims.words import Expect, Statistic
-
-UNITS = {
-    Statistic.RATIO: "times",
-    Statistic.PERCENT_OF: "%",
-    Statistic.CHANGE_PERCENT: "%",
-    Statistic.POINTS: "points",
-    Statistic.LOWEST_POINTS: "points",
-    Statistic.SLOPE_POINTS: "points per step",
-    Statistic.PAIRS_IN_ORDER: "of the pairs",
-    Statistic.PASSES_RATIO: "times the passes",
-    Statistic.NEAR_BEST_POINTS: "points of the grid",
-}
-
-_NO_DIFFERENCE = {Statistic.RATIO: 1.0, Statistic.PASSES_RATIO: 1.0, Statistic.PERCENT_OF: 100.0}
-"""What ``more`` and ``less`` start from, where that is not 0."""
-
+from trainfit.bench.claims.workloads import Interval, Side
 
 _DIGITS = 9
 """Decimals that are compared: 0.97 - 0.95 is not 0.02 to the last bit."""
-
 
 _STANDARD_ERRORS = 2
 """To either side of a mean over seeds; 95 % for many seeds, less for three."""
 
 
-class Outcome(StrEnum):
-    """What became of one check."""
-
-    HOLDS = "holds"
-    FAILS = "does not hold"
-    UNDECIDED = "undecided"
-    MISSING = "no records"
+# ---- statistics ----------------------------------------------------------------------------------
 
 
 class Computed(NamedTuple):
@@ -71,181 +31,209 @@ class Computed(NamedTuple):
 
     @property
     def range(self) -> Interval:
-        """What is held against the claim: two standard errors to either side of a mean."""
+        """What is compared with the claim: two standard errors to either side of a mean."""
         if self.deviation is None:
             return self.value
         width = _STANDARD_ERRORS * self.deviation / math.sqrt(self.seeds)
         return self.value[0] - width, self.value[1] + width
 
 
-# ---- the statistics ------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Statistic:
+    """What is computed from the sides of a check.
+
+    Attributes:
+        name: In machine-readable output.
+        unit: Behind every figure.
+        compute: The value from the sides.
+        no_difference: What "more" and "less" start from.
+        signed: Whether a positive value is written with its sign.
+        shares: Whether it is of shares such as accuracies only.
+        grid: Whether a side is all settings that match, not one.
+        shown: What is said of the sides behind the value, if not the figure of each.
+    """
+
+    name: str
+    unit: str
+    compute: Callable[[Sequence[Side]], Computed]
+    no_difference: float = 0.0
+    signed: bool = True
+    shares: bool = False
+    grid: bool = False
+    shown: Callable[[Sequence[Side]], Sequence[str]] | None = None
 
 
-def ratio(left: Interval, right: Interval) -> Interval:
-    """Left over right; infinite where right may be 0."""
-    return _divided(left[0], right[1]), _divided(left[1], right[0])
+def of_means(compute: Callable[..., float]) -> Callable[[Sequence[Side]], Computed]:
+    """A function of one number per side as a statistic.
+
+    It is computed of the means over seeds; of intervals at each combination of their ends, whose
+    lowest and highest results are the bounds, which is exact where the function rises or falls with
+    every number alone. Where all sides have the same seeds, its deviation over them is kept.
+    """
+
+    def computed(sides: Sequence[Side]) -> Computed:
+        settings = [side.only for side in sides]
+        ends = [sorted(set(each.mean)) for each in settings]
+        found = [compute(*corner) for corner in product(*ends)]
+        value = min(found), max(found)
+        by_seed = [each.by_seed for each in settings]
+        seeds = list(by_seed[0])
+        if len(found) > 1 or len(seeds) < 2 or any(set(own) != set(seeds) for own in by_seed):
+            return Computed(value)
+        single = [compute(*(own[seed][0] for own in by_seed)) for seed in seeds]
+        return Computed(value, statistics.stdev(single), len(single))
+
+    return computed
 
 
-def _divided(above: float, below: float) -> float:
-    return above / below if below else math.inf
+def ratio(left: float, right: float) -> float:
+    """Left over right; infinite where right is 0."""
+    return left / right if right else math.inf
 
 
-def percent_of(left: Interval, right: Interval) -> Interval:
+def percent_of(left: float, right: float) -> float:
     """Left in percent of right."""
-    low, high = ratio(left, right)
-    return 100 * low, 100 * high
+    return 100 * ratio(left, right)
 
 
-def change_percent(left: Interval, right: Interval) -> Interval:
-    """How much more left is than right, in percent of right."""
-    low, high = percent_of(left, right)
-    return low - 100, high - 100
+def change_percent(left: float, right: float) -> float:
+    """How much more left is than right, in percent of right: -27 is 27 % less."""
+    return percent_of(left, right) - 100
 
 
-def points(left: Interval, right: Interval) -> Interval:
-    """Left minus right of two shares, in percentage points."""
-    return 100 * (left[0] - right[1]), 100 * (left[1] - right[0])
+def points(left: float, right: float) -> float:
+    """Left minus right of two shares such as accuracies, in percentage points."""
+    return 100 * (left - right)
 
 
-def lowest(gaps: Sequence[Interval]) -> Interval:
-    """The lowest of several differences."""
-    return min(low for low, _ in gaps), min(high for _, high in gaps)
+RATIO = Statistic("ratio", "times", of_means(ratio), no_difference=1.0, signed=False)
+PERCENT_OF = Statistic("percent_of", "%", of_means(percent_of), no_difference=100.0, signed=False)
+CHANGE_PERCENT = Statistic("change_percent", "%", of_means(change_percent))
+POINTS = Statistic("points", "points", of_means(points), shares=True)
 
 
-def slope(gaps: Sequence[Interval]) -> Interval:
-    """Least-squares slope of differences per step."""
-    middle = (len(gaps) - 1) / 2
-    weights = [step - middle for step in range(len(gaps))]
-    scale = sum(weight**2 for weight in weights)
-    low = sum(w * gap[w < 0] for w, gap in zip(weights, gaps, strict=True)) / scale
-    high = sum(w * gap[w >= 0] for w, gap in zip(weights, gaps, strict=True)) / scale
-    return low, high
+# ---- what was found beside what was published ----------------------------------------------------
 
 
-def pairs_in_order(values: Sequence[Interval]) -> Interval:
-    """Share of pairs that rise: surely at the low end, possibly at the high end."""
-    pairs = list(combinations(values, 2))
-    surely = sum(first[1] < second[0] for first, second in pairs)
-    possibly = sum(first[0] < second[1] for first, second in pairs)
-    return surely / len(pairs), possibly / len(pairs)
+class Outcome(StrEnum):
+    """What became of one check."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    UNDECIDED = "undecided"
+    MISSING = "no records"
 
 
-def passes_ratio(left: dict[int, float], right: dict[int, float]) -> Interval:
-    """Passes of left over those of right until each first has what both end with at least.
+class Expect(StrEnum):
+    """How what was computed has to lie to what was published."""
 
-    Args:
-        left: Passes to accuracy.
-        right: The same.
+    NEAR = "near"
+    AT_LEAST = "at_least"
+    AT_MOST = "at_most"
+    MORE = "more"
+    LESS = "less"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a paper says, in the unit of the statistic; made by the functions below.
+
+    Attributes:
+        expect: What is tested.
+        published: A figure or the two ends of a range, if there is one.
+        tolerance: How far off it may be; of ``more`` and ``less``, the largest difference that
+            decides nothing.
+        than: What ``more`` and ``less`` start from, if not no difference.
     """
-    level = min(left[max(left)], right[max(right)])
-    first, second = (
-        min(number for number, accuracy in curve.items() if accuracy >= level)
-        for curve in (left, right)
-    )
-    return first / second, first / second
+
+    expect: Expect
+    published: Interval | None
+    tolerance: float
+    than: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.published is not None and self.published[0] > self.published[1]:
+            raise ValueError(f"published: the low end comes first, not {self.published}")
+        if self.tolerance < 0:
+            raise ValueError(f"a tolerance must be at least 0, got {self.tolerance}")
+
+    @property
+    def is_direction(self) -> bool:
+        """Whether only the sign of a difference is tested."""
+        return self.expect in (Expect.MORE, Expect.LESS)
+
+    def start(self, statistic: Statistic) -> float:
+        """What ``more`` and ``less`` start from."""
+        return statistic.no_difference if self.than is None else self.than
+
+    def allowed(self, statistic: Statistic) -> Interval:
+        """The values that hold."""
+        if self.expect is Expect.MORE:
+            return math.nextafter(self.start(statistic) + self.tolerance, math.inf), math.inf
+        if self.expect is Expect.LESS:
+            return -math.inf, math.nextafter(self.start(statistic) - self.tolerance, -math.inf)
+        assert self.published is not None
+        low, high = self.published[0] - self.tolerance, self.published[1] + self.tolerance
+        return (
+            -math.inf if self.expect is Expect.AT_MOST else low,
+            math.inf if self.expect is Expect.AT_LEAST else high,
+        )
+
+    def possible(self, statistic: Statistic) -> Interval:
+        """The values between which, ends included, it does not fail."""
+        start = self.start(statistic)  # a small difference the other way decides nothing either
+        if self.expect is Expect.MORE:
+            return start - self.tolerance, math.inf
+        if self.expect is Expect.LESS:
+            return -math.inf, start + self.tolerance
+        return self.allowed(statistic)
 
 
-def near_best(settings: Sequence[Setting], margin: float) -> Interval:
-    """Share of settings at most ``margin`` points below the best of them."""
-    means = [each.mean[0] for each in settings]
-    near = [round(100 * (max(means) - mean), _DIGITS) <= margin for mean in means]
-    share = sum(near) / len(means)
-    return share, share
+def _span(published: float | Interval) -> Interval:
+    return published if isinstance(published, tuple) else (published, published)
 
 
-_TWO: dict[Statistic, Callable[[Interval, Interval], Interval]] = {
-    Statistic.RATIO: ratio,
-    Statistic.PERCENT_OF: percent_of,
-    Statistic.CHANGE_PERCENT: change_percent,
-    Statistic.POINTS: points,
-}
+def near(published: float | Interval, give: float = 0.0) -> Expected:
+    """A figure, or a range, give or take ``give``."""
+    return Expected(Expect.NEAR, _span(published), give)
 
 
-def compute(check: Check, sides: Sequence[Side]) -> Computed:
-    """The statistic of a check.
-
-    Args:
-        check: What is asked.
-        sides: Those of :attr:`~trainfit.bench.claims.schema.Check.compared`, each with what it
-        needs.
-    """
-    kind = check.statistic
-    if kind is Statistic.NEAR_BEST_POINTS:
-        shares = [near_best(side.settings, check.margin) for side in sides]
-        return Computed(points(*shares))
-    settings = [side.only for side in sides]
-    if kind is Statistic.PASSES_RATIO:
-        left, right = (_mean_curve(each) for each in settings)
-        return Computed(passes_ratio(left, right))
-    value = _of(kind, [each.mean for each in settings])
-    seeds = [set(each.by_seed) for each in settings]
-    if kind is Statistic.PAIRS_IN_ORDER or value[0] != value[1] or len(seeds[0]) < 2:
-        return Computed(value)
-    if any(own != seeds[0] for own in seeds):
-        return Computed(value)
-    single = [_of(kind, [each.by_seed[seed] for each in settings])[0] for seed in seeds[0]]
-    return Computed(value, statistics.stdev(single), len(single))
+def at_least(published: float, give: float = 0.0) -> Expected:
+    """A figure or more; ``give`` less still holds."""
+    return Expected(Expect.AT_LEAST, _span(published), give)
 
 
-def _of(kind: Statistic, values: Sequence[Interval]) -> Interval:
-    if kind in _TWO:
-        return _TWO[kind](*values)
-    if kind is Statistic.PAIRS_IN_ORDER:
-        return pairs_in_order(values)
-    gaps = [points(*pair) for pair in zip(values[::2], values[1::2], strict=True)]
-    return lowest(gaps) if kind is Statistic.LOWEST_POINTS else slope(gaps)
+def at_most(published: float, give: float = 0.0) -> Expected:
+    """A figure or less; ``give`` more still holds."""
+    return Expected(Expect.AT_MOST, _span(published), give)
 
 
-def _mean_curve(setting: Setting) -> dict[int, float]:
-    """Over the seeds, at the passes that all of them have."""
-    curves = list(setting.curves.values())
-    common = set.intersection(*(set(curve) for curve in curves))
-    return {number: statistics.fmean(c[number] for c in curves) for number in sorted(common)}
+def more(by: float, *, published: float | None = None, than: float | None = None) -> Expected:
+    """A difference upwards of more than ``by``; of what was published only the direction."""
+    return Expected(Expect.MORE, None if published is None else _span(published), by, than)
 
 
-# ---- what was found against what was published ---------------------------------------------------
+def less(by: float, *, published: float | None = None, than: float | None = None) -> Expected:
+    """A difference downwards of more than ``by``; of what was published only the direction."""
+    return Expected(Expect.LESS, None if published is None else _span(published), by, than)
 
 
-def hold(check: Check, found: Computed) -> tuple[Outcome, str | None]:
+def decide(expected: Expected, statistic: Statistic, found: Computed) -> tuple[Outcome, str | None]:
     """Whether a value is what was published, and the reason if that is not decided.
 
     The whole interval has to lie on one side, or two standard errors around the mean over seeds.
     ``more`` and ``less`` need a difference that is larger than the tolerance; a smaller one,
     either way, decides nothing.
     """
-    value = round(found.range[0], _DIGITS), round(found.range[1], _DIGITS)
-    low, high = _allowed(check)
-    if low <= value[0] and value[1] <= high:
+    first, last = round(found.range[0], _DIGITS), round(found.range[1], _DIGITS)
+    low, high = expected.allowed(statistic)
+    if low <= first and last <= high:
         return Outcome.HOLDS, None
-    if check.expect in (Expect.MORE, Expect.LESS):
-        than = no_difference(check)
-        fails = value[1] < than - check.tolerance, value[0] > than + check.tolerance
-        if fails[check.expect is Expect.LESS]:
-            return Outcome.FAILS, None
-    elif value[1] < low or value[0] > high:
+    low, high = expected.possible(statistic)
+    if last < low or first > high:
         return Outcome.FAILS, None
     if found.deviation:
         return Outcome.UNDECIDED, f"{found.seeds} seeds differ too much to decide"
-    if value[0] != value[1]:
+    if first != last:
         return Outcome.UNDECIDED, "the interval does not lie on one side"
-    return Outcome.UNDECIDED, f"a difference within {check.tolerance:g} decides nothing"
-
-
-def no_difference(check: Check) -> float:
-    """What ``more`` and ``less`` start from."""
-    return _NO_DIFFERENCE.get(check.statistic, 0.0) if check.than is None else check.than
-
-
-def _allowed(check: Check) -> Interval:
-    tolerance = check.tolerance
-    if check.expect is Expect.MORE:
-        return math.nextafter(no_difference(check) + tolerance, math.inf), math.inf
-    if check.expect is Expect.LESS:
-        return -math.inf, math.nextafter(no_difference(check) - tolerance, -math.inf)
-    assert check.published is not None
-    low, high = check.published  # two, says the schema
-    if check.expect is Expect.AT_LEAST:
-        return low - tolerance, math.inf
-    if check.expect is Expect.AT_MOST:
-        return -math.inf, high + tolerance
-    return low - tolerance, high + tolerance
+    return Outcome.UNDECIDED, f"a difference within {expected.tolerance:g} decides nothing"

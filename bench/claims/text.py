@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
-from trainfit.bench.claims.judge import Judged, JudgedCheck, Verdict, command
-from trainfit.bench.claims.schema import Check
-from trainfit.bench.claims.select import Side
-from trainfit.bench.claims.statistics import UNITS, no_difference, points
-from trainfit.bench.claims.words import ALONG, Expect, Statistic
+from trainfit.bench.claims.claim import Check, Judged, JudgedCheck, Verdict, command
+from trainfit.bench.claims.statistics import Expect
+from trainfit.bench.claims.workloads import Interval, Setting
 from trainfit.bench.verdicts.intervals import format_quantity
 
 _SAYS = {
@@ -20,56 +19,38 @@ _SAYS = {
     Verdict.NO_RECORDS: ("has no records", "have no records"),
 }
 
-_UNSIGNED = (
-    Statistic.RATIO,
-    Statistic.PERCENT_OF,
-    Statistic.PAIRS_IN_ORDER,
-    Statistic.PASSES_RATIO,
-)
-
 
 def claimed(check: Check) -> str:
     """What was published and how far off it may be, or which way a difference has to go."""
-    unit = UNITS[check.statistic]
-    if check.expect in (Expect.MORE, Expect.LESS):
-        tested = f"{check.expect} than {no_difference(check):g}"
-        if check.published is None:
-            return f"{tested} {unit}"
-        return f"{_range(check)} {unit} (tested: {tested})"
-    said = {Expect.AT_LEAST: "at least ", Expect.AT_MOST: "at most "}.get(check.expect, "")
-    allowed = f", give or take {check.tolerance:g}" if check.tolerance else ""
-    return f"{said}{_range(check)} {unit}{allowed}"
-
-
-def _range(check: Check) -> str:
-    signed = check.statistic not in _UNSIGNED
-    ends = check.published or []
-    return " to ".join(dict.fromkeys(_number(end, signed=signed) for end in ends))
+    expected, unit = check.expected, check.statistic.unit
+    published = _span(check, expected.published) if expected.published else ""
+    if expected.is_direction:
+        tested = f"{expected.expect} than {expected.start(check.statistic):g}"
+        return f"{published} {unit} (tested: {tested})" if published else f"{tested} {unit}"
+    said = {Expect.AT_LEAST: "at least ", Expect.AT_MOST: "at most "}.get(expected.expect, "")
+    allowed = f", give or take {expected.tolerance:g}" if expected.tolerance else ""
+    return f"{said}{published} {unit}{allowed}"
 
 
 def reproduced(found: JudgedCheck) -> str:
     """The value with its deviation, then what was compared; ``-`` if there is no value."""
-    if found.value is None:
+    if found.computed is None:
         return "-"
-    signed = found.check.statistic not in _UNSIGNED
-    text = " to ".join(dict.fromkeys(_number(end, signed=signed) for end in found.value))
-    if found.deviation is not None and not _of_bytes(found.check):
-        text += f" ± {found.deviation:.2g}"
-    text += f" {UNITS[found.check.statistic]}"
-    return f"{text} ({_compared(found)})"
+    check, shown = found.check, found.check.statistic.shown
+    text = _span(check, found.computed.value)
+    if found.computed.deviation is not None and check.quantity.varies:
+        text += f" ± {found.computed.deviation:.2g}"
+    said = shown or (lambda sides: [_figure(side.only, check.quantity.unit) for side in sides])
+    return f"{text} {check.statistic.unit} ({'; '.join(said(found.sides))})"
 
 
-def _compared(found: JudgedCheck) -> str:
-    """What every side says; of steps only how far left and right are apart."""
-    sides = found.sides
-    if found.check.statistic in ALONG:
-        pairs = zip(sides[::2], sides[1::2], strict=True)
-        gaps = (points(left.only.mean, right.only.mean) for left, right in pairs)
-        return ", ".join(_number(low, signed=True) for low, _ in gaps)
-    return "; ".join(_side(side, found.check) for side in sides)
+def _span(check: Check, ends: Interval) -> str:
+    signed = check.statistic.signed
+    return " to ".join(dict.fromkeys(number(end, signed=signed) for end in ends))
 
 
-def _number(value: float, *, signed: bool) -> str:
+def number(value: float, *, signed: bool) -> str:
+    """Three digits, or a whole number; ``signed`` puts a plus before what is positive."""
     if math.isinf(value):
         return "unbounded"
     size = abs(value)
@@ -77,30 +58,21 @@ def _number(value: float, *, signed: bool) -> str:
     return f"{'-' if value < 0 else '+' if signed and value > 0 else ''}{text}"
 
 
-def _of_bytes(check: Check) -> bool:
-    return check.quantity[0].endswith("_bytes") or check.quantity[0] == "macs"
-
-
-def _side(side: Side, check: Check) -> str:
-    if check.statistic is Statistic.NEAR_BEST_POINTS:
-        return f"{len(side.settings)} settings"
-    setting, quantity = side.only, check.quantity[0]
+def _figure(setting: Setting, unit: str) -> str:
     low, high = setting.mean
-    if _of_bytes(check):
-        return f"{low:,.0f}{' B' if quantity.endswith('_bytes') else ''}"
-    if quantity.endswith("accuracy"):
+    if unit == "%":
         spread = "" if setting.deviation is None else f" ± {100 * setting.deviation:.2f}"
         return f"{100 * low:.2f}{spread} %"
-    unit = "J" if quantity.endswith("joules") else "s" if "seconds" in quantity else ""
-    if not unit:
-        return f"{low:.3g}"
-    return " to ".join(dict.fromkeys(format_quantity(end, unit) for end in (low, high)))
+    if unit in ("B", "products"):
+        return f"{low:,.0f}{' B' if unit == 'B' else ''}"
+    if unit:
+        return " to ".join(dict.fromkeys(format_quantity(end, unit) for end in (low, high)))
+    return f"{low:.3g}"
 
 
 def seeds(found: JudgedCheck) -> str:
     """How many seeds stand behind a value that differs from seed to seed; else empty."""
-    same = _of_bytes(found.check) or found.check.quantity[0].startswith("modelled.")
-    if found.seeds is None or same:
+    if found.seeds is None or not found.check.quantity.varies:
         return ""
     return "one seed" if found.seeds == 1 else f"{found.seeds} seeds"
 
@@ -135,3 +107,55 @@ def sentences(*parts: str | None) -> str:
     """Parts that may be missing, each with a capital in front and a full stop behind."""
     given = [f"{part[0].upper()}{part[1:]}" for part in parts if part]
     return " ".join(part if part.endswith(".") else f"{part}." for part in given)
+
+
+def by_paper(judged: Iterable[Judged]) -> Iterator[tuple[str, list[Judged]]]:
+    """The title of each paper and its claims."""
+    for title, group in groupby(judged, key=lambda each: each.claim.paper.title):
+        yield title, list(group)
+
+
+def markdown(judged: Sequence[Judged]) -> str:
+    """One section per paper: a table of all checks, then what has to be known."""
+    parts = []
+    for title, own in by_paper(judged):
+        lines = [
+            f"### {title}",
+            "",
+            "| claim | compared | claimed | reproduced | verdict |",
+            "|---|---|--:|---|---|",
+            *(_line(cells) for each in own for cells in _cells(each)),
+            "",
+            *(f"- `{each.claim.id}`: {_about(each)}" for each in own),
+        ]
+        parts.append("\n".join(lines))
+    lacking = missing(judged)
+    if lacking:
+        parts.append("\n".join([f"{lacking[0]}:", "", "```sh", *lacking[1:], "```"]))
+    return "\n\n".join(parts)
+
+
+def _cells(judged: Judged) -> Iterable[tuple[str, ...]]:
+    head = f"`{judged.claim.id}`: {judged.claim.text}"
+    verdict = f"**{judged.verdict.value}**"
+    if not judged.checks:
+        yield head, "", "", "", verdict
+    for index, each in enumerate(judged.checks):
+        note = f", {seeds(each)}" if seeds(each) else ""
+        own = "" if each.outcome.value == judged.verdict.value else each.outcome.value
+        named = f"{verdict}, here {own}" if own else verdict
+        yield (
+            "" if index else head,
+            each.check.what,
+            claimed(each.check),
+            reproduced(each) + note,
+            own if index else named,
+        )
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _about(judged: Judged) -> str:
+    return sentences(f"Source: {judged.claim.source}", judged.reason, judged.claim.remark)

@@ -8,16 +8,8 @@ from typing import Annotated
 
 import typer
 
-from trainfit.bench.claims.file import chosen
-from trainfit.bench.claims.judge import (
-    CLAIMS,
-    ClaimsError,
-    Judged,
-    Verdict,
-    command,
-    judge_claims,
-    read_claims,
-)
+from trainfit.bench.claims.claim import ClaimsError, Judged, Verdict, command, judge_claims
+from trainfit.bench.claims.listed import chosen, read_claims
 from trainfit.bench.claims.text import counts, sentence
 from trainfit.bench.cli.output import output
 from trainfit.bench.cli.reports import claims as report
@@ -54,8 +46,8 @@ def claims(
         typer.Option(
             "--claims",
             metavar="FILE",
-            help="List of claims, a .toml file.",
-            show_default="the one that comes with trainfit",
+            help="Python file with claims, e.g. claims.py.",
+            show_default="those that come with trainfit",
         ),
     ] = None,
 ) -> None:
@@ -65,7 +57,7 @@ def claims(
     no records, and then the command that makes them is named. A claim that does not hold is a
     result: the exit code stays 0.
     """
-    asked = chosen(read_claims(file or CLAIMS), claim or [], paper)
+    asked = chosen(read_claims(file), claim or [], paper)
     folders = run_folders(runs) if runs else runs_below(KEPT)
     if not folders:
         raise ClaimsError(

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from trainfit.bench.claims.judge import CLAIMS, Judged, judge_claims, read_claims
-from trainfit.bench.claims.page import markdown
-from trainfit.bench.claims.text import sentence
+from trainfit.bench.claims.claim import Judged, judge_claims
+from trainfit.bench.claims.listed import chosen as chosen_claims
+from trainfit.bench.claims.listed import read_claims
+from trainfit.bench.claims.text import markdown, sentence
 from trainfit.bench.cli.options import ColumnsOption, DataRootOption
 from trainfit.bench.cli.output import output
 from trainfit.bench.cli.plot import show
@@ -66,7 +67,7 @@ def paper(
     if not any(each.files for each in made):
         where = ", ".join(str(run) for run in folders)
         raise PaperError(f"nothing of {chosen.name} can be made from {where}: {made[0].missing}")
-    judged = judge_claims(given, read_claims(CLAIMS), chosen.name)
+    judged = judge_claims(given, chosen_claims(read_claims(), [], chosen.name))
     page = index(chosen, folders, runs or folders, made, markdown(judged))
     try:
         (folder / INDEX).write_text(page, "utf-8")

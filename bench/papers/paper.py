@@ -1,6 +1,6 @@
 """What stands behind a paper: the suite that measures it, its figures and tables, and its index.
 
-:mod:`trainfit.bench.papers.drawing` draws and :mod:`trainfit.bench.claims.judge` judges; here is
+:mod:`trainfit.bench.papers.drawing` draws and :mod:`trainfit.bench.claims.claim` judges; here is
 what of it belongs to a paper, and the page that says what every file shows and where its numbers
 come from.
 """

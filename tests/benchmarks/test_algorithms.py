@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.benchmarks import conclude, interleave, threads
+from tests.reference_methods import algorithm_step
 from trainfit.algorithms import Category, build_algorithm
-from trainfit.bench.doc_tables.reference_methods import algorithm_step
 from trainfit.bench.profiler import profile_step
 from trainfit.bench.testing.benchmark_bridge import record_benchmark
 

@@ -16,9 +16,9 @@ import pytest
 from torch.utils.benchmark import Timer
 
 from tests.benchmarks import conclude, threads
+from tests.reference_methods import algorithm_step, batch
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.phases import observing
-from trainfit.bench.doc_tables.reference_methods import algorithm_step, batch
 from trainfit.bench.latency_comparison.paired import Limits, take_blocks
 from trainfit.bench.profiler import measure_latency
 from trainfit.bench.profiler.clocks import HostClock, StepTimer

@@ -14,8 +14,8 @@ import pytest
 from torch.distributed._tools.mem_tracker import MemTracker
 
 from tests.benchmarks import conclude, interleave
+from tests.reference_methods import algorithm_step
 from trainfit.algorithms.phases import observing
-from trainfit.bench.doc_tables.reference_methods import algorithm_step
 from trainfit.bench.profiler.determinism import pinned
 from trainfit.bench.profiler.events import Stream
 from trainfit.bench.profiler.fold import fold

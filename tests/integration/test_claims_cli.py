@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders.gate import write_run
 from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Workload
 
 LOOKAHEAD = "ff-int8-lookahead"
@@ -42,12 +43,8 @@ def trained(lookahead: str, curve: list[float]) -> Record:
 @pytest.fixture
 def run(main: Any) -> Path:
     """One run where it is looked for: look-ahead is better by a point, in half the passes."""
-    folder = Path("results/runs/mine")
-    folder.mkdir(parents=True)
     records = [trained("true", [0.8, 0.9, 0.9, 0.91]), trained("off", [0.7, 0.8, 0.85, 0.9])]
-    lines = [record.model_dump_json(by_alias=True) + "\n" for record in records]
-    (folder / "records.jsonl").write_text("".join(lines), "utf-8")
-    return folder
+    return write_run(Path("results/runs/mine"), records)
 
 
 def test_claims_are_judged_by_the_kept_runs(main: Any, run: Path) -> None:
@@ -86,6 +83,40 @@ def test_tables_as_csv(main: Any, run: Path, tmp_path: Path) -> None:
         assert [row["outcome"] for row in csv.DictReader(stream)] == ["holds", "holds"]
 
 
+OWN = """
+from trainfit.bench.claims.claim import Paper, compare
+from trainfit.bench.claims.quantities import ACCURACY
+from trainfit.bench.claims.statistics import POINTS, more
+from trainfit.bench.claims.workloads import rule
+
+OURS = Paper("ours", "Our paper")
+OURS.claim(
+    "ours-lookahead",
+    "Look-ahead is more accurate.",
+    source="Table 1",
+    suites=["ours.toml"],
+    checks=compare(
+        "with - without",
+        ACCURACY,
+        POINTS,
+        rule("ff_int8", lookahead="true"),
+        rule("ff_int8", lookahead="off"),
+        expected=more(0.5),
+    ),
+)
+"""
+
+
+def test_claims_of_ones_own(main: Any, run: Path) -> None:
+    Path("ours.py").write_text(OWN)
+
+    code, out, err = main("claims", "--claims", "ours.py")
+
+    assert (code, err) == (0, "")
+    assert out.startswith("1 claim: 1 holds (from 1 run)")
+    assert "HOLDS  ours-lookahead: Look-ahead is more accurate." in out
+
+
 def test_a_folder_of_runs_stands_for_them(main: Any, run: Path) -> None:
     code, out, _ = main("claims", LOOKAHEAD, "--from", "results/runs", "--quiet")
 
@@ -96,7 +127,7 @@ WRONG = (
     (("--from", "nowhere"), "--from nowhere: is neither a run folder nor a folder of them"),
     (("--paper", "ff-int9"), "--paper ff-int9: no claim is of it; did you mean ff-int8?"),
     (("ff-int8-lookahed",), "there is no claim 'ff-int8-lookahed'; did you mean"),
-    (("--claims", "none.toml"), "none.toml: cannot be read: No such file"),
+    (("--claims", "none.py"), "none.py: cannot be read: No such file"),
     (("ff-int8-memory-fp32",), "ff-int8-memory-fp32 cannot be judged: the records of ff_int8"),
     (("--paper", "chen"), "chen-accumulation cannot be judged: no record of backprop"),
     (("--paper", "tinyfoa"), "claims can be judged, tinyfoa-order-of-magnitude for one"),

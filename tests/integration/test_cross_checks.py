@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from trainfit.bench.doc_tables.peak_definitions import ask
-from trainfit.bench.doc_tables.reference_methods import (
+from tests.reference_methods import (
     Prepared,
     algorithm_step,
     heap_high_water,
+    in_child,
     torch_step,
     tracker_peak,
 )
@@ -103,7 +103,7 @@ def test_profiler_tracker_and_heap_agree(
 ) -> None:
     pytest.importorskip("memray", reason="the heap is read with memray")
 
-    found = ask(f"{__name__}:measure", {"step": step, "stage": stage}, timeout_seconds=60)
+    found = in_child(f"{__name__}:measure", {"step": step, "stage": stage}, timeout_seconds=60)
 
     assert found["deterministic"]
     assert found["exact"] == (known or found["exact"])
@@ -114,6 +114,6 @@ def test_profiler_tracker_and_heap_agree(
 def test_tracker_refuses_a_second_forward_of_a_root_module() -> None:
     # Why MemTracker is a cross-check and not the profiler: Forward-Forward written with modules
     # calls each of them twice in a step, and so do two plain steps in a row.
-    found = ask(f"{__name__}:call_twice", {}, timeout_seconds=60)
+    found = in_child(f"{__name__}:call_twice", {}, timeout_seconds=60)
 
     assert "multiple iterative calls" in found["raised"]

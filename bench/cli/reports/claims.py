@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trainfit.bench.claims.judge import Judged, Verdict, command
-from trainfit.bench.claims.select import Interval, Side
-from trainfit.bench.claims.statistics import UNITS, Outcome
-from trainfit.bench.claims.text import claimed, missing, reproduced, seeds, sentences
+from trainfit.bench.claims.claim import Judged, JudgedCheck, Verdict, command
+from trainfit.bench.claims.statistics import Computed, Outcome
+from trainfit.bench.claims.text import by_paper, claimed, missing, reproduced, seeds, sentences
+from trainfit.bench.claims.workloads import Side
 from trainfit.bench.cli.output import Row, unseen
 
 CLAIMS = unseen("id paper text source claimed reproduced verdict reason remark commands")
@@ -29,7 +28,7 @@ def claim_row(judged: Judged) -> Row:
     claim = judged.claim
     return {
         "id": claim.id,
-        "paper": claim.paper,
+        "paper": claim.paper.name,
         "text": claim.text,
         "source": claim.source,
         "claimed": [claimed(each.check) for each in judged.checks],
@@ -43,36 +42,41 @@ def claim_row(judged: Judged) -> Row:
 
 def check_rows(judged: Judged) -> list[Row]:
     """The checks of a claim as rows of :data:`CHECKS`."""
-    return [
-        {
-            "claim": judged.claim.id,
-            "what": each.check.what,
-            "statistic": each.check.statistic.value,
-            "quantity": each.check.quantity[0],
-            "unit": UNITS[each.check.statistic],
-            "expect": each.check.expect.value,
-            "published_low": each.check.published[0] if each.check.published else None,
-            "published_high": each.check.published[1] if each.check.published else None,
-            "tolerance": each.check.tolerance,
-            "value_low": _finite(each.value, 0),
-            "value_high": _finite(each.value, 1),
-            "deviation": each.deviation,
-            "seeds": each.seeds,
-            "outcome": each.outcome.value,
-            "reason": each.reason,
-            "sides": [_side_row(side) for side in each.sides],
-        }
-        for each in judged.checks
-    ]
+    return [_check_row(judged.claim.id, each) for each in judged.checks]
 
 
-def _finite(value: Interval | None, end: int) -> float | None:
-    return None if value is None or math.isinf(value[end]) else value[end]
+def _check_row(claim: str, found: JudgedCheck) -> Row:
+    check, expected, computed = found.check, found.check.expected, found.computed
+    low, high = expected.published or (None, None)
+    return {
+        "claim": claim,
+        "what": check.what,
+        "statistic": check.statistic.name,
+        "quantity": check.quantity.key,
+        "unit": check.statistic.unit,
+        "expect": expected.expect.value,
+        "published_low": low,
+        "published_high": high,
+        "tolerance": expected.tolerance,
+        "value_low": _finite(computed, 0),
+        "value_high": _finite(computed, 1),
+        "deviation": computed.deviation if computed else None,
+        "seeds": found.seeds,
+        "outcome": found.outcome.value,
+        "reason": found.reason,
+        "sides": [_side_row(side) for side in found.sides],
+    }
+
+
+def _finite(computed: Computed | None, end: int) -> float | None:
+    if computed is None or math.isinf(computed.value[end]):
+        return None
+    return computed.value[end]
 
 
 def _side_row(side: Side) -> dict[str, Any]:
     return {
-        "asked": side.selector.text,
+        "asked": side.workloads.text,
         "settings": [
             {
                 "workload": each.label,
@@ -90,7 +94,7 @@ def _side_row(side: Side) -> dict[str, Any]:
 def printed(judged: Sequence[Judged]) -> list[RenderableType]:
     """By paper and claim: the verdict, a table of the checks, what else has to be known."""
     parts: list[RenderableType] = []
-    for title, group in groupby(judged, key=lambda each: each.claim.paper_title):
+    for title, group in by_paper(judged):
         parts.append(Text(f"\n{title}", style="bold underline"))
         for each in group:
             head = Text(f"\n{each.verdict.value.upper()}  ", style="bold")
@@ -111,7 +115,7 @@ def _table(judged: Judged) -> Table:
         table.add_row(
             Text(check.check.what),
             Text(f"claimed {claimed(check.check)}"),
-            Text(f"found {reproduced(check)}{note}" if check.value else "not found"),
+            Text(f"found {reproduced(check)}{note}" if check.computed else "not found"),
             Text(check.outcome.value),
         )
     return table

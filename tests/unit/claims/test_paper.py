@@ -10,17 +10,10 @@ from tests.builders.gate import write_run
 from tests.builders.runs import record, workload
 from trainfit._text import layer_sizes
 from trainfit.algorithms import algorithm_names
-from trainfit.bench.claims.judge import CLAIMS, read_claims
+from trainfit.bench.claims.listed import read_claims
 from trainfit.bench.frames.workloads import identity
 from trainfit.bench.papers.drawing import Drawing
-from trainfit.bench.papers.paper import (
-    PAPERS,
-    PaperError,
-    find_paper,
-    index,
-    its_runs,
-    origins,
-)
+from trainfit.bench.papers.paper import PAPERS, PaperError, find_paper, index, its_runs, origins
 from trainfit.bench.records.schema import Measurement
 from trainfit.bench.suite.suite import load_suite
 from trainfit.plots import figure_names, table_names
@@ -41,7 +34,7 @@ def test_figures_tables_suite_and_claims_exist(name: str) -> None:
         Measurement.LATENCY,
         Measurement.ACCURACY,
     ]
-    assert any(claim.paper == name for claim in read_claims(CLAIMS))
+    assert any(claim.paper.name == name for claim in read_claims())
 
 
 def test_the_suite_of_ff_int8_measures_what_its_tables_have() -> None:
@@ -71,14 +64,16 @@ def test_the_suite_of_ff_int8_measures_what_its_tables_have() -> None:
 def test_the_suite_of_tinyfoa_has_every_row_of_its_figure() -> None:
     import pandas as pd
 
-    known = [{"run": "r", **identity(w)} for w in load_suite("paper-tinyfoa").workloads]
-    sizes = {"static_bytes": 1, "peak_dynamic_bytes": 1, "evidence": "allocator"}
-    records = pd.DataFrame(known).assign(worst_stage="all", **sizes)
-    phases = [
-        pd.DataFrame(known).assign(stage="all", phase=phase, quantity="peak_bytes", value=1)
+    known = {"run": "run", "static_bytes": 1, "peak_dynamic_bytes": 1, "evidence": "allocator"}
+    rows = [known | identity(w) for w in load_suite("paper-tinyfoa").workloads]
+    peaks = [
+        row | {"stage": "all", "phase": phase, "quantity": "peak_bytes", "value": 1}
+        for row in rows
         for phase in ("forward", "gradient", "update")
     ]
-    found = tinyfoa_memory.numbers(records, pd.concat(phases))
+
+    found = tinyfoa_memory.numbers(pd.DataFrame(rows), pd.DataFrame(peaks))
+
     assert set(found["row"]) == {*tinyfoa_memory.ROWS, tinyfoa_memory.CLAIMED}
     assert len(found) == 3 * (len(tinyfoa_memory.ROWS) + 1)
 

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
+from published_costs import OURS, cycle_bounds, document
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import DeviceModel
-from trainfit.bench.doc_tables import published_costs
-from trainfit.bench.doc_tables.published_costs import (
-    BEGIN,
-    END,
-    PAU_AYMONE,
-    TABLE_V,
-    cycle_bounds,
-    main,
-)
 from trainfit.bench.records.schema import Bounds, Workload
 from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.hardware_profiles import load_core, load_device
 
-ROOT = Path(__file__).parents[3]
-PAGE = f"# Title\n\nbefore\n\n{BEGIN}\nold\n{END}\n\nafter\n"
 RULES = ("backprop", "backprop_int8", "backprop_ui8", "backprop_dai8", "ff_int8")
 
 
@@ -91,9 +80,7 @@ def test_the_products_of_a_rule_by_hand() -> None:
 
 
 def test_of_each_rule_the_slower_board_takes_longer() -> None:
-    by_rule = {
-        name: [b for rule, *b in cycle_bounds() if rule == name] for name, _, _ in PAU_AYMONE
-    }
+    by_rule = {name: [b for rule, *b in cycle_bounds() if rule == name] for name in OURS}
 
     for fast, slow in by_rule.values():
         assert fast[2][0] < slow[2][0]
@@ -125,8 +112,6 @@ def test_energy_has_the_published_order_at_the_low_end(steps: dict[str, DeviceMo
     joules = [model.low for rule in order if (model := steps[rule].energy.step)]
 
     assert joules == sorted(joules)
-    published = {rule: joules for _, rule, options, _, joules in TABLE_V if not options}
-    assert [published[rule] for rule in order] == sorted(published[rule] for rule in order)
 
 
 def test_traffic_of_float32_masters_is_what_ui8_and_dai8_pay(steps: dict[str, DeviceModel]) -> None:
@@ -151,13 +136,8 @@ def test_launches_decide_at_the_high_end_of_rules_in_tiles(steps: dict[str, Devi
 # --- the page
 
 
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(published_costs, "document", lambda: "| new |")
-
-
 def test_the_tables_stand_in_their_order() -> None:
-    text = published_costs.document()
+    text = document()
 
     heads = [line for line in text.splitlines() if line.startswith("###")]
     assert [head.split(":")[0] for head in heads] == [
@@ -171,53 +151,3 @@ def test_the_tables_stand_in_their_order() -> None:
     assert cells[6:] == ["1.00"] * 4, "FP32 over itself"
     assert "0 ns" not in text
     assert all(row.count("|") == 10 for row in text.splitlines() if row.startswith("| PEPITA"))
-
-
-@pytest.mark.usefixtures("short")
-def test_a_page_is_written_between_its_marks(tmp_path: Path) -> None:
-    page = tmp_path / "modelled.md"
-    page.write_text(PAGE)
-
-    assert main([str(tmp_path)]) == 0
-
-    written = page.read_text()
-    assert written == f"# Title\n\nbefore\n\n{BEGIN}\n\n| new |\n\n{END}\n\nafter\n"
-    assert main([str(tmp_path)]) == 0
-    assert page.read_text() == written
-
-
-@pytest.mark.usefixtures("short")
-def test_a_check_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "modelled.md"
-    page.write_text(PAGE)
-
-    assert main([str(tmp_path), "--check"]) == 1
-    assert "modelled.md: is outdated" in capsys.readouterr().err
-    assert page.read_text() == PAGE
-
-    assert main([str(tmp_path)]) == 0
-    assert main([str(tmp_path), "--check"]) == 0
-    page.write_text(page.read_text().replace("new", "newer"))
-    assert main([str(tmp_path), "--check"]) == 1
-
-
-@pytest.mark.usefixtures("short")
-@pytest.mark.parametrize("text", [None, "", BEGIN, END, f"{END} {BEGIN}"])
-def test_a_page_without_its_marks_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
-) -> None:
-    page = tmp_path / "modelled.md"
-    if text is not None:
-        page.write_text(text)
-
-    for arguments in ([str(tmp_path)], [str(tmp_path), "--check"]):
-        assert main(arguments) == 2
-        err = capsys.readouterr().err
-        assert err.count("\n") == 1
-        assert "modelled.md: needs the lines" in err
-    assert page.exists() == (text is not None)
-    assert text is None or page.read_text() == text
-
-
-def test_the_page_of_this_project_is_what_the_models_say() -> None:
-    assert main([str(ROOT / "docs"), "--check"]) == 0

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from results_table import document
 from tests.builders.runs import record, workload
-from trainfit.bench.doc_tables.results_table import main, table
+from trainfit.bench.errors import RunFolderError
 from trainfit.bench.records.schema import Accuracy, ErrorRecord, RecordStatus, StageOperations
+from trainfit.bench.suite.suite import load_suite
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -49,21 +51,38 @@ def test_seeds_are_one_row_with_mean_and_deviation(tmp_path: Path) -> None:
         record(workload=workload(algorithm="drtp", seed=1), accuracy=trained(0.5, 0.6, 0.7)),
     ]
 
-    text = table(folder(tmp_path, *records))
+    text = document(folder(tmp_path, *records))
 
     rows = [line for line in text.splitlines() if line.startswith("| drtp")]
     assert len(rows) == 1
     assert "| 3 | 0, 1 | 75.00 ± 7.07 | 80.00 ± 14.14 |" in rows[0]
-    assert "trainfit run" in text
+    name = tmp_path.name
+    command = f"trainfit run {name}/suites/small.toml --data-root DATA --out {name}/runs/small"
+    assert f"```sh\n{command}\n```" in text
     assert "Two seeds" in text
     assert "later" not in text
+
+
+def test_a_run_of_a_suite_that_comes_with_trainfit_is_kept_without_its_training(
+    tmp_path: Path,
+) -> None:
+    run = folder(tmp_path, record(accuracy=None)) / "runs" / "small"
+    run.rename(run.with_name("paper-tinyfoa"))
+
+    text = document(tmp_path)
+
+    command = (
+        f"trainfit run paper-tinyfoa --data-root DATA --out {tmp_path.name}/runs/paper-tinyfoa"
+    )
+    assert text.startswith(f"### paper-tinyfoa\n\n{load_suite('paper-tinyfoa').description}\n")
+    assert f"```sh\n{command}\n```\n\nKept without the training" in text
 
 
 def test_stages_are_shown_one_by_one(tmp_path: Path) -> None:
     stages = [StageOperations(stage=f"layer{n}", phases={}) for n in (1, 2)]
     accuracy = trained(0.1, 0.2, 0.3, 0.4)
 
-    text = table(folder(tmp_path, record(accuracy=accuracy, operations=stages)))
+    text = document(folder(tmp_path, record(accuracy=accuracy, operations=stages)))
 
     assert "| 20.00 / 40.00 | 40.00 |" in text
 
@@ -72,37 +91,15 @@ def test_a_failure_is_shown(tmp_path: Path) -> None:
     error = ErrorRecord(type="ContractError", message="w holds NaN")
     failed = record(status=RecordStatus.FAILED, error=error, accuracy=None, memory=None)
 
-    assert "| - (1 of 1 failed) | - | - | - |" in table(folder(tmp_path, failed))
+    assert "| - (1 of 1 failed) | - | - | - |" in document(folder(tmp_path, failed))
 
 
-def test_writing_and_checking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_run_is_one_message(tmp_path: Path) -> None:
     folder(tmp_path, record(accuracy=trained(0.5)))
-    readme = tmp_path / "README.md"
-    assert main([str(tmp_path)]) == 2
-    assert "needs the lines <!-- results --> and" in capsys.readouterr().err
-
-    readme.write_text("Before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n")
-    assert main([str(tmp_path), "--check"]) == 1
-    assert main([str(tmp_path)]) == 0
-    assert main([str(tmp_path), "--check"]) == 0
-    assert readme.read_text().startswith("Before\n<!-- results -->\n\n### small")
-    assert readme.read_text().endswith("<!-- end of results -->\nafter\n")
-    assert "old" not in readme.read_text()
-
-
-def test_a_damaged_run_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder(tmp_path, record(accuracy=trained(0.5)))
-    (tmp_path / "README.md").write_text("<!-- results --><!-- end of results -->")
     (tmp_path / "runs" / "small" / "records.jsonl").unlink()
 
-    assert main([str(tmp_path)]) == 2
-    assert "is not a run folder" in capsys.readouterr().err
-
-
-def test_the_kept_table_is_what_the_kept_records_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(RESULTS.parent)
-
-    assert main(["results", "--check"]) == 0
+    with pytest.raises(RunFolderError, match="is not a run folder"):
+        document(tmp_path)
 
 
 def test_kept_runs_are_small_whole_and_made_by_a_clean_revision() -> None:

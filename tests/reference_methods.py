@@ -1,7 +1,8 @@
 """Other methods that answer to the name "peak memory", for comparison with ours.
 
-Each takes a prepared training step and gives bytes. Run each in a process of its own: most of
-them look at the whole process. memray is optional (extra ``test``).
+Each takes a prepared training step and gives bytes. Run each in a process of its own
+(:func:`in_child`): most of them look at the whole process. memray is optional (extra ``test``).
+``docs/scripts/peak_definitions.py`` makes the tables of ``docs/which-peak.md`` of them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trainfit.algorithms import Mlp, build_algorithm, get_model, phase
+from trainfit.bench.processes.child import Ending, Message
+from trainfit.bench.processes.isolation import call
 from trainfit.bench.profiler.determinism import pinned, quiet_collector
 from trainfit.bench.profiler.step import profile_step
 
@@ -98,6 +101,27 @@ def torch_step(model: str, rows: int, optimizer: str) -> Prepared:
     return Prepared(warm.run, [x, y, *net.parameters(), *state])
 
 
+def in_child(target: str, job: Message, *, timeout_seconds: float = 300) -> Message:
+    """Run ``target`` (``module:function``) in a process of its own and return what it sends.
+
+    Raises:
+        RuntimeError: It did not end well.
+    """
+    said: Message = {}
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = call(
+            target,
+            job,
+            log=Path(folder) / "log",
+            timeout_seconds=timeout_seconds,
+            preload=["trainfit.algorithms", "torch.distributed._tools.mem_tracker", "memray"],
+            on_message=said.update,
+        )
+        if outcome.ending is not Ending.RETURNED:
+            raise RuntimeError(f"{target} {job}: {outcome.type}: {outcome.message}")
+    return said
+
+
 def _warm(step: Prepared) -> Prepared:
     for settings in (nullcontext(), pinned()):  # each has kernels, and lazy state, of its own
         with settings:
@@ -125,7 +149,7 @@ def tracker_peak(step: Prepared) -> int:
     Raises:
         NotImplementedError: The step calls a root module's forward a second time.
     """
-    from torch.distributed._tools.mem_tracker import MemTracker  # noqa: PLC0415  (slow import)
+    from torch.distributed._tools.mem_tracker import MemTracker
 
     tracker = MemTracker()
     tracker.track_external(*step.held)
@@ -138,7 +162,7 @@ def tracker_peak(step: Prepared) -> int:
 
 def heap_high_water(step: Prepared) -> int:
     """memray: everything that malloc and mmap hand out, Python's own objects included."""
-    import memray  # noqa: PLC0415  (an extra)
+    import memray
 
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace"

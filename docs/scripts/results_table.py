@@ -1,10 +1,6 @@
-"""The kept results as a Markdown table.
+"""Write the kept results, a table per suite that has a run, into results/README.md.
 
-``python -m trainfit.bench.doc_tables.results_table results`` writes it.
-
-A folder of results holds ``suites/NAME.toml`` and, for those that have been run, ``runs/NAME``.
-Workloads that differ by their seed only are one row. The table is written between two marks in the
-folder's ``README.md``; ``--check`` says whether what stands there is what the records say.
+Workloads that differ by their seed only are one row.
 """
 
 from __future__ import annotations
@@ -14,59 +10,47 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from trainfit.bench.doc_tables.marked_page import parse, rewrite
+from generated_section import ROOT, Section, table
 from trainfit.bench.records.reading import read_records
 from trainfit.bench.records.schema import Accuracy, Record
 from trainfit.bench.suite.suite import load_suite
 
-BEGIN, END = "<!-- results -->", "<!-- end of results -->"
-
-HEADER = (
-    "| workload | passes | seeds | test accuracy % | best % | static B | peak dynamic B |",
-    "|---|--:|--:|--:|--:|--:|--:|",
-)
+HEAD = "workload | passes | seeds | test accuracy % | best % | static B | peak dynamic B"
 
 
-def table(folder: Path) -> str:
-    """Markdown: one heading, command and table per suite that has a run.
+def document(folder: Path) -> str:
+    """A heading, the command and a table per run.
 
     Args:
-        folder: Holds ``suites`` and ``runs``.
+        folder: Holds ``runs/NAME`` and, for those that trainfit has no suite for,
+            ``suites/NAME.toml``.
 
     Raises:
         BenchError: A suite or a run cannot be read.
     """
-    parts = []
-    for path in sorted((folder / "suites").glob("*.toml")):
-        run = folder / "runs" / path.stem
-        if not run.exists():
-            continue
-        suite = load_suite(str(path))
-        command = f"trainfit run {path} --data-root DATA --out {run}"
-        lines = [
-            f"### {path.stem}",
-            "",
-            suite.description,
-            "",
-            "```sh",
-            command,
-            "```",
-            "",
-            *HEADER,
-        ]
-        parts.append("\n".join([*lines, *_rows(read_records(run))]))
-    return "\n\n".join(parts)
+    return "\n\n".join(_part(run) for run in sorted((folder / "runs").iterdir()))
 
 
-def _rows(records: Sequence[Record]) -> Iterator[str]:
+def _part(run: Path) -> str:
+    folder = run.parent.parent
+    own = folder / "suites" / f"{run.name}.toml"
+    suite, records = load_suite(str(own) if own.exists() else run.name), read_records(run)
+    named = f"{folder.name}/suites/{own.name}" if own.exists() else run.name
+    command = f"trainfit run {named} --data-root DATA --out {folder.name}/runs/{run.name}"
+    parts = [f"### {run.name}", suite.description, f"```sh\n{command}\n```"]
+    if any(each.epochs for each in suite.workloads) and not any(each.accuracy for each in records):
+        parts.append("Kept without the training: bytes and times of a step.")
+    return "\n\n".join([*parts, table(HEAD, _rows(records))])
+
+
+def _rows(records: Sequence[Record]) -> Iterator[list[str]]:
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.workload.model_dump_json(exclude={"seed"}), []).append(record)
-    for group in groups.values():
-        yield _row(group)
+    yield from map(_row, groups.values())
 
 
-def _row(group: Sequence[Record]) -> str:
+def _row(group: Sequence[Record]) -> list[str]:
     first = group[0]
     trained = [record.accuracy for record in group if record.accuracy]
     memory = first.memory
@@ -82,7 +66,7 @@ def _row(group: Sequence[Record]) -> str:
     failed = [record for record in group if record.error]
     if failed:
         cells[3] += f" ({len(failed)} of {len(group)} {failed[0].status})"
-    return "| " + " | ".join(cells) + " |"
+    return cells
 
 
 def _final(record: Record, trained: Sequence[Accuracy]) -> str:
@@ -103,11 +87,7 @@ def _spread(values: Sequence[float]) -> str:
     return f"{mean} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the table; returns the exit code."""
-    folder, check = parse("trainfit.bench.doc_tables.results_table", __doc__, arguments)
-    return rewrite(folder / "README.md", (BEGIN, END), lambda: table(folder), check=check)
-
+SECTION = Section(ROOT / "results" / "README.md", "results", lambda: document(ROOT / "results"))
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(SECTION.main(__doc__))

@@ -1,1 +1,0 @@
-"""Programs that write the generated parts of the documentation."""
