@@ -88,7 +88,7 @@ def pytest_make_collect_report(
 
 @pytest.fixture
 def training_memory(request: pytest.FixtureRequest) -> TrainingMemory:
-    """Measure a training step to the byte and hold it against the test's marker.
+    """Measure a training step to the byte and compare it with the test's marker.
 
     ``profile = training_memory(step, warmup=2, repeats=3)`` gives a ``trainfit.StepProfile``.
     """

@@ -30,9 +30,7 @@ from trainfit.bench.suite.workload_text import parse_workload
 def compare_revisions(
     revision: Annotated[
         str,
-        typer.Argument(
-            metavar="REV", help="Branch, tag or commit, e.g. main or HEAD~1.", show_default=False
-        ),
+        typer.Argument(metavar="REV", help="Branch, tag or commit, e.g. main or HEAD~1."),
     ],
     *,
     suite: Annotated[
@@ -73,12 +71,12 @@ def compare_revisions(
     junit: JunitOption = None,
     github: GithubOption = None,
 ) -> None:
-    """Compare step times with another revision.
+    """Compare step times with another revision; exit 1 if slower.
 
     The revision of the repository in the current folder and the working tree are measured here, in
-    turns. A step is slower if the whole interval of the ratio lies above --max-ratio. Bytes are
-    reported as well, and gated with trainfit gate. Exit code 0: no step is slower, 1: one is, 2:
-    wrong input, 3: not comparable.
+    turns, and the ratio of their times is judged by its interval. Bytes are reported as well, and
+    gated with trainfit gate. Exit code 0: no regression, 1: regression, 2: wrong input, 3: not
+    comparable.
     """
     reports = Reports(markdown, junit, github)
     workloads, suite_threads = _chosen(suite, workload or [])

@@ -79,7 +79,7 @@ def fit(
         typer.Option(help="Confirmation by measuring one step, in a process of its own."),
     ] = True,
 ) -> None:
-    """Say whether an algorithm fits, or what size does.
+    """Say if an algorithm fits on a device, or what size does.
 
     Shows every budget of the device, which tensors own the peak, and what would make it fit. The
     answer comes from the closed form and is confirmed by measurement. Time and energy are modelled

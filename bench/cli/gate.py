@@ -8,7 +8,7 @@ not possible with "not comparable".
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,29 +24,37 @@ from trainfit.bench.cli.gate_output import (
     UpdateOption,
     gate_or_update,
 )
+from trainfit.bench.cli.group import Command, application
 from trainfit.bench.gate.rules import GoldenError
 from trainfit.bench.gate.run import read_run
 
 
-def _moved(given: str | None) -> None:
-    """Say where the former option ``--against`` went.
+class _Gate(Command):
+    """Knows where its former option ``--against`` went, whatever was given with it."""
 
-    Raises:
-        GoldenError: It was given.
-    """
-    if given is not None:
-        raise GoldenError(
-            "gate --against REV is a command of its own now: trainfit compare-revisions REV "
-            "--suite SUITE or --workload TEXT"
-        )
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As any command, but the former option is no unknown one.
+
+        Raises:
+            GoldenError: It is given.
+        """
+        if any(word.partition("=")[0] == "--against" for word in args):
+            raise GoldenError(
+                "gate --against REV is a command of its own now: trainfit compare-revisions REV "
+                "--suite SUITE or --workload TEXT"
+            )
+        found: list[str] = super().parse_args(ctx, args)
+        return found
 
 
-def gate(
+gate = application()
+
+
+@gate.command("gate", cls=_Gate)
+def _gate(
     run: Annotated[
         Path,
-        typer.Argument(
-            metavar="RUN", help="Run folder of trainfit run, e.g. runs/memory.", show_default=False
-        ),
+        typer.Argument(metavar="RUN", help="Run folder of trainfit run, e.g. runs/memory."),
     ],
     *,
     golden: GoldenOption,
@@ -57,18 +65,8 @@ def gate(
     markdown: MarkdownOption = None,
     junit: JunitOption = None,
     github: GithubOption = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="Former option; the command is trainfit compare-revisions.",
-            hidden=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_moved,
-        ),
-    ] = None,
 ) -> None:
-    """Compare bytes with a golden file; exit 1 on change.
+    """Compare bytes with a golden file; exit 1 on any change.
 
     Exact figures only: bytes per stage, phase and category, closed forms, counts of operations.
     More fails, and so does less, until --update accepts it. Exit code 0: as expected, 1: not, 2:

@@ -44,7 +44,7 @@ def gate_benchmark(
     junit: JunitOption = None,
     github: GithubOption = None,
 ) -> None:
-    """Gate the bytes in a JSON file of pytest-benchmark.
+    """Compare bytes in a JSON file of pytest-benchmark with a golden file.
 
     A benchmark has bytes if it calls trainfit.record_benchmark. Its times are not looked at, here
     or in the golden: compare them within one job.

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from trainfit.bench.cli.output import Column, OutputError, output
+from trainfit.bench.cli.output import OutputError, output, unseen
 from trainfit.bench.gate import report
 from trainfit.bench.gate.compare import GateResult
 from trainfit.bench.gate.golden import golden_text, read_golden
-from trainfit.bench.gate.report import WorkloadReport
+from trainfit.bench.gate.report import WorkloadReport, workload_reports
 from trainfit.bench.gate.rules import GoldenError, Missing
 from trainfit.bench.gate.run import GatedRun, Update, gate, update_golden, without_collection
 
@@ -27,7 +27,6 @@ GoldenOption = Annotated[
     typer.Option(
         metavar="FILE",
         help="Golden file: the expected bytes, e.g. ci/memory.json.",
-        show_default=False,
     ),
 ]
 UpdateOption = Annotated[
@@ -153,9 +152,8 @@ def gate_or_update(
     result = gate(expected, read(measured), strict=strict, missing=missing)
     _show(result, remedy)
     title = f"{measured} against {golden}"
-    reports.write(
-        result, report.markdown(result, title=title), file=str(golden), text=golden_text(golden)
-    )
+    page = report.markdown(result, title=title)
+    reports.write(result, page, file=str(golden), text=golden_text(golden))
     finish(
         result,
         hint=f"measure as the golden was made, or accept this: {remedy} adds another torch to the "
@@ -179,7 +177,7 @@ def finish(result: GateResult, *, hint: str = "") -> None:
 
 def _show_update(update: Update, golden: Path) -> None:
     out = output()
-    told = [each for each in report.workload_reports(update.result) if each.head.kind != "new"]
+    told = [each for each in workload_reports(update.result) if each.head.kind != "new"]
     out.table("accepted", _FINDINGS, _findings(update.result), printed=())
     if told:
         out.show("accepted:", "")
@@ -195,7 +193,7 @@ def _show_update(update: Update, golden: Path) -> None:
 
 def _show(result: GateResult, remedy: str) -> None:
     out = output()
-    told = [each for each in report.workload_reports(result) if each.head.severity != "note"]
+    told = [each for each in workload_reports(result) if each.head.severity != "note"]
     out.table("findings", _FINDINGS, _findings(result), printed=())
     if told:
         out.table("workloads", _WORKLOADS, _workloads(told), printed=_printed(told))
@@ -224,12 +222,8 @@ def _printed(told: Sequence[WorkloadReport]) -> Iterable[str]:
     yield ""
 
 
-def _columns(keys: str) -> tuple[Column, ...]:
-    return tuple(Column(key) for key in keys.split())
-
-
-_FINDINGS = _columns("severity kind workload metric unit golden measured change reason")
-_WORKLOADS = _columns("severity kind workload figure unit golden measured others what explained")
+_FINDINGS = unseen("severity kind workload metric unit golden measured change reason")
+_WORKLOADS = unseen("severity kind workload figure unit golden measured others what explained")
 
 
 def _findings(result: GateResult) -> Iterable[dict[str, Any]]:

@@ -50,13 +50,21 @@ class CommandGroup(_WithSharedOptions, TyperGroup):
     """A command with commands of its own, all of which take the shared options."""
 
 
+class _Listed(TyperCommand):
+    """A command as the list of commands shows it: its line whole, however long it is."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """What it does, never cut."""
+        return self.help or ""
+
+
 class LazyGroup(TyperGroup):
     """The root: lists its commands without importing them, and imports the one that runs."""
 
     lazy: Mapping[str, Lazy] = {}
 
     def __init__(self, **settings: Any) -> None:
-        names = {name: TyperCommand(name, help=each.help) for name, each in self.lazy.items()}
+        names = {name: _Listed(name, help=each.help) for name, each in self.lazy.items()}
         super().__init__(**settings | {"commands": names})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:

@@ -34,13 +34,17 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 COMMANDS = {
-    "run": Lazy("run", "Measure a suite and judge it against devices."),
-    "fit": Lazy("fit", "Say whether an algorithm fits, or what size does."),
+    "run": Lazy("run", "Measure a suite and judge its workloads against devices."),
+    "fit": Lazy("fit", "Say if an algorithm fits on a device, or what size does."),
     "recommend": Lazy("recommend", "Rank what could be trained on a device for a data set."),
     "compare": Lazy("compare", "Compare two workloads: bytes of a step, or its time."),
-    "compare-revisions": Lazy("compare_revisions", "Compare step times with another revision."),
-    "gate": Lazy("gate", "Compare bytes with a golden file; exit 1 on change."),
-    "gate-benchmark": Lazy("gate_benchmark", "Gate the bytes in a JSON file of pytest-benchmark."),
+    "gate": Lazy("gate", "Compare bytes with a golden file; exit 1 on any change."),
+    "gate-benchmark": Lazy(
+        "gate_benchmark", "Compare bytes in a JSON file of pytest-benchmark with a golden file."
+    ),
+    "compare-revisions": Lazy(
+        "compare_revisions", "Compare step times with another revision; exit 1 if slower."
+    ),
     "plot": Lazy("plot", "Draw the figures and tables of runs."),
     "paper": Lazy("paper", "Reproduce the figures, tables and claims of a paper."),
     "claims": Lazy("claims", "Compare the claims of papers with records."),

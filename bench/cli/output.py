@@ -67,8 +67,8 @@ class Column:
 
 
 def unseen(*keys: str) -> tuple[Column, ...]:
-    """Columns for machines only, by their names."""
-    return tuple(Column(key) for key in keys)
+    """Columns for machines only, by their names; a text may hold several."""
+    return tuple(Column(key) for text in keys for key in text.split())
 
 
 @dataclass

@@ -78,7 +78,7 @@ def show(made: Sequence[Drawing]) -> None:
     ]
     out.table(
         "drawings",
-        unseen("kind", "name", "title", "files", "missing"),
+        unseen("kind name title files missing"),
         rows,
         printed=(),
     )

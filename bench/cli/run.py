@@ -91,7 +91,7 @@ def run(
         ),
     ] = False,
 ) -> None:
-    """Measure a suite and judge it against devices.
+    """Measure a suite and judge its workloads against devices.
 
     Writes a run folder. Every workload runs in a process of its own. One that crashes, hangs or
     runs out of memory becomes a record that says so, the others are measured all the same, and the

@@ -2,7 +2,7 @@
 
 Every operation of the step takes a number of cycles between two bounds (see
 :class:`hardware_profiles.CoreTable`): operands in registers and no loop overhead at best, a plain
-loop that loads everything anew at worst. Seconds are cycles over the highest clock; joules are
+loop that loads everything again at worst. Seconds are cycles over the highest clock; joules are
 supply x current per MHz x cycles, which is the core while it runs, with nothing else on the board.
 """
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trainfit.bench.costs.intervals import Interval, scaled, summed
-from trainfit.bench.costs.roofline import ELEMENTWISE_BYTES, OPERAND_BYTES, RESULT_BYTES
+from trainfit.bench.costs.roofline import traffic_bytes
 from trainfit.bench.records.schema import PhaseOperations, StageOperations
 
 SOURCE = "Horowitz, ISSCC 2014, Fig. 1.1.9, 45 nm, 0.9 V; for ratios only"
@@ -43,7 +43,7 @@ DRAM_PICOJOULES_PER_BYTE = 2600 / 8
 
 def arithmetic(stages: Sequence[StageOperations]) -> Interval:
     """Picojoules of the arithmetic of one step of every stage."""
-    return summed(_arithmetic(phase) for phase in _phases(stages))
+    return summed(_arithmetic(phase) for stage in stages for phase in stage.outermost)
 
 
 def traffic(stages: Sequence[StageOperations]) -> Interval:
@@ -52,7 +52,7 @@ def traffic(stages: Sequence[StageOperations]) -> Interval:
     Operands that all come from a small cache at the lower end; from DRAM, each once per product or
     element operation, at the upper.
     """
-    moved = sum(_moved(phase) for phase in _phases(stages))
+    moved = sum(traffic_bytes(phase) for stage in stages for phase in stage.outermost)
     return moved * CACHE_PICOJOULES_PER_BYTE, moved * DRAM_PICOJOULES_PER_BYTE
 
 
@@ -67,10 +67,6 @@ def ratio_text(interval: Interval, base: Interval) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _phases(stages: Sequence[StageOperations]) -> list[PhaseOperations]:
-    return [phase for stage in stages for name, phase in stage.phases.items() if "." not in name]
-
-
 def _arithmetic(phase: PhaseOperations) -> Interval:
     products = [scaled(MAC_PICOJOULES[each], count) for each, count in phase.macs.items()]
     elements = sum(
@@ -79,9 +75,3 @@ def _arithmetic(phase: PhaseOperations) -> Interval:
         for kind, count in kinds.items()
     )
     return summed([*products, (elements, elements)])
-
-
-def _moved(phase: PhaseOperations) -> float:
-    elements = sum(count for kinds in phase.elementwise.values() for count in kinds.values())
-    read = sum(OPERAND_BYTES[each] * count for each, count in phase.operands.items())
-    return read + RESULT_BYTES * sum(phase.results.values()) + ELEMENTWISE_BYTES * elements

@@ -125,9 +125,9 @@ def _missing(device: Device) -> str:
 
 def _latency(stage: StageOperations, device: Device) -> Modelled:
     bandwidth = _value(device.memory_bandwidth)
-    whole = [phase for name, phase in stage.phases.items() if "." not in name]
+    whole = stage.outermost
     arithmetic = summed(_arithmetic(phase, device) for phase in whole)
-    streamed = sum(_streamed(phase) for phase in whole)
+    streamed = sum(traffic_bytes(phase) for phase in whole)
     # Whatever a step does, it reads what is held between steps at least once, but for caches.
     held = max(0, (stage.static_bytes or 0) - CACHE_BYTES) / bandwidth
     terms = {
@@ -151,7 +151,7 @@ def _latency(stage: StageOperations, device: Device) -> Modelled:
 
 def _phase(phase: PhaseOperations, device: Device, bandwidth: float) -> Bounds:
     low, high = _arithmetic(phase, device)
-    high += _streamed(phase) / (bandwidth * BANDWIDTH_SHARE) + _launches(phase)
+    high += traffic_bytes(phase) / (bandwidth * BANDWIDTH_SHARE) + _launches(phase)
     return bounds((low, high))
 
 
@@ -160,7 +160,7 @@ def _arithmetic(phase: PhaseOperations, device: Device) -> Interval:
     fp32 = _value(device.fp32_peak) * 1e12
     fastest = {"fp32": fp32, "int8": max(fp32, _int8(device)[0]), "fp32_binary": fp32}
     fastest["binary"] = max(fp32 * BINARY_PER_WORD, _int8(device)[0] * BINARY_OF_INT8)
-    elements = sum(count for kinds in phase.elementwise.values() for count in kinds.values())
+    elements = phase.elements
     packed = sum(phase.elementwise.get("int8", {}).values())
     low = (elements - packed + packed / INT8_PER_WORD) / fp32
     for number_format, macs in phase.macs.items():
@@ -170,11 +170,10 @@ def _arithmetic(phase: PhaseOperations, device: Device) -> Interval:
     return low, high
 
 
-def _streamed(phase: PhaseOperations) -> float:
+def traffic_bytes(phase: PhaseOperations) -> float:
     """Bytes if every operand comes from memory and every result goes there."""
-    elements = sum(count for kinds in phase.elementwise.values() for count in kinds.values())
     read = sum(OPERAND_BYTES[each] * count for each, count in phase.operands.items())
-    return read + RESULT_BYTES * sum(phase.results.values()) + ELEMENTWISE_BYTES * elements
+    return read + RESULT_BYTES * sum(phase.results.values()) + ELEMENTWISE_BYTES * phase.elements
 
 
 def _launches(phase: PhaseOperations) -> float:

@@ -138,11 +138,11 @@ def read_golden(file: Path) -> Golden:
         if rule.unit == "ratio":
             raise GoldenError(f"{file}: rules[{number}]: a ratio has no stored value; {PAIRED}")
     names: set[str] = set()  # thousands of workloads share a few dozen of them
-    for entry in found.workloads.values():
-        names.update(*entry.figures.values())
+    for step in found.workloads.values():
+        names.update(*step.figures.values())
     if any(map(NOISY.search, names)):
-        for key, entry in found.workloads.items():
-            known = (name for metrics in entry.figures.values() for name in metrics)
+        for key, step in found.workloads.items():
+            known = (name for metrics in step.figures.values() for name in metrics)
             refuse_noisy(known, f"{file}: workload {key!r}")
     return found
 
@@ -189,22 +189,8 @@ def write_golden(file: Path, golden: Golden) -> None:
 
 def to_text(golden: Golden) -> str:
     """A golden as JSON: workloads sorted by name, one line per rule and scope."""
-    workloads = [
-        _lines(
-            key,
-            [
-                _lines("figures", [_line(*item, 4) for item in entry.figures.items()], 3),
-                *(
-                    [_lines("tensors", [_line(*item, 4) for item in entry.tensors.items()], 3)]
-                    if entry.tensors
-                    else []
-                ),
-            ],
-            2,
-        )
-        for key, entry in sorted(golden.workloads.items())
-    ]
     rules = [f"  {_compact(rule.model_dump(mode='json'))}" for rule in golden.rules]
+    workloads = [_workload(*item) for item in sorted(golden.workloads.items())]
     parts = [
         _line("schema", golden.schema_, 1),
         _line("conditions", golden.conditions.model_dump(), 1),
@@ -213,6 +199,13 @@ def to_text(golden: Golden) -> str:
         _lines("workloads", workloads, 1),
     ]
     return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _workload(key: str, step: StepFigures) -> str:
+    parts = [_lines("figures", [_line(*item, 4) for item in step.figures.items()], 3)]
+    if step.tensors:
+        parts.append(_lines("tensors", [_line(*item, 4) for item in step.tensors.items()], 3))
+    return _lines(key, parts, 2)
 
 
 def _compact(value: Any) -> str:

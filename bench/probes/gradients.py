@@ -1,4 +1,4 @@
-"""The weight gradients of a trained net, had from any training rule without touching its code.
+"""The weight gradients of a trained net, from any training rule without touching its code.
 
 A step of plain descent moves a weight by ``- rate g``. So the rule is built once more with plain
 descent (:data:`PLAIN`), gets the trained weights, takes one step, and the difference of the
@@ -175,7 +175,7 @@ def _plain(workload: Workload, rate: float) -> Algorithm[Any]:
     except ConfigurationError:
         if "passes" not in plain:
             raise NoGradientError(
-                f"{workload.algorithm} cannot be had with plain descent"
+                f"{workload.algorithm} cannot be built with plain descent"
             ) from None
     del plain["passes"]  # one pass or two does not matter to the form that autograd differentiates
     try:

@@ -98,7 +98,8 @@ def _live_tensors() -> Iterator[torch.Tensor]:
 
 def _with_subclasses(kind: type) -> Iterator[type]:
     yield kind
-    for each in type.__subclasses__(kind):
+    subclasses: list[type] = type.__subclasses__(kind)
+    for each in subclasses:
         yield from _with_subclasses(each)
 
 

@@ -111,7 +111,7 @@ class _Search:
 
     device: Device
     make: Callable[[int], Workload]
-    asked: Budgets
+    budgets: Budgets
     seen: dict[int, Probe] = field(default_factory=dict)
     refused: dict[int, ConfigurationError] = field(default_factory=dict)
 
@@ -123,7 +123,7 @@ class _Search:
             except ConfigurationError as error:
                 self.refused[size] = error
                 return None
-            verdict = worst(judge_all(form.demand(self.device), self.device, self.asked))
+            verdict = worst(judge_all(form.demand(self.device), self.device, self.budgets))
             self.seen[size] = Probe(size, form.ram_bytes, verdict)
         return self.seen.get(size)
 
@@ -137,7 +137,7 @@ class _Search:
 
 
 def largest(
-    workload: Workload, device: Device, dimension: Dimension, asked: Budgets | None = None
+    workload: Workload, device: Device, dimension: Dimension, budgets: Budgets | None = None
 ) -> Largest:
     """Find the largest batch, width or depth of a workload that fits a device.
 
@@ -145,14 +145,14 @@ def largest(
         workload: Everything but the dimension is taken from it.
         device: What it has to fit.
         dimension: What is made larger. Width is that of all hidden layers, depth their number.
-        asked: Budgets beside those of the device's profile.
+        budgets: Budgets beside those of the device's profile.
 
     Raises:
         LargestError: A figure of the device is unknown, so that no size can be judged.
         ConfigurationError: The workload is not one, or has no such dimension.
     """
     own = _own_size(workload, dimension)
-    search = _Search(device, _maker(workload, dimension), asked or Budgets())
+    search = _Search(device, _maker(workload, dimension), budgets or Budgets())
     first = search.first([*range(1, REFUSED_IN_A_ROW + 1), own])
     if first is None:
         raise search.refused[own]

@@ -156,37 +156,39 @@ def candidates(
     in_hand: Sequence[Trained],
     sizes: Sequence[Workload],
     device: Device,
-    asked: Budgets,
+    budgets: Budgets,
     made: dict[str, ClosedForm],
 ) -> list[Candidate]:
-    """Everything trained, then everything of the grid that is not, held against a device.
+    """Everything trained, then everything of the grid that is not, judged against a device.
 
     Args:
         in_hand: What has been trained.
         sizes: The grid.
         device: The device.
-        asked: Budgets beside those of its profile.
+        budgets: Budgets beside those of its profile.
         made: The closed forms of both.
     """
     known = {key(each.workload) for each in in_hand}
     pairs: list[tuple[Workload, Trained | None]] = [(each.workload, each) for each in in_hand]
     pairs += [(workload, None) for workload in sizes if key(workload) not in known]
     return [
-        _candidate(made[key(workload)], each, device, asked)
+        _candidate(made[key(workload)], each, device, budgets)
         for workload, each in pairs
         if key(workload) in made
     ]
 
 
-def _candidate(form: ClosedForm, each: Trained | None, device: Device, asked: Budgets) -> Candidate:
-    needs = form.demand(device)
+def _candidate(
+    form: ClosedForm, each: Trained | None, device: Device, budgets: Budgets
+) -> Candidate:
+    demand = form.demand(device)
     return Candidate(
         device=device.name,
         form=form,
         trained=each,
-        verdict=worst(judge_all(needs, device, asked)),
-        sample_seconds=_sample_seconds(form, device, needs.modelled.latency.step),
-        sample_joules=needs.modelled.energy_per_sample,
+        verdict=worst(judge_all(demand, device, budgets)),
+        sample_seconds=_sample_seconds(form, device, demand.modelled.latency.step),
+        sample_joules=demand.modelled.energy_per_sample,
     )
 
 

@@ -61,13 +61,13 @@ class Remedy:
     verdict: Verdict
 
 
-def remedies(workload: Workload, device: Device, asked: Budgets | None = None) -> list[Remedy]:
+def remedies(workload: Workload, device: Device, budgets: Budgets | None = None) -> list[Remedy]:
     """Everything tried that fits, the closest to the workload first.
 
     A smaller batch; one changed option, or two where one is not enough; another algorithm with its
     default options.
     """
-    budgets = asked or Budgets()
+    budgets = budgets or Budgets()
     found = list(_smaller_batch(workload, device, budgets))
     single = list(_options(workload))
     changed = _fitting([[each] for each in single], workload, device, budgets)
@@ -77,9 +77,9 @@ def remedies(workload: Workload, device: Device, asked: Budgets | None = None) -
     return [*found, *changed, *_other_algorithms(workload, device, budgets)]
 
 
-def _smaller_batch(workload: Workload, device: Device, asked: Budgets) -> Iterator[Remedy]:
+def _smaller_batch(workload: Workload, device: Device, budgets: Budgets) -> Iterator[Remedy]:
     with suppress(LargestError, ConfigurationError):
-        found = largest(workload, device, Dimension.BATCH, asked)
+        found = largest(workload, device, Dimension.BATCH, budgets)
         if found.size is not None and found.size < workload.batch_size:
             probe = found.probe
             change = f"--batch-size {found.size}"
@@ -100,7 +100,7 @@ def _fitting(
     changes: Iterable[list[tuple[str, Any, str]]],
     workload: Workload,
     device: Device,
-    asked: Budgets,
+    budgets: Budgets,
 ) -> list[Remedy]:
     found: list[Remedy] = []
     for each in changes:
@@ -108,24 +108,24 @@ def _fitting(
         tried = workload.model_copy(update={"options": options})
         change = " ".join(f"{option}={plain(value)}" for option, value, _ in each)
         what = "; ".join(dict.fromkeys(what for _, _, what in each))
-        found += _tried(tried, device, asked, change, what)
+        found += _tried(tried, device, budgets, change, what)
     return found
 
 
-def _other_algorithms(workload: Workload, device: Device, asked: Budgets) -> list[Remedy]:
+def _other_algorithms(workload: Workload, device: Device, budgets: Budgets) -> list[Remedy]:
     found: list[Remedy] = []
     for name in algorithm_names():
         if name != workload.algorithm:
             tried = workload.model_copy(update={"algorithm": name, "options": {}})
-            found += _tried(tried, device, asked, f"--algorithm {name}", "another algorithm")
+            found += _tried(tried, device, budgets, f"--algorithm {name}", "another algorithm")
     return sorted(found, key=lambda remedy: remedy.ram_bytes)
 
 
 def _tried(
-    workload: Workload, device: Device, asked: Budgets, change: str, what: str
+    workload: Workload, device: Device, budgets: Budgets, change: str, what: str
 ) -> Iterator[Remedy]:
     with suppress(ConfigurationError):  # a value that this rule does not have, or not with others
         form = closed_form(workload)
-        verdict = worst(judge_all(form.demand(device), device, asked))
+        verdict = worst(judge_all(form.demand(device), device, budgets))
         if verdict.status in FITTING:
             yield Remedy(change, what, workload, form.ram_bytes, verdict)

@@ -22,7 +22,7 @@ from trainfit.bench.errors import BenchError
 from trainfit.bench.gate.figures import StepFigures, figures_of_profile, figures_of_record
 from trainfit.bench.gate.golden import Conditions
 from trainfit.bench.gate.run import GatedRun
-from trainfit.bench.records.schema import Energy, Evidence, Record
+from trainfit.bench.records.schema import Energy, Evidence, Memory, Record
 from trainfit.bench.verdicts.memory import judge
 from trainfit.hardware_profiles import Device, load_device
 
@@ -115,14 +115,15 @@ def record_benchmark(
 
 def _step(measured: StepProfile | Record, devices: Sequence[Device], energy: Energy | None) -> Step:
     evidence, storage = Evidence.ALLOCATOR, 0
+    memory: StepProfile | Memory
     if isinstance(measured, Record):
-        memory = measured.memory
-        if memory is None:
+        if measured.memory is None:
             raise BenchmarkError(
                 f"the record of {measured.workload.label} has no bytes (it is"
                 f' {measured.status.value}); measure = ["memory"] in the suite makes them'
             )
-        evidence, storage, energy = memory.evidence, memory.storage_bytes, energy or measured.energy
+        memory, energy = measured.memory, energy or measured.energy
+        evidence, storage = memory.evidence, memory.storage_bytes
         figures = figures_of_record(memory, measured.operations)
     else:
         memory, figures = measured, figures_of_profile(measured)

@@ -1,4 +1,4 @@
-"""Bytes of a test's step against a committed file: tolerance 0, in both directions.
+"""Bytes of a test's step compared with a committed file: tolerance 0, in both directions.
 
 The file is a golden as ``trainfit gate`` has it (:mod:`trainfit.bench.gate.golden`), and the same
 comparison and the same rules apply. Its workloads are the steps of tests, named by node id. Peak

@@ -90,8 +90,8 @@ def accept(measured: Iterable[Measured]) -> list[str]:
         if golden["status"] != "equal" or golden["changes"]:
             lines.append(f"{each.title}: accepted ({golden['status']})")
             lines += [f"  {change}" for change in golden["changes"]]
-    for file, entries in files.items():
-        lines += accept_into(Path(file), entries)
+    for file, steps in files.items():
+        lines += accept_into(Path(file), steps)
     return lines
 
 

@@ -1,6 +1,6 @@
 """Verdicts on time and energy, which are intervals.
 
-An interval fits if all of it does: its upper end is held against the limit. One that has the limit
+An interval fits if all of it does: its upper end is compared with the limit. One that has the limit
 inside is ``unknown``, since the truth may lie on either side.
 """
 
@@ -31,7 +31,7 @@ def judge_interval(
     *,
     source: str,
 ) -> Verdict:
-    """Hold an interval against a limit.
+    """Compare an interval with a limit.
 
     Args:
         device: Whose limit it is.

@@ -1,4 +1,4 @@
-"""Every budget of a device, held against what is known of a workload.
+"""Every budget of a device, compared with what is known of a workload.
 
 RAM and flash are always judged; time and energy where the device's profile or the user sets a
 limit. What was measured on the device itself counts; otherwise what was modelled for it.
@@ -22,12 +22,15 @@ class ResourceDemand:
     """What is known of a workload.
 
     Attributes:
-        static_bytes, peak_dynamic_bytes, storage_bytes: As
-        :func:`trainfit.bench.verdicts.memory.judge` takes them. evidence: Of the bytes;
-        ``unavailable`` where nobody asked for them: they are not judged. batch_size: Samples per
-        step. stages: How many there are; what was measured here was measured at one of them.
+        static_bytes: As :func:`trainfit.bench.verdicts.memory.judge` takes it.
+        peak_dynamic_bytes: Likewise.
+        storage_bytes: Likewise.
+        evidence: Of the bytes; with ``unavailable`` they are not judged.
+        batch_size: Samples per step.
+        stages: How many there are; what was measured here was measured at one of them.
         modelled: Time and energy of a step on the device, as computed.
-        latency, energy: As measured here; they count if this machine is the device.
+        latency: As measured here; it counts if this machine is the device.
+        energy: Likewise.
     """
 
     static_bytes: int | None
@@ -58,14 +61,14 @@ class ResourceDemand:
 
 
 def judge_all(
-    demand: ResourceDemand, device: Device, asked: Budgets | None = None, *, here: bool = False
+    demand: ResourceDemand, device: Device, budgets: Budgets | None = None, *, here: bool = False
 ) -> list[Verdict]:
-    """Hold a workload against every budget of a device.
+    """Compare a workload with every budget of a device.
 
     Args:
         demand: What is known of the workload.
         device: The device.
-        asked: Budgets beside those of its profile; they can only be tighter. A looser one
+        budgets: Budgets beside those of its profile; they can only be tighter. A looser one
             contradicts the profile, and the verdict on it is ``unknown`` with that reason.
         here: This machine is the device, so that what was measured is its own.
 
@@ -73,7 +76,7 @@ def judge_all(
         The verdicts on RAM, flash (unless no storage is needed), step latency, energy per step and
         energy of a training run, the last three where they are limited.
     """
-    limits, conflicts = tighten(device.budgets, asked or Budgets())
+    limits, conflicts = tighten(device.budgets, budgets or Budgets())
     found: list[Verdict] = []
     if demand.evidence is not Evidence.UNAVAILABLE:
         found = judge(
@@ -94,10 +97,10 @@ def judge_all(
 
 
 def amounts(
-    demand: ResourceDemand, device: Device, asked: Budgets
+    demand: ResourceDemand, device: Device, budgets: Budgets
 ) -> tuple[dict[str, Bounds | None], dict[str, float | None]]:
     """What is needed, and what is allowed, by budget: bytes, seconds or joules, to be drawn."""
-    limits, _ = tighten(device.budgets, asked)
+    limits, _ = tighten(device.budgets, budgets)
     ram = None
     if demand.static_bytes is not None and demand.peak_dynamic_bytes is not None:
         ram = _exactly(demand.static_bytes + demand.peak_dynamic_bytes)

@@ -1,7 +1,7 @@
 """Verdicts on bytes: does a workload fit on a device, with what margin, and why.
 
 RAM needed is what must be resident during a step (static bytes) plus the peak of what comes and
-goes (dynamic bytes), in one contiguous piece. Storage is held against flash. All sums are exact
+goes (dynamic bytes), in one contiguous piece. Storage is compared with flash. All sums are exact
 integers; KiB and MiB appear only in the reason. For time and energy see
 :mod:`trainfit.bench.verdicts.intervals`.
 """
@@ -50,7 +50,7 @@ UNITS: dict[Budget, Literal["B", "s", "J"]] = {
 
 
 class Verdict(BaseModel):
-    """A workload held against one budget of one device.
+    """How a workload stands against one budget of one device.
 
     Attributes:
         device: Name of the device.
@@ -83,7 +83,7 @@ def judge(
     budgets: Budgets | None = None,
     evidence: Evidence = Evidence.ALLOCATOR,
 ) -> list[Verdict]:
-    """Hold the bytes of a workload against a device.
+    """Compare the bytes of a workload with a device.
 
     Args:
         static_bytes: Resident before, during and after a step; None where not measured.

@@ -110,6 +110,7 @@ def test_the_option_that_this_was_names_the_command(main: Any, words: tuple[str,
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_this_project_s_own_tree_can_be_either_side() -> None:
     workload = parse_workload("backprop mlp-64-10 digits b32")
     limits = Limits(most_pairs=10)

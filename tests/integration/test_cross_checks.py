@@ -96,6 +96,7 @@ STEPS: list[Any] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "stage", "known", "unseen"), STEPS)
 def test_profiler_tracker_and_heap_agree(
     step: tuple[Any, ...], stage: int, known: int | None, unseen: int | None

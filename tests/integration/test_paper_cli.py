@@ -107,7 +107,7 @@ def test_without_records_the_papers_suite_is_run(
         asked.update(suite=suite.name, out=out, **more)
         record = trained("off", 0.9, 0.95)
         write_run(out, [record])
-        return Run(out, [record], 1)
+        return Run(out, None, [record], 1)
 
     monkeypatch.setattr("trainfit.bench.run.runner.run_suite", run_suite)
     code, out, _ = main("paper", "ff-int8", "--data-root", "data", "--out", "made")

@@ -20,7 +20,7 @@ from trainfit.bench.records.schema import (
     Workload,
 )
 from trainfit.bench.records.writing import RunFolder
-from trainfit.plots import figure_names, table_names
+from trainfit.plots import figure_names, load_figure, load_table, table_names
 
 
 def measured(algorithm: str, scale: int) -> Record:
@@ -153,3 +153,6 @@ def test_the_list_of_figures(main: Any) -> None:
     listed = json.loads(out)["figures"]
     assert {row["name"] for row in listed if row["kind"] == "figure"} == set(figure_names())
     assert {row["name"] for row in listed if row["kind"] == "table"} == set(table_names())
+    for row in listed:
+        module = (load_figure if row["kind"] == "figure" else load_table)(row["name"])
+        assert (row["title"], row["drawn_from"]) == (module.TITLE, module.SOURCE)

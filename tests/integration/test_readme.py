@@ -73,6 +73,7 @@ def python(*arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_examples_do_what_they_say(tmp_path: Path) -> None:
     write_files(tmp_path)
     measured = 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from trainfit.bench.records.reading import read_records
+from trainfit.bench.records.reading import LOGS, read_records
 from trainfit.bench.records.schema import Record
 
 ROOT = Path(__file__).parent.parent.parent
@@ -73,6 +73,7 @@ def exact(record: Record) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for orphans in /proc")
 def test_a_killed_run_loses_nothing_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(SUITE)
@@ -107,6 +108,7 @@ def test_a_killed_run_loses_nothing_leaves_no_process_and_goes_on(tmp_path: Path
     assert [exact(r) for r in records] == [exact(r) for r in read_records(Path(whole))]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for orphans in /proc")
 def test_an_interrupt_ends_at_once_and_hangs_nowhere(tmp_path: Path) -> None:
     # GIVEN a run whose only workload hangs
@@ -115,6 +117,9 @@ def test_an_interrupt_ends_at_once_and_hangs_nowhere(tmp_path: Path) -> None:
     process = start(str(tmp_path / "s.toml"), "--out", str(tmp_path / "out"))
     file = tmp_path / "out" / "records.jsonl"
     wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") == 1)
+
+    log = tmp_path / "out" / LOGS / "02.log"
+    wait_for(log.exists)
 
     # WHEN Ctrl-C reaches the whole session, as it does from a terminal
     os.killpg(process.pid, signal.SIGINT)

@@ -9,7 +9,7 @@ COLUMNS = (
     Column("sensor", "sensor"),
     Column("available"),
     Column("interval_seconds", "every", lambda value: "-" if value is None else f"{value:g} s"),
-    *unseen("rails", "total", "watts", "coverage", "reason"),
+    *unseen("rails total watts coverage reason"),
 )
 
 

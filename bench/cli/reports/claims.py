@@ -17,35 +17,10 @@ from trainfit.bench.claims.statistics import UNITS, Outcome
 from trainfit.bench.claims.text import claimed, missing, reproduced, seeds, sentences
 from trainfit.bench.cli.output import Row, unseen
 
-CLAIMS = unseen(
-    "id",
-    "paper",
-    "text",
-    "source",
-    "claimed",
-    "reproduced",
-    "verdict",
-    "reason",
-    "remark",
-    "commands",
-)
+CLAIMS = unseen("id paper text source claimed reproduced verdict reason remark commands")
 CHECKS = unseen(
-    "claim",
-    "what",
-    "statistic",
-    "quantity",
-    "unit",
-    "expect",
-    "published_low",
-    "published_high",
-    "tolerance",
-    "value_low",
-    "value_high",
-    "deviation",
-    "seeds",
-    "outcome",
-    "reason",
-    "sides",
+    "claim what statistic quantity unit expect published_low published_high tolerance",
+    "value_low value_high deviation seeds outcome reason sides",
 )
 
 

@@ -40,17 +40,15 @@ MOST_OWNERS = 5
 MOST_REMEDIES = 6
 """So that the whole answer is on a screen of 80 x 30."""
 
-BUDGET_COLUMNS = unseen(
-    "budget", "status", "low", "high", "limit", "margin", "unit", "evidence", "reason"
-)
+BUDGET_COLUMNS = unseen("budget status low high limit margin unit evidence reason")
 REMEDY_COLUMNS = (
     Column("change", "change"),
     Column("what", "what it does"),
     Column("ram_bytes", "RAM needed", format_bytes, right=True),
     Column("status", "verdict"),
-    *unseen("margin", "algorithm", "options", "batch_size"),
+    *unseen("margin algorithm options batch_size"),
 )
-OWNER_COLUMNS = unseen("name", "category", "kind", "bytes")
+OWNER_COLUMNS = unseen("name category kind bytes")
 
 
 def budget_rows(

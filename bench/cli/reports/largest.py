@@ -10,9 +10,7 @@ from trainfit.bench.sizing.largest import Largest, Probe
 from trainfit.bench.verdicts.memory import Status
 from trainfit.hardware_profiles import Device, format_bytes
 
-PROBE_COLUMNS = unseen(
-    "size", "ram_bytes", "status", "budget", "margin", "unit", "evidence", "reason"
-)
+PROBE_COLUMNS = unseen("size ram_bytes status budget margin unit evidence reason")
 """Of every size that was looked at; machines only."""
 
 MOST_EXCEPTIONS = 5

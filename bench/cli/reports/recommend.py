@@ -48,15 +48,8 @@ COLUMNS = (
     Column("sample_joules_high", "J/sample <=", _joules, right=True),
     Column("sample_seconds_high", "s/sample <=", _seconds, right=True),
     *unseen(
-        "seeds",
-        "sample_joules_low",
-        "sample_seconds_low",
-        "algorithm",
-        "options",
-        "model",
-        "batch_size",
-        "storage_bytes",
-        "reason",
+        "seeds sample_joules_low sample_seconds_low algorithm options model batch_size",
+        "storage_bytes reason",
     ),
 )
 

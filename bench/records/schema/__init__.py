@@ -90,7 +90,7 @@ class Workload(Block):
     standardise: bool = False
     """Mean 0 and deviation 1 per channel, by the training half."""
     shuffle: bool = True
-    """Draw the order of the training half anew for every pass; otherwise as the files have it."""
+    """Draw a new order of the training half for every pass; otherwise as the files have it."""
 
     @property
     def label(self) -> str:

@@ -30,6 +30,11 @@ class PhaseOperations(Block):
     calls: dict[str, int] = Field(default_factory=dict)
     """Empty in records of version 1, as are ``operands`` and ``results``."""
 
+    @property
+    def elements(self) -> int:
+        """Element operations of all number formats and kinds."""
+        return sum(count for kinds in self.elementwise.values() for count in kinds.values())
+
 
 class StageOperations(Block):
     """Arithmetic of a step of one stage, in closed form; refined phases count in those around."""
@@ -44,10 +49,15 @@ class StageOperations(Block):
     def macs(self) -> dict[str, int]:
         """Multiply-accumulates of the whole step by number format."""
         total: dict[str, int] = {}
-        for name, phase in self.phases.items():
-            for number_format, count in phase.macs.items() if "." not in name else ():
+        for phase in self.outermost:
+            for number_format, count in phase.macs.items():
                 total[number_format] = total.get(number_format, 0) + count
         return total
+
+    @property
+    def outermost(self) -> list[PhaseOperations]:
+        """The phases that refine no other: every operation counts in exactly one of them."""
+        return [phase for name, phase in self.phases.items() if "." not in name]
 
     @classmethod
     def of(cls, stage: str, phases: Mapping[str, Tally], static_bytes: int | None = None) -> Self:

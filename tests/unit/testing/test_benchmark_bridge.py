@@ -216,15 +216,6 @@ def test_what_was_not_run_fails_and_what_is_new_is_said(main: Any, tmp_path: Pat
     assert (code, "1 added, 1 removed" in out) == (0, True)
 
 
-def test_json_says_the_same(main: Any, tmp_path: Path) -> None:
-    file = written(tmp_path / "b.json", test_a=step_profile())
-    assert main("b.json", "--golden", "g.json", "--update")[0] == 0
-    written(file, test_a=step_profile(GRADIENT))
-    code, out, _ = main("b.json", "--golden", "g.json", "--json")
-    document = json.loads(out)
-    assert (code, document["exit_code"], document["verdict"]) == (1, 1, "regression")
-
-
 def test_a_step_that_differs_from_itself_makes_no_golden(main: Any, tmp_path: Path) -> None:
     written(tmp_path / "b.json", test_a=step_profile(deterministic=False))
     code, _, err = main("b.json", "--golden", "g.json", "--update")
