@@ -48,9 +48,9 @@ def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     Raises:
         MissingDataError: No net has backpropagation in float and a rule in INT8 at a batch of ten.
     """
-    known = values.reindex(columns=[*RECORD, "stage", "phase", "quantity", "part", "value"])
-    macs = (known["quantity"] == "macs") & (known["batch_size"] == TABLE_IV_BATCH)
-    rows = texts(known[macs & known["phase"].isin(PHASES)])
+    counts = values.reindex(columns=[*RECORD, "stage", "phase", "quantity", "part", "value"])
+    macs = (counts["quantity"] == "macs") & (counts["batch_size"] == TABLE_IV_BATCH)
+    rows = texts(counts[macs & counts["phase"].isin(PHASES)])
     worst = frame[[*RECORD, "worst_stage"]].rename(columns={"worst_stage": "stage"})
     rows = with_options(rows.merge(worst.drop_duplicates(), on=[*RECORD, "stage"]))
     found: list[dict[str, Any]] = []
