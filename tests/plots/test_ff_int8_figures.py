@@ -195,6 +195,8 @@ def test_operations_add_up_over_phases_that_refine_no_other():
 def test_operations_need_batches_of_ten():
     with pytest.raises(MissingDataError, match="batch_size = 10"):
         numbers(ff_int8_operations, *(row | {"batch_size": 32} for row in made.operations()))
+    with pytest.raises(MissingDataError, match="batch_size = 10"):
+        numbers(ff_int8_operations, *(row | {"values": []} for row in made.operations()))
 
 
 def test_operations_look_as_they_did(tmp_path):

@@ -26,8 +26,8 @@ from trainfit.plots.papers.rows import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SOURCE = "values"
-ALSO = ("records",)
+SOURCE = "records"
+ALSO = ("values",)
 TITLE = "Operations of a mini-batch by number format, beside FF-INT8's Table IV"
 
 RULES = {
@@ -42,15 +42,16 @@ REMEDY = "run the suite paper-ff-int8, whose workloads with batch_size = 10 coun
 NOT_STATED = "not stated"
 
 
-def numbers(frame: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """Per net and rule: ``macs`` of a step, their ``number_format`` and the ratio to FP32's.
 
     Raises:
         MissingDataError: No net has backpropagation in float and a rule in INT8 at a batch of ten.
     """
-    macs = (frame["quantity"] == "macs") & (frame["batch_size"] == TABLE_IV_BATCH)
-    rows = texts(frame[macs & frame["phase"].isin(PHASES)])
-    worst = records[[*RECORD, "worst_stage"]].rename(columns={"worst_stage": "stage"})
+    counts = values.reindex(columns=[*RECORD, "stage", "phase", "quantity", "part", "value"])
+    macs = (counts["quantity"] == "macs") & (counts["batch_size"] == TABLE_IV_BATCH)
+    rows = texts(counts[macs & counts["phase"].isin(PHASES)])
+    worst = frame[[*RECORD, "worst_stage"]].rename(columns={"worst_stage": "stage"})
     rows = with_options(rows.merge(worst.drop_duplicates(), on=[*RECORD, "stage"]))
     found: list[dict[str, Any]] = []
     for model, of_model in rows.groupby("model", sort=False):

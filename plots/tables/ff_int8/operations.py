@@ -8,8 +8,8 @@ from trainfit.plots.figures.ff_int8 import operations as figure
 from trainfit.plots.papers.published import STAND_IN, STAND_IN_REMARK, TABLE_IV, TABLE_IV_REMARK
 from trainfit.plots.papers.rows import PUBLISHED
 
-SOURCE = "values"
-ALSO = ("records",)
+SOURCE = "records"
+ALSO = ("values",)
 TITLE = "FF-INT8, Table IV: published and ours"
 CAPTION = (
     "Multiply-accumulates of a step in batches of ten by number format, counted in closed form from"
@@ -18,13 +18,13 @@ CAPTION = (
 )
 
 
-def numbers(frame: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """One row per net and rule; comparisons and additions of the quantisation as published.
 
     Raises:
         MissingDataError: As :func:`trainfit.plots.figures.ff_int8.operations.numbers`.
     """
-    rows = figure.numbers(frame, records)
+    rows = figure.numbers(frame, values)
     published = [TABLE_IV.get(rule) for rule in rows["rule"].where(rows["source"] == PUBLISHED)]
     return pd.DataFrame(
         {
