@@ -18,6 +18,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -58,6 +59,28 @@ def _ensure_server(preload: Sequence[str]) -> None:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back while a process is started.
+
+    An interrupt half-way leaves a child that reads the end of a torn message and says so on the
+    terminal. What is started inherits that the signal is blocked: the caller alone decides what an
+    interrupt means. A block alone is not enough here, for another thread would take the signal.
+    """
+    came: list[object] = []
+    is_main = threading.current_thread() is threading.main_thread()  # others are not interrupted
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(True)) if is_main else None
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if is_main:
+            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
@@ -108,13 +131,13 @@ def call(
     process = context.Process(
         target=run_child, args=(target, job, theirs, str(log), memory_limit_mib)
     )
-    _ensure_server(preload)
-    with _nothing_of_main():
-        process.start()
-    on_start(process.kill)
     deadline = time.monotonic() + timeout_seconds
-    theirs.close()
     try:
+        with _interrupts_wait(), _nothing_of_main():
+            _ensure_server(preload)
+            process.start()
+        on_start(process.kill)
+        theirs.close()
         outcome = listen(ours, timeout_seconds, on_message)
         if outcome is not None and outcome.ending is Ending.TIMED_OUT:
             return _with_stack(outcome, process, log)
@@ -124,7 +147,8 @@ def call(
     finally:
         if process.is_alive():
             process.kill()
-        process.join()
+        if process.pid is not None:
+            process.join()
         ours.close()
 
 

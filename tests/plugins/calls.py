@@ -41,6 +41,11 @@ def be_killed(job: dict[str, Any], send: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def interrupt_itself(job: dict[str, Any], send: Any) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    send({"went": "on"})
+
+
 def hang(job: dict[str, Any], send: Any) -> None:
     send({"pid": os.getpid()})
     while True:

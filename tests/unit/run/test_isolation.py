@@ -44,6 +44,48 @@ def test_messages_come_back_and_the_child_is_another_process(isolated: Any) -> N
     assert messages[0]["pid"] != os.getpid()
 
 
+def test_an_interrupt_is_the_caller_s_business(isolated: Any) -> None:
+    outcome, messages = isolated("interrupt_itself")
+
+    assert outcome == Outcome(Ending.RETURNED)
+    assert messages == [{"went": "on"}]
+
+
+def test_an_interrupt_while_a_child_starts_ends_in_no_traceback(tmp_path: Path) -> None:
+    # GIVEN a caller that is interrupted after the child was asked for, before it was told its task
+    program = f"""
+import os, signal
+from multiprocessing import forkserver
+from pathlib import Path
+from trainfit.bench.processes.isolation import call
+
+ask = forkserver.connect_to_new_process
+
+def interrupted(descriptors):
+    found = ask(descriptors)
+    os.kill(os.getpid(), signal.SIGINT)
+    return found
+
+forkserver.connect_to_new_process = interrupted
+try:
+    call("calls:hang", {{}}, log=Path({str(tmp_path / "log")!r}), timeout_seconds=100)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    # WHEN it runs
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{PLUGINS}"},
+        timeout=120,
+    )
+
+    # THEN the child that hangs is ended, and nothing is said but by the caller
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+
+
 def test_output_goes_to_the_log(isolated: Any, tmp_path: Path, capfd: Any) -> None:
     isolated("talk")
 
