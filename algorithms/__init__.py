@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainfit.algorithms.building import build_algorithm as build_algorithm
-    from trainfit.algorithms.building import sketch_algorithm as sketch_algorithm
+    from trainfit.algorithms.building import build_on_meta as build_on_meta
     from trainfit.algorithms.contract import Algorithm as Algorithm
     from trainfit.algorithms.contract import StaticTensor as StaticTensor
     from trainfit.algorithms.errors import ConfigurationError as ConfigurationError
@@ -53,7 +53,7 @@ _HOMES = {
     "get_model": "models",
     "load_algorithm": "registry",
     "phase": "phases",
-    "sketch_algorithm": "building",
+    "build_on_meta": "building",
     "tag": "phases",
 }
 """Where each public name lives; most of them import torch, so it is imported when it is used."""

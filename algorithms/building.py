@@ -8,7 +8,7 @@ from typing import Any
 
 from trainfit.algorithms.contract import Algorithm, check_model, parse_options
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.memory.meta import only_shapes
+from trainfit.algorithms.memory.meta import meta_tensors
 from trainfit.algorithms.models import get_model
 from trainfit.algorithms.registry import get_algorithm
 
@@ -30,7 +30,7 @@ def build_algorithm(
     return _maker(name, model, options, seed)()
 
 
-def sketch_algorithm(
+def build_on_meta(
     name: str, model: str, options: dict[str, Any] | None = None, *, seed: int = 0
 ) -> Algorithm[Any]:
     """Make an algorithm whose tensors have shapes but no values: fast for a net of any size.
@@ -54,7 +54,7 @@ def sketch_algorithm(
     """
     make = _maker(name, model, options, seed)
     try:
-        with only_shapes():
+        with meta_tensors():
             return make()
     except ConfigurationError:
         raise

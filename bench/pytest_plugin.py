@@ -93,12 +93,12 @@ def training_memory(request: pytest.FixtureRequest) -> TrainingMemory:
     ``profile = training_memory(step, warmup=2, repeats=3)`` gives a ``trainfit.StepProfile``.
     """
     from trainfit.bench.testing.fixture import TrainingMemory, limits_of  # noqa: PLC0415
-    from trainfit.bench.testing.limits import LimitError, Limits  # noqa: PLC0415
+    from trainfit.bench.testing.limits import LimitError, StepLimits  # noqa: PLC0415
 
     item = request.node
     update = request.config.getoption("--training-memory-update")
     try:  # a marker may have come after the collection
-        limits = limits_of(item) or Limits()
+        limits = limits_of(item) or StepLimits()
     except LimitError as error:
         pytest.fail(str(error), pytrace=False)
     made = TrainingMemory(item, limits, update=update)

@@ -48,7 +48,11 @@ def digest() -> str:
     """
     import torch
 
-    from trainfit.algorithms.numerics.int8.products import int8_linear, int8_outer, int8_through
+    from trainfit.algorithms.numerics.int8.products import (
+        int8_grad_input,
+        int8_grad_weight,
+        int8_linear,
+    )
     from trainfit.algorithms.numerics.int8.quantise import Int8Kernel, Rounding, quantise
 
     torch.set_num_threads(1)
@@ -63,8 +67,8 @@ def digest() -> str:
                 q,
                 scale,
                 int8_linear(q, square, kernel=kernel),
-                int8_through(q, square, kernel=kernel),
-                int8_outer(q, q, kernel=kernel),
+                int8_grad_input(q, square, kernel=kernel),
+                int8_grad_weight(q, q, kernel=kernel),
             )
             for result in results:
                 found.update(result.numpy().tobytes())

@@ -6,7 +6,7 @@ The public face of the project; everything here lives elsewhere.
   :func:`profile_cuda_step` does, and :func:`line_report` shows it line by line.
 * :func:`phase` marks the parts of a step.
 * :func:`build_algorithm` makes one of the training algorithms that come with it;
-  :func:`sketch_algorithm` one without weights, for the closed form of any size.
+  :func:`build_on_meta` one without weights, for the closed form of any size.
 * :func:`load_device` and :func:`judge` hold bytes against a board.
 * :func:`load_run` reads a run folder into one DataFrame.
 * :func:`record_benchmark` puts bytes beside the times of pytest-benchmark; in one's own tests the
@@ -42,7 +42,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 if TYPE_CHECKING:
     from trainfit.algorithms import algorithm_names as algorithm_names
     from trainfit.algorithms import build_algorithm as build_algorithm
-    from trainfit.algorithms import sketch_algorithm as sketch_algorithm
+    from trainfit.algorithms import build_on_meta as build_on_meta
     from trainfit.algorithms.contract import Algorithm as Algorithm
     from trainfit.algorithms.phases import Category as Category
     from trainfit.algorithms.phases import phase as phase
@@ -84,7 +84,7 @@ _HOMES = {
     "profile_cuda_step": "bench.profiler",
     "profile_step": "bench.profiler",
     "record_benchmark": "bench.testing.benchmark_bridge",
-    "sketch_algorithm": "algorithms",
+    "build_on_meta": "algorithms",
     "tag": "algorithms.phases",
 }
 """Where each public name lives; it is imported when it is first used, and torch with it."""

@@ -44,12 +44,12 @@ from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
-from trainfit.algorithms.nets.binary_layer import Layer
+from trainfit.algorithms.nets.binary_layer import BinaryLayer
 from trainfit.algorithms.numerics.binary.activations import (
     Hidden,
     binarise,
-    cut_,
-    through_,
+    ste_backward_,
+    ste_clip_,
     weight_gradient,
 )
 from trainfit.algorithms.numerics.binary.weights import input_gradient, linear
@@ -98,8 +98,8 @@ class BinaryBackprop:
             for number, (inputs, outputs) in enumerate(model.layers, start=1)
         )
         groups = 1 if self._released else slices
-        self._hidden = [Layer(*layer, groups=groups, binary=self._clip) for layer in hidden]
-        self._classifier = Layer(*last, groups=1, binary=False)
+        self._hidden = [BinaryLayer(*layer, groups=groups, binary=self._clip) for layer in hidden]
+        self._classifier = BinaryLayer(*last, groups=1, binary=False)
         self._optimisers = [new_optimiser(), new_optimiser()]  # hidden layers', classifier's
         self._classifier.add_to(self._optimisers[1])
         for layer in self._hidden:
@@ -138,7 +138,7 @@ class BinaryBackprop:
                 h, scale = kept.pop(), scales.pop()
                 with phase("gradient"):
                     if kept:
-                        dz.append(through_(input_gradient(dz[0], layer.weights, scale), h))
+                        dz.append(ste_backward_(input_gradient(dz[0], layer.weights, scale), h))
                     gradients[layer.number] = self._gradients(layer, dz.pop(0), h)
                 del h, scale
                 if self._fused:
@@ -147,11 +147,11 @@ class BinaryBackprop:
                 self._update(layer, *gradients.pop(layer.number))
 
     @property
-    def _layers(self) -> list[Layer]:
+    def _layers(self) -> list[BinaryLayer]:
         return [*self._hidden, self._classifier]
 
     def _layer(
-        self, h: Hidden, layer: Layer, scale: torch.Tensor | None, *, mask: bool = True
+        self, h: Hidden, layer: BinaryLayer, scale: torch.Tensor | None, *, mask: bool = True
     ) -> Hidden:
         """Activations of a hidden layer."""
         z_BO = linear(h, layer.weights, layer.bias_O, scale)
@@ -163,17 +163,17 @@ class BinaryBackprop:
         return linear(h, self._classifier.weights, self._classifier.bias_O, None)
 
     def _gradients(
-        self, layer: Layer, dz_BO: torch.Tensor, h: Hidden
+        self, layer: BinaryLayer, dz_BO: torch.Tensor, h: Hidden
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Gradients of the active slice and its biases; ``dz_BO`` is overwritten."""
         dz_BJ = dz_BO[:, layer.rows]
         db_J = dz_BJ.sum(0)
         dw_JK = weight_gradient(dz_BJ, h, layer.group, layer.weights.width)
         if layer.weights.binary:
-            cut_(dw_JK, layer.weight_JK)
+            ste_clip_(dw_JK, layer.weight_JK)
         return dw_JK, db_J
 
-    def _update(self, layer: Layer, dw_JK: torch.Tensor, db_J: torch.Tensor) -> None:
+    def _update(self, layer: BinaryLayer, dw_JK: torch.Tensor, db_J: torch.Tensor) -> None:
         optimiser = self._optimiser_of(layer)
         with phase("update"):
             optimiser.apply(f"b{layer.number}", layer.bias, db_J)
@@ -183,7 +183,7 @@ class BinaryBackprop:
                 layer.clip()
 
     @contextmanager
-    def _block_kept(self, layer: Layer) -> Iterator[None]:
+    def _block_kept(self, layer: BinaryLayer) -> Iterator[None]:
         """Restore the pass's diagonal block after an update (``slice_rule=released``)."""
         if not self._released or layer is self._classifier:
             yield
@@ -193,7 +193,7 @@ class BinaryBackprop:
         yield
         block_JK.copy_(kept_JK)
 
-    def _optimiser_of(self, layer: Layer) -> Optimiser:
+    def _optimiser_of(self, layer: BinaryLayer) -> Optimiser:
         return self._optimisers[layer is self._classifier]
 
     # ---- what is kept -----------------------------------------------------------------------

@@ -9,7 +9,7 @@ from trainfit.algorithms.contract import hold_inputs
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.nets.binary_layer import Layer
+from trainfit.algorithms.nets.binary_layer import BinaryLayer
 from trainfit.algorithms.numerics.binary.activations import (
     plan_binarise,
     plan_through,
@@ -23,7 +23,7 @@ from trainfit.algorithms.phases import Category
 
 def plan_step(
     model: Mlp,
-    layers: list[tuple[Layer, Optimiser]],
+    layers: list[tuple[BinaryLayer, Optimiser]],
     batch_size: int,
     *,
     bits: bool,
@@ -56,7 +56,7 @@ class _Step:
     def __init__(
         self,
         plan: MemoryPlan,
-        layers: list[tuple[Layer, Optimiser]],
+        layers: list[tuple[BinaryLayer, Optimiser]],
         batch: int,
         *,
         bits: bool,

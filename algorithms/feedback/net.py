@@ -29,7 +29,7 @@ from trainfit.algorithms.numerics.binary.activations import (
     binarise,
     plan_binarise,
     plan_through,
-    through_,
+    ste_backward_,
 )
 from trainfit.algorithms.numerics.binary.signed_activations import (
     binarise_signs,
@@ -76,7 +76,7 @@ class FeedbackNet(BinarisedNet[BinarisedOptionsT]):
             t = h.scale if isinstance(h, Bits) else h  # the slope is the same at t and at -t
             torch.ops.aten.tanh_backward.grad_input(dh_BO, t, grad_input=dh_BO)
         if self._bits or self._activation is Activation.RELU:
-            through_(dh_BO, h)
+            ste_backward_(dh_BO, h)
         return dh_BO
 
     def _plan_through(self, plan: MemoryPlan, batch: int, outputs: int) -> None:

@@ -12,7 +12,12 @@ from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8 import torch_layer as int8_layer_torch
-from trainfit.algorithms.numerics.int8.layer import PlannedRows, Rows, Way, count_squares
+from trainfit.algorithms.numerics.int8.layer import (
+    PlannedRows,
+    QuantConfig,
+    RowQuantized,
+    count_squares,
+)
 from trainfit.algorithms.numerics.int8.quantise import (
     LEVELS,
     count_rounding,
@@ -38,8 +43,8 @@ class LabelledInput:
         self._height = height
 
     def write(
-        self, x_BI: torch.Tensor, labels: tuple[torch.Tensor, ...], way: Way, seed: int
-    ) -> Rows:
+        self, x_BI: torch.Tensor, labels: tuple[torch.Tensor, ...], way: QuantConfig, seed: int
+    ) -> RowQuantized:
         """The batch once for each row of labels, stacked.
 
         Pixels are rounded the same way in all copies, which differ only in the label.
@@ -65,7 +70,7 @@ class LabelledInput:
         self,
         x_BI: torch.Tensor,
         labels: tuple[torch.Tensor, ...],
-        way: Way,
+        way: QuantConfig,
         seed: int,
         q_RI: torch.Tensor,
     ) -> None:
@@ -90,7 +95,9 @@ class LabelledInput:
             part_BI[:, : self._classes].zero_()
             part_BI.scatter_(1, class_B[:, None], label_B[:, None])
 
-    def plan_write(self, plan: MemoryPlan, batch: int, passes: int, way: Way) -> PlannedRows:
+    def plan_write(
+        self, plan: MemoryPlan, batch: int, passes: int, way: QuantConfig
+    ) -> PlannedRows:
         """The closed form of ``write``, to be freed by the caller."""
         rows = passes * batch
         q = plan.alloc("x in INT8", (rows, self._inputs), Category.ACTIVATIONS, bits=8)
@@ -110,7 +117,7 @@ class LabelledInput:
         plan.free(squares)
         return unit
 
-    def _plan_write_in_torch(self, plan: MemoryPlan, batch: int, way: Way) -> None:
+    def _plan_write_in_torch(self, plan: MemoryPlan, batch: int, way: QuantConfig) -> None:
         scale = plan_scale_of(plan, batch, self._inputs, Category.WORKSPACE, axis=0)
         plan.scalar()
         plan_quantise_into(

@@ -17,8 +17,8 @@ from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8.layer import (
     PlannedRows,
-    Rows,
-    Way,
+    QuantConfig,
+    RowQuantized,
     forward,
     plan_forward,
     plan_rescale,
@@ -28,10 +28,10 @@ from trainfit.algorithms.numerics.optimisers import Sgd
 from trainfit.algorithms.phases import Category, phase
 
 
-class Output(NamedTuple):
+class LayerOutput(NamedTuple):
     """A layer's output ``s q``, and the sum of q squared in each row, at least 1."""
 
-    rows: Rows
+    rows: RowQuantized
     squares_R: torch.Tensor
 
     def real_squares(self) -> torch.Tensor:
@@ -41,7 +41,7 @@ class Output(NamedTuple):
 
 
 class PlannedOutput(NamedTuple):
-    """The closed form of ``Output``."""
+    """The closed form of ``LayerOutput``."""
 
     rows: PlannedRows
     squares: Item
@@ -53,9 +53,9 @@ def plan_real_squares(plan: MemoryPlan, rows: int) -> Item:
     return plan.alloc("squares, then factor", (rows,), Category.GRADIENTS)
 
 
-def unit_rows(q_RO: torch.Tensor, squares_R: torch.Tensor) -> Rows:
+def unit_rows(q_RO: torch.Tensor, squares_R: torch.Tensor) -> RowQuantized:
     """The same integers with the scale that gives every row a mean square of 1."""
-    return Rows(q_RO, squares_R.reciprocal().mul_(q_RO.shape[1]).sqrt_())
+    return RowQuantized(q_RO, squares_R.reciprocal().mul_(q_RO.shape[1]).sqrt_())
 
 
 def plan_unit_rows(plan: MemoryPlan, q: Item) -> PlannedRows:
@@ -67,7 +67,7 @@ def plan_unit_rows(plan: MemoryPlan, q: Item) -> PlannedRows:
     return PlannedRows(q, scale)
 
 
-class Layer:
+class Int8Layer:
     """Weights, bias and their updates.
 
     The rate is divided by the number of inputs, which is the squared length of every input, so that
@@ -91,12 +91,12 @@ class Layer:
         """Outputs."""
         return self.weights.shape[0]
 
-    def output(self, h: Rows, way: Way, seed: int) -> Output:
+    def output(self, h: RowQuantized, way: QuantConfig, seed: int) -> LayerOutput:
         """Rectified output for rows h."""
         rows, squares_R = forward(h, self.weights.integers(way), self._b_O, way, seed)
-        return Output(rows, squares_R.clamp_(min=1.0))
+        return LayerOutput(rows, squares_R.clamp_(min=1.0))
 
-    def plan_output(self, plan: MemoryPlan, rows: int, way: Way) -> PlannedOutput:
+    def plan_output(self, plan: MemoryPlan, rows: int, way: QuantConfig) -> PlannedOutput:
         """The closed form of ``output``."""
         made = self.weights.plan_integers(plan, way)
         h, squares = plan_forward(plan, f"h{self.name}", rows, self.weights.shape, way)
@@ -104,7 +104,9 @@ class Layer:
         plan.scalar()
         return PlannedOutput(h, squares)
 
-    def update(self, g: Rows, h: Rows, way: Way, seeds: Iterator[int]) -> None:
+    def update(
+        self, g: RowQuantized, h: RowQuantized, way: QuantConfig, seeds: Iterator[int]
+    ) -> None:
         """One descent step with the gradient g of the output, for input h.
 
         Rows of g and of h each have a scale; both are multiplied into g before it is rounded to a
@@ -120,7 +122,7 @@ class Layer:
             self._optimiser.apply(f"b{self.name}", self._b_O, db_O)
             self.weights.descend(d_RO, h.q, scale, self._optimiser.lr, way, next(seeds))
 
-    def plan_update(self, plan: MemoryPlan, rows: int, way: Way) -> None:
+    def plan_update(self, plan: MemoryPlan, rows: int, way: QuantConfig) -> None:
         """The closed form of ``update``."""
         with plan.phase("gradient"):
             ratio = plan.alloc("ratio", (rows,), Category.GRADIENTS)
@@ -160,12 +162,12 @@ class LocalRule(NamedTuple):
         batch: Samples; there are twice as many rows, those with true labels first.
     """
 
-    layers: list[Layer]
+    layers: list[Int8Layer]
     objective: Objective
-    way: Way
+    way: QuantConfig
     batch: int
 
-    def factors(self, out: Output, width: int) -> torch.Tensor:
+    def factors(self, out: LayerOutput, width: int) -> torch.Tensor:
         """Factors that turn the integers of a layer's output into the gradient of its own loss."""
         squares_R = out.real_squares()
         return self.objective.factors_(squares_R, width, self.batch, None).mul_(out.rows.scale)
@@ -178,7 +180,9 @@ class LocalRule(NamedTuple):
         return factors
 
 
-def local_step(rule: LocalRule, make_input: Callable[[], Rows], seeds: Iterator[int]) -> None:
+def local_step(
+    rule: LocalRule, make_input: Callable[[], RowQuantized], seeds: Iterator[int]
+) -> None:
     """Update every layer on the way forward, from its own loss alone."""
     h = make_input()
     for layer in rule.layers:
@@ -186,7 +190,7 @@ def local_step(rule: LocalRule, make_input: Callable[[], Rows], seeds: Iterator[
             out = layer.output(h, rule.way, next(seeds))
         with phase("gradient"):
             factors_R = rule.factors(out, layer.width)
-        layer.update(Rows(out.rows.q, factors_R), h, rule.way, seeds)
+        layer.update(RowQuantized(out.rows.q, factors_R), h, rule.way, seeds)
         with phase("forward"):
             h = unit_rows(out.rows.q, out.squares_R)
             del out, factors_R

@@ -38,8 +38,8 @@ from collections.abc import Callable, Iterator
 import torch
 
 from trainfit.algorithms.ff_int8.layer import (
+    LayerOutput,
     LocalRule,
-    Output,
     PlannedOutput,
     plan_real_squares,
     plan_unit_rows,
@@ -47,7 +47,7 @@ from trainfit.algorithms.ff_int8.layer import (
 )
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
-from trainfit.algorithms.numerics.int8.layer import PlannedRows, Rows
+from trainfit.algorithms.numerics.int8.layer import PlannedRows, RowQuantized
 from trainfit.algorithms.numerics.int8.layer_backward import Below, back, plan_back
 from trainfit.algorithms.phases import Category, phase
 
@@ -56,11 +56,11 @@ _SMALLEST = 2.0**-100
 
 
 def _forward(
-    rule: LocalRule, make_input: Callable[[], Rows], seeds: Iterator[int]
-) -> tuple[list[Rows], list[Output]]:
+    rule: LocalRule, make_input: Callable[[], RowQuantized], seeds: Iterator[int]
+) -> tuple[list[RowQuantized], list[LayerOutput]]:
     """Inputs and outputs of all layers."""
-    inputs: list[Rows] = []
-    outputs: list[Output] = []
+    inputs: list[RowQuantized] = []
+    outputs: list[LayerOutput] = []
     for layer in rule.layers:
         if outputs:
             with phase("forward"):
@@ -89,7 +89,7 @@ def _plan_forward(
 
 
 def detached_step(
-    rule: LocalRule, make_input: Callable[[], Rows], weight: float, seeds: Iterator[int]
+    rule: LocalRule, make_input: Callable[[], RowQuantized], weight: float, seeds: Iterator[int]
 ) -> None:
     """Update all layers, each with the goodness of the later ones as a constant."""
     inputs, outputs = _forward(rule, make_input, seeds)
@@ -104,7 +104,7 @@ def detached_step(
             later_R.add_(own_R, alpha=share).sub_(theta)
             del own_R
             rule.objective.factors_(factors_R, layer.width, rule.batch, None)
-            g = Rows(out.rows.q, factors_R.mul_(out.rows.scale))
+            g = RowQuantized(out.rows.q, factors_R.mul_(out.rows.scale))
         layer.update(g, h, rule.way, seeds)
         del out, h, g, factors_R
 
@@ -134,21 +134,21 @@ def plan_detached_step(plan: MemoryPlan, rule: LocalRule, h: PlannedRows) -> Non
 
 
 def true_step(
-    rule: LocalRule, make_input: Callable[[], Rows], weight: float, seeds: Iterator[int]
+    rule: LocalRule, make_input: Callable[[], RowQuantized], weight: float, seeds: Iterator[int]
 ) -> None:
     """Update all layers, each with the gradient of its own loss and of the later ones.
 
     A layer is updated after the gradient has been propagated through its weights.
     """
     inputs, outputs = _forward(rule, make_input, seeds)
-    g: Rows | None = None
-    e: Rows | None = None
+    g: RowQuantized | None = None
+    e: RowQuantized | None = None
     for index in range(len(rule.layers) - 1, -1, -1):
         out, above = outputs.pop(), g
         with phase("gradient"):
             factors_R = rule.factors(out, rule.layers[index].width)
             if len(rule.layers) == 1:
-                g = Rows(out.rows.q, factors_R)
+                g = RowQuantized(out.rows.q, factors_R)
             else:
                 unit_R = factors_R if e is None else inputs[index + 1].scale
                 g, e = _join(rule, index, out, (factors_R, unit_R), e, weight, seeds)
@@ -164,12 +164,12 @@ def true_step(
 def _join(  # noqa: PLR0917
     rule: LocalRule,
     index: int,
-    out: Output,
+    out: LayerOutput,
     scales: tuple[torch.Tensor, torch.Tensor],
-    e: Rows | None,
+    e: RowQuantized | None,
     weight: float,
     seeds: Iterator[int],
-) -> tuple[Rows, Rows | None]:
+) -> tuple[RowQuantized, RowQuantized | None]:
     """The gradient of a layer's output for its weights, and ``e`` for the layer below.
 
     ``scales`` are the factors of the layer's own loss and the scale of its output as unit rows.

@@ -26,8 +26,8 @@ Decisions where the paper is silent:
   row's scale follows its largest weight by powers of two
   (:func:`trainfit.algorithms.numerics.int8.update.update_int8`). ``master=fp32``: float32 weights,
   quantised layer by layer; only these can have ``momentum``.
-* Plain descent; the rate is divided by a layer's inputs, see ``Layer``. ``goodness=mean`` divides
-  the gradient by a layer's width and needs a rate larger by that factor.
+* Plain descent; the rate is divided by a layer's inputs, see ``Int8Layer``. ``goodness=mean``
+  divides the gradient by a layer's width and needs a rate larger by that factor.
 * An image's predicted class is the label that gives the largest goodness, summed over all hidden
   layers.
 
@@ -48,7 +48,7 @@ from trainfit.algorithms.contract import Algorithm, StaticTensor, hold_inputs
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.ff_int8.labelled_input import LabelledInput
 from trainfit.algorithms.ff_int8.layer import (
-    Layer,
+    Int8Layer,
     LocalRule,
     local_step,
     plan_local_step,
@@ -71,7 +71,7 @@ from trainfit.algorithms.forward_forward.objective import Objective
 from trainfit.algorithms.forward_forward.options import Loss
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.int8.layer import Rows, Way
+from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, plan_draw_seed
 from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.options import Rounding
@@ -91,7 +91,7 @@ class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
                 f"momentum of {self.name} is a float32 state of float32 weights: use master=fp32"
                 f" with momentum={options.momentum}, or momentum=0 with master=int8"
             )
-        self._way = Way(options.rounding, options.kernel)
+        self._way = QuantConfig(options.rounding, options.kernel)
         self._labels = LabelledInput(model, options.label_scale)
         self._weight = 0.0
         self._layers = []
@@ -102,7 +102,7 @@ class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
                 if options.master is Master.INT8
                 else LatentWeights(w_OI, options.momentum)
             )
-            self._layers.append(Layer(str(number), weights, options.lr, options.momentum))
+            self._layers.append(Int8Layer(str(number), weights, options.lr, options.momentum))
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Set the learning rate and the weight of later layers."""
@@ -133,7 +133,9 @@ class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
             else:
                 true_step(rule, make_input, self._weight, seeds)
 
-    def _both_passes(self, x_BI: torch.Tensor, y_B: torch.Tensor, seeds: Iterator[int]) -> Rows:
+    def _both_passes(
+        self, x_BI: torch.Tensor, y_B: torch.Tensor, seeds: Iterator[int]
+    ) -> RowQuantized:
         """The batch with true labels, then with wrong ones."""
         with phase("forward"):
             wrong_B = random_wrong_labels(y_B, self.model.classes, self.generator)
@@ -143,7 +145,7 @@ class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Goodness summed over all layers, with each label written into the input in turn."""
-        way = Way(Rounding.NEAREST, self.options.kernel)
+        way = QuantConfig(Rounding.NEAREST, self.options.kernel)
         objective = self._rule(len(x)).objective
         scores_BC = torch.zeros(len(x), self.model.classes)
         with torch.no_grad():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
-from trainfit.algorithms.numerics.int8.layer import Rows, Way
+from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized
 from trainfit.algorithms.numerics.int8.quantise import (
     plan_quantise,
     plan_scale_of,
@@ -35,11 +35,11 @@ class Weights(ABC):
         self.shape = shape
 
     @abstractmethod
-    def integers(self, way: Way) -> Rows:
+    def integers(self, way: QuantConfig) -> RowQuantized:
         """The INT8 weights that products are computed with."""
 
     @abstractmethod
-    def plan_integers(self, plan: MemoryPlan, way: Way) -> list[Item]:
+    def plan_integers(self, plan: MemoryPlan, way: QuantConfig) -> list[Item]:
         """The closed form of ``integers``; the caller frees the result after the product."""
 
     @abstractmethod
@@ -52,12 +52,18 @@ class Weights(ABC):
 
     @abstractmethod
     def descend(  # noqa: PLR0917
-        self, d_BO: torch.Tensor, h_BI: torch.Tensor, scale: float, lr: float, way: Way, seed: int
+        self,
+        d_BO: torch.Tensor,
+        h_BI: torch.Tensor,
+        scale: float,
+        lr: float,
+        way: QuantConfig,
+        seed: int,
     ) -> None:
         """One update by ``- lr scale d^T h``, with INT8 operands."""
 
     @abstractmethod
-    def plan_descend(self, plan: MemoryPlan, batch: int, way: Way) -> None:
+    def plan_descend(self, plan: MemoryPlan, batch: int, way: QuantConfig) -> None:
         """The closed form of ``descend``."""
 
     @abstractmethod
@@ -70,13 +76,13 @@ class Int8Weights(Weights):
 
     def __init__(self, w_OI: torch.Tensor) -> None:
         super().__init__((w_OI.shape[0], w_OI.shape[1]))
-        self._rows = Rows(*quantise(w_OI, rounding=Rounding.NEAREST, axis=0))
+        self._rows = RowQuantized(*quantise(w_OI, rounding=Rounding.NEAREST, axis=0))
 
-    def integers(self, way: Way) -> Rows:
+    def integers(self, way: QuantConfig) -> RowQuantized:
         """The integers that are kept."""
         return self._rows
 
-    def plan_integers(self, plan: MemoryPlan, way: Way) -> list[Item]:
+    def plan_integers(self, plan: MemoryPlan, way: QuantConfig) -> list[Item]:
         """Nothing is allocated."""
         return []
 
@@ -89,12 +95,18 @@ class Int8Weights(Weights):
         return []
 
     def descend(  # noqa: PLR0917
-        self, d_BO: torch.Tensor, h_BI: torch.Tensor, scale: float, lr: float, way: Way, seed: int
+        self,
+        d_BO: torch.Tensor,
+        h_BI: torch.Tensor,
+        scale: float,
+        lr: float,
+        way: QuantConfig,
+        seed: int,
     ) -> None:
         """A few rows of the gradient at a time, added and rounded."""
         update_int8(self._rows, d_BO, h_BI, -lr * scale, way, seed)
 
-    def plan_descend(self, plan: MemoryPlan, batch: int, way: Way) -> None:
+    def plan_descend(self, plan: MemoryPlan, batch: int, way: QuantConfig) -> None:
         """Some rows of scratch."""
         plan_update_int8(plan, batch, self.shape, way)
 
@@ -116,13 +128,13 @@ class LatentWeights(Weights):
         self._momentum = momentum
         self._m_OI = w_OI.new_zeros(w_OI.shape) if momentum else w_OI[:0]
 
-    def integers(self, way: Way) -> Rows:
+    def integers(self, way: QuantConfig) -> RowQuantized:
         """The weights quantised again, one byte per weight of this layer."""
         q_OI, scale_O = quantise(self._w_OI, rounding=Rounding.NEAREST, axis=0, kernel=way.kernel)
         tag(scale_O, Category.PARAMETERS, "scale of the INT8 weights")
-        return Rows(tag(q_OI, Category.PARAMETERS, "INT8 weights"), scale_O)
+        return RowQuantized(tag(q_OI, Category.PARAMETERS, "INT8 weights"), scale_O)
 
-    def plan_integers(self, plan: MemoryPlan, way: Way) -> list[Item]:
+    def plan_integers(self, plan: MemoryPlan, way: QuantConfig) -> list[Item]:
         """Integers and scales."""
         return [
             *plan_quantise(
@@ -145,7 +157,13 @@ class LatentWeights(Weights):
         return [plan_scale_of(plan, *self.shape, Category.GRADIENTS, axis=0)]
 
     def descend(  # noqa: PLR0917
-        self, d_BO: torch.Tensor, h_BI: torch.Tensor, scale: float, lr: float, way: Way, seed: int
+        self,
+        d_BO: torch.Tensor,
+        h_BI: torch.Tensor,
+        scale: float,
+        lr: float,
+        way: QuantConfig,
+        seed: int,
     ) -> None:
         """The gradient of the integers is used as that of the float32 weights."""
         update_fp32(
@@ -159,7 +177,7 @@ class LatentWeights(Weights):
             way=way,
         )
 
-    def plan_descend(self, plan: MemoryPlan, batch: int, way: Way) -> None:
+    def plan_descend(self, plan: MemoryPlan, batch: int, way: QuantConfig) -> None:
         """Some rows of scratch."""
         plan_update_fp32(plan, batch, self.shape, way, momentum=self._momentum > 0)
 

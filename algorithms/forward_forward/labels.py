@@ -96,7 +96,7 @@ def plan_random_wrong_labels(plan: MemoryPlan, batch: int) -> Item:
     return wrong
 
 
-def hard_wrong_labels(
+def sample_hard_negatives(
     p_BC: torch.Tensor, y_B: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
     """For every label a different one, drawn in proportion to a classifier's probabilities.
@@ -115,8 +115,8 @@ def hard_wrong_labels(
     return tag(race_BC.argmax(1), Category.INPUTS, "wrong labels")
 
 
-def plan_hard_wrong_labels(plan: MemoryPlan, batch: int, classes: int) -> Item:
-    """The closed form of ``hard_wrong_labels``."""
+def plan_hard_negatives(plan: MemoryPlan, batch: int, classes: int) -> Item:
+    """The closed form of ``sample_hard_negatives``."""
     race = plan.alloc("race", (batch, classes), Category.WORKSPACE, essential=False)
     wrong = plan.alloc("wrong labels", (batch,), Category.INPUTS, bits=64)
     plan.free(race)

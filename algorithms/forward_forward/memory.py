@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from trainfit.algorithms.contract import hold_inputs
 from trainfit.algorithms.forward_forward.head import FeatureHead
 from trainfit.algorithms.forward_forward.labels import (
-    plan_hard_wrong_labels,
+    plan_hard_negatives,
     plan_labelled,
     plan_random_wrong_labels,
 )
@@ -185,7 +185,7 @@ class Step:
         with plan.phase(name):
             error = head.plan_probabilities(plan, batch)
             if self._parts.hard:
-                wrong = plan_hard_wrong_labels(plan, batch, self._model.classes)
+                wrong = plan_hard_negatives(plan, batch, self._model.classes)
         with plan.phase("gradient.neutral"):
             head.plan_error(plan, batch)
         with plan.phase("update.neutral"):

@@ -30,9 +30,9 @@ from trainfit.algorithms.forward_forward.binary.layers import BinaryLayers
 from trainfit.algorithms.forward_forward.binary.memory import plan_binarised
 from trainfit.algorithms.forward_forward.head import Activities
 from trainfit.algorithms.forward_forward.labels import (
-    hard_wrong_labels,
     labelled,
     random_wrong_labels,
+    sample_hard_negatives,
     write_labels,
 )
 from trainfit.algorithms.forward_forward.layers import ForwardForwardNet
@@ -130,7 +130,7 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
         with phase("forward.neutral"):
             error_BC = self._head.probabilities(activities)
             if self.options.negatives is Negatives.HARD:
-                wrong_B = hard_wrong_labels(error_BC, y_B, self.generator)
+                wrong_B = sample_hard_negatives(error_BC, y_B, self.generator)
         with phase("gradient.neutral"):
             self._head.error_(error_BC, y_B)
         with phase("update.neutral"):

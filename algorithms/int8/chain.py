@@ -35,14 +35,14 @@ from trainfit.algorithms.int8.net import (
     Int8Net,
     Quantised,
     add_dequantised_,
+    relu_backward_,
     rescale_,
-    shut_,
     tile_height,
 )
 from trainfit.algorithms.int8.options import RoundedOptions, WeightGradient
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.int8.products import int8_outer, int8_through
+from trainfit.algorithms.numerics.int8.products import int8_grad_input, int8_grad_weight
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, quantise_into, scale_of
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.options import Rounding
@@ -95,8 +95,8 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
     def _pass_down(self, number: int, d: QuantisedGradient, h: Quantised) -> torch.Tensor:
         """``dz`` of the layer below ``number``, float32."""
         weight = self._weights[number - 1]
-        sums_BI = int8_through(d.for_inputs.q, weight.q, kernel=self.options.kernel)
-        return shut_(rescale_(sums_BI, d.for_inputs.scale, weight.scale), h)
+        sums_BI = int8_grad_input(d.for_inputs.q, weight.q, kernel=self.options.kernel)
+        return relu_backward_(rescale_(sums_BI, d.for_inputs.scale, weight.scale), h)
 
     def _update(self, number: int, db_O: torch.Tensor, d: QuantisedGradient, h: Quantised) -> None:
         """Update a layer, at its own rate."""
@@ -173,7 +173,7 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
             d_BT = d.q[:, rows]
             if not d_BT.is_contiguous():
                 d_BT = tag(d_BT.contiguous(), Category.WORKSPACE, "columns of the gradient")
-            sums_TI = int8_outer(d_BT, h.q, kernel=self.options.kernel)
+            sums_TI = int8_grad_weight(d_BT, h.q, kernel=self.options.kernel)
             scale = d.scale[rows] if self._quantiser.channels else d.scale
             return rescale_(sums_TI, scale, h.scale)
 

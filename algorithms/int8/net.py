@@ -112,14 +112,14 @@ def plan_add_dequantised(plan: MemoryPlan, rows: int, columns: int, height: int)
     plan.each(Kind.ADD, rows * columns)
 
 
-def shut_(dh_BI: torch.Tensor, h: Quantised) -> torch.Tensor:
+def relu_backward_(dh_BI: torch.Tensor, h: Quantised) -> torch.Tensor:
     """``dh . 1[h > 0]`` in place, for the output h of a rectifier."""
     shut_BI = tag(torch.logical_not(h.q), Category.WORKSPACE, "rectifiers that are shut")
     return dh_BI.masked_fill_(shut_BI, 0.0)
 
 
 def plan_shut(plan: MemoryPlan, batch: int, inputs: int) -> None:
-    """The closed form of ``shut_``."""
+    """The closed form of ``relu_backward_``."""
     plan.workspace("rectifiers that are shut", (batch, inputs), bits=1, stored_bits=8)
     plan.each(Kind.COMPARE, batch * inputs)
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.int8.net import Int8Net, Quantised, plan_shut, shut_, tile_height
+from trainfit.algorithms.int8.net import Int8Net, Quantised, plan_shut, relu_backward_, tile_height
 from trainfit.algorithms.int8.options import QAT_INT8, Int8Options
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
@@ -64,7 +64,7 @@ class QatInt8(Int8Net[Int8Options], about=QAT_INT8):
             tile = tag(q_OI[rows].to(torch.float32), Category.WORKSPACE, "tile of integers")
             dh_BI.addmm_(dz_BO[:, rows], tile)
             del tile  # otherwise two of them would be alive in the next iteration
-        return shut_(dh_BI.mul_(scale), h)
+        return relu_backward_(dh_BI.mul_(scale), h)
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """INT8 activations, one of them in float32, and two gradients of activations."""

@@ -53,7 +53,7 @@ class _StandIns(TorchFunctionMode):
 
 
 @contextmanager
-def only_shapes() -> Iterator[None]:
+def meta_tensors() -> Iterator[None]:
     """Tensors made within the block are on the meta device; nothing is drawn."""
     with torch.device("meta"), _StandIns():
         yield

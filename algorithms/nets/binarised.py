@@ -31,8 +31,8 @@ from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.numerics.binary.activations import (
     Hidden,
-    cut_,
     plan_weight_gradient,
+    ste_clip_,
     tile_extent,
     weight_gradient,
 )
@@ -119,7 +119,7 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
         with phase("gradient"):
             dw_TI = weight_gradient(dz_BT, h, 0, w_OI.shape[1])
             if self._is_cut(number):
-                cut_(dw_TI, w_OI[outputs])
+                ste_clip_(dw_TI, w_OI[outputs])
         with phase("update"):
             self._optimiser.apply_rows(name, w_OI, dw_TI, outputs)
 

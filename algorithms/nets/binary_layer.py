@@ -30,7 +30,7 @@ from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.phases import Category
 
 
-class Layer:
+class BinaryLayer:
     """One layer.
 
     Attributes:

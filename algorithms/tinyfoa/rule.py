@@ -50,7 +50,7 @@ from trainfit.algorithms.tinyfoa.options import (
 )
 from trainfit.algorithms.tinyfoa.released.locally_connected import LcReleased
 from trainfit.algorithms.tinyfoa.released.mlp import Released
-from trainfit.algorithms.tinyfoa.variant import Rule
+from trainfit.algorithms.tinyfoa.variant import VariantRule
 
 
 class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
@@ -96,7 +96,7 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
                 " what depends on the rest of a batch cannot be kept"
             )
 
-    def _make_rule(self) -> Rule:
+    def _make_rule(self) -> VariantRule:
         """The variant for the model's architecture."""
         model, options, generator = self.model, self.options, self.generator
         slices, lr = options.slices, options.lr

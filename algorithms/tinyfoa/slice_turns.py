@@ -14,10 +14,10 @@ import torch
 from trainfit.algorithms.numerics.binary.activations import abs_of_others
 from trainfit.algorithms.numerics.optimisers import Adam
 from trainfit.algorithms.tinyfoa.options import Kernel
-from trainfit.algorithms.tinyfoa.variant import Rule
+from trainfit.algorithms.tinyfoa.variant import VariantRule
 
 
-class TurnTaking(Rule):
+class TurnTaking(VariantRule):
     """A rule with one slice of one layer in RAM.
 
     A subclass defines a layer's grid, the view of slice ``self._place`` (row, column) of layer

@@ -12,7 +12,7 @@ from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.memory.plan import MemoryPlan
 
 
-class Rule(ABC):
+class VariantRule(ABC):
     """One variant of TinyFoA, at one layer at a time."""
 
     @abstractmethod

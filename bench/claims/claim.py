@@ -34,7 +34,7 @@ from pathlib import Path
 
 from trainfit.bench.claims.quantities import Quantity, Tables
 from trainfit.bench.claims.statistics import Computed, Expected, Outcome, Statistic, decide
-from trainfit.bench.claims.workloads import Side, Workloads, find
+from trainfit.bench.claims.workloads import Operand, Workloads, find
 from trainfit.bench.errors import BenchError
 
 _MOST_PROBLEMS = 2
@@ -146,7 +146,7 @@ class Paper:
 # ---- what the records say of it ------------------------------------------------------------------
 
 
-class Verdict(StrEnum):
+class ClaimVerdict(StrEnum):
     """What became of a claim."""
 
     HOLDS = "holds"
@@ -169,7 +169,7 @@ class JudgedCheck:
     """
 
     check: Check
-    sides: list[Side]
+    sides: list[Operand]
     outcome: Outcome
     computed: Computed | None = None
     problems: tuple[str, ...] = ()
@@ -191,7 +191,7 @@ class Judged:
     """One claim and its verdict; ``suites`` make the records that are missing."""
 
     claim: Claim
-    verdict: Verdict
+    verdict: ClaimVerdict
     checks: list[JudgedCheck]
     suites: list[str]
 
@@ -244,17 +244,17 @@ def _checked(check: Check, tables: Tables) -> JudgedCheck:
     return JudgedCheck(check, sides, outcome, computed, problems)
 
 
-def _verdict(outcomes: Sequence[Outcome]) -> Verdict:
+def _verdict(outcomes: Sequence[Outcome]) -> ClaimVerdict:
     found = set(outcomes)
     if not found:
-        return Verdict.NOT_TESTABLE
+        return ClaimVerdict.NOT_TESTABLE
     if found == {Outcome.HOLDS}:
-        return Verdict.HOLDS
+        return ClaimVerdict.HOLDS
     if Outcome.HOLDS in found:
-        return Verdict.IN_PART
+        return ClaimVerdict.IN_PART
     if Outcome.FAILS in found:
-        return Verdict.DOES_NOT_HOLD
-    return Verdict.NO_RECORDS if found == {Outcome.MISSING} else Verdict.NOT_TESTABLE
+        return ClaimVerdict.DOES_NOT_HOLD
+    return ClaimVerdict.NO_RECORDS if found == {Outcome.MISSING} else ClaimVerdict.NOT_TESTABLE
 
 
 def command(suite: str) -> str:

@@ -34,7 +34,7 @@ from trainfit.bench.claims.statistics import (
     of_means,
     points,
 )
-from trainfit.bench.claims.workloads import DEFAULT, Side, Workloads, rule
+from trainfit.bench.claims.workloads import DEFAULT, Operand, Workloads, rule
 from trainfit.plots.papers.published import TABLE_I, TABLE_IV, TABLE_V
 
 PAPER = Paper("ff-int8", "FF-INT8 (Ma, Panda & Reda, DAC 2025)")
@@ -200,7 +200,7 @@ def slope(*values: float) -> float:
     return linear_regression(range(len(found)), found).slope
 
 
-def _all_gaps(sides: Sequence[Side]) -> list[str]:
+def _all_gaps(sides: Sequence[Operand]) -> list[str]:
     found = gaps(*(side.only.mean[0] for side in sides))
     return [", ".join(f"{gap:+.{1 if abs(gap) >= 10 else 2}f}" for gap in found)]
 
@@ -244,7 +244,7 @@ PAPER.claim(
 )
 
 
-def passes_ratio(sides: Sequence[Side]) -> Computed:
+def passes_ratio(sides: Sequence[Operand]) -> Computed:
     """Passes of left over those of right until each first has what both end with at least."""
     left, right = (side.only.curve for side in sides)
     level = min(left[max(left)], right[max(right)])
@@ -380,7 +380,7 @@ MARGIN = 2.0
 """How many points below the best of a grid still count as near it."""
 
 
-def near_best(sides: Sequence[Side]) -> Computed:
+def near_best(sides: Sequence[Operand]) -> Computed:
     """Share of a grid at most :data:`MARGIN` points below its best, left minus right, in points."""
     shares = []
     for side in sides:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from itertools import product
 from typing import NamedTuple
 
-from trainfit.bench.claims.workloads import Interval, Side
+from trainfit.bench.claims.workloads import Interval, Operand
 
 _DIGITS = 9
 """Decimals that are compared: 0.97 - 0.95 is not 0.02 to the last bit."""
@@ -55,15 +55,15 @@ class Statistic:
 
     name: str
     unit: str
-    compute: Callable[[Sequence[Side]], Computed]
+    compute: Callable[[Sequence[Operand]], Computed]
     no_difference: float = 0.0
     signed: bool = True
     shares: bool = False
     grid: bool = False
-    shown: Callable[[Sequence[Side]], Sequence[str]] | None = None
+    shown: Callable[[Sequence[Operand]], Sequence[str]] | None = None
 
 
-def of_means(compute: Callable[..., float]) -> Callable[[Sequence[Side]], Computed]:
+def of_means(compute: Callable[..., float]) -> Callable[[Sequence[Operand]], Computed]:
     """A function of one number per side as a statistic.
 
     It is computed of the means over seeds; of intervals at each combination of their ends, whose
@@ -71,7 +71,7 @@ def of_means(compute: Callable[..., float]) -> Callable[[Sequence[Side]], Comput
     every number alone. Where all sides have the same seeds, its deviation over them is kept.
     """
 
-    def computed(sides: Sequence[Side]) -> Computed:
+    def computed(sides: Sequence[Operand]) -> Computed:
         settings = [side.only for side in sides]
         ends = [sorted(set(each.mean)) for each in settings]
         found = [compute(*corner) for corner in product(*ends)]

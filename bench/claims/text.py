@@ -6,17 +6,17 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from trainfit.bench.claims.claim import Check, Judged, JudgedCheck, Verdict, command
+from trainfit.bench.claims.claim import Check, ClaimVerdict, Judged, JudgedCheck, command
 from trainfit.bench.claims.statistics import Expect
 from trainfit.bench.claims.workloads import Interval, Setting
 from trainfit.bench.verdicts.intervals import format_quantity
 
 _SAYS = {
-    Verdict.HOLDS: ("holds", "hold"),
-    Verdict.IN_PART: ("holds in part", "hold in part"),
-    Verdict.DOES_NOT_HOLD: ("does not hold", "do not hold"),
-    Verdict.NOT_TESTABLE: ("is not testable here", "are not testable here"),
-    Verdict.NO_RECORDS: ("has no records", "have no records"),
+    ClaimVerdict.HOLDS: ("holds", "hold"),
+    ClaimVerdict.IN_PART: ("holds in part", "hold in part"),
+    ClaimVerdict.DOES_NOT_HOLD: ("does not hold", "do not hold"),
+    ClaimVerdict.NOT_TESTABLE: ("is not testable here", "are not testable here"),
+    ClaimVerdict.NO_RECORDS: ("has no records", "have no records"),
 }
 
 
@@ -80,12 +80,12 @@ def seeds(found: JudgedCheck) -> str:
 def counts(judged: Iterable[Judged]) -> dict[str, int]:
     """How many claims have which verdict, every verdict named."""
     verdicts = [each.verdict for each in judged]
-    return {verdict.value: verdicts.count(verdict) for verdict in Verdict}
+    return {verdict.value: verdicts.count(verdict) for verdict in ClaimVerdict}
 
 
 def sentence(judged: Sequence[Judged], runs: int) -> str:
     """The summary: ``28 claims: 5 hold, 8 hold in part, ... (from 16 runs)``."""
-    found = {Verdict(name): count for name, count in counts(judged).items()}
+    found = {ClaimVerdict(name): count for name, count in counts(judged).items()}
     parts = [f"{count} {_SAYS[verdict][count != 1]}" for verdict, count in found.items() if count]
     return (
         f"{len(judged)} claim{'s' if len(judged) != 1 else ''}: {', '.join(parts)}"

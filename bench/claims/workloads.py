@@ -184,7 +184,7 @@ def _mean(values: Iterable[Interval]) -> Interval:
 
 
 @dataclass(frozen=True)
-class Side:
+class Operand:
     """What the records say of one side of a check.
 
     Attributes:
@@ -205,7 +205,9 @@ class Side:
         return self.settings[0]
 
 
-def find(tables: Tables, quantity: Quantity, workloads: Workloads, *, grid: bool = False) -> Side:
+def find(
+    tables: Tables, quantity: Quantity, workloads: Workloads, *, grid: bool = False
+) -> Operand:
     """What the records say of some workloads.
 
     Args:
@@ -217,15 +219,15 @@ def find(tables: Tables, quantity: Quantity, workloads: Workloads, *, grid: bool
     frame = tables.of(quantity)
     rows = frame[workloads.match(frame)]
     if rows.empty:
-        return Side(workloads, [], f"no record of {workloads.text}")
+        return Operand(workloads, [], f"no record of {workloads.text}")
     rows = rows.dropna(subset=["low", "high"])
     if rows.empty:
-        return Side(workloads, [], f"the records of {workloads.text} have no {quantity.key}")
+        return Operand(workloads, [], f"the records of {workloads.text} have no {quantity.key}")
     same = [name for name in _SETTING if name in rows]
     groups = [group for _, group in rows.groupby(same, sort=False, dropna=False)]
     settings = [Setting(str(g["label"].iloc[0]), int(g["epochs"].iloc[0]), g) for g in groups]
     if grid:
-        return Side(workloads, settings)
+        return Operand(workloads, settings)
     if _differ(settings) and quantity.key.endswith("accuracy"):
         longest = max(each.epochs for each in settings)
         settings = [each for each in settings if each.epochs == longest]
@@ -234,8 +236,8 @@ def find(tables: Tables, quantity: Quantity, workloads: Workloads, *, grid: bool
             f"{len(settings)} settings match {workloads.text} and differ"
             f" ({settings[0].label}, {settings[1].label}, ...): give one run with --from"
         )
-        return Side(workloads, settings, problem, undecided=True)
-    return Side(workloads, settings)
+        return Operand(workloads, settings, problem, undecided=True)
+    return Operand(workloads, settings)
 
 
 def _differ(settings: list[Setting]) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from trainfit.bench.claims.claim import ClaimsError, Judged, Verdict, command, judge_claims
+from trainfit.bench.claims.claim import ClaimsError, ClaimVerdict, Judged, command, judge_claims
 from trainfit.bench.claims.listed import chosen, read_claims
 from trainfit.bench.claims.text import counts, sentence
 from trainfit.bench.cli.output import output
@@ -86,7 +86,7 @@ def _require_judged(judged: Sequence[Judged], *, by_name: bool) -> None:
     Raises:
         ClaimsError: What is missing and the command that makes it.
     """
-    missing = [each for each in judged if each.verdict is Verdict.NO_RECORDS]
+    missing = [each for each in judged if each.verdict is ClaimVerdict.NO_RECORDS]
     testable = [each for each in judged if each.checks]
     if not missing or (len(missing) < len(testable) and not by_name):
         return

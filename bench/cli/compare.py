@@ -168,7 +168,7 @@ def _name(workload: Workload) -> str:
 def _latency(
     a: Workload, b: Workload, *, threads: int, data_root: Path | None, seconds: float
 ) -> None:
-    limits = paired.Limits(most_seconds=seconds)
+    limits = paired.BlockLimits(most_seconds=seconds)
     with SpinnerLine() as line:
         found = paired.compare_latency(
             a, b, threads=threads, data_root=data_root, limits=limits, progress=line.show

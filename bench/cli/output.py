@@ -1,6 +1,6 @@
 """Where results go: tables for people, one JSON document for machines, CSV files for both.
 
-A command hands every table over once, as columns and rows of plain values; whoever runs it chooses
+A command hands every table over once, as columns and rows of plain values; its user chooses
 with ``--json``, ``--csv DIR`` and ``--quiet`` what becomes of it. Errors do not come this way.
 """
 

@@ -33,7 +33,7 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What was found; the worst first."""
 
     INVALID = "invalid"
@@ -47,7 +47,7 @@ class Kind(StrEnum):
     BETTER = "better"
 
 
-_SEVERITIES, _KINDS = list(Severity), list(Kind)
+_SEVERITIES, _KINDS = list(Severity), list(FindingKind)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Finding:
     """
 
     workload: str
-    kind: Kind
+    kind: FindingKind
     severity: Severity
     metric: str | None = None
     unit: Unit = Unit.TEXT
@@ -151,7 +151,7 @@ def compare_workloads(
     explained: dict[str, list[str]] = {}
     for key, reason in invalid.items():
         severity = Severity.FAIL if key in golden.workloads else unexpected
-        findings.append(Finding(key, Kind.INVALID, severity, reason=reason))
+        findings.append(Finding(key, FindingKind.INVALID, severity, reason=reason))
     for key, expected in golden.workloads.items():
         if key in invalid:
             continue
@@ -159,7 +159,7 @@ def compare_workloads(
             action = missing or missing_workload(golden.rules, key)
             if action is not Missing.IGNORE:
                 reason = "the golden has this workload and the run does not"
-                findings.append(Finding(key, Kind.MISSING, Severity(action), reason=reason))
+                findings.append(Finding(key, FindingKind.MISSING, Severity(action), reason=reason))
             continue
         compared.append(key)
         found = compare_figures(key, expected, measured[key], golden.rules)
@@ -168,7 +168,7 @@ def compare_workloads(
             explained[key] = explain(expected, measured[key])
     for key in measured.keys() - golden.workloads.keys():
         reason = "the run has this workload and the golden does not; --update adds it"
-        findings.append(Finding(key, Kind.NEW, unexpected, reason=reason))
+        findings.append(Finding(key, FindingKind.NEW, unexpected, reason=reason))
     findings.sort(key=lambda each: each.rank)
     return GateResult(findings, compared, explained=explained)
 
@@ -218,24 +218,26 @@ def _judge(
     unit = unit_of(name, known)
     rule = rule_for(rules, key, name, unit)
 
-    def found(kind: Kind, severity: Severity, reason: str = "") -> Finding:
+    def found(kind: FindingKind, severity: Severity, reason: str = "") -> Finding:
         return Finding(key, kind, severity, name, unit, then, now, reason)
 
     if now is None:
         if rule.missing is not Missing.IGNORE:
-            yield found(Kind.MISSING, Severity(rule.missing), "the run does not have this metric")
+            yield found(
+                FindingKind.MISSING, Severity(rule.missing), "the run does not have this metric"
+            )
     elif then is None:
         severity = Severity.FAIL if rule.direction is Direction.EQUAL else Severity.WARN
-        yield found(Kind.NEW, severity, "the golden does not have this metric")
+        yield found(FindingKind.NEW, severity, "the golden does not have this metric")
     elif isinstance(then, str) or isinstance(now, str):
-        yield found(Kind.CHANGED, Severity.FAIL)
+        yield found(FindingKind.CHANGED, Severity.FAIL)
     elif verdict := rule.verdict(then, now):
         tolerance = f"more than the {rule.tolerance} allowed" if rule.tolerance else ""
         if rule.direction is Direction.EQUAL:
-            kind = Kind.GREW if verdict > 0 else Kind.SHRANK
+            kind = FindingKind.GREW if verdict > 0 else FindingKind.SHRANK
             yield found(kind, Severity.FAIL, tolerance)
         elif verdict > 0:
-            kind = Kind.GREW if rule.direction is Direction.SMALLER else Kind.WORSE
+            kind = FindingKind.GREW if rule.direction is Direction.SMALLER else FindingKind.WORSE
             yield found(kind, Severity.FAIL, tolerance)
         else:
-            yield found(Kind.BETTER, Severity.NOTE, "--update makes it the new golden")
+            yield found(FindingKind.BETTER, Severity.NOTE, "--update makes it the new golden")

@@ -85,7 +85,7 @@ class Rule(BaseModel):
         absolute: Allowed difference in ``unit``.
         percent: Allowed difference in percent of the golden value; the larger of both counts.
         missing: What happens where the run lacks the metric.
-        why: The reason for the rule, for whoever reads the file next.
+        why: The reason for the rule, for the next reader of the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

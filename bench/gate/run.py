@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from trainfit.bench.errors import RunFolderError
-from trainfit.bench.gate.compare import Finding, GateResult, Kind, Severity, compare_workloads
+from trainfit.bench.gate.compare import (
+    Finding,
+    FindingKind,
+    GateResult,
+    Severity,
+    compare_workloads,
+)
 from trainfit.bench.gate.figures import StepFigures, figures_of_record, key_of
 from trainfit.bench.gate.golden import Conditions, Golden, read_golden, write_golden
 from trainfit.bench.gate.rules import WORKLOAD, GoldenError, Missing, unit_of
@@ -26,7 +32,7 @@ RECORD_VERSION = "record"
 """Under what name ``made_with`` of a golden keeps the version of its records."""
 
 _NOTED = ("numba", "numpy", "architecture", "cpu_capability", RECORD_VERSION)
-"""Differences that should not change bytes, and are told to whoever looks for the cause of one."""
+"""Differences that should not change bytes, and are listed for the search of its cause."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +224,7 @@ def _number(version: str) -> int:
 
 def _from_newer_version(found: Finding, golden: Golden, version: str) -> Finding:
     """A metric that came with a newer version of records is no change of the training."""
-    if found.kind is not Kind.NEW or found.metric is None:
+    if found.kind is not FindingKind.NEW or found.metric is None:
         return found
     if found.metric.rpartition("/")[0] not in golden.workloads[found.workload].figures:
         return found

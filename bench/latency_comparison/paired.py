@@ -44,7 +44,7 @@ class PairedStop(StrEnum):
 
 
 @dataclass(frozen=True)
-class Limits:
+class BlockLimits:
     """When to stop.
 
     Attributes:
@@ -131,7 +131,7 @@ def compare_latency(
     stages: tuple[int, int] = (0, 0),
     threads: int = 1,
     data_root: Path | None = None,
-    limits: Limits = Limits(),
+    limits: BlockLimits = BlockLimits(),
     progress: Callable[[str], None] = lambda _: None,
     calls: tuple[Call, Call] = (call, call),
 ) -> Comparison:
@@ -207,7 +207,7 @@ class Blocks:
     stopped: PairedStop = PairedStop.SETTLED
 
 
-def take_blocks(turn: Turn, limits: Limits, progress: Callable[[str], None]) -> Blocks:
+def take_blocks(turn: Turn, limits: BlockLimits, progress: Callable[[str], None]) -> Blocks:
     """Warm both sides up, then take pairs of blocks until the ratio is known well enough.
 
     Args:

@@ -140,7 +140,7 @@ class Pair:
                 on_message=lambda message: self._inbox.put((side, message)),
                 on_start=self._kills.append,
             )
-        except Exception as error:  # whoever waits has to hear of it, or waits for ever
+        except Exception as error:  # the waiting thread has to hear of it, or it waits forever
             outcome = Outcome(Ending.DIED, type(error).__name__, str(error))
         self._inbox.put((side, outcome))
 

@@ -43,7 +43,7 @@ on them is soon ignored. Five percent is beyond that, and a real loss is seldom 
 NO_SENSOR = "no sensor was named (--sensor NAME)"
 
 
-class Verdict(StrEnum):
+class RatioVerdict(StrEnum):
     """What a ratio says about a change."""
 
     PASS = "pass"  # noqa: S105  (no password)
@@ -86,14 +86,14 @@ class Ratios:
         interval = math.exp(middle - half), math.exp(middle + half)
         return cls(tuple(values), math.exp(middle), interval)
 
-    def verdict(self, max_ratio: float) -> Verdict:
+    def verdict(self, max_ratio: float) -> RatioVerdict:
         """A regression needs the whole interval above the allowed ratio, a pass at or below it."""
         low, high = self.interval
         if low > max_ratio:
-            return Verdict.REGRESSION
+            return RatioVerdict.REGRESSION
         if high > max_ratio:
-            return Verdict.INCONCLUSIVE
-        return Verdict.FASTER if high < 1 / max_ratio else Verdict.PASS
+            return RatioVerdict.INCONCLUSIVE
+        return RatioVerdict.FASTER if high < 1 / max_ratio else RatioVerdict.PASS
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class RevisionLimits:
             return True
         if len(values) < LEAST_PAIRS or len(values) % 2:
             return False
-        return Ratios.of(values).verdict(self.max_ratio) in {Verdict.PASS, Verdict.FASTER}
+        return Ratios.of(values).verdict(self.max_ratio) in {RatioVerdict.PASS, RatioVerdict.FASTER}
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class WorkloadResult:
     """
 
     workload: Workload
-    verdict: Verdict
+    verdict: RatioVerdict
     reason: str = ""
     times: Times | None = None
     bytes: BytesFound = field(default_factory=BytesFound)

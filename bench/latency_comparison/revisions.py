@@ -33,22 +33,21 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from trainfit.bench.errors import PreflightError
-from trainfit.bench.gate.compare import Finding, Kind, Severity, compare_figures
+from trainfit.bench.gate.compare import Finding, FindingKind, Severity, compare_figures
 from trainfit.bench.gate.explain import explain
 from trainfit.bench.gate.figures import StepFigures, figures_of_record, key_of
 from trainfit.bench.gate.rules import Direction, Rule, Unit
-from trainfit.bench.latency_comparison.paired import Limits as BlockLimits
-from trainfit.bench.latency_comparison.paired import Side, compare_latency
+from trainfit.bench.latency_comparison.paired import BlockLimits, Side, compare_latency
 from trainfit.bench.latency_comparison.processes import PairError
 from trainfit.bench.latency_comparison.result import (
     NO_SENSOR,
     BytesFound,
     Energies,
     Ratios,
+    RatioVerdict,
     RevisionLimits,
     RevisionResult,
     Times,
-    Verdict,
     WorkloadResult,
 )
 from trainfit.bench.latency_comparison.source_tree import (
@@ -71,7 +70,12 @@ Measured = TypeVar("Measured")
 
 _WORKER = "trainfit.bench.run.worker"
 _THEN, _NOW = "the other revision", "the working tree"
-_WORSE = (Verdict.FASTER, Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.REGRESSION)
+_WORSE = (
+    RatioVerdict.FASTER,
+    RatioVerdict.PASS,
+    RatioVerdict.INCONCLUSIVE,
+    RatioVerdict.REGRESSION,
+)
 
 _TOTALS = ("static_bytes", "storage_bytes", "peak_dynamic_bytes", "peak_bytes")
 """The bytes that are compared; what they are made of explains them."""
@@ -128,7 +132,7 @@ def run_revisions(
         )
         if (repository.root / "trainfit").is_dir() and not (other / NEEDED).is_file():
             reason = f"{revision} has no {NEEDED}: it is older than comparing in turns"
-            found = [WorkloadResult(each, Verdict.NOT_COMPARABLE, reason) for each in chosen]
+            found = [WorkloadResult(each, RatioVerdict.NOT_COMPARABLE, reason) for each in chosen]
         else:
             job.preflight(chosen)
             total = len(chosen)
@@ -190,7 +194,7 @@ class _Job:
         try:
             times = self._times(workload, number)
         except _NotComparableError as error:
-            return WorkloadResult(workload, Verdict.NOT_COMPARABLE, str(error))
+            return WorkloadResult(workload, RatioVerdict.NOT_COMPARABLE, str(error))
         self.progress(f"{number}{workload.label}: bytes")
         found = self._bytes(times.workload)
         verdicts = [times.ratios.verdict(self.limits.max_ratio)]
@@ -343,8 +347,11 @@ def _totals(figures: StepFigures) -> StepFigures:
 
 
 def _reported(found: Finding) -> Finding:
-    words = {Kind.MISSING: "only the other revision has this", Kind.NEW: "only now is there this"}
-    severity = Severity.NOTE if found.kind is Kind.BETTER else Severity.WARN
+    words = {
+        FindingKind.MISSING: "only the other revision has this",
+        FindingKind.NEW: "only now is there this",
+    }
+    severity = Severity.NOTE if found.kind is FindingKind.BETTER else Severity.WARN
     reason = words.get(found.kind, "bytes are gated with --golden; here they are only reported")
     return replace(found, severity=severity, reason=reason)
 

@@ -29,7 +29,7 @@ class PaperError(BenchError):
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper whose figures can be made anew.
+    """A paper whose figures can be made again.
 
     Attributes:
         name: On the command line, and in the list of claims.
@@ -123,7 +123,7 @@ def index(
     again = shlex.join(["trainfit", "paper", paper.name, *_from(given)])
     parts = [
         f"# {paper.title}",
-        "Figures, tables and claims of this paper, made anew from records. What was published"
+        "Figures, tables and claims of this paper, made again from records. What was published"
         " stands beside them, open or in columns of its own; what is modelled is hatched. Every"
         " figure is there as PDF, SVG and PNG and with the numbers it plots as CSV, every table as"
         " CSV, Markdown and LaTeX.",

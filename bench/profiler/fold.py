@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainfit.bench.profiler.events import Mark, MarkKind, Stream, StreamError
-from trainfit.bench.profiler.lifetimes import Ints, Lives
+from trainfit.bench.profiler.lifetimes import BlockLifetimes, Ints
 
 OUTSIDE = "outside"
 """The name of time that belongs to no phase."""
@@ -153,7 +153,7 @@ def fold(stream: Stream) -> Fold:
         StreamError: No measured step, phases that do not nest, or a block allocated twice
             without a free between (it was freed where the session does not look).
     """
-    lives = Lives(stream)
+    lives = BlockLifetimes(stream)
     begin, end, borders, tags = _marks(stream.marks)
     sizes = lives.sizes[begin:end]
     # A free that nobody saw the birth of is a block from before the session: known by its size.

@@ -20,7 +20,7 @@ Ints = npt.NDArray[np.int64]
 _NONE: Ints = np.zeros(0, np.int64)
 
 
-class Lives:
+class BlockLifetimes:
     """Which allocation event ends which block: frees paired with the allocations before them.
 
     Attributes:

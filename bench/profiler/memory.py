@@ -1,4 +1,4 @@
-"""The memory block of a record: every stage of an algorithm measured and held against its plan."""
+"""The memory block of a record: every stage of an algorithm measured and compared with its plan."""
 
 from __future__ import annotations
 

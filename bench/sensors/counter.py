@@ -22,7 +22,7 @@ class WrappingCounter:
         """The energy in joules since the counter's first start, whole turns included.
 
         A step back that no possible power explains is not a turn: then the result steps back as
-        well, for whoever reads it to see.
+        well, for its readers to see.
         """
         if self._last is not None:
             last_joules, last_seconds = self._last

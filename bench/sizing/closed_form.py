@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from trainfit.algorithms import MemoryPlan, sketch_algorithm
+from trainfit.algorithms import MemoryPlan, build_on_meta
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.records.schema import Evidence, StageOperations, Workload
 from trainfit.bench.verdicts.judge import ResourceDemand
@@ -84,7 +84,7 @@ def closed_form(workload: Workload) -> ClosedForm:
     Raises:
         ConfigurationError: Algorithm, options, model and batch size do not exist or fit together.
     """
-    algorithm = sketch_algorithm(workload.algorithm, workload.model, workload.options)
+    algorithm = build_on_meta(workload.algorithm, workload.model, workload.options)
     algorithm.check_batch(workload.batch_size)
     plans = []
     for index in range(len(algorithm.stages)):

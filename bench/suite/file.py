@@ -63,7 +63,7 @@ class Defaults(Strict):
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 
-class Entry(Strict):
+class WorkloadEntry(Strict):
     """One ``[[workload]]`` as written."""
 
     algorithm: _Texts
@@ -79,7 +79,7 @@ class Entry(Strict):
     shuffle: bool | None = None
 
 
-class File(Strict):
+class SuiteFile(Strict):
     """A suite as written."""
 
     name: str = Field(
@@ -99,4 +99,4 @@ class File(Strict):
     host: _Text | None = None
     budgets: dict[str, Any] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
-    workload: list[Entry] = Field(min_length=1)
+    workload: list[WorkloadEntry] = Field(min_length=1)

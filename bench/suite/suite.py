@@ -45,7 +45,7 @@ from trainfit._schema_errors import explain
 from trainfit._text import nearest
 from trainfit.bench.errors import SuiteError
 from trainfit.bench.records.schema import Measurement, Workload
-from trainfit.bench.suite.file import Defaults, Entry, File, listed
+from trainfit.bench.suite.file import Defaults, SuiteFile, WorkloadEntry, listed
 from trainfit.hardware_profiles import Budgets
 
 SWEPT = ("algorithm", "model", "batch_size", "seed")
@@ -132,9 +132,9 @@ def parse_suite(text: str, *, source: str, folder: Path) -> Suite:
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{source}: not valid TOML: {error}") from error
     try:
-        written = File.model_validate(raw)
+        written = SuiteFile.model_validate(raw)
     except ValidationError as error:
-        raise SuiteError(f"{source}: {explain(error, raw, File)}") from error
+        raise SuiteError(f"{source}: {explain(error, raw, SuiteFile)}") from error
     _check_budgets(written.budgets, source)
     workloads: list[Workload] = []
     for number, entry in enumerate(written.workload, start=1):
@@ -162,16 +162,18 @@ def with_algorithms(suite: Suite, algorithms: list[str]) -> Suite:
     added = [
         workload
         for name in algorithms
-        for workload in _expand(Entry(algorithm=[name]), suite.defaults, f"--algorithm {name}")
+        for workload in _expand(
+            WorkloadEntry(algorithm=[name]), suite.defaults, f"--algorithm {name}"
+        )
     ]
     workloads = [*suite.workloads, *added]
     _refuse_duplicates(workloads, f"suite {suite.name} with --algorithm")
     return suite.model_copy(update={"workloads": workloads})
 
 
-def _expand(entry: Entry, defaults: Defaults, where: str) -> list[Workload]:
+def _expand(entry: WorkloadEntry, defaults: Defaults, where: str) -> list[Workload]:
     values: dict[str, Any] = {}
-    for key in Entry.model_fields:
+    for key in WorkloadEntry.model_fields:
         if key == "options":
             continue
         own = getattr(entry, key)

@@ -49,7 +49,7 @@ class _Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class Step(_Block):
+class BenchmarkedStep(_Block):
     """What is kept of one step.
 
     ``entry`` is gated. ``verdicts`` and ``energy`` are to be read: plain values as in a record, and
@@ -69,7 +69,7 @@ class Recorded(_Block):
 
     schema_: str = Field(default=SCHEMA, alias="schema")
     torch: str
-    steps: dict[str, Step] = Field(default_factory=dict)
+    steps: dict[str, BenchmarkedStep] = Field(default_factory=dict)
 
 
 def record_benchmark(
@@ -113,7 +113,9 @@ def record_benchmark(
     benchmark.extra_info[KEY] = added
 
 
-def _step(measured: StepProfile | Record, devices: Sequence[Device], energy: Energy | None) -> Step:
+def _step(
+    measured: StepProfile | Record, devices: Sequence[Device], energy: Energy | None
+) -> BenchmarkedStep:
     evidence, storage = Evidence.ALLOCATOR, 0
     memory: StepProfile | Memory
     if isinstance(measured, Record):
@@ -131,7 +133,7 @@ def _step(measured: StepProfile | Record, devices: Sequence[Device], energy: Ene
     energies = {"evidence": "unavailable", "reason": "not measured"}
     if energy is not None:
         energies = energy.model_dump(mode="json", exclude_none=True)
-    return Step(
+    return BenchmarkedStep(
         evidence=evidence.value,
         deterministic=memory.deterministic,
         ram_bytes=static + peak,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from trainfit.bench.testing.limits import Limits
+from trainfit.bench.testing.limits import StepLimits
 from trainfit.bench.verdicts.memory import Status, Verdict, judge
 from trainfit.hardware_profiles import format_bytes
 
@@ -23,7 +23,7 @@ MOST_TENSORS = 40
 """Kinds of tensors that a report lists; the rest of a peak is small change."""
 
 
-class Kind(StrEnum):
+class CheckKind(StrEnum):
     """In what way a step does not do."""
 
     OVER = "over a limit"
@@ -46,7 +46,7 @@ class Problem:
     """
 
     limit: str
-    kind: Kind
+    kind: CheckKind
     text: str
     over_bytes: int | None = None
 
@@ -55,7 +55,7 @@ class Problem:
         return asdict(self) | {"kind": self.kind.value}
 
 
-def check(step: StepProfile, limits: Limits) -> list[Problem]:
+def check(step: StepProfile, limits: StepLimits) -> list[Problem]:
     """Everything that limits on bytes and devices do not allow; the golden is not looked at."""
     if not step.deterministic:
         text = (
@@ -63,17 +63,17 @@ def check(step: StepProfile, limits: Limits) -> list[Problem]:
             " figure to hold to a limit; look for shapes that change from step to step, caches that"
             " grow, and work done every so many steps"
         )
-        return [Problem("repeats", Kind.NOT_DETERMINISTIC, text)]
+        return [Problem("repeats", CheckKind.NOT_DETERMINISTIC, text)]
     return [*_totals(step, limits), *_phases(step, limits), *_boards(step, limits)]
 
 
-def verdicts_of(step: StepProfile, limits: Limits) -> list[Verdict]:
+def verdicts_of(step: StepProfile, limits: StepLimits) -> list[Verdict]:
     """The verdict on RAM of every device of the marker; a step alone has no storage."""
     static, peak = step.static_bytes, step.peak_dynamic_bytes
     return [verdict for device in limits.devices for verdict in judge(static, peak, 0, device)]
 
 
-def _totals(step: StepProfile, limits: Limits) -> Iterator[Problem]:
+def _totals(step: StepProfile, limits: StepLimits) -> Iterator[Problem]:
     static, peak = step.static_bytes, step.peak_dynamic_bytes
     where = f"in phase {step.peak_phase}"
     shares = _shares(step.static_categories)
@@ -83,7 +83,7 @@ def _totals(step: StepProfile, limits: Limits) -> Iterator[Problem]:
     yield from _over("max_ram", "RAM", static + peak, limits.max_ram_bytes, both)
 
 
-def _phases(step: StepProfile, limits: Limits) -> Iterator[Problem]:
+def _phases(step: StepProfile, limits: StepLimits) -> Iterator[Problem]:
     for name, allowed in limits.max_phase_bytes.items():
         phase = step.phases.get(name)
         limit = f"max_phase[{name!r}]"
@@ -91,7 +91,7 @@ def _phases(step: StepProfile, limits: Limits) -> Iterator[Problem]:
             seen = ", ".join(step.phases) or "none"
             yield Problem(
                 limit,
-                Kind.UNKNOWN,
+                CheckKind.UNKNOWN,
                 f"the step has no phase {name!r} (it has: {seen}); mark it with"
                 f' trainfit.phase("{name}")',
             )
@@ -104,14 +104,14 @@ def _over(limit: str, what: str, size: int, allowed: int | None, why: str) -> It
     if allowed is not None and size > allowed:
         over = size - allowed
         text = f"{what} is {size:,} B, {over:,} B over the {format_bytes(allowed)} allowed ({why})"
-        yield Problem(limit, Kind.OVER, text, over)
+        yield Problem(limit, CheckKind.OVER, text, over)
 
 
-def _boards(step: StepProfile, limits: Limits) -> Iterator[Problem]:
+def _boards(step: StepProfile, limits: StepLimits) -> Iterator[Problem]:
     for verdict in verdicts_of(step, limits):
         limit = f"device {verdict.device}"
         if verdict.status is Status.UNKNOWN:
-            yield Problem(limit, Kind.UNKNOWN, verdict.reason)
+            yield Problem(limit, CheckKind.UNKNOWN, verdict.reason)
             continue
         margin, wanted = int(verdict.margin or 0), limits.min_margin_bytes
         if margin < 0:
@@ -123,7 +123,7 @@ def _boards(step: StepProfile, limits: Limits) -> Iterator[Problem]:
             )
         else:
             continue
-        yield Problem(limit, Kind.OVER, f"{verdict.status}: {said}; {verdict.reason}", over)
+        yield Problem(limit, CheckKind.OVER, f"{verdict.status}: {said}; {verdict.reason}", over)
 
 
 def _shares(categories: Mapping[str, int]) -> str:
@@ -137,13 +137,13 @@ def message(problems: Sequence[Problem], step: StepProfile) -> str:
     Its first line is all that pytest's summary shows, so it is a problem and not a headline.
     """
     lines = [f"{problem.limit}: {problem.text}" for problem in problems]
-    if not any(problem.kind in (Kind.OVER, Kind.CHANGED) for problem in problems):
+    if not any(problem.kind in (CheckKind.OVER, CheckKind.CHANGED) for problem in problems):
         return "\n".join(lines)
     lines += _alive(step.peak_phase, step.peak_dynamic_bytes, step.live_at_peak)
     for problem in problems:
         name = problem.limit.removeprefix("max_phase['").removesuffix("']")
         phase = step.phases.get(name)
-        if phase is not None and problem.kind is Kind.OVER and name != step.peak_phase:
+        if phase is not None and problem.kind is CheckKind.OVER and name != step.peak_phase:
             lines += _alive(name, phase.peak_bytes, phase.live_at_peak)
     return "\n".join(lines)
 

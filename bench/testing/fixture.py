@@ -14,13 +14,13 @@ from trainfit.bench.gate.figures import StepFigures, figures_of_profile
 from trainfit.bench.gate.rules import GoldenError
 from trainfit.bench.testing import goldens
 from trainfit.bench.testing.checks import Problem, check, message, plain_figures, verdicts_of
-from trainfit.bench.testing.limits import MARKER, LimitError, Limits, read_limits
+from trainfit.bench.testing.limits import MARKER, LimitError, StepLimits, read_limits
 
 if TYPE_CHECKING:
     from trainfit.bench.profiler import StepProfile
 
 
-def limits_of(item: pytest.Item) -> Limits | None:
+def limits_of(item: pytest.Item) -> StepLimits | None:
     """What the markers of a test ask for; None where it has none.
 
     Raises:
@@ -43,7 +43,7 @@ class TrainingMemory:
     """
 
     item: pytest.Item
-    limits: Limits
+    limits: StepLimits
     update: bool = False
     steps: list[dict[str, Any]] = field(default_factory=list)
 

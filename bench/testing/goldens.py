@@ -21,7 +21,7 @@ from trainfit.bench.gate.figures import ONLY_STAGE, StepFigures
 from trainfit.bench.gate.golden import Conditions, Golden, read_golden, write_golden
 from trainfit.bench.gate.report import change_text, values_text
 from trainfit.bench.gate.rules import WORKLOAD, Unit
-from trainfit.bench.testing.checks import Kind, Problem
+from trainfit.bench.testing.checks import CheckKind, Problem
 
 UPDATE = "--training-memory-update"
 
@@ -82,17 +82,17 @@ def compare(
             f" all of its tests with pytest {UPDATE}: another torch is added where every byte is"
             " equal, and the golden is made again where one is not"
         )
-        return Problem(limit, Kind.NOT_COMPARABLE, text), []
+        return Problem(limit, CheckKind.NOT_COMPARABLE, text), []
     expected = golden.workloads.get(key) if golden else None
     if golden is None or expected is None:
         text = f"there is none for {key}; make it with pytest {UPDATE} and commit the file"
-        return Problem(limit, Kind.NO_GOLDEN, text), []
+        return Problem(limit, CheckKind.NO_GOLDEN, text), []
     findings = compare_figures(key, expected, measured, golden.rules)
     failed = [found for found in findings if found.severity is Severity.FAIL]
     if not failed:
         return None, findings
     text = _text(failed, explain(expected, measured))
-    return Problem(limit, Kind.CHANGED, text, _grown(failed)), findings
+    return Problem(limit, CheckKind.CHANGED, text, _grown(failed)), findings
 
 
 def _grown(findings: Sequence[Finding]) -> int | None:

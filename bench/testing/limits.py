@@ -23,7 +23,7 @@ class LimitError(BenchError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class StepLimits:
     """What one test asks of its training step; None asks for nothing.
 
     Attributes:
@@ -53,7 +53,7 @@ def golden_beside(test_file: Path) -> Path:
 
 def read_limits(
     markers: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]], test_file: Path
-) -> Limits:
+) -> StepLimits:
     """The limits of a test from its markers.
 
     Args:
@@ -89,7 +89,7 @@ def read_limits(
             f"{MARKER}: min_margin is what is left on a device; add device=, such as"
             ' device="stm32f746"'
         )
-    return Limits(
+    return StepLimits(
         **sizes,
         max_phase_bytes=_phases(given.get("max_phase", {})),
         devices=devices,

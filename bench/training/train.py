@@ -131,7 +131,7 @@ def train_and_keep(
 ) -> tuple[Accuracy, Algorithm[Any]]:
     """``train``, and the algorithm that was trained; ``state`` is left to the caller to delete.
 
-    So whoever goes on with the algorithm and is cut off need not train it again.
+    If what follows is interrupted, the algorithm need not be trained again.
     """
     algorithm = build(workload)
     passes = algorithm.passes(workload.epochs)

@@ -19,7 +19,7 @@ from tests.benchmarks import conclude, threads
 from tests.reference_methods import algorithm_step, batch
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.phases import observing
-from trainfit.bench.latency_comparison.paired import Limits, take_blocks
+from trainfit.bench.latency_comparison.paired import BlockLimits, take_blocks
 from trainfit.bench.profiler import measure_latency
 from trainfit.bench.profiler.clocks import HostClock, StepTimer
 from trainfit.bench.statistics import ratio_interval
@@ -52,7 +52,7 @@ def test_a_timed_step_beside_a_plain_one(
                 step()
         return (time.perf_counter() - start) / steps
 
-    limits = Limits(width=0.005, most_pairs=600, most_seconds=45)
+    limits = BlockLimits(width=0.005, most_pairs=600, most_seconds=45)
     with threads(1):
         blocks = benchmark.pedantic(
             lambda: take_blocks(turn, limits, lambda _: None), rounds=1, iterations=1

@@ -12,7 +12,7 @@ from tests.contract.cases import batch_for, reachable_bits
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights
-from trainfit.algorithms.numerics.int8.layer import Rows, Way
+from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, quantise
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.bench.profiler import profile_step
@@ -20,7 +20,7 @@ from trainfit.bench.profiler import profile_step
 NET = "mlp-40-48-56-32-4"
 ROWS = 24
 EXACT = {"rounding": "nearest", "master": "fp32"}
-NEAREST = Way(Rounding.NEAREST, Int8Kernel.COMPILED)
+NEAREST = QuantConfig(Rounding.NEAREST, Int8Kernel.COMPILED)
 
 
 def spied_gradients(monkeypatch, algorithm, x, y):
@@ -265,7 +265,7 @@ def integers(rows, columns, most, seed):
 
 @pytest.mark.parametrize("kernel", list(Int8Kernel))
 def test_updates_of_int8_weights_are_right_on_average(kernel):
-    way = Way(Rounding.STOCHASTIC, kernel)
+    way = QuantConfig(Rounding.STOCHASTIC, kernel)
     start = torch.randn(30, 40, generator=torch.Generator().manual_seed(0))
     d, h = integers(16, 30, 127, 1), integers(16, 40, 127, 2)
     gradient = d.double().T @ h.double()
@@ -287,7 +287,7 @@ def test_updates_of_int8_weights_are_right_on_average(kernel):
 
 @pytest.mark.parametrize("kernel", list(Int8Kernel))
 def test_the_scale_of_a_row_follows_its_weights(kernel):
-    way = Way(Rounding.STOCHASTIC, kernel)
+    way = QuantConfig(Rounding.STOCHASTIC, kernel)
     weights = Int8Weights(torch.ones(5, 40))
     scale = weights.integers(way).scale.clone()
     d = torch.zeros(16, 5, dtype=torch.int8)
@@ -309,7 +309,7 @@ def test_the_scale_of_a_row_follows_its_weights(kernel):
 
 def test_latent_weights_follow_momentum_and_keep_no_integers():
     start = torch.randn(30, 40, generator=torch.Generator().manual_seed(0))
-    way = Way(Rounding.STOCHASTIC, Int8Kernel.COMPILED)
+    way = QuantConfig(Rounding.STOCHASTIC, Int8Kernel.COMPILED)
     weights, right = LatentWeights(start.clone(), 0.9), start.clone().requires_grad_()
     optimiser = torch.optim.SGD([right], lr=0.1, momentum=0.9)
     for seed in range(4):
@@ -387,5 +387,5 @@ def test_a_silent_layer_stays_finite():
 
 def test_rows_are_what_their_name_says():
     t = torch.randn(7, 20, generator=torch.Generator().manual_seed(0))
-    rows = Rows(*quantise(t, rounding=Rounding.NEAREST, axis=0))
+    rows = RowQuantized(*quantise(t, rounding=Rounding.NEAREST, axis=0))
     torch.testing.assert_close(rows.q * rows.scale[:, None], t, rtol=0, atol=0.02)

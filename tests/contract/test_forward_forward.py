@@ -9,9 +9,9 @@ from torch.nn import functional
 from tests.contract.cases import batch_for
 from trainfit.algorithms import ConfigurationError, build_algorithm
 from trainfit.algorithms.forward_forward.labels import (
-    hard_wrong_labels,
     labelled,
     random_wrong_labels,
+    sample_hard_negatives,
 )
 
 LR = 0.1
@@ -193,7 +193,7 @@ def test_random_wrong_labels_are_wrong_and_cover_all_other_classes():
 def test_hard_wrong_labels_are_wrong_and_as_likely_as_they_are_believed():
     p = torch.tensor([0.5, 0.3, 0.2, 0.0]).repeat(20_000, 1)
     y = torch.zeros(20_000, dtype=torch.int64)
-    wrong = hard_wrong_labels(p, y, torch.Generator().manual_seed(0))
+    wrong = sample_hard_negatives(p, y, torch.Generator().manual_seed(0))
     share = torch.bincount(wrong, minlength=4) / len(wrong)
     assert share[0] == 0.0
     assert share[3] == 0.0
@@ -205,7 +205,7 @@ def test_a_certain_classifier_still_gives_a_wrong_label():
     p = torch.tensor([[1.0, 0.0, 0.0]])
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
-        assert hard_wrong_labels(p, torch.tensor([0]), generator) != 0
+        assert sample_hard_negatives(p, torch.tensor([0]), generator) != 0
 
 
 def test_pixels_are_put_back_even_if_the_pass_fails():

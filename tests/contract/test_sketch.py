@@ -22,11 +22,11 @@ from trainfit.algorithms import (
     Mlp,
     algorithm_names,
     build_algorithm,
+    build_on_meta,
     get_algorithm,
-    sketch_algorithm,
 )
 from trainfit.algorithms.backprop.rule import Backprop
-from trainfit.algorithms.memory.meta import only_shapes
+from trainfit.algorithms.memory.meta import meta_tensors
 from trainfit.algorithms.registry import BUILTIN
 
 BATCHES = (2, 33)
@@ -53,7 +53,7 @@ def everything(plan):
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
 def test_a_sketch_has_the_closed_form_of_the_real_one(name, options, model):
-    real, sketch = build_algorithm(name, model, options), sketch_algorithm(name, model, options)
+    real, sketch = build_algorithm(name, model, options), build_on_meta(name, model, options)
     assert type(sketch) is type(real)
     assert sketch.stages == real.stages
     for index in range(len(real.stages)):
@@ -70,7 +70,7 @@ def test_a_sketch_has_the_closed_form_of_the_real_one(name, options, model):
 @pytest.mark.parametrize(("name", "options", "model"), ONE_EACH, ids=ONE_EACH_IDS)
 def test_a_sketch_draws_nothing(name, options, model):
     elsewhere = torch.get_rng_state()
-    sketch = sketch_algorithm(name, model, options, seed=5)
+    sketch = build_on_meta(name, model, options, seed=5)
     assert torch.equal(torch.get_rng_state(), elsewhere)
     fresh = torch.Generator().manual_seed(5)
     assert torch.equal(sketch.generator.get_state(), fresh.get_state())
@@ -78,7 +78,7 @@ def test_a_sketch_draws_nothing(name, options, model):
 
 @pytest.mark.parametrize("name", [n for n in algorithm_names() if Mlp in get_algorithm(n).models])
 def test_a_wide_net_takes_no_memory(name):
-    sketch = sketch_algorithm(name, WIDE)
+    sketch = build_on_meta(name, WIDE)
     for index in range(len(sketch.stages)):
         sketch.enter_stage(index)
         held = list(sketch.static_tensors())
@@ -90,7 +90,7 @@ def test_a_wide_net_takes_no_memory(name):
     ("name", "options"), [case[:2] for case in few(CASES)], ids=[id_of(*c) for c in few(CASES)]
 )
 def test_a_walk_does_not_grow_with_the_tensors(name, options):
-    sketch = sketch_algorithm(name, WIDE, options)
+    sketch = build_on_meta(name, WIDE, options)
     sketch.enter_stage(len(sketch.stages) - 1)
     assert len(sketch.memory_model(100_000).items) < 1000
 
@@ -106,12 +106,12 @@ def test_a_walk_does_not_grow_with_the_tensors(name, options):
 )
 def test_what_cannot_be_built_cannot_be_sketched(name, model, options, message):
     with pytest.raises(ConfigurationError, match=message):
-        sketch_algorithm(name, model, options)
+        build_on_meta(name, model, options)
 
 
 def test_a_batch_is_refused_as_by_the_real_one():
     with pytest.raises(ConfigurationError, match="batch size 1"):
-        sketch_algorithm("tinyfoa", "lc-1x1x1-4x2-2").check_batch(1)
+        build_on_meta("tinyfoa", "lc-1x1x1-4x2-2").check_batch(1)
 
 
 class AsksForValues(Backprop):
@@ -125,7 +125,7 @@ class AsksForValues(Backprop):
 
 
 def test_what_needs_values_is_built():
-    built = sketch_algorithm(f"{__name__}:AsksForValues", "mlp-8-6-4", seed=3)
+    built = build_on_meta(f"{__name__}:AsksForValues", "mlp-8-6-4", seed=3)
     real = build_algorithm(f"{__name__}:AsksForValues", "mlp-8-6-4", seed=3)
     assert built.largest == real.largest
     assert everything(built.memory_model(7)) == everything(real.memory_model(7))
@@ -145,7 +145,7 @@ def test_what_needs_values_is_built():
 )
 def test_what_stands_in_for_an_operator_has_its_shape_and_type(make):
     real = make(torch.Generator().manual_seed(1))
-    with only_shapes():
+    with meta_tensors():
         sketch = make(torch.Generator().manual_seed(1))
     assert sketch.is_meta
     assert (sketch.shape, sketch.dtype) == (real.shape, real.dtype)
@@ -155,9 +155,9 @@ def test_neither_compilers_nor_kernels_are_imported():
     """They take longer than all else; looked at in a process of its own."""
     code = (
         "import sys\n"
-        "from trainfit.algorithms import sketch_algorithm\n"
+        "from trainfit.algorithms import build_on_meta\n"
         f"for name in {list(BUILTIN)!r}:\n"
-        "    sketch_algorithm(name, 'mlp-16-8x2-4').memory_model(4)\n"
+        "    build_on_meta(name, 'mlp-16-8x2-4').memory_model(4)\n"
         "print([m for m in ('numba', 'torch._dynamo') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

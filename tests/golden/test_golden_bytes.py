@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.contract.cases import CASES, IDS
-from trainfit.algorithms import sketch_algorithm
+from trainfit.algorithms import build_on_meta
 
 FILE = Path(__file__).with_name("bytes.json")
 VERSION = torch.__version__.partition("+")[0]
@@ -34,7 +34,7 @@ def figures(name, options):
             "phases": {phase: p.peak_bytes for phase, p in sorted(plan.phases.items())},
         }
         for model, rows in NETS
-        for sketch in [sketch_algorithm(name, model, options)]
+        for sketch in [build_on_meta(name, model, options)]
         for index, stage in enumerate(sketch.stages)
         if stage in ("all", "layer1", "layer2")
         for plan in [at_stage(sketch, index).memory_model(rows)]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.revision_repo import commit, git, make_repository, say
 from trainfit.bench.cli import main as cli
-from trainfit.bench.latency_comparison.paired import Limits, compare_latency
+from trainfit.bench.latency_comparison.paired import BlockLimits, compare_latency
 from trainfit.bench.latency_comparison.revisions import NEEDED
 from trainfit.bench.latency_comparison.source_tree import TreeProcesses
 from trainfit.bench.suite.workload_text import parse_workload
@@ -113,7 +113,7 @@ def test_the_option_that_this_was_names_the_command(main: Any, words: tuple[str,
 @pytest.mark.slow
 def test_this_project_s_own_tree_can_be_either_side() -> None:
     workload = parse_workload("backprop mlp-64-10 digits b32")
-    limits = Limits(most_pairs=10)
+    limits = BlockLimits(most_pairs=10)
 
     then, now = TreeProcesses([ROOT], ROOT), TreeProcesses([ROOT], ROOT)
     found = compare_latency(workload, workload, limits=limits, calls=(then.call, now.call))

@@ -13,7 +13,7 @@ import pytest
 from tests.contract.cases import samples_for
 from tests.mutation.planting import Mutation, Planted, planted, with_static
 from trainfit.algorithms import algorithm_names, build_algorithm
-from trainfit.bench.gate.compare import Kind, compare_workloads
+from trainfit.bench.gate.compare import FindingKind, compare_workloads
 from trainfit.bench.gate.figures import figures_of_record
 from trainfit.bench.gate.golden import Conditions, Golden
 from trainfit.bench.profiler import measure_memory
@@ -88,7 +88,7 @@ def test_a_planted_change_is_caught_and_named(name, mutation):
     result, sizes = plant(name, mutation)
     assert result.exit_code == 1
     kinds = {found.kind for found in result.failures}
-    assert (Kind.SHRANK if mutation is Mutation.DROPPED else Kind.GREW) in kinds
+    assert (FindingKind.SHRANK if mutation is Mutation.DROPPED else FindingKind.GREW) in kinds
     explained = result.explained[name]
     named = any(f"{size:,} B" in text for text in explained for size in sizes)
     if mutation is Mutation.KEPT_GRADIENT and not named:

@@ -35,9 +35,9 @@ import torch
 
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.forward_forward.binary.output import (
+    BinaryOutput,
     BitOutput,
     FloatOutput,
-    Output,
     unit_tiles,
 )
 from trainfit.algorithms.forward_forward.head import Activities
@@ -48,8 +48,8 @@ from trainfit.algorithms.forward_forward.objective import (
     peer_pull,
 )
 from trainfit.algorithms.forward_forward.options import ForwardForwardOptions
-from trainfit.algorithms.nets.binary_layer import Layer
-from trainfit.algorithms.numerics.binary.activations import Hidden, cut_, weight_gradient
+from trainfit.algorithms.nets.binary_layer import BinaryLayer
+from trainfit.algorithms.numerics.binary.activations import Hidden, ste_clip_, weight_gradient
 from trainfit.algorithms.numerics.binary.weights import linear
 from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.options import Precision
@@ -86,7 +86,7 @@ class BinaryLayers:
         self.bits = options.activations is Precision.BINARY
         self.clip = options.weights is Precision.BINARY
         self.layers = [
-            Layer(n, parameters[f"w{n}"], parameters[f"b{n}"], groups=1, binary=self.clip)
+            BinaryLayer(n, parameters[f"w{n}"], parameters[f"b{n}"], groups=1, binary=self.clip)
             for n in range(1, len(parameters) // 2 + 1)
         ]
         for layer in self.layers:
@@ -133,8 +133,8 @@ class BinaryLayers:
                 del output
 
     def _output(
-        self, layer: Layer, h: Hidden, row_R: torch.Tensor | None, *, mask: bool = True
-    ) -> Output:
+        self, layer: BinaryLayer, h: Hidden, row_R: torch.Tensor | None, *, mask: bool = True
+    ) -> BinaryOutput:
         """Activations of a layer; ``row_R`` are factors of the input's rows, not yet applied."""
         scale = layer.weights.scale()
         if row_R is not None:
@@ -142,14 +142,14 @@ class BinaryLayers:
         z_RO = linear(h, layer.weights, layer.bias_O, scale)
         return BitOutput(z_RO, mask=mask) if self.bits else FloatOutput(z_RO)
 
-    def _pull(self, number: int, output: Output, batch: int) -> torch.Tensor:
+    def _pull(self, number: int, output: BinaryOutput, batch: int) -> torch.Tensor:
         running_O = self._peers[number - 1]
         running_O.lerp_(output.mean(batch), 1.0 - PEER_MEMORY)
         return peer_pull(running_O, self._peer / batch)
 
     def _gradients(
         self,
-        layer: Layer,
+        layer: BinaryLayer,
         units: slice,
         dz_RJ: torch.Tensor,
         h: Hidden,
@@ -161,10 +161,12 @@ class BinaryLayers:
             dz_RJ.mul_(row_R[:, None])
         dw_JI = weight_gradient(dz_RJ, h, 0, layer.weights.inputs)
         if layer.weights.binary:
-            cut_(dw_JI, layer.weight_JK[units])
+            ste_clip_(dw_JI, layer.weight_JK[units])
         return dw_JI, db_J
 
-    def _update(self, layer: Layer, units: slice, dw_JI: torch.Tensor, db_J: torch.Tensor) -> None:
+    def _update(
+        self, layer: BinaryLayer, units: slice, dw_JI: torch.Tensor, db_J: torch.Tensor
+    ) -> None:
         self._optimiser.apply_rows(f"b{layer.number}", layer.bias, db_J, units)
         self._optimiser.apply_rows(f"w{layer.number}", layer.weight_JK, dw_JI, units)
 

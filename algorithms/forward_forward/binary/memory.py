@@ -24,7 +24,7 @@ from trainfit.algorithms.forward_forward.objective import plan_normalise, plan_p
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.nets.binary_layer import Layer
+from trainfit.algorithms.nets.binary_layer import BinaryLayer
 from trainfit.algorithms.numerics.binary.activations import (
     plan_binarise,
     plan_unpack_tiles,
@@ -106,7 +106,9 @@ class _BinaryStep(Step):
                 below = output.kept
         plan.free(*below)
 
-    def _output(self, layer: Layer, rows: int, scale: Item | None, *, mask: bool = True) -> _Output:
+    def _output(
+        self, layer: BinaryLayer, rows: int, scale: Item | None, *, mask: bool = True
+    ) -> _Output:
         """Product, and the activations made from it."""
         plan, weights, number = self._plan, layer.weights, layer.number
         outputs = weights.outputs
@@ -152,7 +154,7 @@ class _BinaryStep(Step):
         return plan_peer_pull(plan, mean)
 
     def _train_layer(
-        self, layer: Layer, output: _Output, suffix: str, *, scaled: bool, peer: bool
+        self, layer: BinaryLayer, output: _Output, suffix: str, *, scaled: bool, peer: bool
     ) -> None:
         """Gradients of some units at a time, applied at once."""
         plan, rows, weights = self._plan, output.rows, layer.weights

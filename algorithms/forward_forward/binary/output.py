@@ -58,7 +58,7 @@ def unit_tile(rows: int, inputs: int, outputs: int, *, bits: bool) -> int:
     return 8 * max(1, step // 8)
 
 
-class Output(ABC):
+class BinaryOutput(ABC):
     """A layer's activations for the rows of a pass, and the derivative of its goodness."""
 
     @abstractmethod
@@ -86,7 +86,7 @@ class Output(ABC):
         """The activations with rows scaled to a mean square of 1; consumes the output."""
 
 
-class FloatOutput(Output):
+class FloatOutput(BinaryOutput):
     """Rectified floats.
 
     Args:
@@ -123,7 +123,7 @@ class FloatOutput(Output):
         return normalise_(self._z_RO, self._length_R)
 
 
-class BitOutput(Output):
+class BitOutput(BinaryOutput):
     """Bits, and the number of bits set per row.
 
     Args:

@@ -174,7 +174,7 @@ def plan_unpack_tiles(plan: MemoryPlan, columns: int, batch: int) -> None:
 # ---- the straight-through gradient ----------------------------------------------------------
 
 
-def through_(dh_BO: torch.Tensor, h: Hidden) -> torch.Tensor:
+def ste_backward_(dh_BO: torch.Tensor, h: Hidden) -> torch.Tensor:
     """Turn the gradient of a layer's activations into that of its pre-activation, in place.
 
     Args:
@@ -193,7 +193,7 @@ def through_(dh_BO: torch.Tensor, h: Hidden) -> torch.Tensor:
 
 
 def plan_through(plan: MemoryPlan, batch: int, outputs: int, *, bits: bool) -> None:
-    """The closed form of ``through_``."""
+    """The closed form of ``ste_backward_``."""
     if not bits:
         plan.each(Kind.COMPARE, batch * outputs)
         return
@@ -227,7 +227,7 @@ def weight_gradient(dz_BJ: torch.Tensor, h: Hidden, group: int, width: int) -> t
 def plan_weight_gradient(
     plan: MemoryPlan, name: str, shape: tuple[int, int], batch: int, *, bits: bool, binary: bool
 ) -> Item:
-    """The closed form of ``weight_gradient`` and of ``cut_`` if the weights are ``binary``."""
+    """The closed form of ``weight_gradient`` and of ``ste_clip_`` if the weights are ``binary``."""
     gradient = plan.alloc(name, shape, Category.GRADIENTS)
     number_format = NumberFormat.FP32_BINARY if bits else NumberFormat.FP32
     plan.product(shape[0], batch, shape[1], number_format)
@@ -238,7 +238,7 @@ def plan_weight_gradient(
     return gradient
 
 
-def cut_(dw_JK: torch.Tensor, latent_JK: torch.Tensor) -> torch.Tensor:
+def ste_clip_(dw_JK: torch.Tensor, latent_JK: torch.Tensor) -> torch.Tensor:
     """Set the gradient to 0 where the latent weight's magnitude is 1 or more, in place."""
     torch.ops.aten.hardtanh_backward.grad_input(dw_JK, latent_JK, -1.0, 1.0, grad_input=dw_JK)
     return dw_JK

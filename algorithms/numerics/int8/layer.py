@@ -25,7 +25,7 @@ from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
 
-class Rows(NamedTuple):
+class RowQuantized(NamedTuple):
     """A matrix with a scale per row: element (r, c) stands for ``scale[r] q[r, c]``."""
 
     q: torch.Tensor
@@ -33,19 +33,19 @@ class Rows(NamedTuple):
 
 
 class PlannedRows(NamedTuple):
-    """The closed form of ``Rows``."""
+    """The closed form of ``RowQuantized``."""
 
     q: Item
     scale: Item
 
 
 def plan_rows(plan: MemoryPlan, name: str, rows: int, columns: int, kind: Category) -> PlannedRows:
-    """Memory for ``Rows``, to be freed by the caller."""
+    """Memory for ``RowQuantized``, to be freed by the caller."""
     q = plan.alloc(name, (rows, columns), kind, bits=8)
     return PlannedRows(q, plan.alloc(f"scale of {name}", (rows,), kind))
 
 
-class Way(NamedTuple):
+class QuantConfig(NamedTuple):
     """Rounding of numbers, and the kernel."""
 
     rounding: Rounding
@@ -81,7 +81,9 @@ def plan_sums(plan: MemoryPlan, rows: int, columns: int) -> Item:
 # ---- activations ----------------------------------------------------------------------------
 
 
-def forward(h: Rows, w: Rows, b_O: torch.Tensor, way: Way, seed: int) -> tuple[Rows, torch.Tensor]:
+def forward(
+    h: RowQuantized, w: RowQuantized, b_O: torch.Tensor, way: QuantConfig, seed: int
+) -> tuple[RowQuantized, torch.Tensor]:
     """``max(0, h w^T + b)`` in INT8, and the sum of squares of each row of integers.
 
     Args:
@@ -103,17 +105,17 @@ def forward(h: Rows, w: Rows, b_O: torch.Tensor, way: Way, seed: int) -> tuple[R
     if way.in_torch:
         plain.forward(*h, *w, b_O, chance, q_BO, s_B)
         plain.sum_squares(q_BO, squares_B)
-        return Rows(q_BO, s_B), squares_B
+        return RowQuantized(q_BO, s_B), squares_B
     wide_GI = wide_of(batch, h.q.shape[1])
     z_GO = sums_of(len(wide_GI), outputs)
     operands = (*h, *w, b_O, wide_GI, z_GO)
     results = (q_BO, s_B, squares_B)
     compiled.forward(*(t.numpy() for t in operands), *chance, *(t.numpy() for t in results))
-    return Rows(q_BO, s_B), squares_B
+    return RowQuantized(q_BO, s_B), squares_B
 
 
 def plan_forward(
-    plan: MemoryPlan, name: str, batch: int, shape: tuple[int, int], way: Way
+    plan: MemoryPlan, name: str, batch: int, shape: tuple[int, int], way: QuantConfig
 ) -> tuple[PlannedRows, Item]:
     """The closed form of ``forward`` with weights of ``shape`` (O, I)."""
     outputs, inputs = shape
@@ -146,7 +148,7 @@ def count_squares(plan: MemoryPlan, elements: int) -> None:
 
 
 def rescale(
-    g: Rows, ratio_B: torch.Tensor, way: Way, seed: int
+    g: RowQuantized, ratio_B: torch.Tensor, way: QuantConfig, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients to one scale: ``round(ratio q)``, int8 of shape (B, O), and ``sum_b scale q``."""
     d_BO = torch.empty_like(g.q)
@@ -162,7 +164,7 @@ def rescale(
 
 
 def plan_rescale(
-    plan: MemoryPlan, name: str, batch: int, outputs: int, way: Way
+    plan: MemoryPlan, name: str, batch: int, outputs: int, way: QuantConfig
 ) -> tuple[Item, Item]:
     """The closed form of ``rescale``."""
     d = plan.alloc(f"d{name}", (batch, outputs), Category.GRADIENTS, bits=8)

@@ -17,8 +17,8 @@ from trainfit.algorithms.numerics.int8 import torch_layer as plain
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.layer import (
     PlannedRows,
-    Rows,
-    Way,
+    QuantConfig,
+    RowQuantized,
     count_squares,
     plan_rows,
     plan_sums,
@@ -53,9 +53,9 @@ def back(  # noqa: PLR0917
     w_OI: torch.Tensor,
     at: Below,
     weight: float,
-    way: Way,
+    way: QuantConfig,
     seeds: tuple[int, int],
-) -> tuple[Rows, Rows | None]:
+) -> tuple[RowQuantized, RowQuantized | None]:
     """A gradient through the weights above to a layer's output, joined with the layer's own.
 
     With ``v`` the arriving gradient after normalisation and rectifier, and ``t = local q``:
@@ -85,12 +85,18 @@ def back(  # noqa: PLR0917
     return g, below
 
 
-def _empty_rows(like_BI: torch.Tensor) -> Rows:
-    return Rows(torch.empty_like(like_BI), torch.empty(len(like_BI)))
+def _empty_rows(like_BI: torch.Tensor) -> RowQuantized:
+    return RowQuantized(torch.empty_like(like_BI), torch.empty(len(like_BI)))
 
 
 def plan_back(
-    plan: MemoryPlan, name: str, batch: int, shape: tuple[int, int], way: Way, *, below: bool
+    plan: MemoryPlan,
+    name: str,
+    batch: int,
+    shape: tuple[int, int],
+    way: QuantConfig,
+    *,
+    below: bool,
 ) -> tuple[PlannedRows, PlannedRows | None]:
     """The closed form of ``back`` through weights of ``shape`` (O, I)."""
     outputs, inputs = shape

@@ -41,7 +41,7 @@ def int8_linear(
     return z_BO
 
 
-def int8_through(
+def int8_grad_input(
     d_BO: torch.Tensor,
     w_OI: torch.Tensor,
     *,
@@ -58,7 +58,7 @@ def int8_through(
     return dh_BI
 
 
-def int8_outer(
+def int8_grad_weight(
     d_BO: torch.Tensor,
     h_BI: torch.Tensor,
     *,
@@ -114,7 +114,8 @@ def plan_int8_product(
 ) -> None:
     """The closed form of a (rows, inner) by (inner, columns) product, without its INT32 result.
 
-    ``pairs`` is for ``int8_through`` and ``int8_outer``, whose compiled form has different scratch.
+    ``pairs`` is for ``int8_grad_input`` and ``int8_grad_weight``, whose compiled form has different
+    scratch.
     """
     plan.product(rows, inner, columns, NumberFormat.INT8)
     if kernel is Int8Kernel.TORCH:

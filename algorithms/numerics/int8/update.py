@@ -14,7 +14,7 @@ from trainfit.algorithms.memory.operations import Kind, NumberFormat
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.int8 import torch_update as plain
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
-from trainfit.algorithms.numerics.int8.layer import Rows, Way, plan_sums, sums_of
+from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized, plan_sums, sums_of
 from trainfit.algorithms.numerics.int8.products import pairs_of, plan_pairs
 from trainfit.algorithms.numerics.int8.quantise import count_rounding
 from trainfit.algorithms.numerics.lazy_kernels import int8_update_kernels as compiled
@@ -23,7 +23,12 @@ from trainfit.algorithms.phases import Category, tag
 
 
 def update_int8(  # noqa: PLR0917
-    w: Rows, d_BO: torch.Tensor, h_BI: torch.Tensor, step: float, way: Way, seed: int
+    w: RowQuantized,
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    step: float,
+    way: QuantConfig,
+    seed: int,
 ) -> None:
     """``w += step d^T h`` on weights that are INT8, in place, rounded stochastically.
 
@@ -41,7 +46,9 @@ def update_int8(  # noqa: PLR0917
     compiled.update_int8(*(t.numpy() for t in operands), step, chance.low, chance.high)
 
 
-def plan_update_int8(plan: MemoryPlan, batch: int, shape: tuple[int, int], way: Way) -> None:
+def plan_update_int8(
+    plan: MemoryPlan, batch: int, shape: tuple[int, int], way: QuantConfig
+) -> None:
     """The closed form of ``update_int8``."""
     outputs, inputs = shape
     if way.in_torch:
@@ -66,7 +73,7 @@ def update_fp32(
     scale: float,
     momentum: float,
     rate: float,
-    way: Way,
+    way: QuantConfig,
 ) -> None:
     """``m = momentum m + scale d^T h; w -= rate m`` on float32 weights, in place.
 
@@ -81,7 +88,7 @@ def update_fp32(
 
 
 def plan_update_fp32(
-    plan: MemoryPlan, batch: int, shape: tuple[int, int], way: Way, *, momentum: bool
+    plan: MemoryPlan, batch: int, shape: tuple[int, int], way: QuantConfig, *, momentum: bool
 ) -> None:
     """The closed form of ``update_fp32``."""
     outputs, inputs = shape

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.phases import Category, phase
-from trainfit.algorithms.tinyfoa.variant import Rule
+from trainfit.algorithms.tinyfoa.variant import VariantRule
 
 
 class Binarise(torch.autograd.Function):
@@ -45,7 +45,7 @@ def binarise(t: torch.Tensor) -> torch.Tensor:
     return result
 
 
-class ReleasedRule(Rule):
+class ReleasedRule(VariantRule):
     """Dense training of one binarised layer, all but one diagonal block updated.
 
     A subclass fills ``self._layers``, trained parameters by name per layer, of which ``w`` is cut

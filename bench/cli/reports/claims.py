@@ -10,10 +10,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trainfit.bench.claims.claim import Judged, JudgedCheck, Verdict, command
+from trainfit.bench.claims.claim import ClaimVerdict, Judged, JudgedCheck, command
 from trainfit.bench.claims.statistics import Computed, Outcome
 from trainfit.bench.claims.text import by_paper, claimed, missing, reproduced, seeds, sentences
-from trainfit.bench.claims.workloads import Side
+from trainfit.bench.claims.workloads import Operand
 from trainfit.bench.cli.output import Row, unseen
 
 CLAIMS = unseen("id paper text source claimed reproduced verdict reason remark commands")
@@ -74,7 +74,7 @@ def _finite(computed: Computed | None, end: int) -> float | None:
     return computed.value[end]
 
 
-def _side_row(side: Side) -> dict[str, Any]:
+def _side_row(side: Operand) -> dict[str, Any]:
     return {
         "asked": side.workloads.text,
         "settings": [
@@ -123,6 +123,6 @@ def _table(judged: Judged) -> Table:
 
 def _notes(judged: Judged) -> str:
     """Why it is not judged, and what has to be known of what does not fully hold."""
-    clear = judged.verdict in (Verdict.HOLDS, Verdict.NO_RECORDS)
+    clear = judged.verdict in (ClaimVerdict.HOLDS, ClaimVerdict.NO_RECORDS)
     remark = None if clear else judged.claim.remark
     return sentences(judged.reason, remark)

@@ -13,7 +13,7 @@ from trainfit._text import (
 )
 from trainfit._text import ratio as ratio_text
 from trainfit.bench.cli.output import Column, output
-from trainfit.bench.gate.compare import Finding, GateResult, Kind, Severity
+from trainfit.bench.gate.compare import Finding, FindingKind, GateResult, Severity
 from trainfit.bench.gate.figures import key_of
 from trainfit.bench.gate.report import change_text, values_text
 from trainfit.bench.gate.rules import Unit
@@ -21,8 +21,8 @@ from trainfit.bench.latency_comparison.result import (
     CONFIDENCE,
     Energies,
     Ratios,
+    RatioVerdict,
     RevisionResult,
-    Verdict,
     WorkloadResult,
 )
 
@@ -30,17 +30,17 @@ TIME = "step_time_ratio"
 ENERGY = "step_energy_ratio"
 
 _KINDS = {
-    Verdict.REGRESSION: (Kind.WORSE, Severity.FAIL),
-    Verdict.INCONCLUSIVE: (Kind.CHANGED, Severity.WARN),
-    Verdict.FASTER: (Kind.BETTER, Severity.NOTE),
+    RatioVerdict.REGRESSION: (FindingKind.WORSE, Severity.FAIL),
+    RatioVerdict.INCONCLUSIVE: (FindingKind.CHANGED, Severity.WARN),
+    RatioVerdict.FASTER: (FindingKind.BETTER, Severity.NOTE),
 }
 
 _COUNTED = {
-    Verdict.REGRESSION: "got worse",
-    Verdict.NOT_COMPARABLE: "not comparable",
-    Verdict.INCONCLUSIVE: "inconclusive",
-    Verdict.FASTER: "unexplained gain",
-    Verdict.PASS: "no worse",
+    RatioVerdict.REGRESSION: "got worse",
+    RatioVerdict.NOT_COMPARABLE: "not comparable",
+    RatioVerdict.INCONCLUSIVE: "inconclusive",
+    RatioVerdict.FASTER: "unexplained gain",
+    RatioVerdict.PASS: "no worse",
 }
 """Verdicts in the order in which they are told, and what is said of their number."""
 
@@ -83,10 +83,10 @@ def _words(ratios: Ratios, result: RevisionResult) -> str:
     low, high = ratios.interval
     allowed = f"{result.limits.max_ratio:g}"
     more = {
-        Verdict.REGRESSION: f"; all of it above the {allowed} allowed",
-        Verdict.INCONCLUSIVE: f"; the interval holds the {allowed} allowed, so this is "
+        RatioVerdict.REGRESSION: f"; all of it above the {allowed} allowed",
+        RatioVerdict.INCONCLUSIVE: f"; the interval holds the {allowed} allowed, so this is "
         "neither a pass nor a regression. A quieter machine, or more pairs (--pairs), narrows it",
-        Verdict.FASTER: "; less than before, which nobody has explained yet",
+        RatioVerdict.FASTER: "; less than before, which nobody has explained yet",
     }.get(ratios.verdict(result.limits.max_ratio), "")
     return f"now over {result.revision}: {ratios.ratio:.3f} ({low:.3f} to {high:.3f}){more}"
 
@@ -100,7 +100,7 @@ def sentence(result: RevisionResult) -> str:
         if verdict in verdicts
     ]
     head = gate_result(result).verdict
-    if head == "pass" and Verdict.INCONCLUSIVE in verdicts:
+    if head == "pass" and RatioVerdict.INCONCLUSIVE in verdicts:
         head = "inconclusive"  # the exit code is that of a pass
     compared = f"{result.now} against {result.revision} ({result.commit[:9]})"
     return f"{head}: {compared}, {counted(len(verdicts), 'workload')}: {', '.join(parts)}"
@@ -112,7 +112,7 @@ def details(result: RevisionResult) -> list[str]:
     for each in _worst_first(result):
         said = [each.reason] if each.reason else []
         times = each.times and each.times.ratios
-        if times and times.verdict(result.limits.max_ratio) is not Verdict.PASS:
+        if times and times.verdict(result.limits.max_ratio) is not RatioVerdict.PASS:
             said.append(f"time of a step, {_words(times, result)}")
         if isinstance(each.energy, Energies):
             said.append(

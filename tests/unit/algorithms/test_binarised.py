@@ -13,9 +13,9 @@ from trainfit.algorithms.numerics.binary.activations import (
     Bits,
     binarise,
     bit_tiles,
-    cut_,
     mean_abs,
-    through_,
+    ste_backward_,
+    ste_clip_,
     tile_extent,
     unpack_tile,
     weight_gradient,
@@ -90,18 +90,18 @@ def test_activations_keep_two_bits_and_their_scale(batch, width, groups):
         part = z[:, group * width : (group + 1) * width]
         assert torch.equal(torch.cat(tiles, dim=1), (part > 0).float())
     dh = torch.randn_like(z)
-    assert torch.equal(through_(dh.clone(), h), dh * ((z > 0) & (z < 1)))
+    assert torch.equal(ste_backward_(dh.clone(), h), dh * ((z > 0) & (z < 1)))
     assert binarise(z, groups, mask=False).inside_Bb.numel() == 0
 
 
 def test_a_rectifier_lets_gradients_through_where_it_is_open():
     h = torch.tensor([[0.0, 0.5, 2.0]])
-    assert torch.equal(through_(torch.ones(1, 3), h), torch.tensor([[0.0, 1.0, 1.0]]))
+    assert torch.equal(ste_backward_(torch.ones(1, 3), h), torch.tensor([[0.0, 1.0, 1.0]]))
 
 
 def test_gradients_are_cut_from_a_magnitude_of_one():
     latent = torch.tensor([[-2.0, -1.0, -0.99, 0.0, 0.99, 1.0, 2.0]])
-    assert torch.equal(cut_(torch.ones(1, 7), latent), (latent.abs() < 1).float())
+    assert torch.equal(ste_clip_(torch.ones(1, 7), latent), (latent.abs() < 1).float())
 
 
 def test_latent_signs_follow_their_weights_and_packed_ones_do_not():

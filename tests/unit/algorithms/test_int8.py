@@ -10,9 +10,9 @@ import torch
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.products import (
+    int8_grad_input,
+    int8_grad_weight,
     int8_linear,
-    int8_outer,
-    int8_through,
     plan_int8_product,
 )
 from trainfit.algorithms.numerics.int8.quantise import (
@@ -138,8 +138,8 @@ def test_products_are_exact(batch, inputs, outputs, kernel):
     wide_h, wide_w, wide_d = (t.to(torch.int64) for t in (h, w, d))
     for found, right in (
         (int8_linear(h, w, kernel=kernel), wide_h @ wide_w.T),
-        (int8_through(d, w, kernel=kernel), wide_d @ wide_w),
-        (int8_outer(d, h, kernel=kernel), wide_d.T @ wide_h),
+        (int8_grad_input(d, w, kernel=kernel), wide_d @ wide_w),
+        (int8_grad_weight(d, h, kernel=kernel), wide_d.T @ wide_h),
     ):
         assert found.dtype is torch.int32
         assert torch.equal(found.to(torch.int64), right)
@@ -161,8 +161,8 @@ def test_tails_of_blocks_are_summed_once_and_in_full(inner):
         for kernel in KERNELS:
             products = (
                 int8_linear(a, b, kernel=kernel),
-                int8_through(a, b.T.contiguous(), kernel=kernel),
-                int8_outer(a.T.contiguous(), b.T.contiguous(), kernel=kernel),
+                int8_grad_input(a, b.T.contiguous(), kernel=kernel),
+                int8_grad_weight(a.T.contiguous(), b.T.contiguous(), kernel=kernel),
             )
             for found in products:
                 assert found.dtype is torch.int32
@@ -234,9 +234,9 @@ def test_products_need_what_is_planned(batch, inputs, outputs, kernel):
         with phase("forward"):
             int8_linear(h, w, kernel=kernel)
         with phase("gradient"):
-            int8_through(d, w, kernel=kernel)
+            int8_grad_input(d, w, kernel=kernel)
         with phase("update"):
-            int8_outer(d, h, kernel=kernel)
+            int8_grad_weight(d, h, kernel=kernel)
 
     plan = MemoryPlan()
     for name, shape, category in (

@@ -13,10 +13,10 @@ from trainfit.bench.claims.claim import (
     Check,
     Claim,
     ClaimsError,
+    ClaimVerdict,
     Judged,
     JudgedCheck,
     Paper,
-    Verdict,
     command,
     compare,
     judge_claims,
@@ -105,7 +105,7 @@ def judge(tmp_path: Path) -> Judge:
 def test_it_holds(judge: Judge) -> None:
     found = judge(LESS, of("drtp", 1_000), of("backprop", 3_000))
 
-    assert found.verdict is Verdict.HOLDS
+    assert found.verdict is ClaimVerdict.HOLDS
     assert value(found) == (-50, -50)
     assert reproduced(found.checks[0]) == "-50.0 % (2,000 B; 4,000 B)"
     assert (found.reason, found.suites) == (None, [])
@@ -114,7 +114,7 @@ def test_it_holds(judge: Judge) -> None:
 def test_it_does_not_hold_and_that_is_a_result(judge: Judge) -> None:
     found = judge(LESS, of("drtp"), of("backprop"))
 
-    assert found.verdict is Verdict.DOES_NOT_HOLD
+    assert found.verdict is ClaimVerdict.DOES_NOT_HOLD
     assert value(found) == (0, 0)
 
 
@@ -123,7 +123,7 @@ def test_it_holds_in_part(judge: Judge) -> None:
 
     found = judge([*LESS, *BETTER], *records)
 
-    assert found.verdict is Verdict.IN_PART
+    assert found.verdict is ClaimVerdict.IN_PART
     assert [each.outcome.value for each in found.checks] == ["holds", "does not hold"]
 
 
@@ -132,7 +132,7 @@ def test_what_is_missing_does_not_count_as_holding(judge: Judge) -> None:
 
     found = judge([*LESS, *BETTER], bare, of("backprop", 3_000))
 
-    assert found.verdict is Verdict.IN_PART
+    assert found.verdict is ClaimVerdict.IN_PART
     assert found.reason == "the records of drtp have no test_accuracy"
     assert found.suites == ["results/suites/small.toml"]
 
@@ -140,21 +140,21 @@ def test_what_is_missing_does_not_count_as_holding(judge: Judge) -> None:
 def test_a_difference_that_is_too_small_is_not_testable(judge: Judge) -> None:
     found = judge(BETTER, of("drtp", reached=0.905), of("backprop", reached=0.9))
 
-    assert found.verdict is Verdict.NOT_TESTABLE
+    assert found.verdict is ClaimVerdict.NOT_TESTABLE
     assert found.reason == "accuracy: a difference within 1 decides nothing"
 
 
 def test_what_cannot_be_tested_says_why(judge: Judge) -> None:
     found = judge(claim(suites=(), not_testable="there is no CNN"), of("drtp"))
 
-    assert found.verdict is Verdict.NOT_TESTABLE
+    assert found.verdict is ClaimVerdict.NOT_TESTABLE
     assert found.reason == "there is no CNN"
 
 
 def test_no_records_names_what_is_missing_and_the_command(judge: Judge) -> None:
     found = judge(LESS, of("pepita"))
 
-    assert found.verdict is Verdict.NO_RECORDS
+    assert found.verdict is ClaimVerdict.NO_RECORDS
     assert found.reason == "no record of drtp; no record of backprop"
     assert [command(each) for each in found.suites] == [
         "trainfit run results/suites/small.toml --data-root DATA --out results/runs/small"
@@ -173,14 +173,14 @@ def test_a_failed_workload_has_no_figures(judge: Judge) -> None:
 
     found = judge(LESS, broken, of("backprop"))
 
-    assert found.verdict is Verdict.NO_RECORDS
+    assert found.verdict is ClaimVerdict.NO_RECORDS
     assert found.reason == "the records of drtp have no ram_bytes"
 
 
 def test_without_any_run_there_are_no_records() -> None:
     [found] = judge_claims([], [claim(*LESS)])
 
-    assert found.verdict is Verdict.NO_RECORDS
+    assert found.verdict is ClaimVerdict.NO_RECORDS
 
 
 # --- which rows are meant
@@ -213,7 +213,7 @@ def test_settings_that_differ_are_not_chosen_from(judge: Judge) -> None:
 
     found = judge(BETTER, *records)
 
-    assert found.verdict is Verdict.NOT_TESTABLE
+    assert found.verdict is ClaimVerdict.NOT_TESTABLE
     assert "2 settings match drtp and differ (drtp[lr=0.1]" in (found.reason or "")
     assert "give one run with --from" in (found.reason or "")
 
@@ -225,7 +225,7 @@ def test_settings_with_the_same_bytes_are_one(judge: Judge) -> None:
         of("backprop", 3_000),
     ]
 
-    assert judge(LESS, *records).verdict is Verdict.HOLDS
+    assert judge(LESS, *records).verdict is ClaimVerdict.HOLDS
 
 
 def test_the_longest_training_counts(judge: Judge) -> None:
@@ -402,7 +402,7 @@ def test_what_noise_takes_is_that_of_the_same_net(judge: Judge) -> None:
 
     found = judge(checks, ours, theirs)
 
-    assert found.verdict is Verdict.HOLDS
+    assert found.verdict is ClaimVerdict.HOLDS
     assert value(found) == pytest.approx((-8, -8))
 
 

@@ -30,7 +30,7 @@ from trainfit.bench.claims.statistics import (
     points,
     ratio,
 )
-from trainfit.bench.claims.workloads import Interval, Setting, Side, rule
+from trainfit.bench.claims.workloads import Interval, Operand, Setting, rule
 
 
 def exactly(value: float) -> Interval:
@@ -47,18 +47,18 @@ def setting(*values: float | Interval, seeds: Sequence[int] = (0, 1, 2, 3)) -> S
     return Setting("a", 1, pd.DataFrame(rows))
 
 
-def side(*values: float | Interval, **changes: Any) -> Side:
-    return Side(rule("ff_int8"), [setting(*values, **changes)])
+def side(*values: float | Interval, **changes: Any) -> Operand:
+    return Operand(rule("ff_int8"), [setting(*values, **changes)])
 
 
-def curves(*by_pass: dict[int, float]) -> Side:
+def curves(*by_pass: dict[int, float]) -> Operand:
     """One curve per seed."""
     rows = [
         {"seed": seed, "pass": number, "low": value, "high": value}
         for seed, curve in enumerate(by_pass)
         for number, value in curve.items()
     ]
-    return Side(rule("ff_int8"), [Setting("a", 1, pd.DataFrame(rows))])
+    return Operand(rule("ff_int8"), [Setting("a", 1, pd.DataFrame(rows))])
 
 
 def outcome(expected: Expected, statistic: Statistic, value: float | Interval) -> Outcome:
@@ -156,8 +156,8 @@ def test_curves_are_averaged_over_seeds_at_the_passes_that_all_have() -> None:
 
 
 def test_the_share_of_a_grid_near_its_best() -> None:
-    def grid(*values: float) -> Side:
-        return Side(rule("ff_int8"), [setting(each) for each in values])
+    def grid(*values: float) -> Operand:
+        return Operand(rule("ff_int8"), [setting(each) for each in values])
 
     three_of_five = grid(0.90, 0.885, 0.88, 0.87, 0.1)
     assert near_best([three_of_five, grid(0.9, 0.1)]).value == pytest.approx((10, 10))

@@ -217,11 +217,11 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_gate() -> None:
-    from trainfit.bench.gate.compare import Finding, GateResult, Kind, Severity
+    from trainfit.bench.gate.compare import Finding, FindingKind, GateResult, Severity
 
     page = PAGE.read_text("utf-8")
     rows = dict(re.findall(r"^\| (\d) \| ([^|:,]+)", page, re.MULTILINE))
-    failed = Finding("w", Kind.GREW, Severity.FAIL)
+    failed = Finding("w", FindingKind.GREW, Severity.FAIL)
     for result in (GateResult(), GateResult([failed]), GateResult(incomparable=["torch"])):
         assert str(result.exit_code) in rows
     assert rows["1"] == "a regression"

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from tests.builders.gate import KEY, entry, golden, phases, stage
-from trainfit.bench.gate.compare import Finding, Kind, Severity, compare_figures, compare_workloads
+from trainfit.bench.gate.compare import (
+    Finding,
+    FindingKind,
+    Severity,
+    compare_figures,
+    compare_workloads,
+)
 from trainfit.bench.gate.figures import StepFigures
 from trainfit.bench.gate.rules import Missing, Rule, Unit
 
@@ -105,12 +111,12 @@ def test_a_tolerance_lets_pass_what_is_near_enough() -> None:
 def test_a_metric_that_the_run_lacks(missing: str, severities: list[str]) -> None:
     gone = compare_metrics(KEY, METRICS, without("update/peak_bytes"), [rule(missing=missing)])
     assert [each.severity.value for each in gone] == severities
-    assert all(each.kind is Kind.MISSING for each in gone)
+    assert all(each.kind is FindingKind.MISSING for each in gone)
 
 
 def test_a_metric_that_the_golden_lacks_fails_until_it_is_accepted() -> None:
     (new,) = compare_metrics(KEY, without("update/peak_bytes"), METRICS)
-    assert (new.kind, new.severity, new.golden) == (Kind.NEW, Severity.FAIL, None)
+    assert (new.kind, new.severity, new.golden) == (FindingKind.NEW, Severity.FAIL, None)
     (eased,) = compare_metrics(
         KEY, without("update/peak_bytes"), METRICS, [rule(direction="smaller")]
     )
@@ -120,15 +126,15 @@ def test_a_metric_that_the_golden_lacks_fails_until_it_is_accepted() -> None:
 def test_a_part_of_a_sum_that_is_not_there_is_nothing() -> None:
     part = "update/category.gradients_bytes"
     (gone,) = compare_metrics(KEY, METRICS, without(part))
-    assert (gone.kind, gone.golden, gone.measured) == (Kind.SHRANK, 600, 0)
+    assert (gone.kind, gone.golden, gone.measured) == (FindingKind.SHRANK, 600, 0)
     (new,) = compare_metrics(KEY, without(part), METRICS)
-    assert (new.kind, new.golden, new.measured) == (Kind.GREW, 0, 600)
+    assert (new.kind, new.golden, new.measured) == (FindingKind.GREW, 0, 600)
 
 
 def test_a_phase_that_is_gone_is_missing_not_nothing() -> None:
     no_update = {key: value for key, value in METRICS.items() if not key.startswith("update")}
     gone = compare_metrics(KEY, METRICS, no_update)
-    assert {each.kind for each in gone} == {Kind.MISSING}
+    assert {each.kind for each in gone} == {FindingKind.MISSING}
     assert len(gone) == 3
 
 
@@ -145,7 +151,7 @@ def test_growth_is_a_regression_and_the_tensor_is_named() -> None:
     hungry = entry(stage(phases(weight=8_000)))
     result = compare_workloads(golden(), {KEY: hungry})
     assert (result.exit_code, result.verdict) == (1, "regression")
-    assert result.failures[0].kind is Kind.GREW
+    assert result.failures[0].kind is FindingKind.GREW
     assert result.explained[KEY] == [
         "grown: mm float32 10x64, 4,000 B -> 8,000 B (gradients), in gradient and update"
     ]
@@ -155,7 +161,7 @@ def test_growth_is_a_regression_and_the_tensor_is_named() -> None:
 def test_a_workload_without_a_golden(strict: bool, severity: str, code: int) -> None:
     result = compare_workloads(golden(), {KEY: entry(), "new": entry()}, strict=strict)
     (new,) = result.findings
-    assert (new.workload, new.kind, new.severity.value) == ("new", Kind.NEW, severity)
+    assert (new.workload, new.kind, new.severity.value) == ("new", FindingKind.NEW, severity)
     assert result.exit_code == code
 
 

@@ -7,7 +7,13 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.builders.gate import KEY, entry, golden, phases, stage
-from trainfit.bench.gate.compare import Finding, GateResult, Kind, Severity, compare_workloads
+from trainfit.bench.gate.compare import (
+    Finding,
+    FindingKind,
+    GateResult,
+    Severity,
+    compare_workloads,
+)
 from trainfit.bench.gate.golden import to_text
 from trainfit.bench.gate.report import (
     MOST_ANNOTATIONS,
@@ -23,7 +29,10 @@ from trainfit.bench.gate.rules import Unit
 
 HUNGRY = compare_workloads(golden(), {KEY: entry(stage(phases(weight=8_000)))})
 MANY = GateResult(
-    [Finding(f"w{number:02d}", Kind.INVALID, Severity.FAIL, reason="x") for number in range(25)]
+    [
+        Finding(f"w{number:02d}", FindingKind.INVALID, Severity.FAIL, reason="x")
+        for number in range(25)
+    ]
 )
 STRANGE = "it ended as failed: E: <b>|`*_[x](y)#\n\x1b[31m"
 
@@ -61,7 +70,9 @@ def test_growth_is_told_before_shrinkage_and_both_before_warnings() -> None:
 
 def test_a_long_explanation_says_how_much_is_left_out() -> None:
     (report,) = workload_reports(
-        GateResult([Finding("w", Kind.GREW, Severity.FAIL)], explained={"w": list("abcdefgh")})
+        GateResult(
+            [Finding("w", FindingKind.GREW, Severity.FAIL)], explained={"w": list("abcdefgh")}
+        )
     )
     assert report.sentences == ["a", "b", "c", "d", "e", "and 3 more"]
 
@@ -80,7 +91,7 @@ def test_a_long_explanation_says_how_much_is_left_out() -> None:
 def test_changes_in_words(
     golden_value: float | str | None, measured: float | str, unit: Unit, text: str
 ) -> None:
-    found = Finding("w", Kind.GREW, Severity.FAIL, "m", unit, golden_value, measured)
+    found = Finding("w", FindingKind.GREW, Severity.FAIL, "m", unit, golden_value, measured)
     assert change_text(found) == text
 
 
@@ -112,7 +123,7 @@ def test_markdown_is_cut_and_says_so() -> None:
 
 
 def test_nothing_of_an_error_becomes_markup() -> None:
-    found = Finding("a|b`c", Kind.INVALID, Severity.FAIL, reason=STRANGE)
+    found = Finding("a|b`c", FindingKind.INVALID, Severity.FAIL, reason=STRANGE)
     text = markdown(GateResult([found]), title="t")
     assert "`a\\|b'c`" in text
     assert "\\<b\\>\\|\\`\\*\\_\\[x\\](y)\\#" in text
@@ -143,7 +154,7 @@ def test_junit_has_a_case_per_workload() -> None:
 
 def test_junit_holds_whatever_an_error_says() -> None:
     (suite,) = ElementTree.fromstring(
-        junit(GateResult([Finding("w", Kind.INVALID, Severity.FAIL, reason=STRANGE)]))
+        junit(GateResult([Finding("w", FindingKind.INVALID, Severity.FAIL, reason=STRANGE)]))
     )
     assert "\x1b" not in ElementTree.tostring(suite, "unicode")
 

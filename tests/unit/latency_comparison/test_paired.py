@@ -14,7 +14,7 @@ import pytest
 
 from tests.builders.runs import PLUGINS, workload
 from trainfit.bench.latency_comparison.paired import (
-    Limits,
+    BlockLimits,
     PairedStop,
     compare_latency,
     take_blocks,
@@ -22,7 +22,7 @@ from trainfit.bench.latency_comparison.paired import (
 from trainfit.bench.latency_comparison.processes import PairError
 from trainfit.bench.latency_comparison.worker import WARM_UP, _open_turns
 
-QUICK = Limits(most_pairs=10)
+QUICK = BlockLimits(most_pairs=10)
 
 
 class Sides:
@@ -38,7 +38,7 @@ class Sides:
 
 
 def blocks(sides: Sides, **limits: Any) -> Any:
-    return take_blocks(sides.turn, Limits(**limits), lambda _: None)
+    return take_blocks(sides.turn, BlockLimits(**limits), lambda _: None)
 
 
 # ---- turns ---------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_progress_tells_what_is_known() -> None:
     random = np.random.default_rng(2)
     sides = Sides(lambda side, turn: float(0.001 * random.lognormal(0, 0.3)))
 
-    take_blocks(sides.turn, Limits(most_pairs=12), said.append)
+    take_blocks(sides.turn, BlockLimits(most_pairs=12), said.append)
 
     assert said[:2] == ["warming up", "1 blocks each"]
     assert said[-1].startswith("11 blocks each, B/A 0.")
@@ -193,7 +193,7 @@ def test_what_cannot_run_is_one_message(changes: dict[str, Any], message: str) -
 
 @pytest.mark.usefixtures("plugins", "threads_before")
 def test_a_side_that_hangs_is_killed() -> None:
-    limits = Limits(timeout_seconds=2)
+    limits = BlockLimits(timeout_seconds=2)
     with pytest.raises(PairError, match="still running after 2 s"):
         compare_latency(workload(algorithm="broken:Hangs"), workload(), limits=limits)
 

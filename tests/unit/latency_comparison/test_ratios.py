@@ -10,8 +10,8 @@ import pytest
 from trainfit.bench.latency_comparison.result import (
     LEAST_PAIRS,
     Ratios,
+    RatioVerdict,
     RevisionLimits,
-    Verdict,
 )
 
 enough = RevisionLimits().enough
@@ -43,16 +43,16 @@ def test_what_is_no_row_of_ratios(values: list[float]) -> None:
 @pytest.mark.parametrize(
     ("interval", "verdict"),
     [
-        ((1.06, 1.20), Verdict.REGRESSION),
-        ((1.04, 1.20), Verdict.INCONCLUSIVE),
-        ((0.80, 1.06), Verdict.INCONCLUSIVE),
-        ((1.00, 1.05), Verdict.PASS),
-        ((1.01, 1.04), Verdict.PASS),
-        ((0.80, 0.96), Verdict.PASS),
-        ((0.80, 0.90), Verdict.FASTER),
+        ((1.06, 1.20), RatioVerdict.REGRESSION),
+        ((1.04, 1.20), RatioVerdict.INCONCLUSIVE),
+        ((0.80, 1.06), RatioVerdict.INCONCLUSIVE),
+        ((1.00, 1.05), RatioVerdict.PASS),
+        ((1.01, 1.04), RatioVerdict.PASS),
+        ((0.80, 0.96), RatioVerdict.PASS),
+        ((0.80, 0.90), RatioVerdict.FASTER),
     ],
 )
-def test_verdicts(interval: tuple[float, float], verdict: Verdict) -> None:
+def test_verdicts(interval: tuple[float, float], verdict: RatioVerdict) -> None:
     assert Ratios((1.0, 1.0), 1.0, interval).verdict(1.05) is verdict
 
 
@@ -67,7 +67,7 @@ def test_a_pass_may_end_early_and_a_regression_may_not() -> None:
     assert enough([*worse, 1.3, 1.3])
 
 
-def _verdicts(true_ratio: float, deviation: float, runs: int = 400) -> list[Verdict]:
+def _verdicts(true_ratio: float, deviation: float, runs: int = 400) -> list[RatioVerdict]:
     """What a gate of up to six pairs says again and again; pairs differ by a deviation."""
     random = np.random.default_rng(7)
     found = []
@@ -85,18 +85,18 @@ def test_equal_revisions_raise_hardly_any_alarm_however_restless_the_machine(
 ) -> None:
     said = _verdicts(1.0, deviation)
 
-    assert said.count(Verdict.REGRESSION) / len(said) < 0.03
+    assert said.count(RatioVerdict.REGRESSION) / len(said) < 0.03
     if deviation < 0.01:
-        assert set(said) == {Verdict.PASS}
+        assert set(said) == {RatioVerdict.PASS}
 
 
 def test_at_the_allowed_ratio_the_alarm_is_as_rare_as_the_confidence_says() -> None:
     said = _verdicts(1.05, 0.02)
 
-    assert said.count(Verdict.REGRESSION) / len(said) < 0.04
+    assert said.count(RatioVerdict.REGRESSION) / len(said) < 0.04
 
 
 def test_a_third_more_is_caught_where_pairs_differ_by_two_percent() -> None:
     said = _verdicts(1.3, 0.02)
 
-    assert said.count(Verdict.REGRESSION) / len(said) > 0.99
+    assert said.count(RatioVerdict.REGRESSION) / len(said) > 0.99

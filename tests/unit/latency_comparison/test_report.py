@@ -17,16 +17,16 @@ from trainfit.bench.latency_comparison.result import (
     BytesFound,
     Energies,
     Ratios,
+    RatioVerdict,
     RevisionLimits,
     RevisionResult,
     Times,
-    Verdict,
     WorkloadResult,
 )
 from trainfit.bench.latency_comparison.revisions import compare_bytes
 
 
-def compared(verdict: Verdict, ratio: float, low: float, high: float, **changes: Any) -> Any:
+def compared(verdict: RatioVerdict, ratio: float, low: float, high: float, **changes: Any) -> Any:
     name = changes.pop("algorithm", verdict.value)
     what = workload(algorithm=name)
     times = Times(
@@ -41,11 +41,11 @@ def compared(verdict: Verdict, ratio: float, low: float, high: float, **changes:
     return WorkloadResult(what, verdict, "", times, **changes)
 
 
-WORSE = compared(Verdict.REGRESSION, 1.3, 1.25, 1.35)
-UNSURE = compared(Verdict.INCONCLUSIVE, 1.1, 0.9, 1.3)
-FASTER = compared(Verdict.FASTER, 0.7, 0.65, 0.75)
-SAME = compared(Verdict.PASS, 1.0, 0.99, 1.01)
-APART = WorkloadResult(workload(algorithm="new"), Verdict.NOT_COMPARABLE, "HEAD has [no] such")
+WORSE = compared(RatioVerdict.REGRESSION, 1.3, 1.25, 1.35)
+UNSURE = compared(RatioVerdict.INCONCLUSIVE, 1.1, 0.9, 1.3)
+FASTER = compared(RatioVerdict.FASTER, 0.7, 0.65, 0.75)
+SAME = compared(RatioVerdict.PASS, 1.0, 0.99, 1.01)
+APART = WorkloadResult(workload(algorithm="new"), RatioVerdict.NOT_COMPARABLE, "HEAD has [no] such")
 
 
 def result(*workloads: WorkloadResult, **changes: Any) -> RevisionResult:
@@ -99,7 +99,9 @@ def test_what_got_worse_comes_first_and_says_why() -> None:
 
 def test_energy_counts_as_time_does() -> None:
     ratios = Ratios((1.2,) * 5, 1.2, (1.15, 1.25))
-    worse = replace(SAME, verdict=Verdict.REGRESSION, energy=Energies(ratios, 1e-3, 1.2e-3, "rapl"))
+    worse = replace(
+        SAME, verdict=RatioVerdict.REGRESSION, energy=Energies(ratios, 1e-3, 1.2e-3, "rapl")
+    )
     said = result(worse)
 
     (found,) = revisions_report.gate_result(said).failures

@@ -19,9 +19,9 @@ from trainfit.bench.gate.figures import figures_of_record
 from trainfit.bench.latency_comparison import revisions
 from trainfit.bench.latency_comparison.result import (
     Energies,
+    RatioVerdict,
     RevisionLimits,
     RevisionResult,
-    Verdict,
     WorkloadResult,
 )
 from trainfit.bench.latency_comparison.revisions import (
@@ -84,7 +84,7 @@ def test_a_planted_slow_down_is_a_regression(repository: Path) -> None:
 
     found = only(result)
     assert found.times is not None
-    assert found.verdict is Verdict.REGRESSION
+    assert found.verdict is RatioVerdict.REGRESSION
     assert found.times.ratios.ratio == pytest.approx(1.3, rel=1e-3)
     assert found.times.then_seconds == pytest.approx(0.001, rel=0.01)
     assert found.times.now_seconds == pytest.approx(0.0013, rel=0.01)
@@ -100,7 +100,7 @@ def test_equal_sides_pass(repository: Path) -> None:
 
     found = only(result)
     assert found.times is not None
-    assert found.verdict is Verdict.PASS
+    assert found.verdict is RatioVerdict.PASS
     assert found.times.ratios.ratio == pytest.approx(1, abs=1e-6)
     assert found.bytes.findings == ()
     assert found.bytes.note == ""
@@ -115,7 +115,7 @@ def test_a_speed_up_is_reported_and_fails_nothing(repository: Path) -> None:
 
     result = held(repository)
 
-    assert only(result).verdict is Verdict.FASTER
+    assert only(result).verdict is RatioVerdict.FASTER
     assert gate_result(result).exit_code == 0
     assert [each.severity for each in gate_result(result).findings] == [Severity.NOTE]
 
@@ -124,9 +124,9 @@ def test_a_speed_up_is_reported_and_fails_nothing(repository: Path) -> None:
 def test_a_small_loss_is_within_what_is_allowed(repository: Path) -> None:
     say(repository, step_seconds=0.00103)
 
-    assert only(held(repository)).verdict is Verdict.PASS
+    assert only(held(repository)).verdict is RatioVerdict.PASS
     strict = RevisionLimits(max_ratio=1.02, most_pairs=4)
-    assert only(held(repository, limits=strict)).verdict is Verdict.REGRESSION
+    assert only(held(repository, limits=strict)).verdict is RatioVerdict.REGRESSION
 
 
 # ---- what cannot be compared ---------------------------------------------------------------------
@@ -139,9 +139,9 @@ def test_an_algorithm_that_the_other_revision_does_not_have(repository: Path) ->
     result = held(repository, workload(algorithm="newcomer"), workload())
 
     new, old = result.workloads
-    assert new.verdict is Verdict.NOT_COMPARABLE
+    assert new.verdict is RatioVerdict.NOT_COMPARABLE
     assert new.reason == "the other revision cannot run it: unknown algorithm 'newcomer'"
-    assert old.verdict is Verdict.PASS
+    assert old.verdict is RatioVerdict.PASS
     assert gate_result(result).exit_code == 3
     assert gate_result(result).incomparable == (
         "newcomer mlp-64-10 digits b32: the other revision cannot run it: "
@@ -159,7 +159,7 @@ def test_a_revision_that_is_older_than_taking_turns(repository: Path) -> None:
 
     result = held(repository)
 
-    assert only(result).verdict is Verdict.NOT_COMPARABLE
+    assert only(result).verdict is RatioVerdict.NOT_COMPARABLE
     assert "HEAD has no trainfit/bench/latency_comparison/worker.py" in only(result).reason
     assert gate_result(result).exit_code == 3
 
@@ -241,7 +241,7 @@ def test_a_revision_that_cannot_say_its_bytes(repository: Path) -> None:
 
     found = only(held(repository))
 
-    assert found.verdict is Verdict.PASS
+    assert found.verdict is RatioVerdict.PASS
     assert found.bytes.findings == ()
     assert "the other revision's are not known: AttributeError" in found.bytes.note
 
@@ -258,7 +258,7 @@ def test_energy_is_a_ratio_where_a_sensor_reads(repository: Path) -> None:
     assert isinstance(found.energy, Energies)
     assert found.energy.ratios.ratio == pytest.approx(1.5)
     assert (found.energy.then_joules, found.energy.now_joules) == (0.002, 0.003)
-    assert found.verdict is Verdict.REGRESSION
+    assert found.verdict is RatioVerdict.REGRESSION
     assert [each.metric for each in gate_result(result).failures] == ["step_energy_ratio"]
 
 
@@ -288,7 +288,7 @@ def test_two_trees_in_processes_of_their_own(repository: Path) -> None:
 
     assert found.times is not None
     assert found.times.ratios.ratio == pytest.approx(1.3, rel=1e-3)
-    assert (found.verdict, found.bytes.note) == (Verdict.REGRESSION, "")
+    assert (found.verdict, found.bytes.note) == (RatioVerdict.REGRESSION, "")
 
 
 @pytest.mark.parametrize("side", ["the working tree", "the other revision"])
@@ -300,7 +300,7 @@ def test_a_side_that_dies_is_named(repository: Path, side: str) -> None:
 
     found = only(held(repository))
 
-    assert found.verdict is Verdict.NOT_COMPARABLE
+    assert found.verdict is RatioVerdict.NOT_COMPARABLE
     assert found.reason == (
         f"{side} ended early: ProcessExit: process ended early, exit code 3: out of luck"
     )
@@ -318,7 +318,7 @@ def test_code_that_lies_elsewhere_is_the_same_on_both_sides(
 
     found = only(held(empty))
 
-    assert found.verdict is Verdict.NOT_COMPARABLE
+    assert found.verdict is RatioVerdict.NOT_COMPARABLE
     assert found.reason.startswith("both revisions run ")
     assert found.reason.endswith("which is not in this repository")
 

@@ -15,14 +15,14 @@ from trainfit.bench.gate.figures import figures_of_profile
 from trainfit.bench.gate.golden import read_golden
 from trainfit.bench.profiler.fold import Block
 from trainfit.bench.testing import goldens
-from trainfit.bench.testing.checks import Kind, check, message, tensor_lines
-from trainfit.bench.testing.limits import LimitError, Limits, golden_beside, read_limits
+from trainfit.bench.testing.checks import CheckKind, check, message, tensor_lines
+from trainfit.bench.testing.limits import LimitError, StepLimits, golden_beside, read_limits
 from trainfit.hardware_profiles import load_device
 
 FILE = Path("/somewhere/tests/test_step.py")
 
 
-def limits(**named: Any) -> Limits:
+def limits(**named: Any) -> StepLimits:
     return read_limits([((), named)], FILE)
 
 
@@ -39,7 +39,7 @@ def test_every_argument_is_read() -> None:
         min_margin="1 KiB",
         golden=True,
     )
-    assert found == Limits(
+    assert found == StepLimits(
         max_peak_bytes=262_144,
         max_static_bytes=1_048_576,
         max_ram_bytes=2_097_152,
@@ -57,7 +57,7 @@ def test_the_nearest_marker_decides_and_none_takes_a_limit_away() -> None:
         {"max_peak": "9 KiB", "max_ram": "9 KiB", "max_static": "5 KiB"},
     )
     found = read_limits([own, outer], FILE)
-    assert found == Limits(max_peak_bytes=1_024, max_static_bytes=5_120)
+    assert found == StepLimits(max_peak_bytes=1_024, max_static_bytes=5_120)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_paths_begin_at_the_test(tmp_path: Path) -> None:
 # ---- what holds ----------------------------------------------------------------------------------
 
 
-def problems(asked: Limits, **changes: Any) -> dict[str, tuple[Kind, int | None, str]]:
+def problems(asked: StepLimits, **changes: Any) -> dict[str, tuple[CheckKind, int | None, str]]:
     found = check(step_profile(**changes), asked)
     return {each.limit: (each.kind, each.over_bytes, each.text) for each in found}
 
@@ -123,7 +123,7 @@ def test_one_byte_over_fails_and_says_by_how_much() -> None:
     )
     found = problems(asked)
     assert {limit: (kind, over) for limit, (kind, over, _) in found.items()} == dict.fromkeys(
-        ["max_peak", "max_static", "max_ram", "max_phase['forward']"], (Kind.OVER, 1)
+        ["max_peak", "max_static", "max_ram", "max_phase['forward']"], (CheckKind.OVER, 1)
     )
     assert found["max_peak"][2] == (
         "peak dynamic memory is 1,000 B, 1 B over the 999 B allowed (in phase gradient)"
@@ -135,13 +135,13 @@ def test_one_byte_over_fails_and_says_by_how_much() -> None:
 
 def test_a_phase_that_is_not_there_is_no_pass() -> None:
     ((kind, over, text),) = problems(limits(max_phase={"update": "1 KiB"})).values()
-    assert (kind, over) == (Kind.UNKNOWN, None)
+    assert (kind, over) == (CheckKind.UNKNOWN, None)
     assert 'it has: forward, gradient); mark it with trainfit.phase("update")' in text
 
 
 def test_a_step_that_differs_from_itself_is_held_to_nothing() -> None:
     found = problems(limits(max_peak="1 B"), deterministic=False)
-    assert [kind for kind, _, _ in found.values()] == [Kind.NOT_DETERMINISTIC]
+    assert [kind for kind, _, _ in found.values()] == [CheckKind.NOT_DETERMINISTIC]
 
 
 def test_a_device_needs_room_for_all_of_it() -> None:
@@ -150,7 +150,7 @@ def test_a_device_needs_room_for_all_of_it() -> None:
     assert usable is not None
     assert problems(asked, static_bytes=usable - 1_000) == {}
     ((limit, (kind, over, text)),) = problems(asked, static_bytes=usable - 999).items()
-    assert (limit, kind, over) == ("device microbit-v1", Kind.OVER, 1)
+    assert (limit, kind, over) == ("device microbit-v1", CheckKind.OVER, 1)
     assert text.startswith("exceeds: 1 B too much in phase gradient; needs ")
 
 
@@ -173,8 +173,8 @@ def test_a_verdict_that_is_not_known_is_no_pass() -> None:
         for region in board.regions
     )
     unknown = board.model_copy(update={"regions": regions})
-    ((kind, _, text),) = problems(Limits(devices=(unknown,))).values()
-    assert kind is Kind.UNKNOWN
+    ((kind, _, text),) = problems(StepLimits(devices=(unknown,))).values()
+    assert kind is CheckKind.UNKNOWN
     assert "secret" in text
 
 
@@ -219,7 +219,7 @@ def test_what_was_accepted_is_equal_in_every_figure(tmp_path: Path) -> None:
     file = tmp_path / "steps.json"
     problem, _ = goldens.compare(entry(), file, KEY)
     assert problem is not None
-    assert problem.kind is Kind.NO_GOLDEN
+    assert problem.kind is CheckKind.NO_GOLDEN
 
     said = goldens.accept_into(file, {KEY: entry()})
 
@@ -246,7 +246,7 @@ def test_a_change_fails_in_both_directions_and_names_the_tensor(
     goldens.accept_into(file, {KEY: entry(*then)})
     problem, _ = goldens.compare(entry(*now), file, KEY)
     assert problem is not None
-    assert problem.kind is Kind.CHANGED
+    assert problem.kind is CheckKind.CHANGED
     assert problem.over_bytes == (400 if now else None)
     assert [part for part in said if part not in problem.text] == []
     assert "gradient/peak_bytes: " in problem.text
@@ -267,7 +267,7 @@ def test_another_torch_is_not_comparable_and_no_regression(tmp_path: Path) -> No
     rewrite_torch(file, "1.0.0")
     problem, findings = goldens.compare(entry(GRADIENT), file, KEY)
     assert problem is not None
-    assert problem.kind is Kind.NOT_COMPARABLE
+    assert problem.kind is CheckKind.NOT_COMPARABLE
     assert findings == []
     assert "torch differs: the golden was made with 1.0.0" in problem.text
 

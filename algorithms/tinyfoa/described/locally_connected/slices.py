@@ -33,7 +33,7 @@ from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
 
 
 @dataclass
-class Layer:
+class SlicedGridLayer:
     """One hidden layer between steps; the head and latent weights come last."""
 
     packed_NMPJSb: torch.Tensor
@@ -136,7 +136,7 @@ class LcSlicedRule(FeatureRule):
         self._adam.plan_static(plan, "shift", (active.outputs,))
 
 
-def _new_layer(grid: Grid, classes: int, generator: torch.Generator) -> Layer:
+def _new_layer(grid: Grid, classes: int, generator: torch.Generator) -> SlicedGridLayer:
     groups, outputs, units = grid.groups, grid.outputs, grid.units
     shape = (groups, grid.columns, grid.positions, outputs, grid.segments)
     latent_NMPJSK = torch.randn(*shape, grid.inputs, generator=generator).clamp_(-1, 1)
@@ -145,7 +145,7 @@ def _new_layer(grid: Grid, classes: int, generator: torch.Generator) -> Layer:
     pack_signs(latent_NMPJSK.view(rows, -1), packed_NMPJSb.view(rows, -1), rows)
     bias_NPJ = torch.randn(groups, grid.positions, outputs, generator=generator).clamp_(-1, 1)
     w_CI, head_bias_C = linear_init(groups * units, classes, generator)
-    return Layer(
+    return SlicedGridLayer(
         packed_NMPJSb=packed_NMPJSb,
         bias_NPJ=bias_NPJ,
         gain_NJ=torch.ones(groups, outputs),

@@ -32,7 +32,7 @@ from trainfit.algorithms.numerics.lazy_kernels import popcount
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tinyfoa.described.mlp.memory import StepPlan
-from trainfit.algorithms.tinyfoa.described.mlp.slices import Layer, SlicedRule
+from trainfit.algorithms.tinyfoa.described.mlp.slices import SlicedLayer, SlicedRule
 from trainfit.algorithms.tinyfoa.described.mlp.tiles import Tiles, choose_tiles
 from trainfit.algorithms.tinyfoa.features import Features
 from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
@@ -141,7 +141,9 @@ class Described(SlicedRule):
         z_BO += layer.bias_O
         return z_BO
 
-    def _product_with_batch(self, layer: Layer, x_BI: torch.Tensor, tiles: Tiles) -> torch.Tensor:
+    def _product_with_batch(
+        self, layer: SlicedLayer, x_BI: torch.Tensor, tiles: Tiles
+    ) -> torch.Tensor:
         """sign(W) x = 2 bits x - sum x, some rows of bits at a time."""
         outputs, inputs = layer.latent_OI.shape
         width = inputs // self._slices
@@ -157,7 +159,7 @@ class Described(SlicedRule):
         return z_BO
 
     def _add_tiles(
-        self, layer: Layer, m: int, h_MBb: torch.Tensor, z_BO: torch.Tensor, tiles: Tiles
+        self, layer: SlicedLayer, m: int, h_MBb: torch.Tensor, z_BO: torch.Tensor, tiles: Tiles
     ) -> None:
         """The product of ``add_binary_product``, by unpacking tiles of both; the same bits."""
         outputs, inputs = layer.latent_OI.shape

@@ -28,7 +28,7 @@ from trainfit.algorithms.tinyfoa.variant import fixed_head
 
 
 @dataclass
-class Layer:
+class SlicedLayer:
     """One hidden layer between steps."""
 
     latent_OI: torch.Tensor  # storage
@@ -57,14 +57,14 @@ class SlicedRule(FeatureRule):
         self._model = model
         self._layers = [self._new_layer(i, o, generator) for i, o in model.layers[:-1]]
 
-    def _new_layer(self, inputs: int, outputs: int, generator: torch.Generator) -> Layer:
+    def _new_layer(self, inputs: int, outputs: int, generator: torch.Generator) -> SlicedLayer:
         latent_OI, bias_O = linear_init(inputs, outputs, generator)
         width = inputs // self._slices
         packed_MOb = torch.empty(self._slices, outputs, packed_width(width), dtype=torch.uint8)
         for m in range(self._slices):
             pack_signs(latent_OI[:, m * width : (m + 1) * width], packed_MOb[m], outputs)
         head_CO = fixed_head(outputs, self._model.classes, generator)
-        return Layer(latent_OI, packed_MOb, bias_O, latent_OI.abs().mean(), head_CO)
+        return SlicedLayer(latent_OI, packed_MOb, bias_O, latent_OI.abs().mean(), head_CO)
 
     def _grid_size(self) -> tuple[int, int]:
         return self._slices, self._slices
