@@ -95,7 +95,7 @@ def test_a_folder_of_runs_and_machines(main: Any, runs: tuple[Path, Path]) -> No
     assert found["index"] == "papers/ff-int8/README.md"
     missing = {row["name"]: row["missing"] for row in found["drawings"]}
     assert missing["ff-int8-convergence"] is None
-    assert missing["ff-int8-operations"].startswith("nothing was measured; give the suite measure")
+    assert "batch_size = 10" in missing["ff-int8-operations"]
     assert {row["id"] for row in found["claims"]} >= {"ff-int8-lookahead"}
 
 
