@@ -3,7 +3,7 @@
 ::
 
     trainfit run --out runs/picture
-    python docs/images/make.py runs/picture docs/images/quick.svg
+    python docs/scripts/readme_picture.py runs/picture docs/images/quick.svg
 
 The picture is what ``trainfit run`` prints for that run, recorded by rich. Nothing in it is loaded
 from elsewhere: the font is whatever monospaced one the reader has.
@@ -20,7 +20,8 @@ from rich.console import Console
 
 from trainfit.bench.cli.reports.run import figures, verdicts
 from trainfit.bench.records.reading import read_records, read_suite
-from trainfit.bench.suite.manifest import from_manifest, load_devices
+from trainfit.bench.verdicts.judges import judges_of
+from trainfit.hardware_profiles import Device
 
 WIDTH = 104
 """Columns of the picture."""
@@ -55,9 +56,9 @@ xmlns="http://www.w3.org/2000/svg">
 
 def draw(run: Path) -> str:
     """The report of a run folder as SVG text."""
-    manifest = read_suite(run)
-    suite = from_manifest(manifest, source=str(run))
-    records, devices = read_records(run), load_devices(suite)
+    suite, judges, records = read_suite(run), judges_of(run), read_records(run)
+    devices = [each for each in judges.devices if isinstance(each, Device)]
+    judged = [judges.verdicts(record) for record in records]
     console = Console(
         record=True,
         width=WIDTH,
@@ -66,10 +67,10 @@ def draw(run: Path) -> str:
         color_system="truecolor",
         highlight=False,
     )
-    for part in [*figures(records, WIDTH), "", *verdicts(records, devices, WIDTH)]:
+    for part in [*figures(records, WIDTH), "", *verdicts(judged, devices, WIDTH)]:
         console.print(part)
     svg = console.export_svg(
-        title=f"trainfit run {suite.name}", code_format=FORMAT, unique_id="trainfit"
+        title=f"trainfit run {suite['name']}", code_format=FORMAT, unique_id="trainfit"
     )
     return re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE).rstrip("\n") + "\n"
 
