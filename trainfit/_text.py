@@ -88,17 +88,6 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def place(steps: Sequence[int | str]) -> str:
-    """Where in a document: ``workload[2].batch_size``, counted from 1 as people count tables."""
-    text = ""
-    for step in steps:
-        if isinstance(step, int):
-            text += f"[{step + 1}]"
-        else:
-            text += f".{step}" if text else step
-    return text
-
-
 def first_problem(error: ValidationError) -> str:
     """The first thing that a schema found wrong, as ``place: what``; for documents of programs.
 

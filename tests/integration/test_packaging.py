@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -77,6 +78,18 @@ def test_no_part_can_be_imported_a_second_time_under_its_bare_name(part: str) ->
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert f"ImportError: import trainfit.{part}, not {part}:" in done.stderr
+
+
+def test_the_package_is_a_program(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "trainfit", "--version"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.startswith(f"trainfit {PROJECT['project']['version']} (torch 2.")
 
 
 def test_the_console_script_is_there() -> None:
