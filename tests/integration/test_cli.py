@@ -58,6 +58,14 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def bytes_only(small: Path) -> Path:
+    """The same without training and without time, which take seconds."""
+    text = SMALL.replace("epochs = 1\n", "")
+    small.write_text(text.replace("[defaults]", 'measure = ["memory"]\n[defaults]'))
+    return small
+
+
+@pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any) -> Any:
     """The command line in this process: exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
@@ -228,13 +236,13 @@ def test_bad_arguments(main: Any, arguments: list[str], message: str) -> None:
     assert message in err
 
 
-def test_going_on_and_starting_again(main: Any, small: Path) -> None:
+def test_going_on_and_starting_again(main: Any, bytes_only: Path) -> None:
     # GIVEN a finished run
-    assert main("run", str(small), "--out", "out")[0] == 0
+    assert main("run", str(bytes_only), "--out", "out")[0] == 0
     before = Path("out/records.jsonl").read_bytes()
 
     # WHEN it is started again THEN nothing is overwritten
-    code, _, err = main("run", str(small), "--out", "out")
+    code, _, err = main("run", str(bytes_only), "--out", "out")
     assert code == 2
     one_line(err)
     assert "exists already, nothing was overwritten" in err
@@ -252,9 +260,14 @@ def test_going_on_and_starting_again(main: Any, small: Path) -> None:
     assert Path("out/records.jsonl").read_bytes() == before
 
 
-def test_the_run_folder_is_named_after_suite_and_time(main: Any, small: Path) -> None:
+def test_the_run_folder_is_named_after_suite_and_time(main: Any, bytes_only: Path) -> None:
     code, out, _ = main(
-        "run", str(small), "--device", "rp2040", "--device", str(small.parent / "board.toml")
+        "run",
+        str(bytes_only),
+        "--device",
+        "rp2040",
+        "--device",
+        str(bytes_only.parent / "board.toml"),
     )
 
     assert code == 0

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,8 +36,11 @@ class Block(NamedTuple):
 
 
 def blocks(document: Path) -> list[Block]:
-    found = FENCED.findall(document.read_text("utf-8"))
-    return [Block(*match) for match in found]
+    return blocks_of(document.read_text("utf-8"))
+
+
+def blocks_of(text: str) -> list[Block]:
+    return [Block(*match) for match in FENCED.findall(text)]
 
 
 def write_files(folder: Path) -> None:
@@ -73,28 +77,60 @@ def python(*arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
-def test_the_examples_do_what_they_say(tmp_path: Path) -> None:
-    write_files(tmp_path)
+def sections() -> dict[str, str]:
+    """The README by its headings of the third level."""
+    found = README.read_text("utf-8").split("\n### ")[1:]
+    return {each.partition("\n")[0]: each for each in found}
+
+
+MAKES_THE_RUN = "A suite of your own"
+SECTIONS = [
+    title for title, text in sections().items() if blocks_of(text) and title != MAKES_THE_RUN
+]
+
+
+def follow(text: str, folder: Path) -> tuple[int, str]:
+    """Do what a part of the README says; how many runs it has, and what was said last."""
     measured = 0
     previous = ""
-    found = blocks(README)
+    found = blocks_of(text)
     for block, following in zip(found, [*found[1:], None], strict=True):
         if block.language == "console":
             shown = following is not None and following.language == "text"
             for words in [shlex.split(line)[2:] for line in block.text.splitlines()]:
                 if words[0] in ON_A_RUN or shown:  # the others are tested in this process, below
-                    previous = python("-m", "trainfit.bench.cli.main", *words, cwd=tmp_path)
+                    previous = python("-m", "trainfit.bench.cli.main", *words, cwd=folder)
                     measured += words[0] == "run"
         elif block.language == "python":
-            previous = python("-c", block.text, cwd=tmp_path)
+            previous = python("-c", block.text, cwd=folder)
         elif block.language == "text":
             assert previous == block.text
-    assert measured == 3
-    # The last of them measured the examples of CONTRIBUTING, on its board.
-    assert "RandomFeatures" in previous
-    assert "our-board" in previous
-    assert "5 of 5 workloads measured" in previous
+    return measured, previous
+
+
+@pytest.fixture(scope="module")
+def with_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a reader has come as far as having a run of their own."""
+    folder = tmp_path_factory.mktemp("reader")
+    write_files(folder)
+    measured, last = follow(sections()[MAKES_THE_RUN], folder)
+    assert measured == 2
+    assert "4 of 4 workloads measured" in last
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("title", SECTIONS)
+def test_the_examples_do_what_they_say(title: str, with_a_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(with_a_run, tmp_path / "reader")
+
+    measured, last = follow(sections()[title], folder)
+
+    if "CONTRIBUTING" in sections()[title]:  # its examples are measured, on its board
+        assert measured == 1
+        assert "RandomFeatures" in last
+        assert "our-board" in last
+        assert "5 of 5 workloads measured" in last
 
 
 @pytest.mark.parametrize(
