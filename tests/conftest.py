@@ -51,3 +51,16 @@ def one_thread():
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != 1:
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_fork_server():
+    """The fork server of a worker imports at once what workloads need, whichever test starts it.
+
+    It starts once for all tests, and what it has not imported every child imports again.
+    """
+    from trainfit.bench.processes import isolation
+
+    start = isolation._ensure_server
+    common = isolation.preloads("trainfit.bench.run.worker:measure", ["digits"])
+    isolation._ensure_server = lambda preload: start([*preload, *common])
