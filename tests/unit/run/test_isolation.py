@@ -67,6 +67,7 @@ def interrupted(descriptors):
     return found
 
 forkserver.connect_to_new_process = interrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
 try:
     call("calls:hang", {{}}, log=Path({str(tmp_path / "log")!r}), timeout_seconds=100)
 except KeyboardInterrupt:
