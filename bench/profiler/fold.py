@@ -10,6 +10,7 @@ counts in ``forward`` as well. Time in no phase is ``outside``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,12 +30,23 @@ WORKSPACE = "workspace"
 
 
 class Block(NamedTuple):
-    """One allocation; ``phase`` is the innermost phase it was made in."""
+    """One allocation.
+
+    Attributes:
+        size: Bytes.
+        phase: The innermost phase it was made in; empty if before the step.
+        category: What it is for.
+        label: Operator, dtype and shape.
+        module: Path of the ``nn.Module`` that was running, as ``features.3.conv``; empty if none.
+        line: Where in the user's code, as ``train.py:41``; empty if not known.
+    """
 
     size: int
     phase: str
     category: str
     label: str
+    module: str = ""
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,8 @@ class Fold:
         phases: Every phase that was entered, and ``outside`` if anything was allocated there.
         live_at_peak: Dynamic blocks alive at the peak, largest first.
         entry_bytes: Dynamic bytes that the step found and freed (gradients kept from before).
-        left_after_step_bytes: Level after the step minus level before it.
+        left_after_step_bytes: Level after the step minus level before it: what it leaks.
+        left_blocks: Blocks made by the step that outlive it and replace none, largest first.
         allocations: Bytes of every allocation (positive) and free (negative), in order.
         segments: (number of allocation events before it, innermost phase) of every phase border.
         entry_categories: ``entry_bytes`` by category.
@@ -90,6 +103,7 @@ class Fold:
     live_at_peak: tuple[Block, ...]
     entry_bytes: int
     left_after_step_bytes: int
+    left_blocks: tuple[Block, ...]
     allocations: Ints = field(repr=False, compare=False)
     segments: Sequence[tuple[int, str]] = field(repr=False, compare=False)
     entry_categories: dict[str, int] = field(repr=False, compare=False)
@@ -245,6 +259,7 @@ def fold(stream: Stream) -> Fold:
         live_at_peak=tuple(alive(best_at)),
         entry_bytes=base,
         left_after_step_bytes=int(levels[-1]),
+        left_blocks=_not_replacing(alive(end - begin), alive(0)),
         allocations=sizes,
         segments=segments,
         entry_categories=_by_category(alive(0)),
@@ -281,6 +296,18 @@ def _marks(marks: Sequence[Mark]) -> tuple[int, int, list[tuple[int, str, list[s
             innermost = stack[-1] if stack else OUTSIDE
             borders.append((mark.position, innermost, with_prefixes(stack) or [OUTSIDE]))
     raise StreamError("the stream holds no complete measured step (BEGIN ... END)")
+
+
+def _not_replacing(after: Iterable[Block], before: Iterable[Block]) -> tuple[Block, ...]:
+    """Blocks alive after a step, less one for every block of its size that the step freed."""
+    freed = Counter(block.size for block in before)
+    left: list[Block] = []
+    for block in after:
+        if freed[block.size]:
+            freed[block.size] -= 1
+        else:
+            left.append(block)
+    return tuple(left)
 
 
 def _by_category(blocks: Iterable[Block]) -> dict[str, int]:

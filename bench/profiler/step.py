@@ -40,6 +40,7 @@ class StepProfile(Fold):
         deterministic: All repeats allocated exactly the same. If not, nothing may be gated.
         repeats: How many repeats were compared.
         attribution: Why categories are ``workspace`` only, or empty if they are known.
+        steps: How many calls of the step were measured as one (a cycle of an accumulation).
     """
 
     static_bytes: int
@@ -47,6 +48,12 @@ class StepProfile(Fold):
     deterministic: bool
     repeats: int
     attribution: str
+    steps: int = 1
+
+    @property
+    def ram_bytes(self) -> int:
+        """The largest number of bytes of training alive at one instant: static + peak dynamic."""
+        return self.static_bytes + self.peak_dynamic_bytes
 
     def __str__(self) -> str:
         """A short report for people."""

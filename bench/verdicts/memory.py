@@ -82,6 +82,7 @@ def judge(
     *,
     budgets: Budgets | None = None,
     evidence: Evidence = Evidence.ALLOCATOR,
+    left_bytes: int = 0,
 ) -> list[Verdict]:
     """Compare the bytes of a workload with a device.
 
@@ -92,6 +93,8 @@ def judge(
         device: The device.
         budgets: Limits that are tighter than its memory; None takes those of its profile.
         evidence: How the bytes were obtained; verdicts on bytes that are None say ``unavailable``.
+        left_bytes: What every step leaves behind. More than 0 fills any memory: ``exceeds``, with
+            the number of steps until then in the reason.
 
     Returns:
         The verdict on RAM; then, unless ``storage_bytes`` is 0, the one on flash.
@@ -103,11 +106,13 @@ def judge(
         ("static_bytes", static_bytes),
         ("peak_dynamic_bytes", peak_dynamic_bytes),
         ("storage_bytes", storage_bytes),
+        ("left_bytes", left_bytes),
     ):
         if count is not None and count < 0:
             raise ValueError(f"{name} is {count}; bytes are counted from 0")
     limits = device.budgets if budgets is None else budgets
-    verdicts = [_judge_ram(static_bytes, peak_dynamic_bytes, device, limits.ram_bytes)]
+    ram = _judge_ram(static_bytes, peak_dynamic_bytes, device, limits.ram_bytes)
+    verdicts = [_with_leak(ram, left_bytes)]
     known = [static_bytes is not None and peak_dynamic_bytes is not None]
     if storage_bytes != 0:
         verdicts.append(_judge_flash(storage_bytes, device, limits.flash_bytes))
@@ -162,6 +167,17 @@ def _judge_ram(
         )
         return verdict.model_copy(update={"reason": split})
     return verdict
+
+
+def _with_leak(verdict: Verdict, left: int) -> Verdict:
+    """What fits at the first step and leaks does not fit: after how many steps it is full."""
+    if not left or verdict.margin is None or verdict.status is Status.EXCEEDS:
+        return verdict
+    steps = int(verdict.margin) // left + 1
+    leak = f"but leaves {left:,} B per step: full after {steps:,} steps"
+    return verdict.model_copy(
+        update={"status": Status.EXCEEDS, "reason": f"{verdict.reason}, {leak}"}
+    )
 
 
 def _judge_flash(storage: int | None, device: Device, limit: int | None) -> Verdict:
