@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from trainfit.algorithms.phases import phase as phase
     from trainfit.algorithms.phases import tag as tag
     from trainfit.bench.frames.sources import load_run as load_run
+    from trainfit.bench.profiler import ForeignProcessError as ForeignProcessError
     from trainfit.bench.profiler import ForeignThreadError as ForeignThreadError
+    from trainfit.bench.profiler import NothingMeasuredError as NothingMeasuredError
     from trainfit.bench.profiler import SessionError as SessionError
     from trainfit.bench.profiler import StepProfile as StepProfile
     from trainfit.bench.profiler import line_report as line_report
@@ -68,7 +70,9 @@ _HOMES = {
     "Algorithm": "algorithms.contract",
     "Category": "algorithms.phases",
     "Device": "hardware_profiles",
+    "ForeignProcessError": "bench.profiler",
     "ForeignThreadError": "bench.profiler",
+    "NothingMeasuredError": "bench.profiler",
     "SessionError": "bench.profiler",
     "Status": "bench.verdicts.memory",
     "StepProfile": "bench.profiler",

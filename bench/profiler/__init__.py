@@ -14,11 +14,14 @@ from trainfit.bench.profiler.energy.measure import measure_energy
 from trainfit.bench.profiler.latency import measure_latency
 from trainfit.bench.profiler.lines import line_report
 from trainfit.bench.profiler.memory import measure_memory
+from trainfit.bench.profiler.refusals import ForeignProcessError, NothingMeasuredError
 from trainfit.bench.profiler.session import SessionError
 from trainfit.bench.profiler.step import StepProfile, profile_step
 
 __all__ = [
+    "ForeignProcessError",
     "ForeignThreadError",
+    "NothingMeasuredError",
     "SessionError",
     "StepProfile",
     "line_report",

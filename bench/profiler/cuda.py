@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from trainfit.algorithms.phases import Category, observing
-from trainfit.bench.profiler.attribution import Attribution, born_inside
+from trainfit.bench.profiler.attribution import Attribution, carry_tags
 from trainfit.bench.profiler.cuda_history import (
     MAX_ENTRIES,
     SENTINEL_BYTES,
@@ -32,6 +32,9 @@ from trainfit.bench.profiler.cuda_history import (
 )
 from trainfit.bench.profiler.determinism import quiet_collector
 from trainfit.bench.profiler.events import MarkKind, Stream
+from trainfit.bench.profiler.fold import Block
+from trainfit.bench.profiler.places import NOWHERE, ModuleNames, Place, Places
+from trainfit.bench.profiler.refusals import refuse_nothing
 from trainfit.bench.profiler.session import SessionError, storage_pointer
 from trainfit.bench.profiler.step import StepProfile, assemble, run_step
 
@@ -44,8 +47,11 @@ class CudaObserver:
     May be called from any thread, hooks on autograd's device thread included.
     """
 
-    def __init__(self, device: torch.device, *, tags: bool = False) -> None:
+    def __init__(
+        self, device: torch.device, *, tags: bool = False, places: Places | None = None
+    ) -> None:
         self.marks: list[SentinelMark] = []
+        self._places = places
         self._device = device
         self._tags = tags
         self._open: list[str] = []
@@ -70,7 +76,12 @@ class CudaObserver:
     def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
         """A tensor is for something."""
         if self._tags and tensor.device == self._device:
-            self._write(MarkKind.TAG, str(category), storage_pointer(tensor), label)
+            place = self._places.here() if self._places else NOWHERE
+            self._write(MarkKind.TAG, str(category), storage_pointer(tensor), label, place)
+
+    def touch(self, number: int) -> None:
+        """An operator is given tensors: entry ``number`` of a list that the caller keeps."""
+        self._write(MarkKind.TOUCH, label=str(number))
 
     def begin(self) -> None:
         """A measured step begins."""
@@ -80,7 +91,14 @@ class CudaObserver:
         """A measured step has ended."""
         self._write(MarkKind.END)
 
-    def _write(self, kind: MarkKind, name: str = "", pointer: int = 0, label: str = "") -> None:
+    def _write(
+        self,
+        kind: MarkKind,
+        name: str = "",
+        pointer: int = 0,
+        label: str = "",
+        place: Place = NOWHERE,
+    ) -> None:
         if torch.cuda.is_current_stream_capturing():
             raise SessionError(
                 "the step captures a CUDA graph, which takes memory from a pool of its own and"
@@ -96,7 +114,7 @@ class CudaObserver:
                 memory.caching_allocator_delete(address)
             finally:
                 memory._set_memory_metadata(kept)
-            self.marks.append(SentinelMark(address, kind, name, pointer, label))
+            self.marks.append(SentinelMark(address, kind, name, pointer, label, *place))
 
 
 @contextmanager
@@ -173,7 +191,8 @@ def profile_cuda_step(
         SessionError: No CUDA device, the history cannot be recorded or is incomplete, or it
             contradicts the allocator's statistics.
         StreamError: The allocation events contradict each other.
-        TypeError: ``step`` returns a generator or coroutine, which has not run yet.
+        NothingMeasuredError: Nothing was seen on that device.
+        TypeError: ``step`` returns what has not run yet.
         Exception: Whatever ``step`` raises; recording is off again.
     """
     if warmup < 1 or repeats < 1:
@@ -181,8 +200,9 @@ def profile_cuda_step(
     chosen = _cuda_device(device)
     with quiet_collector():
         streams = _clean_pass(step, warmup, repeats, chosen, max_entries)
-        attributed, static = _attribution_pass(step, warmup, chosen, max_entries)
-    return assemble(streams, attributed, static)
+        attributed, static, mode = _attribution_pass(step, warmup, chosen, max_entries)
+    refuse_nothing(streams, mode.saw_nothing, mode.elsewhere, step, watched=str(chosen))
+    return assemble(streams, static, carry_tags(attributed, streams[0]))
 
 
 def _cuda_device(device: torch.device | str | int | None) -> torch.device:
@@ -234,16 +254,17 @@ def _clean_pass(
 
 def _attribution_pass(
     step: Callable[[], Any], warmup: int, device: torch.device, max_entries: int
-) -> tuple[Stream, dict[Category, int]]:
-    observer = CudaObserver(device, tags=True)
+) -> tuple[Stream, list[Block], Attribution]:
+    places = Places(ModuleNames())
+    observer = CudaObserver(device, tags=True, places=places)
     mode = Attribution(observer, device)
     with recorded_history(device, max_entries) as read, observing(observer):
         for _ in range(warmup):
             run_step(step)
         observer.begin()
-        with mode:
+        with places.watching(), mode.watching():
             run_step(step)
         observer.end()
         trace = read()
     stream = cuda_stream(trace, observer.marks, max_entries=max_entries)
-    return stream, mode.static(born_inside(stream))
+    return stream, mode.static(stream, {}), mode

@@ -51,7 +51,9 @@ class SentinelMark(NamedTuple):
         kind: What the mark says.
         name: Phase (ENTER, LEAVE) or category (TAG).
         pointer: Address of the block that a TAG speaks of.
-        label: What the tensor is, for people (TAG).
+        label: What the tensor is, for people (TAG); a number (TOUCH).
+        module: Path of the module that ran (TAG).
+        line: Line of code that ran (TAG).
     """
 
     address: int
@@ -59,6 +61,8 @@ class SentinelMark(NamedTuple):
     name: str = ""
     pointer: int = 0
     label: str = ""
+    module: str = ""
+    line: str = ""
 
 
 def sentinel_label(number: int) -> str:
@@ -105,7 +109,9 @@ def cuda_stream(
             case MarkKind.LEAVE:
                 stream.leave(mark.name)
             case MarkKind.TAG:
-                stream.tag(mark.pointer, mark.name, mark.label)
+                stream.tag(mark.pointer, mark.name, mark.label, mark.module, mark.line)
+            case MarkKind.TOUCH:
+                stream.touch(int(mark.label))
             case MarkKind.BEGIN:
                 current += 1
                 if current == step:

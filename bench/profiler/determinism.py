@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
-from trainfit.bench.profiler.session import SessionError, mark, record
+from trainfit.bench.profiler.session import SessionError, mark, record, words
 
 
 class ForeignThreadError(SessionError):
@@ -53,8 +55,21 @@ def quiet_collector(generation: int = 2) -> Iterator[None]:
             gc.enable()
 
 
+@dataclass(frozen=True)
+class Heap:
+    """What existed when a profile began.
+
+    Attributes:
+        storages: Bytes of every storage in host memory, by address.
+        modules: Every ``nn.Module``.
+    """
+
+    storages: Mapping[int, int]
+    modules: Sequence[weakref.ref[torch.nn.Module]]
+
+
 @contextmanager
-def timed_frees() -> Iterator[None]:
+def timed_frees() -> Iterator[Heap]:
     """Mark the death of every tensor that exists now.
 
     The allocator does not know the size of a block that it handed out before the first session and
@@ -62,38 +77,72 @@ def timed_frees() -> Iterator[None]:
     that a session has seen keep their size in later ones, so one search serves a whole profile.
     """
     watched: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+    sizes: dict[int, int] = {}
 
-    def watch(storage: torch.UntypedStorage) -> None:
-        pointer, size = storage.data_ptr(), storage.nbytes()
-
+    def watch(storage: torch.UntypedStorage, pointer: int, size: int) -> None:
         def died(_: object) -> None:
             with mark("freed", pointer, size):
                 pass
 
         watched[pointer] = weakref.ref(storage, died)
+        sizes[pointer] = size
 
-    for tensor in _live_tensors():
-        if tensor.device.type == "cpu" and tensor.layout == torch.strided:
-            storage = tensor.untyped_storage()
-            if storage.nbytes() and storage.data_ptr() and storage.data_ptr() not in watched:
-                watch(storage)
+    tensors, modules = _live_objects()
+    with _disable_current_modes(), torch._C.DisableTorchFunction():
+        while tensors:
+            storage = host_storage(tensors.pop())
+            if storage is not None:
+                pointer, size = storage.data_ptr(), storage.nbytes()
+                if size and pointer and pointer not in watched:
+                    watch(storage, pointer, size)
             del storage
-        del tensor
     try:
-        yield
+        yield Heap(sizes, modules)
     finally:
         watched.clear()
 
 
-def _live_tensors() -> Iterator[torch.Tensor]:
-    """Every tensor that the collector knows; there may be a million other objects.
+def host_storage(tensor: torch.Tensor) -> torch.UntypedStorage | None:
+    """The storage of a plain tensor in host memory; None of any other.
+
+    Whatever is alive in a process is asked, so no tensor may object: fake and functional tensors
+    of a compiler, parameters that have no size yet, wrappers around other tensors (which are seen
+    for themselves), tensors of a transform that is over, subclasses that answer no question.
+    """
+    try:
+        if not is_plain(tensor) or tensor.device.type != "cpu":
+            return None
+        storage = tensor.untyped_storage()
+        storage.data_ptr()  # which a fake tensor refuses
+        return storage
+    except Exception:
+        return None
+
+
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has elements in a strided storage of its own that may be looked at."""
+    return (
+        tensor.layout == torch.strided
+        and not tensor.is_nested
+        and not torch.nn.parameter.is_lazy(tensor)
+        and not torch._is_functional_tensor(tensor)
+        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        and not torch._C._is_cow_tensor(tensor)  # type: ignore[attr-defined]
+    )
+
+
+def _live_objects() -> tuple[list[torch.Tensor], list[weakref.ref[torch.nn.Module]]]:
+    """Every tensor and module that the collector knows; there may be a million other objects.
 
     By exact type, not ``isinstance``: lazy objects answer that by importing what they stand for.
     """
-    types = set(_with_subclasses(torch.Tensor))
-    found = [thing for thing in gc.get_objects() if type(thing) in types]
-    while found:
-        yield found.pop()
+    of_tensors = set(_with_subclasses(torch.Tensor))
+    of_modules = set(_with_subclasses(torch.nn.Module))
+    of_either = of_tensors | of_modules
+    found = [thing for thing in gc.get_objects() if type(thing) in of_either]
+    tensors = [thing for thing in found if type(thing) in of_tensors]
+    modules = [weakref.ref(thing) for thing in found if type(thing) in of_modules]
+    return tensors, modules
 
 
 def _with_subclasses(kind: type) -> Iterator[type]:
@@ -101,6 +150,11 @@ def _with_subclasses(kind: type) -> Iterator[type]:
     subclasses: list[type] = type.__subclasses__(kind)
     for each in subclasses:
         yield from _with_subclasses(each)
+
+
+def collect_young() -> None:
+    """Collect what became garbage since the collector was held, and look at nothing older."""
+    gc.collect(0)
 
 
 def refuse_foreign_threads(step: Callable[[], Any]) -> None:
@@ -122,7 +176,7 @@ def refuse_foreign_threads(step: Callable[[], Any]) -> None:
 
     def walk(events: list[Any]) -> None:
         for event in events:
-            if event.name == "trainfit|step":
+            if words(event.name) == ("step",):
                 own.add(event.start_tid)
             elif event.name.startswith("aten::"):
                 operators.setdefault(event.start_tid, event.name)

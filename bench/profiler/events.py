@@ -26,8 +26,10 @@ class MarkKind(StrEnum):
     ENTER = "enter"
     LEAVE = "leave"
     TAG = "tag"
+    TOUCH = "touch"
     BEGIN = "begin"
     END = "end"
+    COLLECT = "collect"
 
 
 class Mark(NamedTuple):
@@ -38,7 +40,9 @@ class Mark(NamedTuple):
         kind: What happened.
         name: Phase (ENTER, LEAVE) or category (TAG).
         pointer: Address of the block a TAG speaks of.
-        label: What the tensor is, for people (TAG).
+        label: What the tensor is, for people (TAG); a number (TOUCH).
+        module: Path of the module that ran (TAG).
+        line: Line of code that ran (TAG).
     """
 
     position: int
@@ -46,6 +50,8 @@ class Mark(NamedTuple):
     name: str = ""
     pointer: int = 0
     label: str = ""
+    module: str = ""
+    line: str = ""
 
 
 class Stream:
@@ -55,16 +61,23 @@ class Stream:
         self.pointers = array("q")
         self.sizes = array("q")  # signed: an allocation is positive, a free negative
         self.marks: list[Mark] = []
+        self._dead: set[int] = set()  # addresses whose last event was a free
 
     def alloc(self, pointer: int, size: int) -> None:
         """``size`` bytes were allocated at ``pointer``; an allocation of nothing is dropped."""
         if size:
+            self._dead.discard(pointer)
             self.pointers.append(pointer)
             self.sizes.append(size)
 
     def free(self, pointer: int, size: int) -> None:
-        """The block at ``pointer`` was freed; ``size`` counts if nobody saw it allocated."""
-        if size:
+        """The block at ``pointer`` was freed; ``size`` counts if nobody saw it allocated.
+
+        A second word of the same death is dropped: an allocator that knew a block from an earlier
+        session tells of it as well as whoever watched the tensor.
+        """
+        if size and pointer not in self._dead:
+            self._dead.add(pointer)
             self.pointers.append(pointer)
             self.sizes.append(-size)
 
@@ -76,9 +89,16 @@ class Stream:
         """A phase ends."""
         self.marks.append(Mark(len(self.sizes), MarkKind.LEAVE, name))
 
-    def tag(self, pointer: int, category: str, label: str = "") -> None:
+    def tag(
+        self, pointer: int, category: str, label: str = "", module: str = "", line: str = ""
+    ) -> None:
         """The block alive at ``pointer`` is of a category; the last word counts."""
-        self.marks.append(Mark(len(self.sizes), MarkKind.TAG, category, pointer, label))
+        position = len(self.sizes)
+        self.marks.append(Mark(position, MarkKind.TAG, category, pointer, label, module, line))
+
+    def touch(self, number: int) -> None:
+        """An operator was given tensors: entry ``number`` of a list that its observer keeps."""
+        self.marks.append(Mark(len(self.sizes), MarkKind.TOUCH, label=str(number)))
 
     def begin(self) -> None:
         """The measured step begins."""
@@ -87,3 +107,7 @@ class Stream:
     def end(self) -> None:
         """The measured step has ended."""
         self.marks.append(Mark(len(self.sizes), MarkKind.END))
+
+    def collect(self) -> None:
+        """All repeats are over, and the garbage collector runs."""
+        self.marks.append(Mark(len(self.sizes), MarkKind.COLLECT))

@@ -68,7 +68,7 @@ class PhasePeak:
     @property
     def categories(self) -> dict[str, int]:
         """Peak bytes by category; sums to ``peak_bytes``."""
-        return _by_category(self.live_at_peak)
+        return by_category(self.live_at_peak)
 
 
 class TimelinePoint(NamedTuple):
@@ -90,6 +90,8 @@ class Fold:
         entry_bytes: Dynamic bytes that the step found and freed (gradients kept from before).
         left_after_step_bytes: Level after the step minus level before it: what it leaks.
         left_blocks: Blocks made by the step that outlive it and replace none, largest first.
+        left_in_cycles_bytes: How much of what it leaves only the garbage collector frees: objects
+            that refer to each other hold it.
         allocations: Bytes of every allocation (positive) and free (negative), in order.
         segments: (number of allocation events before it, innermost phase) of every phase border.
         entry_categories: ``entry_bytes`` by category.
@@ -104,6 +106,7 @@ class Fold:
     entry_bytes: int
     left_after_step_bytes: int
     left_blocks: tuple[Block, ...]
+    left_in_cycles_bytes: int
     allocations: Ints = field(repr=False, compare=False)
     segments: Sequence[tuple[int, str]] = field(repr=False, compare=False)
     entry_categories: dict[str, int] = field(repr=False, compare=False)
@@ -113,7 +116,7 @@ class Fold:
     @property
     def categories(self) -> dict[str, int]:
         """Bytes by category at the peak; sums to ``peak_dynamic_bytes``."""
-        return _by_category(self.live_at_peak)
+        return by_category(self.live_at_peak)
 
     @cached_property
     def timeline(self) -> list[TimelinePoint]:
@@ -206,12 +209,7 @@ def fold(stream: Stream) -> Fold:
     dynamic = np.flatnonzero(found | (is_alloc & (events >= begin) & (events < end)))
     unseen = np.flatnonzero(orphans)
 
-    tagged: dict[int, tuple[str, str]] = {}
-    for mark in tags:
-        event = lives.block_at(mark.pointer, mark.position)
-        if event is not None:
-            old = tagged.get(event, ("", ""))
-            tagged[event] = (mark.name, mark.label or old[1])
+    tagged = _tagged(lives, tags)
     starts = np.array([start for start, _, _ in borders])
 
     def alive(at: int) -> list[Block]:
@@ -224,7 +222,7 @@ def fold(stream: Stream) -> Fold:
                 borders[int(np.searchsorted(starts, event, side="right")) - 1][1]
                 if event >= begin
                 else "",
-                *tagged.get(int(event), (WORKSPACE, "")),
+                *tagged.get(int(event), (WORKSPACE, "", "", "")),
             )
             for event in chosen
         ]
@@ -235,10 +233,15 @@ def fold(stream: Stream) -> Fold:
         ]
         return sorted(blocks, key=lambda block: -block.size)
 
-    owner_names = list(dict.fromkeys([WORKSPACE, *(name for name, _ in tagged.values())]))
+    collected = next((m.position for m in stream.marks if m.kind is MarkKind.COLLECT), lives.count)
+    by_collector = (is_alloc & (events >= begin) & (events < end)) & (
+        (lives.died >= collected) & (lives.died < lives.count)
+    )
+
+    owner_names = list(dict.fromkeys([WORKSPACE, *(name for name, *_ in tagged.values())]))
     places = {name: place for place, name in enumerate(owner_names)}
     owners = np.zeros(lives.count, np.int16)
-    for event, (name, _) in tagged.items():
+    for event, (name, *_) in tagged.items():
         owners[event] = places[name]
     freed = np.flatnonzero(lives.born >= 0)
     owners[freed] = owners[lives.born[freed]]
@@ -260,9 +263,10 @@ def fold(stream: Stream) -> Fold:
         entry_bytes=base,
         left_after_step_bytes=int(levels[-1]),
         left_blocks=_not_replacing(alive(end - begin), alive(0)),
+        left_in_cycles_bytes=int(lives.sizes[by_collector].sum()),
         allocations=sizes,
         segments=segments,
-        entry_categories=_by_category(alive(0)),
+        entry_categories=by_category(alive(0)),
         owners=owners[begin:end],
         owner_names=owner_names,
     )
@@ -280,6 +284,7 @@ def _marks(marks: Sequence[Mark]) -> tuple[int, int, list[tuple[int, str, list[s
     for mark in marks:
         if mark.kind is MarkKind.TAG:
             tags.append(mark)
+        if mark.kind in (MarkKind.TAG, MarkKind.TOUCH):
             continue
         if mark.kind is MarkKind.ENTER:
             stack.append(mark.name)
@@ -298,6 +303,27 @@ def _marks(marks: Sequence[Mark]) -> tuple[int, int, list[tuple[int, str, list[s
     raise StreamError("the stream holds no complete measured step (BEGIN ... END)")
 
 
+def _tagged(lives: BlockLifetimes, tags: Sequence[Mark]) -> dict[int, tuple[str, str, str, str]]:
+    """Category, label, module and line of every block that a tag speaks of, by its allocation.
+
+    What a block is for may be said anew; where it was made stays.
+    """
+    tagged: dict[int, tuple[str, str, str, str]] = {}
+    for mark in tags:
+        event = lives.block_at(mark.pointer, mark.position)
+        if event is not None:
+            _, label, module, line = tagged.get(event, ("", "", "", ""))
+            known = (mark.label or label, module or mark.module, line or mark.line)
+            tagged[event] = (mark.name, *known)
+    return tagged
+
+
+def growth(stream: Stream) -> int:
+    """Bytes alive after the measured step less those before it."""
+    begin, end, _, _ = _marks(stream.marks)
+    return int(BlockLifetimes(stream).sizes[begin:end].sum())
+
+
 def _not_replacing(after: Iterable[Block], before: Iterable[Block]) -> tuple[Block, ...]:
     """Blocks alive after a step, less one for every block of its size that the step freed."""
     freed = Counter(block.size for block in before)
@@ -310,7 +336,8 @@ def _not_replacing(after: Iterable[Block], before: Iterable[Block]) -> tuple[Blo
     return tuple(left)
 
 
-def _by_category(blocks: Iterable[Block]) -> dict[str, int]:
+def by_category(blocks: Iterable[Block]) -> dict[str, int]:
+    """Bytes by category."""
     sums: dict[str, int] = {}
     for block in blocks:
         sums[block.category] = sums.get(block.category, 0) + block.size

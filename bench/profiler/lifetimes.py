@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -63,10 +65,46 @@ class BlockLifetimes:
 
     def block_at(self, pointer: int, position: int) -> int | None:
         """The allocation event of the block alive at an address before event ``position``."""
+        events = self._events_at(pointer)
+        place = int(np.searchsorted(events, position, side="left")) - 1
+        if place < 0:
+            return None
+        event = int(events[place])
+        return event if self.sizes[event] > 0 else None
+
+    def block_around(self, pointer: int, position: int) -> int | None:
+        """The same of the block that an address lies in, at its beginning or behind it."""
+        exact = self.block_at(pointer, position)
+        if exact is not None or not self._inside_any(pointer):
+            return exact
+        around = np.flatnonzero(
+            (self.sizes[:position] > 0)
+            & (self.pointers[:position] < pointer)
+            & (self.pointers[:position] + self.sizes[:position] > pointer)
+            & (self.died[:position] >= position)
+        )
+        return int(around[-1]) if len(around) else None
+
+    def freed_unseen(self, pointer: int, start: int, stop: int) -> bool:
+        """Whether a block that nobody saw allocated is freed at an address from event ``start``."""
+        events = self._events_at(pointer)
+        inside = events[(events >= start) & (events < stop)]
+        return bool(len(inside)) and self.sizes[inside[0]] < 0 and self.born[inside[0]] < 0
+
+    def _events_at(self, pointer: int) -> Ints:
+        """Events of an address, in time order."""
         first = int(np.searchsorted(self.sorted_pointers, pointer, side="left"))
         last = int(np.searchsorted(self.sorted_pointers, pointer, side="right"))
-        place = first + int(np.searchsorted(self.order[first:last], position, side="left")) - 1
-        if place < first:
-            return None
-        event = int(self.order[place])
-        return event if self.sizes[event] > 0 else None
+        return self.order[first:last]
+
+    def _inside_any(self, pointer: int) -> bool:
+        """Whether any block ever lay around an address: cheap, and nearly always no."""
+        reach = self._reach
+        place = int(np.searchsorted(self.sorted_pointers, pointer, side="left")) - 1
+        return place >= 0 and int(reach[place]) > pointer
+
+    @cached_property
+    def _reach(self) -> Ints:
+        """How far the blocks at or before an address reach, in order of address."""
+        ends = self.sorted_pointers + np.maximum(self.sizes[self.order], 0)
+        return np.maximum.accumulate(ends) if len(ends) else ends

@@ -7,6 +7,7 @@ reserved prefix, so they stand in the same stream as the allocations they belong
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,9 @@ from torch._C._profiler import ProfilerActivity, RecordScope, _ExperimentalConfi
 
 from trainfit.algorithms.phases import Category
 from trainfit.bench.profiler.events import Stream, StreamError
+from trainfit.bench.profiler.places import NOWHERE, Places
 
-_PREFIX = "trainfit|"
+_PREFIX = f"trainfit-{os.urandom(4).hex()}|"  # no annotation of the user's begins like this
 _CANARY_BYTES = 4099  # a prime nobody allocates by chance
 
 
@@ -38,7 +40,13 @@ class Node:
 
 def mark(*words: object) -> torch.profiler.record_function:
     """An annotation that :func:`to_streams` understands; use as a context manager."""
-    return torch.profiler.record_function(_PREFIX + "|".join(str(word) for word in words))
+    texts = (str(word).replace("|", "/") for word in words)
+    return torch.profiler.record_function(_PREFIX + "|".join(texts))
+
+
+def words(name: str) -> tuple[str, ...]:
+    """What a mark says, from its name in the stream; empty if it is no mark of ours."""
+    return tuple(name.split("|")[1:]) if name.startswith(_PREFIX) else ()
 
 
 def storage_pointer(tensor: torch.Tensor) -> int:
@@ -51,11 +59,17 @@ def storage_pointer(tensor: torch.Tensor) -> int:
 
 
 class SessionObserver:
-    """Writes phase borders, and tags if asked to, into the running session."""
+    """Writes phase borders, and tags if asked to, into the running session.
 
-    def __init__(self, *, tags: bool = False) -> None:
+    Args:
+        tags: Write what tensors are for, too.
+        places: Tells where they are made.
+    """
+
+    def __init__(self, *, tags: bool = False, places: Places | None = None) -> None:
         self._open: list[tuple[str, torch.profiler.record_function]] = []
         self._tags = tags
+        self._places = places
 
     @property
     def phase(self) -> str:
@@ -78,17 +92,26 @@ class SessionObserver:
     def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
         """A tensor is for something."""
         if self._tags:
-            with mark("tag", category, storage_pointer(tensor), label):
+            place = self._places.here() if self._places else NOWHERE
+            with mark("tag", category, storage_pointer(tensor), label, *place):
                 pass
 
+    def touch(self, number: int) -> None:
+        """An operator is given tensors: entry ``number`` of a list that the caller keeps."""
+        with mark("touch", number):
+            pass
 
-def record(program: Callable[[], None], *, all_threads: bool = False) -> list[Any]:
+
+def record(
+    program: Callable[[], None], *, all_threads: bool = False, operators: bool = False
+) -> list[Any]:
     """Run a program inside a session and return the roots of its event tree.
 
     Args:
         program: What to run; an exception it raises passes through after the session is closed.
         all_threads: Record operators of every thread instead of allocations of this one
             (the profiler has no session that does both).
+        operators: Record operators and Python calls besides allocations.
 
     Raises:
         SessionError: Another profiler session is already active in this process.
@@ -97,10 +120,12 @@ def record(program: Callable[[], None], *, all_threads: bool = False) -> list[An
         raise SessionError("another torch profiler session is active; close it before measuring")
     config = torch.autograd.profiler.profile(
         profile_memory=True,
+        record_shapes=operators,
+        with_stack=operators,
         experimental_config=_ExperimentalConfig(profile_all_threads=all_threads),
     ).config()
     activities = {ProfilerActivity.CPU}
-    scopes = set() if all_threads else {RecordScope.USER_SCOPE}
+    scopes = set() if all_threads or operators else {RecordScope.USER_SCOPE}
     _autograd._prepare_profiler(config, activities)
     _autograd._enable_profiler(config, activities, scopes)  # type: ignore[call-arg]
     try:
@@ -118,7 +143,7 @@ def capture(program: Callable[[], None]) -> list[Stream]:
     """
 
     def with_canary() -> None:
-        torch.empty(_CANARY_BYTES, dtype=torch.uint8)
+        torch.empty(_CANARY_BYTES, dtype=torch.uint8, device="cpu")
         program()
 
     nodes = list(_nodes(record(with_canary)))
@@ -137,8 +162,8 @@ def _nodes(events: Iterable[Any]) -> Iterator[Node]:
         if event.tag.name == "Allocation":
             extra = event.extra_fields
             yield Node((), extra.ptr, extra.alloc_size, [])
-        elif name.startswith(_PREFIX):
-            yield Node(tuple(name.split("|")[1:]), 0, 0, list(_nodes(event.children)))
+        elif ours := words(name):
+            yield Node(ours, 0, 0, list(_nodes(event.children)))
         else:
             yield from _nodes(event.children)
 
@@ -169,16 +194,28 @@ def _to_stream(nodes: list[Node], chosen: int) -> Stream:
                     walk(node.children)
                     if measured:
                         stream.end()
+                case ("collect",):
+                    stream.collect()
+                    walk(node.children)
                 case ("phase", name):
                     stream.enter(name)
                     walk(node.children)
                     stream.leave(name)
-                case ("tag", category, pointer, label):
-                    stream.tag(int(pointer), category, label)
-                case ("freed", pointer, size):
-                    stream.free(int(pointer), int(size))
                 case _:
-                    raise StreamError(f"unknown mark {'|'.join(node.words)!r} in the session")
+                    _tell(stream, node.words)
 
     walk(nodes)
     return stream
+
+
+def _tell(stream: Stream, said: tuple[str, ...]) -> None:
+    """Marks that surround nothing."""
+    match said:
+        case ("tag", category, pointer, label, module, line):
+            stream.tag(int(pointer), category, label, module, line)
+        case ("touch", number):
+            stream.touch(int(number))
+        case ("freed", pointer, size):
+            stream.free(int(pointer), int(size))
+        case _:
+            raise StreamError(f"unknown mark {'|'.join(said)!r} in the session")
