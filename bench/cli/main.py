@@ -11,12 +11,13 @@ import io
 import sys
 import traceback
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from trainfit import __version__
+from trainfit._imports import forget_current_folder
+from trainfit.algorithms.outside import none_but
 from trainfit.bench.cli.group import (
     CsvOption,
     DebugOption,
@@ -110,10 +111,12 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
+    if arguments is None:  # a program of its own, started by whatever put this folder on the path
+        forget_current_folder()
     given = sys.argv[1:] if arguments is None else arguments
-    _find_local_modules()
     _write_what_the_locale_can()
-    with running(Output()) as output:
+    # What a command reads names no code that runs: options permit what they name themselves.
+    with running(Output()) as output, none_but():
         try:
             code = app(given or ["--help"], prog_name="trainfit", standalone_mode=False, obj=output)
             output.finish()
@@ -127,12 +130,6 @@ def main(arguments: list[str] | None = None) -> None:
         kept = "; what was measured is kept, --resume --out DIR goes on with it"
         _say("interrupted" + (kept if "run" in given else ""))
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _find_local_modules() -> None:
-    """A user's own algorithm lies in the current folder more often than it is installed."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
 
 
 def _write_what_the_locale_can() -> None:

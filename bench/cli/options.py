@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from trainfit._imports import add_current_folder
+from trainfit.algorithms.outside import is_outside, permit
 from trainfit.hardware_profiles import Budgets, Device, ProfileError, parse_budgets, tighten
 
 DataRootOption = Annotated[
@@ -31,6 +34,23 @@ BudgetOption = Annotated[
         "training_samples=60000.",
     ),
 ]
+
+
+def name_algorithms(names: Iterable[str]) -> None:
+    """Take note of algorithms that the command line itself names: their code may be run.
+
+    One from outside, ``package.module:Class``, lies in the current folder more often than it is
+    installed; only then is it looked for there, after everything that is installed.
+    """
+    outside = [name for name in names if is_outside(name)]
+    if outside:
+        add_current_folder()
+        permit(outside)
+
+
+def algorithm_of(text: str) -> str:
+    """The algorithm that a workload's text begins with."""
+    return "".join(text.partition("[")[0].split()[:1])
 
 
 def asked_budgets(texts: list[str] | None) -> Budgets:

@@ -15,6 +15,7 @@ from trainfit.bench.cli.options import (
     BudgetOption,
     asked_budgets,
     budget_table,
+    name_algorithms,
     refuse_contradictions,
 )
 from trainfit.bench.cli.output import output
@@ -117,6 +118,7 @@ def recommend(
         )
     if suite is not None:
         _check_suite(suite)
+    name_algorithms(algorithm or [])
     for name in algorithm or []:
         get_algorithm(name)
     given = list(dict.fromkeys(device))
@@ -145,7 +147,7 @@ def recommend(
     found: list[Candidate] = []
     fronts: dict[str, list[Candidate]] = {}
     with CountedLine("closed forms", len(devices)) as bar:
-        made = asks.forms([*(each.workload for each in in_hand), *sizes])
+        made = asks.forms([*(each.workload for each in in_hand), *sizes], algorithm or [])
         for each in devices:
             own = asks.candidates(in_hand, sizes, each, asked, made)
             found += own
