@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from trainfit._files import write_files
 from trainfit.bench.claims.claim import Judged, judge_claims
 from trainfit.bench.claims.listed import chosen as chosen_claims
 from trainfit.bench.claims.listed import read_claims
@@ -70,8 +72,7 @@ def paper(
     judged = judge_claims(given, chosen_claims(read_claims(), [], chosen.name))
     page = index(chosen, folders, runs or folders, made, markdown(judged))
     try:
-        (folder / INDEX).write_text(page, "utf-8")
-        _write_checks(judged, folder / CHECKS)
+        write_files(folder, {INDEX: page.encode(), CHECKS: _checks(judged).encode()})
     except OSError as error:
         raise PaperError(f"--out {folder}: cannot be written: {error.strerror}") from error
     show(made)
@@ -98,13 +99,14 @@ def _measured(chosen: Paper, data_root: Path | None) -> tuple[list[Path], int]:
     return [folder], sum(record.error is not None for record in done.records)
 
 
-def _write_checks(judged: Sequence[Judged], file: Path) -> None:
-    """Every check of every claim, for programs."""
+def _checks(judged: Sequence[Judged]) -> str:
+    """Every check of every claim as CSV, for programs."""
     keys = [column.key for column in report.CHECKS if column.key != "sides"]
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, keys, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row for each in judged for row in report.check_rows(each))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, keys, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row for each in judged for row in report.check_rows(each))
+    return text.getvalue()
 
 
 def _show_claims(judged: Sequence[Judged], runs: int) -> None:

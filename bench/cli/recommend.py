@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from trainfit._files import write_files
 from trainfit.algorithms import algorithm_names, get_algorithm
 from trainfit.algorithms.data import describe_datasets, load_dataset
 from trainfit.bench.cli.options import (
@@ -230,11 +231,11 @@ def _offer(offered: Sequence[Candidate], suite: Path | None, text: Callable[[], 
             " the widest); --suite FILE.toml writes a suite that does"
         )
         return
+    content = text().encode()
     try:
-        with suite.open("x", encoding="utf-8") as stream:
-            stream.write(text())
-    except FileExistsError:
-        raise _exists(suite) from None
+        if suite.exists():
+            raise _exists(suite)
+        write_files(suite.parent, {suite.name: content})
     except OSError as error:
         raise RecommendError(f"--suite {suite}: cannot be written: {error.strerror}") from error
     out.show(f"{count} workloads that fit and have no record: trainfit run {suite}")

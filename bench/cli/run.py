@@ -28,7 +28,7 @@ from trainfit.bench.frames.values import VALUES, value_rows
 from trainfit.bench.frames.workloads import IDENTITY, RECORD, record_row
 from trainfit.bench.records.reading import LOGS, SUITE, read_suite
 from trainfit.bench.records.schema import Record
-from trainfit.bench.records.writing import is_free
+from trainfit.bench.records.writing import check_run, is_free
 from trainfit.bench.run import runner
 from trainfit.bench.sensors import SensorError, Unavailable, open_sensor
 from trainfit.bench.suite.manifest import from_manifest, load_devices
@@ -155,6 +155,7 @@ def _chosen(suite: str | None, kept: Path | None, algorithms: list[str], *, resu
         return with_algorithms(named, _added(named, algorithms))
     if kept is None:
         raise SuiteError("--resume needs --out DIR: which run shall go on?")
+    check_run(kept)
     chosen = from_manifest(read_suite(kept), source=str(kept / SUITE))
     if _added(chosen, algorithms):
         raise SuiteError("--algorithm with --resume: name the suite too, as in the first start")

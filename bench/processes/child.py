@@ -146,11 +146,15 @@ def _describe(error: Exception) -> Outcome:
     if frames and not isinstance(where, str):
         last = frames[-1]
         where = f"{short_path(last.filename)}:{last.lineno} {last.name}"
-    name = type(error).__name__
-    exhausted = isinstance(error, MemoryError) or name == "OutOfMemoryError"
-    exhausted = exhausted or "can't allocate memory" in message
-    ending = Ending.OUT_OF_MEMORY if exhausted else Ending.RAISED
-    return Outcome(ending, name, message, where)
+    ending = Ending.OUT_OF_MEMORY if is_exhausted(error, said) else Ending.RAISED
+    return Outcome(ending, type(error).__name__, message, where)
+
+
+def is_exhausted(error: Exception, said: str | None = None) -> bool:
+    """Whether memory ran out; torch says so in words of its own (``said``, or the error's)."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return "can't allocate memory" in (str(error) if said is None else said)
 
 
 def short_path(path: str) -> str:

@@ -5,10 +5,12 @@ The same numbers give the same bytes: no dates, no random identifiers.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainfit.plots.drawing.style import STYLE, styled
+from trainfit._files import write_files
+from trainfit.plots.drawing.style import STYLE, under_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,7 @@ _METADATA = {
 }
 
 
-@styled
+@under_style
 def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) -> list[Path]:
     """Write a figure in every format, and what it plots as CSV.
 
@@ -34,18 +36,19 @@ def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) 
         name: The stem of all files.
 
     Raises:
-        OSError: A file cannot be written.
+        OSError: A file cannot be written; then none is.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     # The layout is found once for all formats, where letters are as wide as they are in print.
     figure.set_dpi(STYLE["savefig.dpi"])
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    files = []
+    contents = {}
     for kind in FORMATS:
-        file = folder / f"{name}.{kind}"
-        figure.savefig(file, metadata=_METADATA[kind])
-        files.append(file)
-    files.append(folder / f"{name}.csv")
-    numbers.to_csv(files[-1], index=False, lineterminator="\n")
-    return files
+        picture = (
+            io.BytesIO()
+        )  # written to a full disk, matplotlib leaves a torso and says so badly
+        figure.savefig(picture, format=kind, metadata=_METADATA[kind])
+        contents[f"{name}.{kind}"] = picture.getvalue()
+    text = numbers.to_csv(index=False, lineterminator="\n")
+    contents[f"{name}.csv"] = text.encode("utf-8", "backslashreplace")
+    return write_files(folder, contents)

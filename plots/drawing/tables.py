@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from trainfit._files import write_files
 from trainfit._text import escape_markdown
 
 if TYPE_CHECKING:
@@ -86,19 +87,21 @@ def save_table(table: pd.DataFrame, folder: Path, name: str, *, caption: str) ->
         caption: Plain text; it is escaped where a format needs that.
 
     Raises:
-        OSError: A file cannot be written.
+        OSError: A file cannot be written; then none is.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     caption = " ".join(filter(None, (caption, table.attrs.get("note"))))
     texts = {
         "csv": table.to_csv(index=False, lineterminator="\n"),
         "md": markdown_table(table, caption=caption),
         "tex": latex_table(table, name, caption=caption),
     }
-    files = [folder / f"{name}.{kind}" for kind in texts]
-    for file, text in zip(files, texts.values(), strict=True):
-        file.write_text(text, "utf-8")
-    return files
+    return write_files(
+        folder,
+        {
+            f"{name}.{kind}": text.encode("utf-8", "backslashreplace")
+            for kind, text in texts.items()
+        },
+    )
 
 
 def markdown_table(table: pd.DataFrame, *, caption: str = "") -> str:
