@@ -32,7 +32,8 @@ import trainfit
 from trainfit.algorithms.outside import permitted
 from trainfit.bench.errors import BenchError
 from trainfit.bench.processes.child import Ending, Message, Outcome, Send
-from trainfit.bench.processes.isolation import end_group, listen
+from trainfit.bench.processes.endings import end_group
+from trainfit.bench.processes.isolation import listen
 from trainfit.bench.processes.logs import Log
 
 GIT_SECONDS = 300.0

@@ -42,9 +42,16 @@ from trainfit.bench.processes.child import (
     run_child,
     short_path,
 )
+from trainfit.bench.processes.endings import end_group, end_orphans
 from trainfit.bench.processes.logs import Log
 
 _SAFE_PATH = "PYTHONSAFEPATH"
+
+_ADOPTING = "trainfit.bench.processes.adopting"
+
+_starting = threading.Lock()
+_running: set[int] = set()
+"""Children of this module that have not been ended, by their numbers; changed under the lock."""
 
 MOST_MESSAGE_BYTES = 2**28
 """A longer message is none of ours."""
@@ -57,7 +64,7 @@ def _ensure_server(preload: Sequence[str]) -> None:
     """Start the fork server if there is none yet, or if it was killed."""
     # Read when torch is imported; without it the profiler writes to stderr in every session.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    multiprocessing.set_forkserver_preload(list(preload))
+    multiprocessing.set_forkserver_preload([_ADOPTING, *preload])
     # The server is a fresh interpreter: it finds this package only if it is told where. It is
     # started with ``-c``, which would put the current folder first.
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -168,9 +175,10 @@ def call(
     )
     deadline = time.monotonic() + timeout_seconds
     try:
-        with _interrupts_wait(), _nothing_of_main():
+        with _interrupts_wait(), _starting, _nothing_of_main():
             _ensure_server(preload)
             process.start()
+            _running.add(process.pid or 0)
         on_start(partial(end_group, process.pid))
         theirs.close()
         writer.start()
@@ -188,6 +196,9 @@ def call(
         end_group(process.pid)
         if process.pid is not None:
             process.join()
+            with _starting:
+                _running.discard(process.pid)
+                end_orphans(_running)
         ours.close()
         writer.finish()
     if outcome is None:
@@ -195,15 +206,6 @@ def call(
     if outcome.ending is Ending.TIMED_OUT:
         return replace(outcome, where=_last_stack(log))
     return outcome
-
-
-def end_group(pid: int | None) -> None:
-    """Kill a child and whatever it has started; nothing where there is none, or no more."""
-    if pid is None:
-        return
-    for kill in (os.killpg, os.kill):  # early in its life a child is in its parent's group
-        with suppress(ProcessLookupError, PermissionError):
-            kill(pid, signal.SIGKILL)
 
 
 def listen(

@@ -161,7 +161,11 @@ BAD_SUITES = {
     "unknown key": ("epochs = 1", "epoch = 1", "defaults: unknown key 'epoch'; did you mean"),
     "contradiction": ("[8, 32]", "[8, 8]", "workload 2 is workload 1 again"),
     "no data root": ('"digits"', '"mnist"', "pass --data-root DIR or set TRAINFIT_DATA_ROOT"),
-    "code": ('"backprop"', '"nowhere:Rule"', "name it on the command line too: --algorithm nowhere:"),
+    "code": (
+        '"backprop"',
+        '"nowhere:Rule"',
+        "name it on the command line too: --algorithm nowhere:",
+    ),
 }
 
 
