@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trainfit._files import write_files
+from trainfit._whole_files import write_files
 from trainfit.bench.claims.claim import Judged, judge_claims
 from trainfit.bench.claims.listed import chosen as chosen_claims
 from trainfit.bench.claims.listed import read_claims

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from trainfit._files import write_files
+from trainfit._whole_files import write_files
 from trainfit.algorithms import algorithm_names, get_algorithm
 from trainfit.algorithms.data import describe_datasets, load_dataset
 from trainfit.bench.cli.options import (

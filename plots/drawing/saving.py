@@ -9,7 +9,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainfit._files import write_files
+from trainfit._whole_files import write_files
 from trainfit.plots.drawing.style import STYLE, under_style
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from trainfit._files import write_files
+from trainfit._whole_files import write_files
 from trainfit._text import escape_markdown
 
 if TYPE_CHECKING:
