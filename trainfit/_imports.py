@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 def is_current_folder(entry: str) -> bool:
@@ -37,7 +37,8 @@ def _leave_out_current_folder() -> None:
 def add_current_folder() -> None:
     """Put the current folder at the end of the path: what is installed is found first."""
     if not any(map(is_current_folder, sys.path)):
-        sys.path.append(os.getcwd())
+        with suppress(OSError):  # there is none any more
+            sys.path.append(os.getcwd())
 
 
 @contextmanager

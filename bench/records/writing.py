@@ -289,7 +289,7 @@ def check_run(path: Path) -> dict[str, Any]:
                 f"{path / ENVIRONMENT}: {key} is {_brief(found) if key in first else 'missing'}, "
                 f"expected {expected}; put the file back as it was written, or start a new run"
             )
-    devices = suite.get("devices", [])
+    devices = suite.get("devices")
     if not isinstance(devices, list) or not all(isinstance(each, dict) for each in devices):
         raise RunFolderError(
             f"{path / SUITE}: devices is {_brief(devices)}, expected a list of objects with name, "

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from trainfit._whole_files import write_files
 from trainfit._text import escape_markdown
+from trainfit._whole_files import write_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
