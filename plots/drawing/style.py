@@ -125,7 +125,9 @@ def literal(frame: pd.DataFrame) -> pd.DataFrame:
         if isinstance(column.dtype, pd.CategoricalDtype):
             found[name] = column.cat.rename_categories(_literal)
         elif not pd.api.types.is_numeric_dtype(column.dtype):
-            found[name] = column.map(_literal)
+            texts = [_literal(each) for each in column]
+            if any(text is not each for text, each in zip(texts, column, strict=True)):
+                found[name] = pd.Series(texts, column.index, dtype=object)
     found.attrs = {key: _literal(value) for key, value in frame.attrs.items()}
     return found
 

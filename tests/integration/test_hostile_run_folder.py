@@ -340,3 +340,18 @@ def test_a_run_that_cannot_begin_leaves_nothing(main: Any, run: Path) -> None:
     Path("s.toml").unlink()
     assert everything(Path.cwd()) == before
     assert not Path("a").exists()
+
+
+# ---- names ----------------------------------------------------------------------------------------
+
+
+def test_every_figure_takes_any_name(main: Any, run: Path) -> None:
+    name = "_b_{ $^$ \x07 模:Rule"
+    for file in ("records.jsonl", "timelines.jsonl"):
+        text = (run / file).read_text()
+        (run / file).write_text(text.replace('"backprop"', json.dumps(name)))
+
+    code, _, err = main("plot", "run", "--out", "figures")
+
+    assert (code, err) == (0, "")
+    assert Path("figures", "timeline.pdf").stat().st_size
