@@ -173,7 +173,8 @@ def git(folder: Path, *arguments: str) -> str:
         GitError: It failed.
     """
     environment = {k: v for k, v in os.environ.items() if k not in _OF_ONE_REPOSITORY}
-    command = ["git", "-C", str(folder), *arguments]  # found on the PATH, as everybody's git is
+    # Found on the PATH, as everybody's git is. A repository can name a program that watches it.
+    command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
     try:
         return subprocess.run(
             command,

@@ -342,7 +342,7 @@ def test_a_run_that_cannot_begin_leaves_nothing(main: Any, run: Path) -> None:
     assert not Path("a").exists()
 
 
-# ---- names ----------------------------------------------------------------------------------------
+# ---- names ---------------------------------------------------------------------------------------
 
 
 def test_every_figure_takes_any_name(main: Any, run: Path) -> None:
