@@ -19,6 +19,10 @@ _AT_ONCE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Follow no link, wait for nobody at a FIFO, leave nothing open in processes that are started."""
 
 
+_ENDINGS = (".log", ".pt", ".toml")
+"""Of the files that a run keeps in folders of its own; what else lies there is not touched."""
+
+
 @contextmanager
 def refusals(path: Path, what: str = "cannot write") -> Iterator[None]:
     """Say in one message what the system refuses.
@@ -46,10 +50,10 @@ def require_own_file(path: Path) -> None:
 
 
 def require_own_folder(path: Path) -> None:
-    """Make sure that a folder and all in it are what a run could have made, or not there.
+    """Make sure that a folder and what has our endings in it are what a run could have made.
 
     Raises:
-        RunFolderError: It is a link or no folder, or one of its files is not as above.
+        RunFolderError: It is a link or no folder, or one of those files is not as above.
     """
     with refusals(path, "cannot be looked at"):
         try:
@@ -58,7 +62,7 @@ def require_own_folder(path: Path) -> None:
             return
         if not stat.S_ISDIR(mode):
             raise _not_ours(path, "a symbolic link" if stat.S_ISLNK(mode) else "no folder")
-        members = sorted(path.iterdir())
+        members = sorted(each for each in path.iterdir() if each.suffix in _ENDINGS)
     for member in members:
         require_own_file(member)
 

@@ -111,8 +111,8 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
     """
 
     @wraps(function)
-    def inside(*args: Any, **kwargs: Any) -> R:
-        drawn = [literal(each) if isinstance(each, pd.DataFrame) else each for each in args]
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        drawn: Any = [literal(each) if isinstance(each, pd.DataFrame) else each for each in args]
         return function(*drawn, **kwargs)
 
     return under_style(inside)

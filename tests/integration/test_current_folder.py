@@ -45,6 +45,7 @@ algorithm = "backprop"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "named", "others"),
     [

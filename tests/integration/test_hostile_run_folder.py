@@ -234,6 +234,8 @@ def evil(run: Path) -> Path:
         ("claims", "--from", "run"),
         ("plot", "run", "--out", "figures", "--table", "memory"),
         ("run", "--resume", "--out", "run"),
+        ("run", "s.toml", "--out", "new"),
+        ("compare-revisions", "HEAD", "--suite", "s.toml"),
     ],
     ids=lambda command: command[0],
 )
@@ -242,13 +244,14 @@ def test_no_command_runs_code_that_a_record_names(
     command: tuple[str, ...], main: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(".")  # even where the module could be found
+    Path("s.toml").write_text(SUITE.replace("plain:Delta", "evil:Evil"))
 
     code, _, err = main(*command)
 
     assert not Path("ran").exists()
     assert "evil" not in sys.modules
     assert "Traceback" not in err
-    if command[0] == "run":
+    if command[0] in ("run", "compare-revisions"):
         assert code == 2
         assert "name it on the command line too: --algorithm evil:Evil" in err
 
