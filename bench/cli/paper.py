@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from trainfit._whole_files import write_files
 from trainfit.bench.claims.claim import Judged, judge_claims
 from trainfit.bench.claims.listed import chosen as chosen_claims
 from trainfit.bench.claims.listed import read_claims
@@ -22,7 +21,7 @@ from trainfit.bench.cli.reports import claims as report
 from trainfit.bench.cli.run import measure, new_run_folder
 from trainfit.bench.papers.drawing import Drawer
 from trainfit.bench.papers.paper import INDEX, Paper, PaperError, find_paper, index, its_runs
-from trainfit.bench.records.reading import run_folders
+from trainfit.bench.records.reading import read_environment, run_folders
 from trainfit.bench.suite.manifest import load_devices
 from trainfit.bench.suite.suite import load_suite
 
@@ -70,11 +69,12 @@ def paper(
         where = ", ".join(str(run) for run in folders)
         raise PaperError(f"nothing of {chosen.name} can be made from {where}: {made[0].missing}")
     judged = judge_claims(given, chosen_claims(read_claims(), [], chosen.name))
+    for run in folders:
+        read_environment(run)  # what is wrong with a run is said before anything is written
+    drawer.write()
     page = index(chosen, folders, runs or folders, made, markdown(judged))
-    try:
-        write_files(folder, {INDEX: page.encode(), CHECKS: _checks(judged).encode()})
-    except OSError as error:
-        raise PaperError(f"--out {folder}: cannot be written: {error.strerror}") from error
+    drawer.contents = {INDEX: page.encode(), CHECKS: _checks(judged).encode()}
+    drawer.write()
     show(made)
     _show_claims(judged, len(given))
     screen = output()

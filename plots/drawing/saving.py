@@ -26,17 +26,13 @@ _METADATA = {
 
 
 @under_style
-def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) -> list[Path]:
-    """Write a figure in every format, and what it plots as CSV.
+def figure_files(figure: Figure, numbers: pd.DataFrame, name: str) -> dict[str, bytes]:
+    """A figure in every format, and what it plots as CSV: names of files, and what is in them.
 
     Args:
         figure: What ``draw`` made.
         numbers: What it plots.
-        folder: Made if it is not there.
         name: The stem of all files.
-
-    Raises:
-        OSError: A file cannot be written; then none is.
     """
     # The layout is found once for all formats, where letters are as wide as they are in print.
     figure.set_dpi(STYLE["savefig.dpi"])
@@ -44,11 +40,17 @@ def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) 
     figure.set_layout_engine("none")
     contents = {}
     for kind in FORMATS:
-        picture = (
-            io.BytesIO()
-        )  # written to a full disk, matplotlib leaves a torso and says so badly
+        picture = io.BytesIO()  # on a full disk matplotlib would leave half a file
         figure.savefig(picture, format=kind, metadata=_METADATA[kind])
         contents[f"{name}.{kind}"] = picture.getvalue()
     text = numbers.to_csv(index=False, lineterminator="\n")
-    contents[f"{name}.csv"] = text.encode("utf-8", "backslashreplace")
-    return write_files(folder, contents)
+    return contents | {f"{name}.csv": text.encode("utf-8", "backslashreplace")}
+
+
+def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) -> list[Path]:
+    """Write the files of :func:`figure_files` into a folder, which is made if it is not there.
+
+    Raises:
+        OSError: A file cannot be written; then none is.
+    """
+    return write_files(folder, figure_files(figure, numbers, name))

@@ -76,18 +76,14 @@ class Shown:
     """Whether LaTeX turns the head, because the cells are far shorter."""
 
 
-def save_table(table: pd.DataFrame, folder: Path, name: str, *, caption: str) -> list[Path]:
-    """Write a table as ``NAME.csv`` (exact, as it is), ``NAME.md`` and ``NAME.tex``.
+def table_files(table: pd.DataFrame, name: str, *, caption: str) -> dict[str, bytes]:
+    """``NAME.csv`` (exact, as the table is), ``NAME.md`` and ``NAME.tex``, and what is in them.
 
     Args:
         table: Names of columns are text, with their units; see the module. A text in
             ``table.attrs["note"]`` is printed behind the caption.
-        folder: Made if it is not there.
         name: The stem of all files, and the label in LaTeX (``tab:NAME``).
         caption: Plain text; it is escaped where a format needs that.
-
-    Raises:
-        OSError: A file cannot be written; then none is.
     """
     caption = " ".join(filter(None, (caption, table.attrs.get("note"))))
     texts = {
@@ -95,13 +91,18 @@ def save_table(table: pd.DataFrame, folder: Path, name: str, *, caption: str) ->
         "md": markdown_table(table, caption=caption),
         "tex": latex_table(table, name, caption=caption),
     }
-    return write_files(
-        folder,
-        {
-            f"{name}.{kind}": text.encode("utf-8", "backslashreplace")
-            for kind, text in texts.items()
-        },
-    )
+    return {
+        f"{name}.{kind}": text.encode("utf-8", "backslashreplace") for kind, text in texts.items()
+    }
+
+
+def save_table(table: pd.DataFrame, folder: Path, name: str, *, caption: str) -> list[Path]:
+    """Write the files of :func:`table_files` into a folder, which is made if it is not there.
+
+    Raises:
+        OSError: A file cannot be written; then none is.
+    """
+    return write_files(folder, table_files(table, name, caption=caption))
 
 
 def markdown_table(table: pd.DataFrame, *, caption: str = "") -> str:
