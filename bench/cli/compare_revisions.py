@@ -17,7 +17,7 @@ from trainfit.bench.cli.gate_output import (
     Reports,
     finish,
 )
-from trainfit.bench.cli.options import DataRootOption, algorithm_of, name_algorithms
+from trainfit.bench.cli.options import DataRootOption, name_algorithms
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports import revisions as report
 from trainfit.bench.latency_comparison.result import MAX_RATIO, MOST_PAIRS, RevisionLimits
@@ -87,7 +87,7 @@ def compare_revisions(
     comparable.
     """
     reports = Reports(markdown, junit, github)
-    name_algorithms([*(algorithm or []), *map(algorithm_of, workload or [])])
+    name_algorithms([*(algorithm or []), *(workload or [])])
     workloads, suite_threads = _chosen(suite, workload or [])
     with SpinnerLine() as line:
         result = run_revisions(

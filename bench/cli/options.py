@@ -36,19 +36,22 @@ BudgetOption = Annotated[
 ]
 
 
-def name_algorithms(names: Iterable[str]) -> None:
+def name_algorithms(texts: Iterable[str]) -> None:
     """Take note of algorithms that the command line itself names: their code may be run.
 
     One from outside, ``package.module:Class``, lies in the current folder more often than it is
     installed; only then is it looked for there, after everything that is installed.
+
+    Args:
+        texts: Names, or texts of workloads, which begin with one.
     """
-    outside = [name for name in names if is_outside(name)]
+    outside = [name for name in map(_algorithm, texts) if is_outside(name)]
     if outside:
         add_current_folder()
         permit(outside)
 
 
-def algorithm_of(text: str) -> str:
+def _algorithm(text: str) -> str:
     """The algorithm that a workload's text begins with."""
     return "".join(text.partition("[")[0].split()[:1])
 

@@ -148,7 +148,7 @@ def recommend(
     found: list[Candidate] = []
     fronts: dict[str, list[Candidate]] = {}
     with CountedLine("closed forms", len(devices)) as bar:
-        made = asks.forms([*(each.workload for each in in_hand), *sizes], algorithm or [])
+        made = asks.forms([*(each.workload for each in in_hand), *sizes])
         for each in devices:
             own = asks.candidates(in_hand, sizes, each, asked, made)
             found += own

@@ -14,7 +14,6 @@ from statistics import fmean
 
 from trainfit.algorithms import Mlp
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.outside import none_but
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import bounds, scaled, summed
 from trainfit.bench.records.schema import Bounds, Record, Workload
@@ -134,22 +133,16 @@ def grid(
     ]
 
 
-def forms(workloads: Iterable[Workload], outside: Iterable[str] = ()) -> dict[str, ClosedForm]:
-    """Closed forms by :func:`key`; a workload that cannot be built is left out.
-
-    Args:
-        workloads: Some are read from records, and a record must not have code run.
-        outside: Algorithms from outside, ``package.module:Class``, that may be imported.
-    """
+def forms(workloads: Iterable[Workload]) -> dict[str, ClosedForm]:
+    """Closed forms by :func:`key`; a workload that cannot be built is left out."""
     found: dict[str, ClosedForm] = {}
-    with none_but(outside):
-        for workload in workloads:
-            name = key(workload)
-            if name not in found:
-                try:
-                    found[name] = closed_form(workload)
-                except ConfigurationError:
-                    continue  # a rule that does not train this net, or is not installed here
+    for workload in workloads:
+        name = key(workload)
+        if name not in found:
+            try:
+                found[name] = closed_form(workload)
+            except ConfigurationError:
+                continue  # a rule that does not train this net, or is not installed here
     return found
 
 
