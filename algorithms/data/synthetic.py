@@ -14,6 +14,8 @@ import re
 import numpy as np
 import torch
 
+from trainfit._limits import MOST_GENERATED
+from trainfit._text import format_bytes
 from trainfit.algorithms.data.base import Dataset, DatasetInfo
 from trainfit.algorithms.errors import ConfigurationError
 
@@ -22,7 +24,7 @@ FORM = "synthetic-FEATURES-CLASSES"
 TRAIN_SAMPLES = 2_000
 TEST_SAMPLES = 500
 MAX_FEATURES = 200_000
-"""About 2 GB in all; more than the 150,528 of a colour image of 224x224."""
+"""Of any number of classes; see ``MOST_GENERATED`` for the bytes of all samples together."""
 _SEED = 0
 _RESOLUTION = 2.0**-20  # centres may fall together where 2,000 of them share one feature
 _NAME = re.compile(r"synthetic-([1-9][0-9]{0,11})-([1-9][0-9]{0,11})")
@@ -62,6 +64,13 @@ def parse(name: str) -> tuple[int, int]:
         raise ConfigurationError(
             f"dataset {name!r}: {classes:,} classes; needs 2 to {TRAIN_SAMPLES:,}, "
             "one training sample each at least"
+        )
+    needed = 4 * features * (TRAIN_SAMPLES + TEST_SAMPLES + classes)
+    if needed > MOST_GENERATED:
+        most = MOST_GENERATED // (4 * (TRAIN_SAMPLES + TEST_SAMPLES + classes))
+        raise ConfigurationError(
+            f"dataset {name!r}: takes {format_bytes(needed)}, at most"
+            f" {format_bytes(MOST_GENERATED)} are generated; use at most {most:,} features for {classes:,} classes"
         )
     return features, classes
 
