@@ -22,13 +22,18 @@ _HARMLESS = re.compile(r"-|[+-][0-9.,]+(e[+-]?[0-9]+)?")
 """What stands for nothing, and numbers."""
 
 
-def terminal(text: str) -> str:
+def terminal(text: str, *, begins: bool = True) -> str:
     """One line of a terminal, and of the log of a CI job: no escape, no command of GitHub's.
 
     GitHub takes ``::`` at the beginning of a line for a command, and ``##[`` anywhere.
+
+    Args:
+        text: The line, or a part of it.
+        begins: Whether it may be the beginning.
     """
     line = printable(text).replace("##[", "# #[")
-    return line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line
+    command = begins and line.lstrip().startswith("::")
+    return line.replace("::", ": :", 1) if command else line
 
 
 def xml(text: str) -> str:

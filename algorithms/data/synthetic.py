@@ -70,7 +70,8 @@ def parse(name: str) -> tuple[int, int]:
         most = MOST_GENERATED // (4 * (TRAIN_SAMPLES + TEST_SAMPLES + classes))
         raise ConfigurationError(
             f"dataset {name!r}: takes {format_bytes(needed)}, at most"
-            f" {format_bytes(MOST_GENERATED)} are generated; use at most {most:,} features for {classes:,} classes"
+            f" {format_bytes(MOST_GENERATED)} are generated;"
+            f" use at most {most:,} features for {classes:,} classes"
         )
     return features, classes
 

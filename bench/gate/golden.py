@@ -52,6 +52,10 @@ SCHEMA: Literal["trainfit.golden/1"] = "trainfit.golden/1"
 """Name and version of the format."""
 
 
+class NoGoldenError(GoldenError):
+    """There is no such file."""
+
+
 class _Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -133,13 +137,17 @@ class Golden(_Block):
         return run if both.why_incomparable(run) else both
 
 
-def read_golden(file: Path) -> Golden:
+def read_golden(file: Path, *, make: str = "") -> Golden:
     """Read and check a golden file.
+
+    Args:
+        file: The file.
+        make: The command that makes it, for a message.
 
     Raises:
         GoldenError: It is missing, no golden of this version, or holds what must not be gated.
     """
-    text = golden_text(file)
+    text = golden_text(file, make=make)
     try:
         refuse_repeated_keys(text)
     except FileError as problem:
@@ -162,8 +170,12 @@ def read_golden(file: Path) -> Golden:
     return found
 
 
-def golden_text(file: Path) -> str:
+def golden_text(file: Path, *, make: str = "") -> str:
     """The text of a golden file.
+
+    Args:
+        file: The file.
+        make: The command that makes it, for a message.
 
     Raises:
         GoldenError: It cannot be read.
@@ -171,12 +183,27 @@ def golden_text(file: Path) -> str:
     try:
         return read_text(file, LARGEST_DOCUMENT)
     except NoFileError:
-        raise GoldenError(
-            f"{file}: there is no golden; make it from a run: "
-            f"trainfit gate RUN --golden {file} --update"
+        raise NoGoldenError(
+            f"{file}: there is no golden; "
+            + (f"make it: {make}" if make else _MAKE_IT.format(file=file))
         ) from None
     except FileError as problem:
         raise GoldenError(f"{file}: {problem}") from None
+
+
+_MAKE_IT = "make it from a run: trainfit gate RUN --golden {file} --update"
+
+
+def read_if_there(file: Path) -> Golden | None:
+    """A golden file as :func:`read_golden` reads it; None where there is none.
+
+    Raises:
+        GoldenError: As :func:`read_golden`.
+    """
+    try:
+        return read_golden(file)
+    except NoGoldenError:
+        return None
 
 
 def write_golden(file: Path, golden: Golden) -> None:

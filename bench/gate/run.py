@@ -23,7 +23,7 @@ from trainfit.bench.gate.compare import (
     compare_workloads,
 )
 from trainfit.bench.gate.figures import StepFigures, figures_of_record, key_of
-from trainfit.bench.gate.golden import Conditions, Golden, read_golden, write_golden
+from trainfit.bench.gate.golden import Conditions, Golden, read_if_there, write_golden
 from trainfit.bench.gate.rules import WORKLOAD, GoldenError, Missing, unit_of
 from trainfit.bench.records.reading import iter_records, read_environment, read_suite
 from trainfit.bench.records.schema import Record, RecordStatus
@@ -306,7 +306,7 @@ def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
         GoldenError: The golden cannot be read or written, a record of the run is not valid, or a
             workload of other conditions would be left in the golden. Nothing is written.
     """
-    golden = read_golden(file) if file.exists() else Golden(conditions=run.conditions)
+    golden = read_if_there(file) or Golden(conditions=run.conditions)
     if run.invalid:
         key, reason = next(iter(run.invalid.items()))
         raise GoldenError(
