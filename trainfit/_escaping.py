@@ -36,12 +36,12 @@ def terminal(text: str, *, begins: bool = True) -> str:
     return line.replace("::", ": :", 1) if command else line
 
 
-def xml(text: str) -> str:
+def escape_xml(text: str) -> str:
     """Text that XML can hold; the library that writes it escapes the rest."""
     return _NO_XML.sub("\ufffd", text)
 
 
-def github(text: str, more: str = "") -> str:
+def escape_github(text: str, more: str = "") -> str:
     """A message of a GitHub command, or with ``more`` = ``,:`` one of its properties."""
     kept = "\n".join(map(printable, text.split("\n")))
     for character in "%\r\n" + more:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from trainfit._escaping import csv_cell
 from trainfit.bench.claims.claim import Judged, judge_claims
 from trainfit.bench.claims.listed import chosen as chosen_claims
 from trainfit.bench.claims.listed import read_claims
@@ -104,7 +105,8 @@ def _write_checks(judged: Sequence[Judged], file: Path) -> None:
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, keys, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row for each in judged for row in report.check_rows(each))
+        rows = (row for each in judged for row in report.check_rows(each))
+        writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
 
 
 def _show_claims(judged: Sequence[Judged], runs: int) -> None:

@@ -102,8 +102,8 @@ def judges_of(run: Path) -> Judges:
     try:
         limits = Budgets.model_validate(suite.budgets)
     except ValidationError as error:
-        what = explain(error, suite.budgets, Budgets, at="budgets")
-        raise RunFolderError(f"{run / SUITE}: {what}") from None
+        what = explain(error, suite.budgets, Budgets)
+        raise RunFolderError(f"{run / SUITE}: budgets: {what}") from None
     return Judges(
         devices=[_load(run, each) for each in suite.devices or []],
         limits=limits,

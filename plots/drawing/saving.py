@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainfit._escaping import csv_cell
 from trainfit.plots.drawing.style import STYLE, styled
 
 if TYPE_CHECKING:
@@ -47,5 +48,12 @@ def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) 
         figure.savefig(file, metadata=_METADATA[kind])
         files.append(file)
     files.append(folder / f"{name}.csv")
-    numbers.to_csv(files[-1], index=False, lineterminator="\n")
+    files[-1].write_text(csv_text(numbers), "utf-8")
     return files
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV; a text that a spreadsheet would take for a formula gets a quote before it."""
+    texts = [name for name in frame if frame[name].dtype.kind not in "biufc"]
+    safe = {name: [csv_cell(value) for value in frame[name].astype(object)] for name in texts}
+    return frame.assign(**safe).to_csv(index=False, lineterminator="\n")
