@@ -137,7 +137,7 @@ def _origin(path: Path, version: str, evidence: str) -> tuple[Conditions, dict[s
     environment = read_environment(path)
     versions, machine = _table(environment, "versions"), _table(environment, "machine")
     torch = versions.get("torch")
-    if not isinstance(torch, str):
+    if not isinstance(torch, str) or not torch.partition("+")[0]:
         raise RunFolderError(f"{path}: environment.json does not say which torch made the run")
     found = {
         "suite": read_suite(path).get("name"),

@@ -160,7 +160,7 @@ def read_benchmarks(file: Path) -> GatedRun:
     Raises:
         BenchmarkError: The file cannot be read, is of another kind, or has no bytes in it.
     """
-    found = dict(_recorded(file))
+    found = {test: each for test, each in _recorded(file) if each.steps}
     if not found:
         raise BenchmarkError(
             f"{file}: no benchmark in it has bytes; put them there with"
