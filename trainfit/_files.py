@@ -80,7 +80,7 @@ def open_plain(path: str | Path) -> IO[bytes]:
             raise FileError(f"cannot be read: it is {what}; give a plain file")
         # should it have become a pipe since, the open does not wait for its other end
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise NoFileError("No such file") from None
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror or error}") from error

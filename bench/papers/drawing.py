@@ -5,6 +5,7 @@ This is where records meet :mod:`plots`, which sees frames only.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,14 +66,15 @@ class Drawer:
             RunFolderError: A run cannot be read.
         """
         from trainfit.plots import UnknownFigureError, load_figure  # noqa: PLC0415  (imports matplotlib)
-        from trainfit.plots.drawing.saving import save_figure  # noqa: PLC0415
+        from trainfit.plots.drawing.saving import drawable, save_figure  # noqa: PLC0415
 
         module = _known(load_figure, name, UnknownFigureError)
 
         def write(numbers: pd.DataFrame) -> list[Path]:
-            return save_figure(
-                module.draw(numbers, columns=self.columns), numbers, self.folder, name
-            )
+            with warnings.catch_warnings():  # of a letter that the font lacks, a box is drawn
+                warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+                figure = module.draw(drawable(numbers), columns=self.columns)
+                return save_figure(figure, numbers, self.folder, name)
 
         return self._draw("figure", name, module, write)
 

@@ -66,11 +66,10 @@ def parse_workload(
         values.setdefault(key, value)
         if values[key] is None:
             raise _wrong(text, f"it has no {_WORDS[key]}")
-    for key in ("batch_size", "train_samples"):
-        count = values.get(key, 1)
-        if not 1 <= count <= LARGEST_INTEGER:
-            most = f"at least 1 is needed, and at most {LARGEST_INTEGER:,}"
-            raise _wrong(text, f"a {key.replace('_', ' ')} of {shown(count)}; {most}")
+    if values["batch_size"] < 1:
+        raise _wrong(text, f"a batch size of {values['batch_size']}; at least 1 is needed")
+    if values.get("train_samples") == 0:
+        raise _wrong(text, "the first 0 training samples; at least 1 is needed")
     for key in ("model", "dataset"):
         if len(values[key]) > LONGEST_NAME:
             raise _wrong(text, f"its {key} has more than {LONGEST_NAME:,} characters")
