@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from pydantic import ValidationError
 
+from trainfit._text import shown
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp, Model
@@ -147,13 +148,13 @@ def parse_options(cls: type[Algorithm[Any]], options: dict[str, Any]) -> Algorit
     try:
         return cls.options_type.model_validate(options)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = cls.options_type.model_fields
             raise unknown_name(f"option of {cls.name}", where, known) from None
-        at = f"option {where!r} of {cls.name}" if where else f"options of {cls.name}"
-        raise ConfigurationError(f"{at}: {first['msg']}, got {first['input']!r}") from None
+        at = f"option {shown(where)} of {cls.name}" if where else f"options of {cls.name}"
+        raise ConfigurationError(f"{at}: {first['msg']}, got {shown(first['input'])}") from None
 
 
 def check_model(cls: type[Algorithm[Any]], model: Model) -> None:

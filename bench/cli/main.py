@@ -7,10 +7,12 @@ interrupted. A command is imported when it runs, and nothing heavy before.
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 import traceback
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,7 +29,7 @@ from trainfit.bench.cli.group import (
     QuietOption,
     application,
 )
-from trainfit.bench.cli.output import Output, running
+from trainfit.bench.cli.output import Output, complain, running
 from trainfit.bench.errors import BenchError
 from trainfit.hardware_profiles.errors import ProfileError
 
@@ -116,7 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     _write_what_the_locale_can()
     # What a command reads names no code that runs: options permit what they name themselves.
-    with running(Output()) as output, none_but():
+    with running(Output(csv_at_end=True)) as output, none_but():
         try:
             code = app(given or ["--help"], prog_name="trainfit", standalone_mode=False, obj=output)
             output.finish()
@@ -151,12 +153,33 @@ def _explain(error: Exception) -> int:
         command = context.command_path if context else "trainfit"
         _say(f"{error.format_message()} (see {command} --help)")
         return 2
+    if isinstance(error, OSError) and error.errno in _OF_FILES:
+        about = f"{error.filename}: " if error.filename else ""
+        _say(f"{about}{error.strerror}; give another file or folder")
+        return 2
+    if isinstance(error, FileNotFoundError) and not _has_current_folder():
+        _say("the current folder is no longer there; change to another one")
+        return 2
     _say(f"fault in trainfit: {type(error).__name__}: {error} (--debug shows the traceback)")
     return 3
 
 
+_OF_FILES = (
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+)
+"""What a system says of a file or folder that the user named, and that cannot be used."""
+
+
+def _has_current_folder() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except OSError:
+        return False
+
+
 def _say(message: str) -> None:
-    print(f"trainfit: {' '.join(message.split())}", file=sys.stderr)
+    complain(message)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from trainfit._imports import add_current_folder
+from trainfit._text import shown
 from trainfit.algorithms.outside import is_outside, permit
 from trainfit.hardware_profiles import Budgets, Device, ProfileError, parse_budgets, tighten
 
@@ -82,9 +83,13 @@ def budget_texts(texts: list[str] | None) -> dict[str, str]:
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not equals or not value:
-            raise ProfileError(f"--budget {text}: write NAME=VALUE, for instance ram=96KiB")
+            raise ProfileError(
+                f"--budget {shown(text, quoted=False)}: write NAME=VALUE, for instance ram=96KiB"
+            )
         if name in pairs:
-            raise ProfileError(f"--budget {name}: is given twice; give it once")
+            raise ProfileError(
+                f"--budget {shown(name, quoted=False)}: is given twice; give it once"
+            )
         pairs[name] = value
     return pairs
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from trainfit._escaping import csv_cell
 from trainfit.bench.claims.claim import Judged, judge_claims
 from trainfit.bench.claims.listed import chosen as chosen_claims
 from trainfit.bench.claims.listed import read_claims
@@ -105,7 +106,8 @@ def _checks(judged: Sequence[Judged]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, keys, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row for each in judged for row in report.check_rows(each))
+    rows = (row for each in judged for row in report.check_rows(each))
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 

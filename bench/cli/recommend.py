@@ -11,7 +11,7 @@ import typer
 
 from trainfit._whole_files import write_files
 from trainfit.algorithms import algorithm_names, get_algorithm
-from trainfit.algorithms.data import describe_datasets, load_dataset
+from trainfit.algorithms.data import features_and_classes
 from trainfit.bench.cli.options import (
     BudgetOption,
     asked_budgets,
@@ -130,7 +130,7 @@ def recommend(
     asked = asked_budgets(budget)
     for each in devices:
         refuse_contradictions(each, asked)
-    features, classes = _shape(dataset)
+    features, classes = features_and_classes(dataset)
     folders = run_folders(runs) if runs else runs_below(*RUN_FOLDERS)
     in_hand = asks.trained(
         [record for folder in folders for record in read_records(folder)], dataset
@@ -179,15 +179,6 @@ def _refuse_namesakes(devices: Sequence[Device]) -> None:
                 f"--device {name}: two devices have this name; rename the file of one and the name"
                 " in it"
             )
-
-
-def _shape(dataset: str) -> tuple[int, int]:
-    """Features and classes of a data set; from its description, or by making it."""
-    for info in describe_datasets():
-        if info.name == dataset and info.features is not None and info.classes is not None:
-            return info.features, info.classes
-    data = load_dataset(dataset, None)
-    return data.features, data.classes
 
 
 def _show(

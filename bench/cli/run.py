@@ -206,7 +206,7 @@ def show_run(done: runner.Run) -> None:
     kept = len(records) - done.measured
     if kept:
         summary += f", {kept} of them before" if not failed else f", {kept} records kept"
-    out.show(f"\n{summary}; run written to {done.path}")
+    out.show("", f"{summary}; run written to {done.path}")
     out.fact("run", str(done.path))
     if failed:
         out.show(f"what they wrote: {done.path / LOGS}")

@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainfit._escaping import csv_cell
 from trainfit._whole_files import write_files
 from trainfit.plots.drawing.style import STYLE, under_style
 
@@ -43,7 +44,7 @@ def figure_files(figure: Figure, numbers: pd.DataFrame, name: str) -> dict[str, 
         picture = io.BytesIO()  # on a full disk matplotlib would leave half a file
         figure.savefig(picture, format=kind, metadata=_METADATA[kind])
         contents[f"{name}.{kind}"] = picture.getvalue()
-    text = numbers.to_csv(index=False, lineterminator="\n")
+    text = csv_text(numbers)
     return contents | {f"{name}.csv": text.encode("utf-8", "backslashreplace")}
 
 
@@ -54,3 +55,10 @@ def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) 
         OSError: A file cannot be written; then none is.
     """
     return write_files(folder, figure_files(figure, numbers, name))
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV; a text that a spreadsheet would take for a formula gets a quote before it."""
+    texts = [name for name in frame if frame[name].dtype.kind not in "biufc"]
+    safe = {name: [csv_cell(value) for value in frame[name].astype(object)] for name in texts}
+    return frame.assign(**safe).to_csv(index=False, lineterminator="\n")

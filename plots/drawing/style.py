@@ -144,7 +144,9 @@ def _literal(value: Any) -> Any:
         else letter
         for letter in value
     )
-    return (" " if shown.startswith("_") else "") + shown.replace("$", r"\$")
+    # Options are JSON, in which the backslash itself needs one.
+    shown = shown.replace("$", r"\\$" if shown.startswith("{") else r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def new_figure(columns: int = 2, *, height: float) -> Figure:

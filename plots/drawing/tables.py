@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from trainfit._text import escape_markdown
+from trainfit._text import escape_markdown, printable
 from trainfit._whole_files import write_files
+from trainfit.plots.drawing.saving import csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,7 @@ def table_files(table: pd.DataFrame, name: str, *, caption: str) -> dict[str, by
     """
     caption = " ".join(filter(None, (caption, table.attrs.get("note"))))
     texts = {
-        "csv": table.to_csv(index=False, lineterminator="\n"),
+        "csv": csv_text(table),
         "md": markdown_table(table, caption=caption),
         "tex": latex_table(table, name, caption=caption),
     }
@@ -139,7 +140,9 @@ def latex_table(table: pd.DataFrame, name: str, *, caption: str = "") -> str:
 
 def _latex(text: str) -> str:
     """One line in which nothing is a command, nor an argument of the end of the line before it."""
-    return ("{}" if text.startswith(("[", "*")) else "") + " ".join(text.split()).translate(_LATEX)
+    return ("{}" if text.startswith(("[", "*")) else "") + printable(
+        " ".join(text.split())
+    ).translate(_LATEX)
 
 
 def _latex_head(column: Shown) -> str:
