@@ -90,6 +90,8 @@ def _show_version(chosen: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
+    *,
     version: Annotated[
         bool,
         typer.Option(
@@ -109,6 +111,8 @@ def _root(
     Start with trainfit run, which measures the suite quick in under a minute. trainfit COMMAND
     --help describes a command.
     """
+    # What a command reads names no code that runs: options permit what they name themselves.
+    context.with_resource(none_but())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -117,8 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
         forget_current_folder()
     given = sys.argv[1:] if arguments is None else arguments
     _write_what_the_locale_can()
-    # What a command reads names no code that runs: options permit what they name themselves.
-    with running(Output(csv_at_end=True)) as output, none_but():
+    with running(Output(csv_at_end=True)) as output:
         try:
             code = app(given or ["--help"], prog_name="trainfit", standalone_mode=False, obj=output)
             output.finish()

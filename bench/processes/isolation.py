@@ -280,7 +280,8 @@ def signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:
-        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+        first = getattr(signal, "SIGRTMIN", None)  # Linux numbers them from there
+        return f"signal {number}" if first is None else f"SIGRTMIN+{number - first}"
 
 
 def _last_stack(log: Path) -> str | None:
