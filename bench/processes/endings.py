@@ -37,7 +37,7 @@ def end_orphans(known: Container[int]) -> None:
     Args:
         known: Process numbers of children that are still wanted.
     """
-    server = getattr(forkserver._forkserver, "_forkserver_pid", None)  # type: ignore[attr-defined]
+    server = getattr(forkserver._forkserver, "_forkserver_pid", None)
     if server is None:
         return
     wanted = {child.pid for child in multiprocessing.active_children()}

@@ -59,6 +59,6 @@ def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) 
 
 def csv_text(frame: pd.DataFrame) -> str:
     """A frame as CSV; a text that a spreadsheet would take for a formula gets a quote before it."""
-    texts = [name for name in frame if frame[name].dtype.kind not in "biufc"]
+    texts = [str(name) for name in frame if frame[name].dtype.kind not in "biufc"]
     safe = {name: [csv_cell(value) for value in frame[name].astype(object)] for name in texts}
     return frame.assign(**safe).to_csv(index=False, lineterminator="\n")
