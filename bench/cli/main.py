@@ -11,7 +11,6 @@ import errno
 import io
 import sys
 import traceback
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -113,6 +112,9 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    if not _has_current_folder():  # torch itself ends the process there
+        _say("the current folder is no longer there; change to another one")
+        sys.exit(2)
     _find_local_modules()
     _write_what_the_locale_can()
     with running(Output(csv_at_end=True)) as output:
@@ -133,9 +135,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _find_local_modules() -> None:
     """A user's own algorithm lies in the current folder more often than it is installed."""
-    with suppress(OSError):  # there is none any more
-        if str(Path.cwd()) not in sys.path:
-            sys.path.append(str(Path.cwd()))
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def _write_what_the_locale_can() -> None:
@@ -160,9 +161,6 @@ def _explain(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in _OF_FILES:
         about = f"{error.filename}: " if error.filename else ""
         _say(f"{about}{error.strerror}; give another file or folder")
-        return 2
-    if isinstance(error, FileNotFoundError) and not _has_current_folder():
-        _say("the current folder is no longer there; change to another one")
         return 2
     _say(f"fault in trainfit: {type(error).__name__}: {error} (--debug shows the traceback)")
     return 3
