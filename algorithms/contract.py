@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from trainfit._text import shown
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
@@ -146,7 +147,10 @@ def parse_options(cls: type[Algorithm[Any]], options: dict[str, Any]) -> Algorit
         ConfigurationError: An option does not exist or has a value it cannot have.
     """
     try:
-        return cls.options_type.model_validate(options)
+        try:  # as from a file: no text for a number, no truth for one
+            return cls.options_type.model_validate_json(to_json(options), strict=True)
+        except PydanticSerializationError:  # an object of Python's, for a rule that takes it
+            return cls.options_type.model_validate(options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -81,7 +81,7 @@ def open_plain(path: str | Path) -> IO[bytes]:
         # should it have become a pipe since, the open does not wait for its other end
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (FileNotFoundError, NotADirectoryError):
-        raise NoFileError("No such file") from None
+        raise NoFileError("No such file or directory") from None
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror or error}") from error
     except ValueError:  # of os.stat: NUL, or a character that no file name can have

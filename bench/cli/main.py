@@ -120,6 +120,9 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None:  # a program of its own, started by whatever put this folder on the path
         forget_current_folder()
     given = sys.argv[1:] if arguments is None else arguments
+    if not _has_current_folder():  # torch itself ends the process there
+        _say("the current folder is no longer there; change to another one")
+        sys.exit(2)
     _write_what_the_locale_can()
     with running(Output(csv_at_end=True)) as output:
         try:
@@ -159,9 +162,6 @@ def _explain(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in _OF_FILES:
         about = f"{error.filename}: " if error.filename else ""
         _say(f"{about}{error.strerror}; give another file or folder")
-        return 2
-    if isinstance(error, FileNotFoundError) and not _has_current_folder():
-        _say("the current folder is no longer there; change to another one")
         return 2
     _say(f"fault in trainfit: {type(error).__name__}: {error} (--debug shows the traceback)")
     return 3

@@ -200,7 +200,7 @@ def _missing(missing: Sequence[Drawing]) -> Iterator[str]:
     yield "| what | why, and what makes it |"
     yield "|---|---|"
     for each in missing:
-        yield f"| {each.kind} {each.name} | {escape_markdown(each.missing)} |"
+        yield f"| {each.kind} {each.name} | {escape_markdown(each.missing.replace('|', '/'))} |"
 
 
 def origins(drawing: Drawing, runs: Sequence[Path]) -> list[str]:

@@ -27,7 +27,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
-from trainfit._files import FileError, NoFileError, is_file, parse_json, read_lines, read_text
+from trainfit._files import (
+    FileError,
+    NoFileError,
+    is_file,
+    parse_json,
+    read_lines,
+    read_text,
+    refuse_excess,
+)
 from trainfit._limits import LARGEST_DOCUMENT
 from trainfit._schema_errors import explain
 from trainfit._text import printable, shortened, shown
@@ -100,8 +108,9 @@ def iter_records(path: Path) -> Iterator[Record]:
         for number, line in enumerate(read_lines(file), start=1):
             try:
                 yield parse_record(line)
-            except ValidationError as error:
-                what = line_problem(error, line, Record)
+            except (ValidationError, FileError) as error:
+                broken = isinstance(error, ValidationError)
+                what = line_problem(error, line, Record) if broken else error
                 raise RunFolderError(
                     f"{file}:{number}: not a record of this version: {what}"
                 ) from None
@@ -116,6 +125,7 @@ def parse_record(line: bytes) -> Record:
 
     Raises:
         ValidationError: It is not a record.
+        FileError: It has numbers beyond the limits.
     """
     if not line.startswith(_PRESENT):
         try:
@@ -125,6 +135,7 @@ def parse_record(line: bytes) -> Record:
         if isinstance(raw, dict):
             schema = raw.get("schema")
             if schema in READABLE[:-1]:
+                refuse_excess(raw)  # also in what is left out, for it is said elsewhere
                 return Record.model_validate_json(
                     to_json(upgraded(raw)), strict=True, context=FROM_FILE
                 )

@@ -14,7 +14,8 @@ class TensorBytes(Block):
     """One tensor alive at the peak, as measured or as the closed form lists it."""
 
     name: str
-    bytes: Count
+    bytes: Change
+    """Of a residual, what is missing may be less than 0."""
     category: str
     shape: tuple[int, ...] | None = None
     bits: Count | None = None
@@ -48,6 +49,19 @@ class PhaseMemory(Block):
             raise ValueError("categories: bytes cannot be less than 0")
         return categories
 
+    @field_validator("peak_tensors")
+    @classmethod
+    def _tensors_have_bytes(
+        cls, tensors: list[TensorBytes], info: ValidationInfo
+    ) -> list[TensorBytes]:
+        return _of_some_size(tensors, info)
+
+
+def _of_some_size(tensors: list[TensorBytes], info: ValidationInfo) -> list[TensorBytes]:
+    if info.context == FROM_FILE and any(each.bytes < 0 for each in tensors):
+        raise ValueError("peak_tensors: bytes cannot be less than 0")
+    return tensors
+
 
 class Residual(Block):
     """What closed form and measurement do not agree on, and what a step leaves behind.
@@ -77,6 +91,13 @@ class StageMemory(Block):
     phases: dict[str, PhaseMemory]
     peak_tensors: list[TensorBytes]
     residual: Residual
+
+    @field_validator("peak_tensors")
+    @classmethod
+    def _tensors_have_bytes(
+        cls, tensors: list[TensorBytes], info: ValidationInfo
+    ) -> list[TensorBytes]:
+        return _of_some_size(tensors, info)
 
     @property
     def ram_bytes(self) -> int:
