@@ -80,7 +80,7 @@ def load_algorithm(target: str) -> type[Algorithm[Any]]:
     try:
         module, _, name = target.partition(":")
         found = getattr(import_module(module), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         known = isinstance(error, ImportError | AttributeError | ValueError)
         what = str(error) if known else f"{type(error).__name__}: {error}"
         raise ConfigurationError(
