@@ -15,7 +15,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 
+from trainfit._text import shown
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp, Model
@@ -145,15 +147,18 @@ def parse_options(cls: type[Algorithm[Any]], options: dict[str, Any]) -> Algorit
         ConfigurationError: An option does not exist or has a value it cannot have.
     """
     try:
-        return cls.options_type.model_validate(options)
+        try:  # as from a file: no text for a number, no truth for one
+            return cls.options_type.model_validate_json(to_json(options), strict=True)
+        except PydanticSerializationError:  # an object of Python's, for a rule that takes it
+            return cls.options_type.model_validate(options)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = cls.options_type.model_fields
             raise unknown_name(f"option of {cls.name}", where, known) from None
-        at = f"option {where!r} of {cls.name}" if where else f"options of {cls.name}"
-        raise ConfigurationError(f"{at}: {first['msg']}, got {first['input']!r}") from None
+        at = f"option {shown(where)} of {cls.name}" if where else f"options of {cls.name}"
+        raise ConfigurationError(f"{at}: {first['msg']}, got {shown(first['input'])}") from None
 
 
 def check_model(cls: type[Algorithm[Any]], model: Model) -> None:

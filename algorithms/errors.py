@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trainfit._text import nearest
+from trainfit._text import nearest, shown
 
 
 class ConfigurationError(ValueError):
@@ -24,4 +24,4 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
         hint: A sentence to append, for instance how names are formed.
     """
     advice = f"{nearest(name, known)}{' ' + hint if hint else ''}"
-    return ConfigurationError(f"unknown {kind} {name!r}; {advice}")
+    return ConfigurationError(f"unknown {kind} {shown(name)}; {advice}")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class AlgorithmOptions(BaseModel):
     """Base of every algorithm's options: immutable, and an unknown name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ Nothing here imports torch until a rule is loaded.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from trainfit._imports import current_folder_left_out
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
 from trainfit.algorithms.options import Description
+from trainfit.algorithms.outside import is_outside, require_permitted
 
 if TYPE_CHECKING:
     from trainfit.algorithms.contract import Algorithm
@@ -46,7 +48,7 @@ GROUP = "trainfit.algorithms"
 
 def algorithm_names() -> list[str]:
     """Names of all registered algorithms, ours first."""
-    others = sorted(point.name for point in entry_points(group=GROUP) if point.name not in BUILTIN)
+    others = sorted(point.name for point in _entry_points() if point.name not in BUILTIN)
     return [*BUILTIN, *others]
 
 
@@ -68,6 +70,8 @@ def describe_algorithm(name: str) -> Description:
 def load_algorithm(target: str) -> type[Algorithm[Any]]:
     """Import an algorithm class from ``package.module:Class``.
 
+    Whatever its module raises when it is imported is what is wrong with it.
+
     Raises:
         ConfigurationError: It cannot be imported or is not an algorithm.
     """
@@ -76,9 +80,11 @@ def load_algorithm(target: str) -> type[Algorithm[Any]]:
     try:
         module, _, name = target.partition(":")
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:
+        known = isinstance(error, ImportError | AttributeError | ValueError)
+        what = str(error) if known else f"{type(error).__name__}: {error}"
         raise ConfigurationError(
-            f"cannot load algorithm {target!r}: {error}; expected package.module:Class"
+            f"cannot load algorithm {target!r}: {what}; expected package.module:Class"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Algorithm)):
         raise ConfigurationError(
@@ -95,13 +101,21 @@ def get_algorithm(name: str) -> type[Algorithm[Any]]:
     """The algorithm class registered under ``name``, or named as ``package.module:Class``.
 
     Raises:
-        ConfigurationError: Unknown name (with the nearest right ones) or a broken plug-in.
+        ConfigurationError: Unknown name (with the nearest right ones), a broken plug-in, or one
+            from outside that :mod:`trainfit.algorithms.outside` does not permit.
     """
     if name in BUILTIN:
         return load_algorithm(BUILTIN[name])
-    if ":" in name:
+    if is_outside(name):
+        require_permitted(name)
         return load_algorithm(name)
-    for point in entry_points(group=GROUP):
+    for point in _entry_points():
         if point.name == name:
             return load_algorithm(point.value)
     raise unknown_name("algorithm", name, algorithm_names())
+
+
+def _entry_points() -> list[EntryPoint]:
+    """Of what is installed; what lies in the current folder is not."""
+    with current_folder_left_out():
+        return list(entry_points(group=GROUP))

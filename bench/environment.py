@@ -71,7 +71,8 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]  # found on the PATH, as everybody's git is
+    # Found on the PATH, as everybody's git is. A repository can name a program that watches it.
+    command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout
 
 

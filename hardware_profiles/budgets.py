@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from trainfit._text import nearest
+from trainfit._text import nearest, shown
 from trainfit.hardware_profiles.errors import ProfileError
 from trainfit.hardware_profiles.figures import Table
 from trainfit.hardware_profiles.parsing import validate
@@ -34,9 +34,11 @@ _WHOLE = re.compile(r"\s*(-?[0-9]{1,18})\s*")
 
 def _whole_samples(given: Any) -> int:
     if isinstance(given, bool) or not isinstance(given, int):
-        raise ValueError(f"{given!r} is not a number of samples; write a whole one, such as 60000")
+        raise ValueError(
+            f"{shown(given)} is not a number of samples; write a whole one, such as 60000"
+        )
     if not 0 < given <= _MOST_SAMPLES:
-        raise ValueError(f"{given!r} is no training; write 1 to {_MOST_SAMPLES:,} samples")
+        raise ValueError(f"{shown(given)} is no training; write 1 to {_MOST_SAMPLES:,} samples")
     return given
 
 
@@ -105,7 +107,7 @@ def parse_budgets(texts: Mapping[str, str], where: str) -> Budgets:
     known = [field.alias or name for name, field in Budgets.model_fields.items()]
     for key in texts:
         if key not in known:
-            raise ProfileError(f"{where}: unknown budget {key!r}; {nearest(key, known)}")
+            raise ProfileError(f"{where}: unknown budget {shown(key)}; {nearest(key, known)}")
     table: dict[str, Any] = dict(texts)
     samples = _WHOLE.fullmatch(texts.get(_SAMPLES, ""))
     if samples:

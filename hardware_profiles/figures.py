@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trainfit._text import format_bytes
+from trainfit._text import format_bytes, shown
 
 _TAG = re.compile(r"\[[^\]]*\]")
 
@@ -61,7 +61,7 @@ class Sourced(Table):
         # A tag such as [MEM] gives a degree of certainty, not a place to look the number up.
         if source is not None and not _TAG.sub("", source).strip():
             raise ValueError(
-                f"{source!r} names no document; write its number or title and section,"
+                f"{shown(source)} names no document; write its number or title and section,"
                 ' or replace the figure by { unknown = "why" }'
             )
         return source

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from trainfit._text import nearest
+from trainfit._files import FileError, NoFileError, read_bytes
+from trainfit._text import nearest, shown
 from trainfit.hardware_profiles.errors import ProfileError
 from trainfit.hardware_profiles.parsing import parse_table
 from trainfit.hardware_profiles.schema import Device
@@ -36,19 +37,19 @@ def load_device(name_or_path: str) -> Device:
     if name_or_path.endswith(_SUFFIX):
         path = Path(name_or_path)
         try:
-            content = path.read_bytes()
-        except FileNotFoundError:
+            content = read_bytes(path)
+        except NoFileError:
             raise ProfileError(
                 f"{name_or_path}: no such file; packaged devices are named without {_SUFFIX}:"
                 f" {', '.join(device_names())}"
             ) from None
-        except OSError as error:
-            raise ProfileError(f"{name_or_path}: cannot be read: {error.strerror}") from error
+        except FileError as problem:
+            raise ProfileError(f"{shown(name_or_path, quoted=False)}: {problem}") from None
         return parse_device(content, name_or_path, stem=path.stem)
     names = device_names()
     if name_or_path not in names:
         raise ProfileError(
-            f"unknown device {name_or_path!r}; {nearest(name_or_path, names)}"
+            f"unknown device {shown(name_or_path)}; {nearest(name_or_path, names)}"
             f" (or give the path of a {_SUFFIX} file)"
         )
     file = resources.files(__package__ or "hardware_profiles") / f"{name_or_path}{_SUFFIX}"
@@ -69,7 +70,7 @@ def parse_device(content: bytes, file: str, *, stem: str) -> Device:
     device = parse_table(Device, content, file)
     if device.name != stem:
         raise ProfileError(
-            f"{file}: name: {device.name!r} is not the name of the file; write name = {stem!r} or"
-            f" name the file {device.name}{_SUFFIX}"
+            f"{file}: name: {shown(device.name)} is not the name of the file; write name = {stem!r}"
+            f" or name the file {device.name}{_SUFFIX}"
         )
     return device

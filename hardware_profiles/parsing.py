@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from trainfit._files import FileError, decoded, parse_toml
 from trainfit._schema_errors import explain
 from trainfit.hardware_profiles.errors import ProfileError
-
-_POSITION = re.compile(r"\s*\(at (line \d+, column \d+|end of document)\)$")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -30,18 +27,9 @@ def parse_table(model: type[Model], content: bytes, file: str) -> Model:
             key, what is wrong, what would be right.
     """
     try:
-        table = tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ProfileError(f"{file}: line {line}: not UTF-8; save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        where = _POSITION.search(str(error))
-        position = f"{where.group(1)}: " if where else ""
-        what = _POSITION.sub("", str(error))
-        raise ProfileError(
-            f"{file}: {position}not valid TOML: {what}; correct that line (text goes in quotes,"
-            " a table of one line in braces)"
-        ) from error
+        table = parse_toml(decoded(content))
+    except FileError as problem:
+        raise ProfileError(f"{file}: {problem}") from None
     return validate(model, table, file, whole="this file")
 
 

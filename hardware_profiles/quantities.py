@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from trainfit._text import format_bytes
+from trainfit._text import format_bytes, shown
 
 Formatter = Callable[[Any], str]
 """From an amount to text for people."""
@@ -37,7 +37,9 @@ def parse_bytes(given: Any) -> int:
     """
     count = _parse(given, SIZE, "size", "96 KiB")
     if count != count.to_integral_value():
-        raise ValueError(f"{given!r} is {count.normalize():f} bytes; write a whole number of bytes")
+        raise ValueError(
+            f"{shown(given)} is {count.normalize():f} bytes; write a whole number of bytes"
+        )
     return int(count)
 
 
@@ -71,33 +73,37 @@ def parse_stored_joules(given: Any) -> float:
 def _parse(given: Any, units: dict[str, Decimal], quantity: str, example: str) -> Decimal:
     choices = f"units: {', '.join(units)}"
     if isinstance(given, (int, float)) and not isinstance(given, bool):
-        raise ValueError(f'{given!r} has no unit; write text such as "{example}" ({choices})')
+        raise ValueError(f'{shown(given)} has no unit; write text such as "{example}" ({choices})')
     parts = _TEXT.fullmatch(given.strip()) if isinstance(given, str) else None
     if parts is None:
         raise ValueError(
-            f'{given!r} is not a number with a unit; write "{example}" or the like ({choices})'
+            f'{shown(given)} is not a number with a unit; write "{example}" or the like ({choices})'
         )
     number, unit = parts.groups()
     if unit is None:
-        raise ValueError(f'{given!r} has no unit; write text such as "{example}" ({choices})')
+        raise ValueError(f'{shown(given)} has no unit; write text such as "{example}" ({choices})')
     if unit not in units:
-        raise ValueError(f"{given!r}: {_no_unit(unit, units, quantity)} ({choices})")
-    value = Decimal(number)
+        raise ValueError(f"{shown(given)}: {_no_unit(unit, units, quantity)} ({choices})")
+    try:
+        value = Decimal(number)
+        beyond = abs(value.adjusted()) > _LARGEST_EXPONENT
+    except InvalidOperation:  # an exponent of more digits than decimals have
+        value, beyond = Decimal(1), True
     if value <= 0:
-        raise ValueError(f"{given!r} allows nothing; write more than 0, or leave it out")
-    if abs(value.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError(f"{shown(given)} allows nothing; write more than 0, or leave it out")
+    if beyond:
         raise ValueError(
-            f'{given!r} is beyond all measure; write "{example}" or the like ({choices})'
+            f'{shown(given)} is beyond all measure; write "{example}" or the like ({choices})'
         )
     return value * units[unit]
 
 
 def _no_unit(unit: str, units: dict[str, Decimal], quantity: str) -> str:
     if units is SIZE and unit.lower() in _AMBIGUOUS:
-        return f"{unit!r} may mean {_AMBIGUOUS[unit.lower()]}"
+        return f"{shown(unit)} may mean {_AMBIGUOUS[unit.lower()]}"
     meant = unit.replace("\u00b5", "u").replace("\u03bc", "u")  # micro sign and Greek mu
     near = [known for known in units if known.lower() == meant.lower()]
-    return f"{unit!r} is not a unit of {quantity}; write {near[0] if near else 'one of them'}"
+    return f"{shown(unit)} is not a unit of {quantity}; write {near[0] if near else 'one of them'}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
-from trainfit._text import nearest
+from trainfit._text import nearest, shown
 from trainfit.hardware_profiles.budgets import Budgets
 from trainfit.hardware_profiles.core_table import CoreTable, core_names, load_core
 from trainfit.hardware_profiles.figures import (
@@ -116,7 +116,7 @@ class Device(Table):
     def _core_has_a_table(cls, cycles: str | None) -> str | None:
         names = core_names()
         if cycles is not None and cycles not in names:
-            raise ValueError(f"unknown core {cycles!r}; {nearest(cycles, names)}")
+            raise ValueError(f"unknown core {shown(cycles)}; {nearest(cycles, names)}")
         return cycles
 
     @model_validator(mode="after")
@@ -255,4 +255,5 @@ def _duplicates(key: str, names: list[str]) -> Iterable[str]:
     for name, count in Counter(names).items():
         if count > 1:
             last = len(names) - 1 - names[::-1].index(name)
-            yield f"{key}[{last + 1}].name: {name!r} is there {count} times; give each its own name"
+            where = f"{key}[{last + 1}].name"
+            yield f"{where}: {shown(name)} is there {count} times; give each its own name"

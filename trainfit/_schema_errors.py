@@ -15,27 +15,28 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from trainfit._text import nearest
+from trainfit._limits import LONGEST_MESSAGE
+from trainfit._text import nearest, shortened, shown
 
 _SAYS = {
-    "greater_than_equal": "must be at least {ge}, got {input!r}",
-    "greater_than": "must be more than {gt}, got {input!r}",
-    "less_than_equal": "must be at most {le}, got {input!r}",
-    "int_type": "must be a whole number, got {input!r}",
-    "int_from_float": "must be a whole number, got {input!r}",
-    "int_parsing": "must be a whole number, got {input!r}",
-    "float_type": "must be a number, got {input!r}",
-    "float_parsing": "must be a number, got {input!r}",
-    "string_type": "must be text in quotes, got {input!r}",
+    "greater_than_equal": "must be at least {ge}, got {input}",
+    "greater_than": "must be more than {gt}, got {input}",
+    "less_than_equal": "must be at most {le}, got {input}",
+    "int_type": "must be a whole number, got {input}",
+    "int_from_float": "must be a whole number, got {input}",
+    "int_parsing": "must be a whole number, got {input}",
+    "float_type": "must be a number, got {input}",
+    "float_parsing": "must be a number, got {input}",
+    "string_type": "must be text in quotes, got {input}",
     "string_too_short": "must not be empty",
-    "string_too_long": "may have at most {max_length} characters, got {input!r}",
+    "string_too_long": "may have at most {max_length} characters, got {input}",
     "too_short": "must not be empty",
-    "list_type": "must be a list, got {input!r}",
-    "dict_type": "must be a table, got {input!r}",
-    "model_type": "must be a table, got {input!r}",
-    "literal_error": "must be {expected}, got {input!r}",
-    "enum": "must be {expected}, got {input!r}",
-    "bool_type": "must be true or false, got {input!r}",
+    "list_type": "must be a list, got {input}",
+    "dict_type": "must be a table, got {input}",
+    "model_type": "must be a table, got {input}",
+    "literal_error": "must be {expected}, got {input}",
+    "enum": "must be {expected}, got {input}",
+    "bool_type": "must be true or false, got {input}",
 }
 
 
@@ -62,31 +63,33 @@ def explain(
     where = _find(first["loc"], raw, schema)
     place = ".".join(filter(None, [at, where.place]))
     if first["type"] == "extra_forbidden":
-        place, _, key = place.rpartition(".")
-        text = f"unknown key {key!r}; {nearest(key, _fields(where.owner))}"
+        key = str(first["loc"][-1])
+        place = place.removesuffix(key).removesuffix(".")
+        text = f"unknown key {shown(key)}; {nearest(key, _fields(where.owner))}"
     else:
         text = _problem(first, where)
     more = len(found) - 1 if whole else 0
+    place = shown(place, quoted=False)
     tail = f" ({more} more {'problem' if more == 1 else 'problems'} in {whole})" if more else ""
     return f"{place}: {text}{tail}" if place else f"{text}{tail}"
 
 
 def _problem(first: Any, where: _Place) -> str:
-    kind, given = first["type"], first["input"]
+    kind, given = first["type"], shown(first["input"])
     example = getattr(where.value, "example", "")
     if kind == "value_error":  # raised by the schema itself, in the words a user should read
-        return str(first["ctx"]["error"])
+        return shortened(str(first["ctx"]["error"]), LONGEST_MESSAGE)
     if kind == "missing":
         return f'is missing; write {example} or {{ unknown = "why" }}' if example else "is missing"
     if kind == "model_type" and example:
-        return f"must be a table, got {given!r}; write {example}"
+        return f"must be a table, got {given}; write {example}"
     owner: Any = where.owner
     if kind == "literal_error" and first["loc"][-1] == "unit" and hasattr(owner, "advice"):
-        return f"{given!r} is not a unit of {owner.quantity}; {owner.advice}"
+        return f"{given} is not a unit of {owner.quantity}; {owner.advice}"
     if kind == "string_pattern_mismatch" and where.field is not None and where.field.description:
-        return f"must be made of {where.field.description}, got {given!r}"
-    says = _SAYS.get(kind, f"{_plain(first['msg'])}, got {{input!r}}")
-    return says.format(input=given, **first.get("ctx", {}))
+        return f"must be made of {where.field.description}, got {given}"
+    says = _SAYS.get(kind, f"{_plain(first['msg'])}, got {{input}}")
+    return says.format(**first.get("ctx", {}) | {"input": given})
 
 
 def _plain(message: str) -> str:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+from trainfit._limits import LONGEST_ECHO, LONGEST_NAME
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -20,8 +23,54 @@ MISSING = "-"
 def nearest(name: str, known: Iterable[str]) -> str:
     """What a message says after an unknown name: the nearest right ones, or all of them."""
     names = sorted(known)
+    if len(name) > LONGEST_NAME:
+        name = ""  # looking for what is near it would take minutes
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
+
+
+def shortened(text: str, most: int = LONGEST_ECHO) -> str:
+    """A text without its middle where it is too long for a message."""
+    if len(text) <= most:
+        return text
+    half = (most - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
+def shown(value: object, *, quoted: bool = True) -> str:
+    """A value as a message repeats it: on one line, nothing unprintable, not too long.
+
+    Args:
+        value: As it was given.
+        quoted: As Python writes it, text in quotes; otherwise text is left without.
+    """
+    try:
+        text = repr(value) if quoted or not isinstance(value, str) else value
+    except ValueError:  # more digits than Python writes
+        return "a number of thousands of digits"
+    except RecursionError:
+        return "what is nested too deep to be shown"
+    return printable(shortened(text))
+
+
+def printable(text: str) -> str:
+    """A text as one line for people: what would control a terminal stands there as a picture.
+
+    Line feeds, escapes and the like become ``U+2400`` and following, other characters without a
+    picture (those that turn the direction of writing, halves of characters from names that are not
+    UTF-8) U+FFFD. The text keeps its length.
+    """
+    return text if text.isprintable() else "".join(map(_picture, text))
+
+
+def _picture(letter: str) -> str:
+    code = ord(letter)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    hidden = unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "\ufffd" if hidden and letter not in "\u200c\u200d" else letter  # joiners of scripts
 
 
 def plain(value: object) -> str:
@@ -55,17 +104,25 @@ def layer_sizes(model: str) -> tuple[int, ...]:
     ``mlp-784-500x2-10`` has 784, 500, 500, 10; the name of any other net has none.
     """
     family, *parts = model.split("-")
-    widths = [re.fullmatch(r"(\d+)(?:x(\d+))?", part) for part in parts]
+    widths = [re.fullmatch(r"([1-9][0-9]{0,6})(?:x([1-9][0-9]{0,2}))?", part) for part in parts]
     if family != "mlp" or not all(widths):
         return ()
     return tuple(int(each[1]) for each in widths if each for _ in range(int(each[2] or 1)))
 
 
+_MARKUP = re.compile(r"[\\`*_\[\]<>|#~$&]")
+
+
 def escape_markdown(text: str) -> str:
-    """One line in which nothing is markup: the message of an error may hold anything."""
-    for character in "\\`*_[]<>|#~$&":
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
+    """One line in which nothing is markup and nobody is mentioned: a message may hold anything."""
+    line = printable(" ".join(text.split()))
+    # a comment keeps the sign from the name, which a backslash does not
+    return _MARKUP.sub(r"\\\g<0>", line).replace("@", "@<!-- -->")
+
+
+def markdown_code(text: str) -> str:
+    """Text as code that may stand in a table."""
+    return f"`{printable(text).replace('|', chr(92) + '|').replace('`', chr(39))}`"
 
 
 def markdown_table(
@@ -76,11 +133,6 @@ def markdown_table(
     rule = f"|{'---|' * left}{'--:|' * right}"
     lines = ["".join(f"| {cell} " if cell else "| " for cell in row) + "|" for row in (head, *rows)]
     return [lines[0], rule, *lines[1:]]
-
-
-def markdown_code(text: str) -> str:
-    """Text as code that may stand in a table."""
-    return f"`{text.replace('|', chr(92) + '|').replace('`', chr(39))}`"
 
 
 def counted(number: int, what: str) -> str:

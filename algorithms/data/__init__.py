@@ -38,6 +38,21 @@ def dataset_names() -> list[str]:
     return [info.name for info in describe_datasets()]
 
 
+def features_and_classes(name: str, data_root: Path | None = None) -> tuple[int, int]:
+    """Features and classes of a data set, by its name alone where that says it.
+
+    Raises:
+        ConfigurationError: As :func:`load_dataset`.
+    """
+    if name.split("-", 1)[0] == synthetic.FAMILY:
+        return synthetic.parse(name)
+    info = LOADERS[name][0] if name in LOADERS else None
+    if info is not None and info.features is not None and info.classes is not None:
+        return info.features, info.classes
+    data = load_dataset(name, data_root)
+    return data.features, data.classes
+
+
 def load_dataset(name: str, data_root: Path | None = None) -> Dataset:
     """Load a data set and check it.
 
@@ -70,5 +85,6 @@ __all__ = [
     "check_fits",
     "dataset_names",
     "describe_datasets",
+    "features_and_classes",
     "load_dataset",
 ]

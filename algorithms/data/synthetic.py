@@ -14,6 +14,8 @@ import re
 import numpy as np
 import torch
 
+from trainfit._limits import MOST_GENERATED
+from trainfit._text import format_bytes, shown
 from trainfit.algorithms.data.base import Dataset, DatasetInfo
 from trainfit.algorithms.errors import ConfigurationError
 
@@ -22,7 +24,7 @@ FORM = "synthetic-FEATURES-CLASSES"
 TRAIN_SAMPLES = 2_000
 TEST_SAMPLES = 500
 MAX_FEATURES = 200_000
-"""About 2 GB in all; more than the 150,528 of a colour image of 224x224."""
+"""Of any number of classes; see ``MOST_GENERATED`` for the bytes of all samples together."""
 _SEED = 0
 _RESOLUTION = 2.0**-20  # centres may fall together where 2,000 of them share one feature
 _NAME = re.compile(r"synthetic-([1-9][0-9]{0,11})-([1-9][0-9]{0,11})")
@@ -49,19 +51,27 @@ def parse(name: str) -> tuple[int, int]:
     match = _NAME.fullmatch(name)
     if match is None:
         raise ConfigurationError(
-            f"dataset {name!r} is not of the form {FORM} with whole numbers from 1 up; "
+            f"dataset {shown(name)} is not of the form {FORM} with whole numbers from 1 up; "
             "for instance synthetic-784-10"
         )
     features, classes = int(match[1]), int(match[2])
     if features > MAX_FEATURES:
         raise ConfigurationError(
-            f"dataset {name!r}: {features:,} features are too many to generate; "
+            f"dataset {shown(name)}: {features:,} features are too many to generate; "
             f"at most {MAX_FEATURES:,}"
         )
     if not 2 <= classes <= TRAIN_SAMPLES:
         raise ConfigurationError(
-            f"dataset {name!r}: {classes:,} classes; needs 2 to {TRAIN_SAMPLES:,}, "
+            f"dataset {shown(name)}: {classes:,} classes; needs 2 to {TRAIN_SAMPLES:,}, "
             "one training sample each at least"
+        )
+    needed = 4 * features * (TRAIN_SAMPLES + TEST_SAMPLES + classes)
+    if needed > MOST_GENERATED:
+        most = MOST_GENERATED // (4 * (TRAIN_SAMPLES + TEST_SAMPLES + classes))
+        raise ConfigurationError(
+            f"dataset {shown(name)}: takes {format_bytes(needed)}, at most"
+            f" {format_bytes(MOST_GENERATED)} are generated;"
+            f" use at most {most:,} features for {classes:,} classes"
         )
     return features, classes
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from trainfit._imports import current_folder_left_out
 from trainfit.algorithms.data.files import AGAIN, check_file, fail, unreadable
 from trainfit.algorithms.errors import ConfigurationError
 
@@ -55,7 +56,7 @@ def require_wfdb(dataset: str) -> ModuleType:
         ConfigurationError: It is not installed.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), current_folder_left_out():
             # It calls parts of pandas that are about to go, at import already.
             warnings.simplefilter("ignore", DeprecationWarning)
             return importlib.import_module("wfdb")  # an extra, and half a second

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from trainfit._text import shown
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
 from trainfit.algorithms.models.locally_connected import LocallyConnected
 from trainfit.algorithms.models.mlp import Mlp
-from trainfit.algorithms.models.model import Model, Shape
+from trainfit.algorithms.models.model import Model, Shape, check_name
 
 FAMILIES: dict[str, type[Model]] = {family.family: family for family in (Mlp, LocallyConnected)}
 """Family name, the part before the first dash, to the class that parses and builds it."""
@@ -62,14 +63,15 @@ def fully_connected(name: str) -> Mlp:
     model = get_model(name)
     if not isinstance(model, Mlp):
         raise ConfigurationError(
-            f"model {name!r} is {model.kind}: its layers have channels and positions, and neither"
-            " width nor depth can be chosen; use a fully connected net, for instance"
+            f"model {shown(name)} is {model.kind}: its layers have channels and positions, and"
+            " neither width nor depth can be chosen; use a fully connected net, for instance"
             f" mlp-{model.inputs}-128-{model.classes}"
         )
     return model
 
 
 def _family(name: str) -> type[Model]:
+    check_name(name)
     family = name.split("-", 1)[0]
     if family not in FAMILIES:
         raise unknown_name("model family", family, FAMILIES, "(for instance mlp-64-128-128-10)")

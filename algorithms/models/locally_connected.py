@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Self
 
+from trainfit._text import shown
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.models.model import Shape
+from trainfit.algorithms.models.model import Shape, check_size
 
 WINDOW = 9
 """Positions that one output sees: its own and its eight neighbours."""
@@ -58,19 +59,21 @@ class LocallyConnected:
         if match is None:
             _channels(name, [first, *rest])
             raise ConfigurationError(
-                f"model {name!r} leaves input and classes to a data set, and there is none here;"
-                f" write for instance lc-1x28x28-{'-'.join([first, *rest])}-10"
+                f"model {shown(name)} leaves input and classes to a data set, and there is none"
+                f" here; write for instance lc-1x28x28-{'-'.join([first, *rest])}-10"
             )
         channels, height, width = (int(extent) for extent in match.groups())
         sizes = _channels(name, rest)
         if len(sizes) < 2:
             raise ConfigurationError(
-                f"model {name!r} needs at least one hidden layer and classes; {cls.form}"
+                f"model {shown(name)} needs at least one hidden layer and classes; {cls.form}"
             )
         *hidden, classes = sizes
         if classes < 2:
-            raise ConfigurationError(f"model {name!r} needs at least 2 classes, has {classes}")
-        return cls(name, (channels, height, width), tuple(hidden), classes)
+            raise ConfigurationError(f"model {shown(name)} needs at least 2 classes, has {classes}")
+        made = cls(name, (channels, height, width), tuple(hidden), classes)
+        check_size(name, len(hidden), made.parameters)
+        return made
 
     @classmethod
     def complete(cls, name: str, shape: Shape, classes: int) -> str:
@@ -114,7 +117,8 @@ def _channels(name: str, parts: list[str]) -> list[int]:
         match = _PART.fullmatch(part)
         if match is None:
             raise ConfigurationError(
-                f"model {name!r}: {part!r} is not a number of channels; {LocallyConnected.form}"
+                f"model {shown(name)}: {shown(part)} is not a number of channels;"
+                f" {LocallyConnected.form}"
             )
         sizes += [int(match[1])] * int(match[2] or 1)
     return sizes

@@ -13,12 +13,14 @@ from typing import ClassVar, Self
 
 import torch
 
+from trainfit._limits import MOST_LAYERS
+from trainfit._text import shown
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.models.model import Shape
+from trainfit.algorithms.models.model import Shape, check_size
 
 _PART = re.compile(r"([1-9][0-9]{0,6})(?:x([1-9][0-9]{0,2}))?")
 _WIDEST = 9_999_999
-_DEEPEST = 999  # largest depth that a name can express
+_DEEPEST = MOST_LAYERS
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,21 @@ class Mlp:
         for part in name.split("-")[1:]:
             match = _PART.fullmatch(part)
             if match is None:
-                raise ConfigurationError(f"model {name!r}: {part!r} is not a width; {cls.form}")
+                raise ConfigurationError(
+                    f"model {shown(name)}: {shown(part)} is not a width; {cls.form}"
+                )
             sizes += [int(match[1])] * int(match[2] or 1)
         if len(sizes) < 2:
             raise ConfigurationError(
-                f"model {name!r} needs at least inputs and classes; {cls.form}"
+                f"model {shown(name)} needs at least inputs and classes; {cls.form}"
             )
         if sizes[-1] < 2:
-            raise ConfigurationError(f"model {name!r} needs at least 2 classes, has {sizes[-1]}")
-        return cls(name, tuple(sizes))
+            raise ConfigurationError(
+                f"model {shown(name)} needs at least 2 classes, has {sizes[-1]}"
+            )
+        made = cls(name, tuple(sizes))
+        check_size(name, len(made.hidden), made.parameters)
+        return made
 
     @classmethod
     def uniform(cls, inputs: int, units: int, layers: int, classes: int) -> Self:

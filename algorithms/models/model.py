@@ -4,8 +4,41 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, Self
 
+from trainfit._limits import LONGEST_NAME, MOST_LAYERS, MOST_PARAMETERS
+from trainfit._text import shown
+from trainfit.algorithms.errors import ConfigurationError
+
 Shape = tuple[int, int, int]
 """Channels, height and width of one sample, whose features are these flattened in this order."""
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is too long to be read.
+
+    Raises:
+        ConfigurationError: It has more characters than any net needs.
+    """
+    if len(name) > LONGEST_NAME:
+        raise ConfigurationError(
+            f"model {shown(name)} has {len(name):,} characters in its name, at most"
+            f" {LONGEST_NAME:,} are read; write equal layers as WIDTHxREPEATS"
+        )
+
+
+def check_size(name: str, layers: int, parameters: int) -> None:
+    """Refuse a net that no machine could hold, before anything is made of it.
+
+    Raises:
+        ConfigurationError: It has too many layers or parameters.
+    """
+    for what, count, most in (
+        ("hidden layers", layers, MOST_LAYERS),
+        ("parameters", parameters, MOST_PARAMETERS),
+    ):
+        if count > most:
+            raise ConfigurationError(
+                f"model {shown(name)} has {count:,} {what}; a net may have at most {most:,}"
+            )
 
 
 class Model(Protocol):

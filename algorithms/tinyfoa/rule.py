@@ -34,6 +34,8 @@ from collections.abc import Iterator
 
 import torch
 
+from trainfit._limits import MOST_DEEP_STAGES
+from trainfit._text import shown
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.memory.plan import MemoryPlan
@@ -67,6 +69,11 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
             raise ConfigurationError(
                 f"tinyfoa trains hidden layers, {model.name!r} has none;"
                 f" use for instance mlp-{model.inputs}-128-{model.classes}"
+            )
+        if len(model.hidden) > MOST_DEEP_STAGES:
+            raise ConfigurationError(
+                f"tinyfoa trains every hidden layer on all below it, of which"
+                f" {shown(model.name)} has {len(model.hidden)}; use at most {MOST_DEEP_STAGES}"
             )
         self._refuse_options_without_effect()
         self._rule = self._make_rule()

@@ -36,6 +36,7 @@ from trainfit.bench.claims.quantities import Quantity, Tables
 from trainfit.bench.claims.statistics import Computed, Expected, Outcome, Statistic, decide
 from trainfit.bench.claims.workloads import Operand, Workloads, find
 from trainfit.bench.errors import BenchError
+from trainfit.bench.records.reading import run_name
 
 _MOST_PROBLEMS = 2
 
@@ -218,7 +219,7 @@ def judge_claims(runs: Sequence[Path], claims: Sequence[Claim]) -> list[Judged]:
     Raises:
         BenchError: A run cannot be read.
     """
-    tables, there = Tables(runs), {path.resolve().name for path in runs}
+    tables, there = Tables(runs), {run_name(path) for path in runs}
     return [_judged(claim, tables, there) for claim in claims]
 
 

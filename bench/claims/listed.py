@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from traceback import extract_tb
 
+from trainfit._files import FileError, NoFileError, read_bytes
 from trainfit._text import nearest
 from trainfit.bench.claims import audits, ff_int8, pau_aymone, tinyfoa
 from trainfit.bench.claims.claim import Claim, ClaimsError, Paper
@@ -39,9 +40,12 @@ def _papers(file: Path) -> list[Paper]:
     if file.suffix != ".py":
         raise ClaimsError(f"{file}: claims are written in Python, in a file that ends in .py")
     try:
+        read_bytes(file)  # a pipe or a device would never end
         names = runpy.run_path(str(file))
-    except OSError as error:
-        raise ClaimsError(f"{file}: cannot be read: {error.strerror}") from error
+    except NoFileError as problem:
+        raise ClaimsError(f"{file}: cannot be read: {problem}") from None
+    except FileError as problem:
+        raise ClaimsError(f"{file}: {problem}") from None
     except Exception as error:  # whatever the file does
         lines = [
             each.lineno for each in extract_tb(error.__traceback__) if each.filename == str(file)

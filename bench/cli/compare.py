@@ -14,7 +14,7 @@ import typer
 from trainfit._text import milliseconds, ratio
 from trainfit.algorithms import complete_name, get_model
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.bench.cli.options import DataRootOption
+from trainfit.bench.cli.options import DataRootOption, name_algorithms
 from trainfit.bench.cli.output import Column, output
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports.compare import notes, sentence
@@ -82,6 +82,7 @@ def compare(
     both run here and take turns, block by block; the ratio comes with an interval. An algorithm
     that trains layer by layer is timed at its first stage.
     """
+    name_algorithms([a, b])
     first, second = (
         parse_workload(
             text,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from trainfit.algorithms.outside import require_permitted
 from trainfit.bench.cli.gate_output import (
     GithubOption,
     JunitOption,
@@ -16,7 +17,7 @@ from trainfit.bench.cli.gate_output import (
     Reports,
     finish,
 )
-from trainfit.bench.cli.options import DataRootOption
+from trainfit.bench.cli.options import DataRootOption, name_algorithms
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports import revisions as report
 from trainfit.bench.latency_comparison.result import MAX_RATIO, MOST_PAIRS, RevisionLimits
@@ -42,6 +43,13 @@ def compare_revisions(
         typer.Option(
             metavar="TEXT",
             help='Workload to measure, e.g. "backprop mlp-64-128-128-10 digits b32"; repeatable.',
+        ),
+    ] = None,
+    algorithm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:CLASS",
+            help="Algorithm from outside that the suite names and that may be run; repeatable.",
         ),
     ] = None,
     max_ratio: Annotated[
@@ -79,6 +87,7 @@ def compare_revisions(
     comparable.
     """
     reports = Reports(markdown, junit, github)
+    name_algorithms([*(algorithm or []), *(workload or [])])
     workloads, suite_threads = _chosen(suite, workload or [])
     with SpinnerLine() as line:
         result = run_revisions(
@@ -107,4 +116,6 @@ def _chosen(name: str | None, typed: list[str]) -> tuple[list[Workload], int]:
     if name is None:
         return workloads, 1
     suite = load_suite(name)
+    for each in suite.workloads:
+        require_permitted(each.algorithm)
     return [*suite.workloads, *workloads], suite.threads

@@ -12,7 +12,12 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from trainfit.bench.cli.options import BudgetOption, asked_budgets, refuse_contradictions
+from trainfit.bench.cli.options import (
+    BudgetOption,
+    asked_budgets,
+    name_algorithms,
+    refuse_contradictions,
+)
 from trainfit.bench.cli.output import drawn, output
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports import fit as report
@@ -88,6 +93,7 @@ def fit(
     """
     if largest is not None and largest not in list(sizing.Dimension):
         raise FitError(f"--max {largest}: write {' or '.join(sizing.Dimension)}")
+    name_algorithms([algorithm])
     found = load_device(device)
     asked = asked_budgets(budget)
     refuse_contradictions(found, asked)

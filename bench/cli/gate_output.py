@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trainfit.bench.cli.output import OutputError, output, unseen
+from trainfit.bench.cli.output import OutputError, complain, output, unseen
 from trainfit.bench.gate import report
 from trainfit.bench.gate.compare import GateResult
 from trainfit.bench.gate.golden import golden_text, read_golden
@@ -145,10 +144,8 @@ def gate_or_update(
     if update:
         _show_update(update_golden(read(measured), golden, prune=prune), golden)
         return
-    if not golden.exists():
-        raise GoldenError(f"{golden}: there is no golden; make it: {remedy}")
     with without_collection():
-        expected = read_golden(golden)
+        expected = read_golden(golden, make=remedy)
     result = gate(expected, read(measured), strict=strict, missing=missing)
     _show(result, remedy)
     title = f"{measured} against {golden}"
@@ -170,7 +167,7 @@ def finish(result: GateResult, *, hint: str = "") -> None:
     if result.incomparable:
         ways = f" ({hint})" if hint else ""
         reasons = "; ".join(result.incomparable)
-        print(f"trainfit: not comparable: {reasons}{ways}", file=sys.stderr)
+        complain(f"not comparable: {reasons}{ways}")
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -261,7 +258,8 @@ def _workloads(told: Iterable[WorkloadReport]) -> Iterable[dict[str, Any]]:
 def _write(file: Path, text: str, option: str, *, append: bool = False) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a" if append else "w", encoding="utf-8") as stream:
+        mode = "a" if append else "w"
+        with file.open(mode, encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(text)
     except OSError as error:
         raise OutputError(f"{option} {file}: cannot be written: {error.strerror}") from error

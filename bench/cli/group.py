@@ -6,6 +6,7 @@ its top. What ``trainfit --help`` says of it stands in the table of :mod:`trainf
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from trainfit.bench.cli.output import OutputError, make_folder
+from trainfit._limits import LARGEST_INTEGER, LONGEST_WORKLOAD
+from trainfit._text import shown
+from trainfit.bench.cli.output import OutputError, check_folder
+from trainfit.bench.errors import BenchError
 
 SHARED = ("as_json", "csv", "quiet", "debug")
 """Options of every command, wherever they stand; they set what ``context.obj`` is to do."""
@@ -43,7 +47,36 @@ class _WithSharedOptions:
 
 
 class Command(_WithSharedOptions, TyperCommand):
-    """A command that takes the shared options."""
+    """A command that takes the shared options, and no number or text that is beyond all measure."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As any command.
+
+        Raises:
+            OptionError: A value is larger than anything that can be meant.
+        """
+        rest: list[str] = super().parse_args(ctx, args)
+        for name, given in ctx.params.items():
+            for value in given if isinstance(given, list | tuple) else (given,):
+                _refuse_excess(name, value)
+        return rest
+
+
+class OptionError(BenchError):
+    """The value of an option cannot be meant."""
+
+
+def _refuse_excess(name: str, value: Any) -> None:
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(value, float) and not math.isfinite(value):
+        raise OptionError(f"{option} {value}: write a finite number")
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise OptionError(f"{option} {shown(value)}: write at most {LARGEST_INTEGER:,}")
+    if isinstance(value, str) and len(value) > LONGEST_WORKLOAD:
+        raise OptionError(
+            f"{option} {shown(value)}: has {len(value):,} characters, at most"
+            f" {LONGEST_WORKLOAD:,} are read"
+        )
 
 
 class CommandGroup(_WithSharedOptions, TyperGroup):
@@ -110,7 +143,7 @@ def _flag(name: str, attribute: str, text: str) -> Any:
 
 
 def _note_csv(context: typer.Context, folder: Path | None) -> None:
-    """Choose the folder of tables and make it, before anything takes time.
+    """Choose the folder of tables and see that it can be made, before anything takes time.
 
     Raises:
         OutputError: It cannot be made, or the next option stands in its place.
@@ -119,7 +152,7 @@ def _note_csv(context: typer.Context, folder: Path | None) -> None:
         return
     if str(folder).startswith("-"):
         raise OutputError(f"Option '--csv' requires an argument, a folder; got {folder}")
-    context.obj.csv_folder = make_folder(folder)
+    context.obj.csv_folder = check_folder(folder)
 
 
 JsonOption = Annotated[

@@ -7,6 +7,7 @@ interrupted. A command is imported when it runs, and nothing heavy before.
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 import traceback
@@ -17,6 +18,8 @@ from typing import Annotated
 import typer
 
 from trainfit import __version__
+from trainfit._imports import forget_current_folder
+from trainfit.algorithms.outside import none_but
 from trainfit.bench.cli.group import (
     CsvOption,
     DebugOption,
@@ -26,7 +29,7 @@ from trainfit.bench.cli.group import (
     QuietOption,
     application,
 )
-from trainfit.bench.cli.output import Output, running
+from trainfit.bench.cli.output import Output, complain, running
 from trainfit.bench.errors import BenchError
 from trainfit.hardware_profiles.errors import ProfileError
 
@@ -87,6 +90,8 @@ def _show_version(chosen: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
+    *,
     version: Annotated[
         bool,
         typer.Option(
@@ -106,14 +111,20 @@ def _root(
     Start with trainfit run, which measures the suite quick in under a minute. trainfit COMMAND
     --help describes a command.
     """
+    # What a command reads names no code that runs: options permit what they name themselves.
+    context.with_resource(none_but())
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
+    if arguments is None:  # a program of its own, started by whatever put this folder on the path
+        forget_current_folder()
     given = sys.argv[1:] if arguments is None else arguments
-    _find_local_modules()
+    if not _has_current_folder():  # torch itself ends the process there
+        _say("the current folder is no longer there; change to another one")
+        sys.exit(2)
     _write_what_the_locale_can()
-    with running(Output()) as output:
+    with running(Output(csv_at_end=True)) as output:
         try:
             code = app(given or ["--help"], prog_name="trainfit", standalone_mode=False, obj=output)
             output.finish()
@@ -127,12 +138,6 @@ def main(arguments: list[str] | None = None) -> None:
         kept = "; what was measured is kept, --resume --out DIR goes on with it"
         _say("interrupted" + (kept if "run" in given else ""))
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _find_local_modules() -> None:
-    """A user's own algorithm lies in the current folder more often than it is installed."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
 
 
 def _write_what_the_locale_can() -> None:
@@ -154,12 +159,30 @@ def _explain(error: Exception) -> int:
         command = context.command_path if context else "trainfit"
         _say(f"{error.format_message()} (see {command} --help)")
         return 2
+    if isinstance(error, OSError) and error.errno in _OF_FILES:
+        about = f"{error.filename}: " if error.filename else ""
+        _say(f"{about}{error.strerror}; give another file or folder")
+        return 2
     _say(f"fault in trainfit: {type(error).__name__}: {error} (--debug shows the traceback)")
     return 3
 
 
+_OF_FILES = (
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+)
+"""What a system says of a file or folder that the user named, and that cannot be used."""
+
+
+def _has_current_folder() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except OSError:
+        return False
+
+
 def _say(message: str) -> None:
-    print(f"trainfit: {' '.join(message.split())}", file=sys.stderr)
+    complain(message)
 
 
 if __name__ == "__main__":

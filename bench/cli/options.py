@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from trainfit._imports import add_current_folder
+from trainfit._text import shown
+from trainfit.algorithms.outside import is_outside, permit
 from trainfit.hardware_profiles import Budgets, Device, ProfileError, parse_budgets, tighten
 
 DataRootOption = Annotated[
@@ -31,6 +35,26 @@ BudgetOption = Annotated[
         "training_samples=60000.",
     ),
 ]
+
+
+def name_algorithms(texts: Iterable[str]) -> None:
+    """Take note of algorithms that the command line itself names: their code may be run.
+
+    One from outside, ``package.module:Class``, lies in the current folder more often than it is
+    installed; only then is it looked for there, after everything that is installed.
+
+    Args:
+        texts: Names, or texts of workloads, which begin with one.
+    """
+    outside = [name for name in map(_algorithm, texts) if is_outside(name)]
+    if outside:
+        add_current_folder()
+        permit(outside)
+
+
+def _algorithm(text: str) -> str:
+    """The algorithm that a workload's text begins with."""
+    return "".join(text.partition("[")[0].split()[:1])
 
 
 def asked_budgets(texts: list[str] | None) -> Budgets:
@@ -59,9 +83,13 @@ def budget_texts(texts: list[str] | None) -> dict[str, str]:
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not equals or not value:
-            raise ProfileError(f"--budget {text}: write NAME=VALUE, for instance ram=96KiB")
+            raise ProfileError(
+                f"--budget {shown(text, quoted=False)}: write NAME=VALUE, for instance ram=96KiB"
+            )
         if name in pairs:
-            raise ProfileError(f"--budget {name}: is given twice; give it once")
+            raise ProfileError(
+                f"--budget {shown(name, quoted=False)}: is given twice; give it once"
+            )
         pairs[name] = value
     return pairs
 

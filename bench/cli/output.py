@@ -7,7 +7,9 @@ with ``--json``, ``--csv DIR`` and ``--quiet`` what becomes of it. Errors do not
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,11 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from trainfit import _text
+from trainfit._escaping import csv_cell, terminal
+from trainfit._limits import LONGEST_MESSAGE
 from trainfit.bench.errors import BenchError
 
 WIDTH = 100
@@ -79,14 +85,18 @@ class Output:
         quiet: Nothing is printed.
         as_json: One JSON document is printed when the command ends, and nothing else.
         csv_folder: Every table is written into this folder, too.
+        csv_at_end: They are written when the command has ended well, so that one that refuses its
+            input leaves nothing behind.
         debug: A fault of trainfit itself is shown with its traceback.
     """
 
     quiet: bool = False
     as_json: bool = False
     csv_folder: Path | None = None
+    csv_at_end: bool = False
     debug: bool = False
     _document: dict[str, Any] = field(default_factory=dict)
+    _unwritten: dict[str, tuple[list[str], list[Row]]] = field(default_factory=dict)
 
     @property
     def for_people(self) -> bool:
@@ -114,8 +124,9 @@ class Output:
         """
         found = [{column.key: row.get(column.key) for column in columns} for row in rows]
         self._document[name] = found
-        if self.csv_folder is not None:
-            _write_csv(self.csv_folder, name, [column.key for column in columns], found)
+        self._unwritten[name] = [column.key for column in columns], found
+        if not self.csv_at_end:
+            self._write_tables()
         if printed is not None:
             self.show(*printed)
         elif self.for_people:
@@ -147,12 +158,52 @@ class Output:
         if self.for_people:
             console = stdout()
             for part in parts:
-                console.print(part, soft_wrap=isinstance(part, str | Text), markup=False)
+                console.print(_Shown(part), soft_wrap=isinstance(part, str | Text), markup=False)
 
     def finish(self) -> None:
-        """The command has ended well: print the document, if one was asked for."""
+        """The command has ended well: write tables and print the document, as asked for.
+
+        Raises:
+            OutputError: A CSV file cannot be written.
+        """
+        self._write_tables()
         if self.as_json and self._document:
             sys.stdout.write(json.dumps(self._document, indent=2) + "\n")
+
+    def _write_tables(self) -> None:
+        tables, self._unwritten = self._unwritten, {}
+        if self.csv_folder is not None:
+            for name, (keys, rows) in tables.items():
+                _write_csv(self.csv_folder, name, keys, rows)
+
+
+class _Shown:
+    """Something for people of which no name reaches the terminal as anything but letters."""
+
+    def __init__(self, part: RenderableType) -> None:
+        self._part = Text(terminal(part)) if isinstance(part, str) else part
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        begins = True  # where a line begins, GitHub looks for commands
+        for segment in console.render(self._part, options):
+            if segment.control:
+                yield segment
+                continue
+            lines = []
+            for number, line in enumerate(segment.text.split("\n")):
+                begins = begins or number > 0
+                lines.append(terminal(line, begins=begins))
+                begins = begins and not line.strip()
+            yield Segment("\n".join(lines), segment.style)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._part)
+
+
+def complain(message: str) -> None:
+    """Say what is wrong, in one line on stderr."""
+    line = _text.shortened(" ".join(message.split()), LONGEST_MESSAGE)
+    print(terminal(f"trainfit: {line}"), file=sys.stderr)
 
 
 def drawn(columns: Iterable[Column], rows: Iterable[Row]) -> Table:
@@ -171,22 +222,36 @@ def drawn(columns: Iterable[Column], rows: Iterable[Row]) -> Table:
     return table
 
 
-def make_folder(folder: Path) -> Path:
-    """A folder for CSV files.
+def check_folder(folder: Path) -> Path:
+    """A folder for CSV files, which is there or could be made; nothing is made.
 
     Raises:
-        OutputError: It cannot be made.
+        OutputError: It could not.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"--csv {folder}: cannot be written: {error.strerror}") from error
+        problem = _why_not_writable(folder)
+    except OSError as error:  # a name that is too long, say
+        problem = error.errno or errno.EINVAL
+    if problem:
+        raise OutputError(f"--csv {folder}: cannot be written: {os.strerror(problem)}")
     return folder
 
 
+def _why_not_writable(folder: Path) -> int:
+    if folder.exists() and not folder.is_dir():
+        return errno.EEXIST
+    nearest = next((each for each in (folder, *folder.parents) if each.exists()), None)
+    if nearest is None:
+        return errno.ENOENT
+    if not nearest.is_dir():
+        return errno.ENOTDIR
+    return 0 if os.access(nearest, os.W_OK | os.X_OK) else errno.EACCES
+
+
 def _write_csv(folder: Path, name: str, keys: list[str], rows: Iterable[Row]) -> None:
-    file = make_folder(folder) / f"{name}.csv"
+    file = folder / f"{name}.csv"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with file.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, keys)
             writer.writeheader()
@@ -197,7 +262,7 @@ def _write_csv(folder: Path, name: str, keys: list[str], rows: Iterable[Row]) ->
 
 def _cell(value: Any) -> Any:
     """CSV knows no structure: lists and tables as JSON, truth as JSON has it."""
-    return json.dumps(value) if isinstance(value, list | dict | bool) else value
+    return json.dumps(value) if isinstance(value, list | dict | bool) else csv_cell(value)
 
 
 _running: ContextVar[Output] = ContextVar("output")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from trainfit._escaping import csv_cell
 from trainfit.bench.claims.claim import Judged, judge_claims
 from trainfit.bench.claims.listed import chosen as chosen_claims
 from trainfit.bench.claims.listed import read_claims
@@ -20,7 +22,7 @@ from trainfit.bench.cli.reports import claims as report
 from trainfit.bench.cli.run import measure, new_run_folder
 from trainfit.bench.papers.drawing import Drawer
 from trainfit.bench.papers.paper import INDEX, Paper, PaperError, find_paper, index, its_runs
-from trainfit.bench.records.reading import run_folders
+from trainfit.bench.records.reading import read_environment, run_folders
 from trainfit.bench.suite.manifest import load_devices
 from trainfit.bench.suite.suite import load_suite
 
@@ -68,12 +70,12 @@ def paper(
         where = ", ".join(str(run) for run in folders)
         raise PaperError(f"nothing of {chosen.name} can be made from {where}: {made[0].missing}")
     judged = judge_claims(given, chosen_claims(read_claims(), [], chosen.name))
+    for run in folders:
+        read_environment(run)  # what is wrong with a run is said before anything is written
+    drawer.write()
     page = index(chosen, folders, runs or folders, made, markdown(judged))
-    try:
-        (folder / INDEX).write_text(page, "utf-8")
-        _write_checks(judged, folder / CHECKS)
-    except OSError as error:
-        raise PaperError(f"--out {folder}: cannot be written: {error.strerror}") from error
+    drawer.contents = {INDEX: page.encode(), CHECKS: _checks(judged).encode()}
+    drawer.write()
     show(made)
     _show_claims(judged, len(given))
     screen = output()
@@ -98,13 +100,15 @@ def _measured(chosen: Paper, data_root: Path | None) -> tuple[list[Path], int]:
     return [folder], sum(record.error is not None for record in done.records)
 
 
-def _write_checks(judged: Sequence[Judged], file: Path) -> None:
-    """Every check of every claim, for programs."""
+def _checks(judged: Sequence[Judged]) -> str:
+    """Every check of every claim as CSV, for programs."""
     keys = [column.key for column in report.CHECKS if column.key != "sides"]
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, keys, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row for each in judged for row in report.check_rows(each))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, keys, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    rows = (row for each in judged for row in report.check_rows(each))
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
 
 
 def _show_claims(judged: Sequence[Judged], runs: int) -> None:

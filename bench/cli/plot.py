@@ -55,12 +55,13 @@ def plot(
     drawer = Drawer(runs, out, columns)
     made = [drawer.figure(name) for name in (figure or ([] if named else figure_names()))]
     made += [drawer.table(name) for name in (table or ([] if named else table_names()))]
-    show(made)
     missing = [each for each in made if each.missing]
     if missing and (named or len(missing) == len(made)):
         first = missing[0]
         where = ", ".join(str(run) for run in runs)
         raise BenchError(f"{first.kind} {first.name} cannot be drawn from {where}: {first.missing}")
+    drawer.write()
+    show(made)
 
 
 def show(made: Sequence[Drawing]) -> None:

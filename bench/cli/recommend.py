@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
+from trainfit._whole_files import write_files
 from trainfit.algorithms import algorithm_names, get_algorithm
-from trainfit.algorithms.data import describe_datasets, load_dataset
+from trainfit.algorithms.data import features_and_classes
 from trainfit.bench.cli.options import (
     BudgetOption,
     asked_budgets,
     budget_table,
+    name_algorithms,
     refuse_contradictions,
 )
 from trainfit.bench.cli.output import output
@@ -117,6 +119,7 @@ def recommend(
         )
     if suite is not None:
         _check_suite(suite)
+    name_algorithms(algorithm or [])
     for name in algorithm or []:
         get_algorithm(name)
     given = list(dict.fromkeys(device))
@@ -127,7 +130,7 @@ def recommend(
     asked = asked_budgets(budget)
     for each in devices:
         refuse_contradictions(each, asked)
-    features, classes = _shape(dataset)
+    features, classes = features_and_classes(dataset)
     folders = run_folders(runs) if runs else runs_below(*RUN_FOLDERS)
     in_hand = asks.trained(
         [record for folder in folders for record in read_records(folder)], dataset
@@ -178,15 +181,6 @@ def _refuse_namesakes(devices: Sequence[Device]) -> None:
             )
 
 
-def _shape(dataset: str) -> tuple[int, int]:
-    """Features and classes of a data set; from its description, or by making it."""
-    for info in describe_datasets():
-        if info.name == dataset and info.features is not None and info.classes is not None:
-            return info.features, info.classes
-    data = load_dataset(dataset, None)
-    return data.features, data.classes
-
-
 def _show(
     found: Sequence[Candidate],
     fronts: dict[str, list[Candidate]],
@@ -228,11 +222,11 @@ def _offer(offered: Sequence[Candidate], suite: Path | None, text: Callable[[], 
             " the widest); --suite FILE.toml writes a suite that does"
         )
         return
+    content = text().encode()
     try:
-        with suite.open("x", encoding="utf-8") as stream:
-            stream.write(text())
-    except FileExistsError:
-        raise _exists(suite) from None
+        if suite.exists():
+            raise _exists(suite)
+        write_files(suite.parent, {suite.name: content})
     except OSError as error:
         raise RecommendError(f"--suite {suite}: cannot be written: {error.strerror}") from error
     out.show(f"{count} workloads that fit and have no record: trainfit run {suite}")

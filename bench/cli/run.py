@@ -10,11 +10,13 @@ from typing import Annotated
 
 import typer
 
+from trainfit.algorithms.outside import is_outside, require_permitted
 from trainfit.bench.cli.options import (
     BudgetOption,
     DataRootOption,
     asked_budgets,
     budget_table,
+    name_algorithms,
     refuse_contradictions,
 )
 from trainfit.bench.cli.output import output, stdout, unseen
@@ -26,6 +28,7 @@ from trainfit.bench.frames.values import VALUES, value_rows
 from trainfit.bench.frames.workloads import IDENTITY, RECORD, record_row
 from trainfit.bench.records.reading import LOGS, SUITE, read_suite
 from trainfit.bench.records.schema import Record
+from trainfit.bench.records.writing import check_run, is_free
 from trainfit.bench.run import runner
 from trainfit.bench.sensors import SensorError, Unavailable, open_sensor
 from trainfit.bench.suite.manifest import from_manifest, load_devices
@@ -64,7 +67,8 @@ def run(
         typer.Option(
             metavar="NAME|MODULE:CLASS",
             help="Algorithm to measure as well, on the suite's defaults, e.g. "
-            "my_rules:MyRule; repeatable.",
+            "my_rules:MyRule; repeatable. One MODULE:CLASS that the suite names itself is run only "
+            "if it is named here, too.",
         ),
     ] = None,
     budget: BudgetOption = None,
@@ -87,7 +91,8 @@ def run(
         typer.Option(
             "--resume",
             help="Continue the run in --out: measure the workloads that have no record. The "
-            "record of a failed workload is kept.",
+            "record of a failed workload is kept. Where there is no run yet, the suite is "
+            "started.",
         ),
     ] = False,
 ) -> None:
@@ -97,7 +102,12 @@ def run(
     runs out of memory becomes a record that says so, the others are measured all the same, and the
     exit code is 1.
     """
+    name_algorithms(algorithm or [])
+    if resume and suite and out and is_free(out):
+        resume = False
     chosen = _chosen(suite, out if resume else None, algorithm or [], resume=resume)
+    for workload in chosen.workloads:
+        require_permitted(workload.algorithm)
     if sensor:
         _require_sensor(sensor)
     given = {"devices": device, "sensor": sensor, "host": host}
@@ -141,13 +151,21 @@ def _chosen(suite: str | None, kept: Path | None, algorithms: list[str], *, resu
         SuiteError: It is not clear which, or it cannot be read.
     """
     if not resume or (suite and kept):
-        return with_algorithms(load_suite(suite or "quick"), algorithms)
+        named = load_suite(suite or "quick")
+        return with_algorithms(named, _added(named, algorithms))
     if kept is None:
         raise SuiteError("--resume needs --out DIR: which run shall go on?")
+    check_run(kept)
     chosen = from_manifest(read_suite(kept), source=str(kept / SUITE))
-    if algorithms:
+    if _added(chosen, algorithms):
         raise SuiteError("--algorithm with --resume: name the suite too, as in the first start")
     return chosen
+
+
+def _added(suite: Suite, algorithms: list[str]) -> list[str]:
+    """Those that the suite does not name; one from outside that it names is only permitted."""
+    own = {workload.algorithm for workload in suite.workloads}
+    return [name for name in algorithms if not (is_outside(name) and name in own)]
 
 
 def _require_sensor(name: str) -> None:
@@ -188,7 +206,7 @@ def show_run(done: runner.Run) -> None:
     kept = len(records) - done.measured
     if kept:
         summary += f", {kept} of them before" if not failed else f", {kept} records kept"
-    out.show(f"\n{summary}; run written to {done.path}")
+    out.show("", f"{summary}; run written to {done.path}")
     out.fact("run", str(done.path))
     if failed:
         out.show(f"what they wrote: {done.path / LOGS}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from trainfit.bench.costs.intervals import Modelled
 from trainfit.bench.frames.long import columns_of, long_frame
-from trainfit.bench.records.reading import iter_records
+from trainfit.bench.records.reading import iter_records, run_name
 from trainfit.bench.records.schema import Bounds, Evidence, Record
 from trainfit.bench.verdicts.judges import Judges, judges_of
 
@@ -83,7 +83,7 @@ def verdicts_frame(runs: Sequence[Path]) -> pd.DataFrame:
 
 def _judged(runs: Iterable[Path]) -> Iterator[tuple[str, Record, Judges]]:
     for run in runs:
-        name, judges = run.resolve().name, judges_of(run)
+        name, judges = run_name(run), judges_of(run)
         for record in iter_records(run):
             yield name, record, judges
 

@@ -25,7 +25,7 @@ from trainfit.bench.frames.timelines import timelines_frame
 from trainfit.bench.frames.training import curves_frame, gradients_frame, noise_frame
 from trainfit.bench.frames.values import values_frame
 from trainfit.bench.frames.workloads import records_frame
-from trainfit.bench.records.reading import iter_records
+from trainfit.bench.records.reading import iter_records, run_name
 from trainfit.bench.records.schema import Record
 from trainfit.bench.records.timelines import TimelineLine, read_timelines
 
@@ -73,13 +73,13 @@ def load_source(runs: Sequence[Path], source: str) -> pd.DataFrame:
 
 def _records(runs: Iterable[Path]) -> Iterator[tuple[str, Record]]:
     for run in runs:
-        name = run.resolve().name
+        name = run_name(run)
         for record in iter_records(run):
             yield name, record
 
 
 def _timelines(runs: Iterable[Path]) -> Iterator[tuple[str, TimelineLine]]:
     for run in runs:
-        name = run.resolve().name
+        name = run_name(run)
         for line in read_timelines(run):
             yield name, line

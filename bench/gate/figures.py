@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from trainfit._limits import LARGEST_INTEGER
 from trainfit.bench.gate.rules import WORKLOAD
 from trainfit.bench.records.schema import (
     Memory,
@@ -23,11 +24,16 @@ from trainfit.bench.records.schema import (
     StageOperations,
     Workload,
 )
+from trainfit.bench.records.schema.base import Count
 
 if TYPE_CHECKING:
     from trainfit.bench.profiler import StepProfile
 
-Metrics = dict[str, Annotated[int, Field(strict=True)] | Annotated[str, Field(strict=True)]]
+Metrics = dict[
+    str,
+    Annotated[int, Field(strict=True, ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+    | Annotated[str, Field(strict=True)],
+]
 """The metrics of one scope, by name: whole numbers, or text such as the name of a phase."""
 
 ONLY_STAGE = "all"
@@ -49,14 +55,18 @@ _GROUPS_OF_A_RECORD = 20
 _GROUPS_OF_A_PROFILE = 40
 
 
+_DIFFERENCE = "left_after_step_bytes"
+"""The one figure that may be negative: a step may free what it found."""
+
+
 class TensorGroup(NamedTuple):
     """Tensors alive at the peak that are alike."""
 
     category: str
     name: str
-    bytes: int
+    bytes: Count
     """Of one of them."""
-    times: int
+    times: Count
 
 
 class StepFigures(BaseModel):
@@ -72,6 +82,15 @@ class StepFigures(BaseModel):
 
     figures: dict[str, Metrics]
     tensors: dict[str, list[TensorGroup]] = Field(default_factory=dict)
+
+    @field_validator("figures")
+    @classmethod
+    def _nothing_is_less_than_none(cls, figures: dict[str, Metrics]) -> dict[str, Metrics]:
+        for scope, metrics in figures.items():
+            for name, value in metrics.items():
+                if not isinstance(value, str) and value < 0 and name != _DIFFERENCE:
+                    raise ValueError(f"{scope}/{name} is {value}; it cannot be less than 0")
+        return figures
 
     def metrics(self) -> Iterator[tuple[str, int | str]]:
         """Every metric by its full name: ``workload/static_bytes``, ``all/update/peak_bytes``."""

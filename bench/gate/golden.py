@@ -35,12 +35,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from trainfit._files import (
+    FileError,
+    NoFileError,
+    parse_json,
+    read_text,
+    refuse_repeated_keys,
+)
+from trainfit._limits import LARGEST_DOCUMENT, LARGEST_INTEGER
 from trainfit._schema_errors import explain
+from trainfit._text import shown
 from trainfit.bench.gate.figures import StepFigures
 from trainfit.bench.gate.rules import NOISY, PAIRED, GoldenError, Rule, refuse_noisy
 
 SCHEMA: Literal["trainfit.golden/1"] = "trainfit.golden/1"
 """Name and version of the format."""
+
+
+class NoGoldenError(GoldenError):
+    """There is no such file."""
 
 
 class _Block(BaseModel):
@@ -55,8 +68,10 @@ def _versions(given: object) -> object:
         or not versions
         or not all(isinstance(each, str) and each for each in versions)
     ):
-        raise ValueError(f"must be a version such as '2.13.0', or a list of them, got {given!r}")
-    return given
+        raise ValueError(
+            f"must be a version such as '2.13.0', or a list of them, got {shown(given)}"
+        )
+    return tuple(versions) if isinstance(given, list) else given
 
 
 class Conditions(_Block):
@@ -65,7 +80,7 @@ class Conditions(_Block):
     torch: Annotated[str | tuple[str, ...], BeforeValidator(_versions)]
     """Versions without what follows ``+``: the builds for CPU and for CUDA share their kernels."""
     evidence: str = "allocator"
-    threads: int = 1
+    threads: Annotated[int, Field(ge=1, le=LARGEST_INTEGER)] = 1
     onednn: bool = False
 
     @property
@@ -122,15 +137,23 @@ class Golden(_Block):
         return run if both.why_incomparable(run) else both
 
 
-def read_golden(file: Path) -> Golden:
+def read_golden(file: Path, *, make: str = "") -> Golden:
     """Read and check a golden file.
+
+    Args:
+        file: The file.
+        make: The command that makes it, for a message.
 
     Raises:
         GoldenError: It is missing, no golden of this version, or holds what must not be gated.
     """
-    text = golden_text(file)
+    text = golden_text(file, make=make)
     try:
-        found = Golden.model_validate_json(text)
+        refuse_repeated_keys(text)
+    except FileError as problem:
+        raise GoldenError(f"{file}: {problem}") from None
+    try:
+        found = Golden.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise GoldenError(f"{file}: {_what_is_wrong(error, text)}") from None
     for number, rule in enumerate(found.rules, start=1):
@@ -147,22 +170,40 @@ def read_golden(file: Path) -> Golden:
     return found
 
 
-def golden_text(file: Path) -> str:
+def golden_text(file: Path, *, make: str = "") -> str:
     """The text of a golden file.
+
+    Args:
+        file: The file.
+        make: The command that makes it, for a message.
 
     Raises:
         GoldenError: It cannot be read.
     """
     try:
-        return file.read_text("utf-8")
-    except FileNotFoundError:
-        raise GoldenError(
-            f"{file}: there is no golden; make it from a run: "
-            f"trainfit gate RUN --golden {file} --update"
+        return read_text(file, LARGEST_DOCUMENT)
+    except NoFileError:
+        raise NoGoldenError(
+            f"{file}: there is no golden; "
+            + (f"make it: {make}" if make else _MAKE_IT.format(file=file))
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        what = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise GoldenError(f"{file}: cannot be read: {what}") from error
+    except FileError as problem:
+        raise GoldenError(f"{file}: {problem}") from None
+
+
+_MAKE_IT = "make it from a run: trainfit gate RUN --golden {file} --update"
+
+
+def read_if_there(file: Path) -> Golden | None:
+    """A golden file as :func:`read_golden` reads it; None where there is none.
+
+    Raises:
+        GoldenError: As :func:`read_golden`.
+    """
+    try:
+        return read_golden(file)
+    except NoGoldenError:
+        return None
 
 
 def write_golden(file: Path, golden: Golden) -> None:
@@ -224,10 +265,10 @@ def _lines(key: str, lines: list[str], depth: int) -> str:
 def _what_is_wrong(error: ValidationError, text: str) -> str:
     """The first problem, with the place it has in the file."""
     try:
-        raw = json.loads(text)
-    except ValueError as broken:
-        return f"not valid JSON: {broken}"
+        raw = parse_json(text)
+    except FileError as problem:
+        return str(problem)
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
         given = raw.get("schema") if isinstance(raw, dict) else None
-        return f"not a golden of this version: schema must be {SCHEMA!r}, got {given!r}"
+        return f"not a golden of this version: schema must be {SCHEMA!r}, got {shown(given)}"
     return explain(error, raw, Golden)

@@ -6,11 +6,11 @@ What got worse comes first, with the tensors that did it.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from trainfit._escaping import escape_github, escape_xml
 from trainfit._text import counted, escape_markdown, markdown_code, markdown_table
 from trainfit.bench.gate.compare import Finding, GateResult, Severity
 from trainfit.bench.gate.rules import Unit, Value
@@ -23,9 +23,6 @@ _HEADS = ("peak_dynamic_bytes", "static_bytes", "storage_bytes")
 """What a board has to hold: the figures that stand for a workload if one of them changed."""
 
 _MOST_TOLD = 5
-
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold, however it is written."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,11 @@ def markdown(result: GateResult, *, title: str, most: int = 30) -> str:
         most: So many workloads are listed.
     """
     reports = [each for each in workload_reports(result) if each.head.severity is not Severity.NOTE]
-    lines = [f"### trainfit gate: {result.verdict}", "", f"{title}: {sentence(result)}."]
+    lines = [
+        f"### trainfit gate: {result.verdict}",
+        "",
+        f"{escape_markdown(f'{title}: {sentence(result)}')}.",
+    ]
     if result.incomparable:
         lines += ["", *(f"- {escape_markdown(reason)}" for reason in result.incomparable)]
     if reports:
@@ -199,8 +200,8 @@ def _row(report: WorkloadReport) -> tuple[str, ...]:
         head.kind.value if head.severity is Severity.FAIL else f"{head.kind.value} (warning)",
         markdown_code(head.workload),
         (markdown_code(report.figure) if report.figure else "") + more,
-        value_text(head.golden, head.unit),
-        value_text(head.measured, head.unit),
+        escape_markdown(value_text(head.golden, head.unit)),
+        escape_markdown(value_text(head.measured, head.unit)),
         change_text(head),
     )
 
@@ -217,17 +218,17 @@ def junit(result: GateResult) -> str:
     suite = Element("testsuite", name="trainfit gate")
     for name in sorted({*result.compared, *reports}):
         report = reports.get(name)
-        case = SubElement(suite, "testcase", classname="trainfit.gate", name=_clean(name))
+        case = SubElement(suite, "testcase", classname="trainfit.gate", name=escape_xml(name))
         if report is not None and report.head.severity is not Severity.NOTE:
             failed = report.head.severity is Severity.FAIL
             tag = "failure" if failed else "skipped"
-            outcome = SubElement(case, tag, message=_clean(_summary(report)))
+            outcome = SubElement(case, tag, message=escape_xml(_summary(report)))
             if failed:
                 outcome.set("type", report.head.kind.value)
-                outcome.text = _clean("\n".join(_details(report)))
+                outcome.text = escape_xml("\n".join(_details(report)))
     for reason in result.incomparable:
         case = SubElement(suite, "testcase", classname="trainfit.gate", name="comparable")
-        SubElement(case, "error", message=_clean(reason), type="not comparable")
+        SubElement(case, "error", message=escape_xml(reason), type="not comparable")
     suite.set("tests", str(len(suite)))
     for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(key, str(len(suite.findall(f"testcase/{tag}"))))
@@ -248,10 +249,6 @@ def _details(report: WorkloadReport) -> list[str]:
         if found.metric
     ]
     return [*report.sentences, *figures]
-
-
-def _clean(text: str) -> str:
-    return _NO_XML.sub("\ufffd", text)
 
 
 # ---- GitHub --------------------------------------------------------------------------------------
@@ -290,13 +287,6 @@ def _line_of(workload: str, text: str) -> int | None:
 
 def _command(name: str, message: str, **properties: str | int | None) -> str:
     given = ",".join(
-        f"{key}={_escaped(str(value), ',:')}" for key, value in properties.items() if value
+        f"{key}={escape_github(str(value), ',:')}" for key, value in properties.items() if value
     )
-    return f"::{name} {given}::{_escaped(message)}"
-
-
-def _escaped(text: str, more: str = "") -> str:
-    """Percent-encoding of what would end a command or a property early."""
-    for character in "%\r\n" + more:
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text
+    return f"::{name} {given}::{escape_github(message)}"

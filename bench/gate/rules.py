@@ -19,6 +19,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from trainfit._limits import LARGEST_INTEGER
+from trainfit._text import shown
 from trainfit.bench.errors import BenchError
 
 Value = int | float | str
@@ -68,9 +70,11 @@ class Unit(StrEnum):
 def _number(given: object) -> object:
     """A whole number is a number too, but neither truth nor less than nothing is."""
     if isinstance(given, bool) or not isinstance(given, int | float):
-        raise ValueError(f"must be a number, got {given!r}")
+        raise ValueError(f"must be a number, got {shown(given)}")
     if not 0 <= given < float("inf"):
-        raise ValueError(f"must be 0 or more, got {given!r}")
+        raise ValueError(f"must be 0 or more, got {shown(given)}")
+    if given > LARGEST_INTEGER:
+        raise ValueError(f"must be at most {LARGEST_INTEGER:,}, got {shown(given)}")
     return float(given)
 
 

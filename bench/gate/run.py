@@ -23,7 +23,7 @@ from trainfit.bench.gate.compare import (
     compare_workloads,
 )
 from trainfit.bench.gate.figures import StepFigures, figures_of_record, key_of
-from trainfit.bench.gate.golden import Conditions, Golden, read_golden, write_golden
+from trainfit.bench.gate.golden import Conditions, Golden, read_if_there, write_golden
 from trainfit.bench.gate.rules import WORKLOAD, GoldenError, Missing, unit_of
 from trainfit.bench.records.reading import iter_records, read_environment, read_suite
 from trainfit.bench.records.schema import Record, RecordStatus
@@ -137,7 +137,7 @@ def _origin(path: Path, version: str, evidence: str) -> tuple[Conditions, dict[s
     environment = read_environment(path)
     versions, machine = _table(environment, "versions"), _table(environment, "machine")
     torch = versions.get("torch")
-    if not isinstance(torch, str):
+    if not isinstance(torch, str) or not torch.partition("+")[0]:
         raise RunFolderError(f"{path}: environment.json does not say which torch made the run")
     found = {
         "suite": read_suite(path).get("name"),
@@ -306,7 +306,7 @@ def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
         GoldenError: The golden cannot be read or written, a record of the run is not valid, or a
             workload of other conditions would be left in the golden. Nothing is written.
     """
-    golden = read_golden(file) if file.exists() else Golden(conditions=run.conditions)
+    golden = read_if_there(file) or Golden(conditions=run.conditions)
     if run.invalid:
         key, reason = next(iter(run.invalid.items()))
         raise GoldenError(

@@ -1,8 +1,8 @@
 """Another revision of a repository as a folder of files, and processes that run what is in it.
 
 ``git worktree`` checks the revision out beside the repository, which stays as it is, unsaved
-changes included. The worktree goes when it is left; by an error, by Ctrl-C or by a request to
-terminate, too.
+changes included. The worktree goes when it is left; by an error, by Ctrl-C, by a request to
+terminate or with the terminal, too.
 
 :func:`trainfit.bench.processes.isolation.call` forks from one server, which has imported one tree;
 two revisions of the same modules need two interpreters. Both sides of a comparison are started by
@@ -22,15 +22,19 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import Pipe
 from pathlib import Path
 from tempfile import mkdtemp
 from types import FrameType
 
 import trainfit
+from trainfit.algorithms.outside import permitted
 from trainfit.bench.errors import BenchError
 from trainfit.bench.processes.child import Ending, Message, Outcome, Send
+from trainfit.bench.processes.endings import end_group
 from trainfit.bench.processes.isolation import listen
+from trainfit.bench.processes.logs import Log
 
 GIT_SECONDS = 300.0
 """A command of git may take this long; checking out a large tree on a slow disk takes a while."""
@@ -38,10 +42,14 @@ GIT_SECONDS = 300.0
 _OF_ONE_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 """What git sets for the hooks it runs; it would override the folder that a command names."""
 
-_ENDED_BY = (signal.SIGINT, signal.SIGTERM)
+_ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, a request to terminate, and a terminal that was closed."""
 
 
 _PROGRAM = Path(__file__).with_name("tree_child.py")
+
+_LAST_SECONDS = 5.0
+"""A process that has closed its pipe may take so long to end by itself."""
 
 _LAST_WORDS_BYTES = 4096
 """How much of a log is searched for why a process ended without a word."""
@@ -165,7 +173,8 @@ def git(folder: Path, *arguments: str) -> str:
         GitError: It failed.
     """
     environment = {k: v for k, v in os.environ.items() if k not in _OF_ONE_REPOSITORY}
-    command = ["git", "-C", str(folder), *arguments]  # found on the PATH, as everybody's git is
+    # Found on the PATH, as everybody's git is. A repository can name a program that watches it.
+    command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
     try:
         return subprocess.run(
             command,
@@ -188,7 +197,10 @@ def git(folder: Path, *arguments: str) -> str:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Let a request to terminate unwind as Ctrl-C does; by default it would leave all lying."""
+    """Let what ends a program unwind as Ctrl-C does; by default it would leave all lying.
+
+    A signal that is ignored stays so: ``nohup`` is to outlive the terminal.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -196,11 +208,13 @@ def _terminated_as_interrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may choose what a signal does
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    heeded = [n for n in _ENDED_BY[1:] if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -221,8 +235,8 @@ class TreeProcesses:
 
     Args:
         paths: Where modules are looked for first, before the interpreter's own places.
-        folder: The working directory of the processes; modules are looked for there last, as the
-            command line looks for a user's own algorithm.
+        folder: The working directory of the processes; modules are looked for there last, where
+            an algorithm from outside may be imported at all.
     """
 
     def __init__(self, paths: Sequence[Path], folder: Path) -> None:
@@ -255,9 +269,11 @@ class TreeProcesses:
         """
         del preload
         ours, theirs = Pipe()
-        process = self._start(theirs.fileno(), log)
+        writer = Log(log)
+        process = self._start(theirs.fileno(), writer.output.fileno())
         theirs.close()
-        on_start(process.kill)
+        writer.start()
+        on_start(partial(end_group, process.pid))
         on_message({"doing": "starting"})
 
         def heard(message: Message) -> None:
@@ -268,40 +284,42 @@ class TreeProcesses:
 
         workload = job.get("workload")
         algorithm = workload.get("algorithm") if isinstance(workload, dict) else None
+        outside = permitted()
         whole = {
             "target": target,
             "job": job,
             "algorithm": algorithm,
-            "log": str(log),
-            "last_path": str(self._folder),
+            "outside": outside,
+            "last_path": str(self._folder) if outside is None or outside else None,
         }
         try:
             with suppress(BrokenPipeError):  # it has ended; the log says why
                 ours.send(whole)
-            outcome = listen(ours, timeout_seconds, heard)
+            outcome = listen(ours, timeout_seconds, heard, process.pid)
             if outcome is None:
-                process.wait()
-                return _died(process.returncode, log)
-            return outcome
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_LAST_SECONDS)
         finally:
             ours.close()
-            process.kill()
+            end_group(process.pid)
             process.wait()
+            writer.finish()
+        return _died(process.returncode, log) if outcome is None else outcome
 
-    def _start(self, pipe: int, log: Path) -> subprocess.Popen[bytes]:
+    def _start(self, pipe: int, output: int) -> subprocess.Popen[bytes]:
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(self._paths)
         environment.setdefault("KINETO_LOG_LEVEL", "99")  # see trainfit.bench.processes.isolation
-        with log.open("ab") as written:
-            return subprocess.Popen(
-                [sys.executable, "-P", str(_PROGRAM), str(pipe)],
-                cwd=self._folder,
-                env=environment,
-                pass_fds=[pipe],
-                stdin=subprocess.DEVNULL,
-                stdout=written,
-                stderr=written,
-            )
+        return subprocess.Popen(
+            [sys.executable, "-P", str(_PROGRAM), str(pipe)],
+            cwd=self._folder,
+            env=environment,
+            pass_fds=[pipe],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+        )
 
 
 def trees(repository: Repository, other: Path) -> tuple[TreeProcesses, TreeProcesses]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,10 +23,13 @@ def run(job: dict[str, Any], send: Any) -> None:
     """Say where the measured code lies, then run what was asked for.
 
     Args:
-        job: ``target`` (``module:function``), ``job`` (its first argument) and ``algorithm``, the
-            name of one whose source is to be told, or None.
+        job: ``target`` (``module:function``), ``job`` (its first argument), ``algorithm``, the
+            name of one whose source is to be told, or None, and ``outside``, the algorithms from
+            outside that may be imported.
         send: Gets ``{"source": path or None}``, then whatever the function sends.
     """
+    with suppress(ImportError):  # an older tree imports what it is told: that was checked before
+        import_module("trainfit.algorithms.outside").restrict(job["outside"])
     module, _, function = job["target"].partition(":")
     found = getattr(import_module(module), function)
     send({"source": _source(job["algorithm"])})
@@ -59,9 +63,10 @@ def main() -> None:
     """Take the job from the pipe and run it."""
     pipe = Connection(int(sys.argv[1]))
     job = pipe.recv()
-    log = job.pop("log")
-    sys.path.append(job.pop("last_path"))
-    _neighbour("child").run_child("__main__:run", job, pipe, log, None)
+    last = job.pop("last_path")
+    if last is not None:
+        sys.path.append(last)
+    _neighbour("child").run_child("__main__:run", job, pipe, output=None)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainfit._whole_files import write_files
 from trainfit.bench.errors import BenchError
 from trainfit.bench.frames.sources import load_source
 
@@ -29,7 +30,7 @@ class Drawing:
         kind: ``figure`` or ``table``.
         name: As on the command line.
         title: What it shows, one line.
-        files: What was written; empty if the runs do not hold its data.
+        files: What :meth:`Drawer.write` writes; empty if the runs do not hold its data.
         missing: What is missing, and what makes it.
         caption: Of a table.
     """
@@ -46,55 +47,71 @@ class Drawing:
 class Drawer:
     """Draws from the same runs into the same folder; every frame is read once.
 
+    Nothing is written before everything is drawn, so that what cannot be drawn leaves nothing.
+
     Attributes:
         runs: Run folders.
         folder: Where files go; made if it is not there.
         columns: Of a paper, that a figure is wide.
+        contents: What is to be written: names of files, and what is in them.
     """
 
     runs: Sequence[Path]
     folder: Path
     columns: int = 2
+    contents: dict[str, bytes] = field(default_factory=dict)
     _frames: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def figure(self, name: str) -> Drawing:
         """Draw one figure.
 
         Raises:
-            DrawingError: There is no such figure, or a file cannot be written.
+            DrawingError: There is no such figure.
             RunFolderError: A run cannot be read.
         """
         from trainfit.plots import UnknownFigureError, load_figure  # noqa: PLC0415  (imports matplotlib)
-        from trainfit.plots.drawing.saving import save_figure  # noqa: PLC0415
+        from trainfit.plots.drawing.saving import figure_files  # noqa: PLC0415
 
         module = _known(load_figure, name, UnknownFigureError)
 
-        def write(numbers: pd.DataFrame) -> list[Path]:
-            return save_figure(
-                module.draw(numbers, columns=self.columns), numbers, self.folder, name
-            )
+        def files(numbers: pd.DataFrame) -> dict[str, bytes]:
+            return figure_files(module.draw(numbers, columns=self.columns), numbers, name)
 
-        return self._draw("figure", name, module, write)
+        return self._draw("figure", name, module, files)
 
     def table(self, name: str) -> Drawing:
         """Write one table.
 
         Raises:
-            DrawingError: There is no such table, or a file cannot be written.
+            DrawingError: There is no such table.
             RunFolderError: A run cannot be read.
         """
         from trainfit.plots import UnknownTableError, load_table  # noqa: PLC0415
-        from trainfit.plots.drawing.tables import save_table  # noqa: PLC0415
+        from trainfit.plots.drawing.tables import table_files  # noqa: PLC0415
 
         module = _known(load_table, name, UnknownTableError)
 
-        def write(numbers: pd.DataFrame) -> list[Path]:
-            return save_table(numbers, self.folder, f"table-{name}", caption=module.CAPTION)
+        def files(numbers: pd.DataFrame) -> dict[str, bytes]:
+            return table_files(numbers, f"table-{name}", caption=module.CAPTION)
 
-        return self._draw("table", name, module, write)
+        return self._draw("table", name, module, files)
+
+    def write(self) -> None:
+        """Write everything that was drawn.
+
+        Raises:
+            DrawingError: It cannot be written; then nothing is.
+        """
+        if not self.contents:
+            return
+        try:
+            write_files(self.folder, self.contents)
+        except OSError as error:
+            what = error.strerror or error
+            raise DrawingError(f"--out {self.folder}: cannot be written: {what}") from error
 
     def _draw(
-        self, kind: str, name: str, module: Any, write: Callable[[pd.DataFrame], list[Path]]
+        self, kind: str, name: str, module: Any, files: Callable[[pd.DataFrame], dict[str, bytes]]
     ) -> Drawing:
         from trainfit.plots import MissingDataError  # noqa: PLC0415
 
@@ -105,14 +122,11 @@ class Drawer:
             numbers = module.numbers(first, *map(self._frame, getattr(module, "ALSO", ())))
         except MissingDataError as error:
             return Drawing(kind, name, module.TITLE, missing=str(error))
-        try:
-            files = write(numbers)
-        except OSError as error:
-            raise DrawingError(
-                f"--out {self.folder}: cannot be written: {error.strerror}"
-            ) from error
+        found = files(numbers)
+        self.contents |= found
+        paths = tuple(self.folder / each for each in found)
         caption = getattr(module, "CAPTION", "")
-        return Drawing(kind, name, module.TITLE, tuple(files), caption=caption)
+        return Drawing(kind, name, module.TITLE, paths, caption=caption)
 
     def _frame(self, source: str) -> pd.DataFrame:
         """A frame of the runs, empty if they have none; a figure gets a copy of its own."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainfit._text import nearest
+from trainfit._text import escape_markdown, markdown_code, nearest
 from trainfit.bench.errors import BenchError
 from trainfit.bench.frames.sources import load_run
 from trainfit.bench.papers.drawing import Drawing
-from trainfit.bench.records.reading import iter_records, read_environment
+from trainfit.bench.records.reading import iter_records, read_environment, run_name
 
 INDEX = "README.md"
 
@@ -155,21 +155,26 @@ def _runs(runs: Sequence[Path]) -> Iterator[str]:
         found = read_environment(run)
         versions, machine = found.get("versions") or {}, found.get("machine") or {}
         cells = (
-            f"`{run.name}`",
-            sum(1 for _ in iter_records(run)),
-            versions.get("trainfit"),
-            versions.get("torch"),
-            machine.get("cpu"),
-            _revision(found.get("git")),
-            found.get("started_at"),
+            markdown_code(run_name(run)),
+            str(sum(1 for _ in iter_records(run))),
+            *(
+                None if each is None else escape_markdown(str(each))
+                for each in (
+                    versions.get("trainfit"),
+                    versions.get("torch"),
+                    machine.get("cpu"),
+                    _revision(found.get("git")),
+                    found.get("started_at"),
+                )
+            ),
         )
-        yield "| " + " | ".join("not known" if c is None else str(c) for c in cells) + " |"
+        yield "| " + " | ".join("not known" if c is None else c for c in cells) + " |"
 
 
 def _revision(git: dict[str, Any] | None) -> str | None:
     if not git or not git.get("commit"):
         return None
-    return f"{git['commit'][:12]}{' with changes' if git.get('dirty') else ''}"
+    return f"{str(git['commit'])[:12]}{' with changes' if git.get('dirty') else ''}"
 
 
 def _figure(drawing: Drawing, runs: Sequence[Path]) -> str:
@@ -195,16 +200,16 @@ def _missing(missing: Sequence[Drawing]) -> Iterator[str]:
     yield "| what | why, and what makes it |"
     yield "|---|---|"
     for each in missing:
-        yield f"| {each.kind} {each.name} | {each.missing.replace('|', '/')} |"
+        yield f"| {each.kind} {each.name} | {escape_markdown(each.missing.replace('|', '/'))} |"
 
 
 def origins(drawing: Drawing, runs: Sequence[Path]) -> list[str]:
     """The runs whose numbers a figure plots, as its own CSV says; all of them if it does not."""
-    known = [run.name for run in runs]
+    known = [run_name(run) for run in runs]
     numbers = next((file for file in drawing.files if file.suffix == ".csv"), None)
     named: set[str] = set()
     if numbers is not None:
         with numbers.open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
                 named |= set((row.get("runs") or row.get("run") or "").split(", "))
-    return [f"`{name}`" for name in known if name in named or not named & set(known)]
+    return [markdown_code(name) for name in known if name in named or not named & set(known)]

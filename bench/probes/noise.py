@@ -63,7 +63,7 @@ def probe_noise(trained: Algorithm[Any], data: Dataset) -> Noise:
 
     def accuracy(disturb: Disturbance) -> float:
         with _disturbed(read.values(), disturb):
-            return test_accuracy(trained, part)
+            return test_accuracy(trained, part, disturbed=True)
 
     return Noise(
         samples=len(part.test_x),

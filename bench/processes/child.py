@@ -66,22 +66,38 @@ def run_child(
     target: str,
     job: Message,
     pipe: connection.Connection,
-    log: str,
-    memory_limit_mib: int | None,
+    *,
+    output: connection.Connection | None,
+    memory_limit_mib: int | None = None,
+    prepare: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run the function and send its outcome; what it prints goes to the log."""
+    """Run the function and send its outcome.
+
+    Args:
+        target: The function, as ``module:function``.
+        job: Its first argument.
+        pipe: Takes what it sends.
+        output: Takes what it prints; None leaves that as it is.
+        memory_limit_mib: Memory that it may take.
+        prepare: Called before the function is imported.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller decides what an interrupt means
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    faulthandler.enable(descriptor, all_threads=False)  # ours would come first
-    faulthandler.register(STACK_SIGNAL, descriptor, all_threads=False)
+    with suppress(OSError):  # it has a group of its own already
+        os.setpgid(0, 0)  # what it starts is ended with it
+    if output is not None:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+        output.close()
+    faulthandler.enable(2, all_threads=False)  # ours would come first
+    faulthandler.register(STACK_SIGNAL, 2, all_threads=False)
     threading.Thread(target=_die_with_caller, args=(pipe,), daemon=True).start()
 
     def send(message: Message) -> None:
-        pipe.send_bytes(json.dumps(message).encode())
+        # Names of files may hold half a character, which no file of text can.
+        pipe.send_bytes(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
 
     try:
+        prepare()
         module, _, function = target.partition(":")
         run = getattr(import_module(module), function)
         # What was imported before is no part of the measurement, nor of any search for tensors.
@@ -100,6 +116,8 @@ def _die_with_caller(pipe: connection.Connection) -> None:
     """End this process when the other end of the pipe is gone; nothing is ever sent this way."""
     with suppress(OSError):
         pipe.poll(None)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -118,17 +136,25 @@ def _limit_memory(mib: int | None) -> None:
 
 
 def _describe(error: Exception) -> Outcome:
-    message = " ".join(str(error).split())[:MESSAGE_CHARACTERS]
+    try:
+        said = str(error)
+    except Exception as another:  # whatever wrote that exception
+        said = f"its text cannot be read: {type(another).__name__}"
+    message = " ".join(said.split())[:MESSAGE_CHARACTERS]
     frames = traceback.extract_tb(error.__traceback__)
     where = getattr(error, "where", None)  # an error may know better than its traceback
     if frames and not isinstance(where, str):
         last = frames[-1]
         where = f"{short_path(last.filename)}:{last.lineno} {last.name}"
-    name = type(error).__name__
-    exhausted = isinstance(error, MemoryError) or name == "OutOfMemoryError"
-    exhausted = exhausted or "can't allocate memory" in message
-    ending = Ending.OUT_OF_MEMORY if exhausted else Ending.RAISED
-    return Outcome(ending, name, message, where)
+    ending = Ending.OUT_OF_MEMORY if is_exhausted(error, said) else Ending.RAISED
+    return Outcome(ending, type(error).__name__, message, where)
+
+
+def is_exhausted(error: Exception, said: str | None = None) -> bool:
+    """Whether memory ran out; torch says so in words of its own (``said``, or the error's)."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return "can't allocate memory" in (str(error) if said is None else said)
 
 
 def short_path(path: str) -> str:

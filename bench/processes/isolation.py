@@ -7,7 +7,8 @@ A fork server imports torch once; every call forks from it::
       |<------------------- JSON messages ------------------| function(job, send)
       |                                                     | ... or signal, _exit, hang, raise
 
-The child's output goes to a log file. A child dies with its caller, killed or not.
+The child's output goes to a log file. A child dies with its caller, killed or not, and what it has
+started dies with it. Modules are not looked for in the current folder unless the caller does.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from multiprocessing import forkserver
+from functools import partial
+from multiprocessing import connection, forkserver
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import trainfit
+from trainfit._imports import is_current_folder
+from trainfit.algorithms.outside import permitted, restrict
 from trainfit.bench.processes.child import (
     STACK_SIGNAL,
     Ending,
@@ -38,6 +42,19 @@ from trainfit.bench.processes.child import (
     run_child,
     short_path,
 )
+from trainfit.bench.processes.endings import end_group, end_orphans
+from trainfit.bench.processes.logs import Log
+
+_SAFE_PATH = "PYTHONSAFEPATH"
+
+_ADOPTING = "trainfit.bench.processes.adopting"
+
+_starting = threading.Lock()
+_running: set[int] = set()
+"""Children of this module that have not been ended, by their numbers; changed under the lock."""
+
+MOST_MESSAGE_BYTES = 2**28
+"""A longer message is none of ours."""
 
 LOG_TAIL_BYTES = 65_536
 """How much of a log is searched for a stack."""
@@ -47,18 +64,35 @@ def _ensure_server(preload: Sequence[str]) -> None:
     """Start the fork server if there is none yet, or if it was killed."""
     # Read when torch is imported; without it the profiler writes to stderr in every session.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    multiprocessing.set_forkserver_preload(list(preload))
-    # The server is a fresh interpreter: it finds this package only if it is told where.
-    before = os.environ.get("PYTHONPATH")
+    multiprocessing.set_forkserver_preload([_ADOPTING, *preload])
+    # The server is a fresh interpreter: it finds this package only if it is told where. It is
+    # started with ``-c``, which would put the current folder first.
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     here = str(Path(str(trainfit.__file__)).parent.parent)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [before, here]))
-    try:
+    path = [*(entry for entry in given if not is_current_folder(entry)), here]
+    with _environment(PYTHONPATH=os.pathsep.join(path), **{_SAFE_PATH: "1"}):
         forkserver.ensure_running()
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
     finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _prepare(outside: list[str] | None, safe_path: str | None) -> None:
+    """In the child: permit what the caller permits; what it starts finds modules as elsewhere."""
+    restrict(outside)
+    if safe_path is None:
+        os.environ.pop(_SAFE_PATH, None)
 
 
 @contextmanager
@@ -126,63 +160,110 @@ def call(
         on_message: Called with everything that the function sends, as it comes.
         on_start: Called with a function that kills the child.
     """
+    writer = Log(log)
     ours, theirs = multiprocessing.Pipe()
     context = multiprocessing.get_context("forkserver")
+    prepare = partial(_prepare, permitted(), os.environ.get(_SAFE_PATH))
     process = context.Process(
-        target=run_child, args=(target, job, theirs, str(log), memory_limit_mib)
+        target=run_child,
+        args=(target, job, theirs),
+        kwargs={
+            "output": writer.output,
+            "memory_limit_mib": memory_limit_mib,
+            "prepare": prepare,
+        },
     )
     deadline = time.monotonic() + timeout_seconds
     try:
-        with _interrupts_wait(), _nothing_of_main():
+        with _interrupts_wait(), _starting, _nothing_of_main():
             _ensure_server(preload)
             process.start()
-        on_start(process.kill)
+            _running.add(process.pid or 0)
+        on_start(partial(end_group, process.pid))
         theirs.close()
-        outcome = listen(ours, timeout_seconds, on_message)
-        if outcome is not None and outcome.ending is Ending.TIMED_OUT:
-            return _with_stack(outcome, process, log)
-        # A child that has said its last word may still hang in a destructor.
-        process.join(max(1.0, deadline - time.monotonic()) if outcome is None else 5.0)
-        return outcome or _post_mortem(process.exitcode, log)
+        writer.start()
+        outcome = listen(ours, timeout_seconds, on_message, process.pid)
+        if outcome is None:
+            process.join(max(1.0, deadline - time.monotonic()))
+        elif outcome.ending is Ending.TIMED_OUT:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid or 0, STACK_SIGNAL)
+            process.join(0.3)  # long enough to write the stack
+        else:  # a child that has said its last word may still hang in a destructor
+            process.join(5.0)
+        exit_code = process.exitcode
     finally:
-        if process.is_alive():
-            process.kill()
+        end_group(process.pid)
         if process.pid is not None:
             process.join()
+            with _starting:
+                _running.discard(process.pid)
+                end_orphans(_running)
         ours.close()
+        writer.finish()
+    if outcome is None:
+        return _post_mortem(exit_code, log)
+    if outcome.ending is Ending.TIMED_OUT:
+        return replace(outcome, where=_last_stack(log))
+    return outcome
 
 
-def listen(pipe: Any, timeout_seconds: float, on_message: Send) -> Outcome | None:
+def listen(
+    pipe: Any, timeout_seconds: float, on_message: Send, pid: int | None = None
+) -> Outcome | None:
     """Hear what a child sends, until its last word.
+
+    Args:
+        pipe: Where it sends.
+        timeout_seconds: How long it may take.
+        on_message: Called with everything but the last word.
+        pid: Of the child; the end of the pipe alone is not its end, if it has children itself.
 
     Returns:
         How its function ended, or that it still runs after so long; None if it is gone without a
         word.
     """
     deadline = time.monotonic() + timeout_seconds
-    while pipe.poll(max(0.0, deadline - time.monotonic())):
-        try:
-            message = json.loads(pipe.recv_bytes())
-        except (EOFError, ConnectionResetError):
-            return None
-        if "outcome" in message:
-            said = message["outcome"]
-            return Outcome(**said | {"ending": Ending(said["ending"])})
-        on_message(message)
+    with _end_of(pid) as ends:
+        while ready := connection.wait([pipe, *ends], max(0.0, deadline - time.monotonic())):
+            if pipe not in ready:
+                return None
+            try:
+                message = json.loads(pipe.recv_bytes(MOST_MESSAGE_BYTES))
+                if "outcome" in message:
+                    said = message["outcome"]
+                    return Outcome(**said | {"ending": Ending(said["ending"])})
+            except (EOFError, ConnectionResetError):
+                return None
+            except (ValueError, TypeError, KeyError, OSError) as error:
+                what = f"the process sent what is no message: {error}"
+                return Outcome(Ending.DIED, "ProcessGarbled", what)
+            on_message(message)
     return Outcome(Ending.TIMED_OUT, "Timeout", f"still running after {timeout_seconds:g} s")
 
 
-def _with_stack(outcome: Outcome, process: Any, log: Path) -> Outcome:
-    with suppress(ProcessLookupError):
-        os.kill(process.pid, STACK_SIGNAL)
-    process.join(0.3)  # long enough to write the stack
-    return replace(outcome, where=_last_stack(log))
+@contextmanager
+def _end_of(pid: int | None) -> Iterator[list[int]]:
+    """What becomes readable when a process ends; nothing where the system does not tell."""
+    descriptors: list[int] = []
+    if pid is not None and hasattr(os, "pidfd_open"):
+        try:
+            descriptors.append(os.pidfd_open(pid))
+        except ProcessLookupError:  # gone already: what is always readable stands for it
+            descriptors.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            pass  # an old kernel
+    try:
+        yield descriptors
+    finally:
+        for each in descriptors:
+            os.close(each)
 
 
 def _post_mortem(exit_code: int | None, log: Path) -> Outcome:
     where = _last_stack(log)
     if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
+        name = signal_name(-exit_code)
         if name == "SIGKILL":
             return Outcome(
                 Ending.OUT_OF_MEMORY,
@@ -192,6 +273,15 @@ def _post_mortem(exit_code: int | None, log: Path) -> Outcome:
             )
         return Outcome(Ending.DIED, name, f"process ended by {name}", where)
     return Outcome(Ending.DIED, "ProcessExit", f"process ended early, exit code {exit_code}", where)
+
+
+def signal_name(number: int) -> str:
+    """``SIGSEGV``; one of those that have no name of their own as ``SIGRTMIN+6``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        first = getattr(signal, "SIGRTMIN", None)  # Linux numbers them from there
+        return f"signal {number}" if first is None else f"SIGRTMIN+{number - first}"
 
 
 def _last_stack(log: Path) -> str | None:

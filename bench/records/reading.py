@@ -17,16 +17,31 @@ cut off, and is ignored.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json, to_json
 
-from trainfit._text import first_problem
+from trainfit._files import (
+    FileError,
+    NoFileError,
+    is_file,
+    parse_json,
+    read_lines,
+    read_text,
+    refuse_excess,
+)
+from trainfit._limits import LARGEST_DOCUMENT
+from trainfit._schema_errors import explain
+from trainfit._text import printable, shortened, shown
 from trainfit.bench.errors import RunFolderError
 from trainfit.bench.records.schema import READABLE, SCHEMA, Record, Workload
+from trainfit.bench.records.schema.base import FROM_FILE
 from trainfit.bench.records.schema.older import upgraded
 
 RECORDS = "records.jsonl"
@@ -53,7 +68,7 @@ def run_folders(given: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for folder in given:
-        own = [folder] if (folder / RECORDS).is_file() else runs_below(folder)
+        own = [folder] if is_file(folder / RECORDS) else runs_below(folder)
         if not own:
             raise RunFolderError(
                 f"--from {folder}: is neither a run folder nor a folder of them, there is no"
@@ -65,7 +80,18 @@ def run_folders(given: Sequence[Path]) -> list[Path]:
 
 def runs_below(*folders: str | Path) -> list[Path]:
     """The run folders in these folders, sorted; none where there are none."""
-    return sorted(path.parent for folder in folders for path in Path(folder).glob(f"*/{RECORDS}"))
+    found: list[Path] = []
+    for folder in folders:
+        with suppress(OSError, ValueError):  # a name that no folder can have
+            found += [path.parent for path in Path(folder).glob(f"*/{RECORDS}")]
+    return sorted(found)
+
+
+def run_name(path: Path) -> str:
+    """The name of a run in tables: that of its folder, which may hold bytes that are no text."""
+    with suppress(OSError):  # the current folder is gone
+        path = Path(os.path.realpath(path))
+    return printable(path.name)
 
 
 def iter_records(path: Path) -> Iterator[Record]:
@@ -79,19 +105,19 @@ def iter_records(path: Path) -> Iterator[Record]:
     """
     file = path / RECORDS
     try:
-        stream = file.open("rb")
-    except OSError as error:
-        raise RunFolderError(f"{path}: is not a run folder: no {RECORDS}") from error
-    with stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.endswith(b"\n"):
-                return  # unfinished
+        for number, line in enumerate(read_lines(file), start=1):
             try:
                 yield parse_record(line)
-            except ValidationError as error:
+            except (ValidationError, FileError) as error:
+                broken = isinstance(error, ValidationError)
+                what = line_problem(error, line, Record) if broken else error
                 raise RunFolderError(
-                    f"{file}:{number}: not a record of this version: {first_problem(error)}"
+                    f"{file}:{number}: not a record of this version: {what}"
                 ) from None
+    except NoFileError:
+        raise RunFolderError(f"{path}: is not a run folder: no {RECORDS}") from None
+    except FileError as problem:
+        raise RunFolderError(f"{file}: {problem}") from None
 
 
 def parse_record(line: bytes) -> Record:
@@ -99,15 +125,38 @@ def parse_record(line: bytes) -> Record:
 
     Raises:
         ValidationError: It is not a record.
+        FileError: It has numbers beyond the limits.
     """
     if not line.startswith(_PRESENT):
         try:
             raw = from_json(line)
         except ValueError:
             raw = None  # pydantic says below where it is no JSON
-        if isinstance(raw, dict) and raw.get("schema") in READABLE[:-1]:
-            return Record.model_validate(upgraded(raw))
-    return Record.model_validate_json(line)
+        if isinstance(raw, dict):
+            schema = raw.get("schema")
+            if schema in READABLE[:-1]:
+                refuse_excess(raw)  # also in what is left out, for it is said elsewhere
+                return Record.model_validate_json(
+                    to_json(upgraded(raw)), strict=True, context=FROM_FILE
+                )
+            if schema is None:  # a class has the present version by itself, a line says its own
+                return Record.model_validate_json(
+                    to_json(raw | {"schema": None}), strict=True, context=FROM_FILE
+                )
+    return Record.model_validate_json(line, strict=True, context=FROM_FILE)
+
+
+def line_problem(error: ValidationError, line: bytes, schema: type[BaseModel]) -> str:
+    """What is wrong with a line: place, what, and what would be right."""
+    try:
+        raw = from_json(line)
+    except ValueError as broken:
+        return f"not valid JSON: {shortened(str(broken))}; remove that line"
+    if not isinstance(raw, dict):
+        return f"must be a JSON object, got {shown(raw)}"
+    if schema is Record and raw.get("schema") not in READABLE:
+        return f"schema: must be one of {', '.join(READABLE)}, got {shown(raw.get('schema'))}"
+    return explain(error, raw, schema)
 
 
 def read_records(path: Path) -> list[Record]:
@@ -126,17 +175,22 @@ def profile_of(run: Path, device: str) -> Path:
 
 
 def read_environment(path: Path) -> dict[str, Any]:
-    """What produced a run."""
-    return _read_json(path / ENVIRONMENT)
+    """What produced a run; what is known of versions, machine and git are tables, if anything."""
+    found = _read_json(path / ENVIRONMENT)
+    for name in ("versions", "machine", "git"):
+        if not isinstance(found.get(name), dict | NoneType):
+            what = f"{name}: must be a table, got {shown(found[name])}"
+            raise RunFolderError(f"{path / ENVIRONMENT}: {what}")
+    return found
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise RunFolderError(f"{file.parent}: is not a run folder: no {file.name}") from error
-    except ValueError as error:
-        raise RunFolderError(f"{file}: not valid JSON: {error}") from error
+        found = parse_json(read_text(file, LARGEST_DOCUMENT))
+    except NoFileError:
+        raise RunFolderError(f"{file.parent}: is not a run folder: no {file.name}") from None
+    except FileError as problem:
+        raise RunFolderError(f"{file}: {problem}") from None
     if not isinstance(found, dict):
         raise RunFolderError(f"{file}: must hold a JSON object")
     return found

@@ -16,11 +16,11 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from trainfit._text import first_problem
+from trainfit._files import FileError, NoFileError, read_lines
 from trainfit.bench.errors import RunFolderError
-from trainfit.bench.records.reading import workload_key
+from trainfit.bench.records.reading import line_problem, workload_key
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.records.schema.base import Block
+from trainfit.bench.records.schema.base import Block, Count
 
 TIMELINES = "timelines.jsonl"
 SCHEMA: Literal["trainfit.timeline/1"] = "trainfit.timeline/1"
@@ -39,10 +39,10 @@ class Timeline(Block):
     """
 
     stage: str
-    events: int = Field(ge=0)
-    index: list[int]
+    events: Count
+    index: list[Count]
     phase: list[str]
-    bytes: dict[str, list[int]]
+    bytes: dict[str, list[Count]]
 
     @model_validator(mode="after")
     def _columns_match(self) -> Self:
@@ -60,7 +60,7 @@ class TimelineLine(Timeline):
     schema_: Literal["trainfit.timeline/1"] = Field(default=SCHEMA, alias="schema")
     workload: Workload
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
 def timeline_line(workload: Workload, timeline: dict[str, Any]) -> str:
@@ -80,19 +80,19 @@ def read_timelines(run: Path) -> list[TimelineLine]:
         RunFolderError: A finished line is not a timeline, or the file cannot be read.
     """
     file = run / TIMELINES
-    try:
-        lines = file.read_bytes().split(b"\n")[:-1]  # what follows the last newline is unfinished
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RunFolderError(f"{file}: cannot be read: {error.strerror}") from error
     found: dict[str, TimelineLine] = {}
-    for number, text in enumerate(lines, start=1):
-        try:
-            line = TimelineLine.model_validate_json(text)
-        except ValidationError as error:
-            raise RunFolderError(
-                f"{file}:{number}: not a timeline of this version: {first_problem(error)}"
-            ) from None
-        found[workload_key(line.workload)] = line
+    try:
+        for number, text in enumerate(read_lines(file), start=1):
+            try:
+                line = TimelineLine.model_validate_json(text, strict=True)
+            except ValidationError as error:
+                what = line_problem(error, text, TimelineLine)
+                raise RunFolderError(
+                    f"{file}:{number}: not a timeline of this version: {what}"
+                ) from None
+            found[workload_key(line.workload)] = line
+    except NoFileError:
+        return []
+    except FileError as problem:
+        raise RunFolderError(f"{file}: {problem}") from None
     return list(found.values())

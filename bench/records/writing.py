@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -18,15 +18,29 @@ from typing import Any, Self
 
 from trainfit.bench.environment import SAME_ON_RESUME
 from trainfit.bench.errors import RunFolderError
+from trainfit.bench.records.own_files import (
+    open_own,
+    refusals,
+    replace_whole,
+    require_own_file,
+    require_own_folder,
+    sync_folder,
+)
 from trainfit.bench.records.reading import (
+    DEVICES,
     ENVIRONMENT,
+    LOGS,
     RECORDS,
+    STATE,
     SUITE,
     profile_of,
     read_environment,
     read_suite,
 )
 from trainfit.bench.records.schema import Record
+from trainfit.bench.records.timelines import TIMELINES
+
+_PIECE = 2**16
 
 
 class RunFolder:
@@ -37,8 +51,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(path / RECORDS, flags)
+        self._descriptor = open_own(path / RECORDS, os.O_RDWR | os.O_APPEND)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -53,6 +66,7 @@ class RunFolder:
             RunFolderError: There is something at ``path``, or it cannot be written.
         """
         refuse_existing(path)
+        made = [folder for folder in path.parents if not folder.exists()]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(
@@ -60,12 +74,15 @@ class RunFolder:
             ) as scratch:
                 built = Path(scratch) / "run"
                 built.mkdir()
-                _write_json(built / SUITE, suite)
-                _write_json(built / ENVIRONMENT, environment)
+                replace_whole(built / SUITE, _json(suite))
+                replace_whole(built / ENVIRONMENT, _json(environment))
                 (built / RECORDS).touch()
                 built.rename(path)
-            _sync(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
+            for folder in made:  # the innermost first
+                with suppress(OSError):
+                    folder.rmdir()
             raise RunFolderError(f"cannot write run folder {path}: {error.strerror}") from error
         return cls(path)
 
@@ -77,8 +94,8 @@ class RunFolder:
             RunFolderError: There is no run at ``path``, or it was made by another suite or by
                 other versions of torch or trainfit, so that its figures could differ.
         """
+        first = check_run(path)
         _refuse_difference(path, read_suite(path), suite)
-        first = read_environment(path)
         for name in SAME_ON_RESUME:
             then, now = first["versions"].get(name), environment["versions"].get(name)
             if then != now:
@@ -87,10 +104,14 @@ class RunFolder:
                     "go on with that version, or start a new run"
                 )
         folder = cls(path)
-        folder._cut_unfinished()
-        _write_json(
-            path / ENVIRONMENT, {**first, "resumed": [*first.get("resumed", []), environment]}
-        )
+        try:
+            folder._cut_unfinished()
+            resumed = [*first.get("resumed", []), environment]
+            with refusals(path):
+                replace_whole(path / ENVIRONMENT, _json({**first, "resumed": resumed}))
+        except BaseException:
+            folder.close()
+            raise
         return folder
 
     def append(self, record: Record) -> None:
@@ -108,28 +129,59 @@ class RunFolder:
             name: The file's name, such as ``timelines.jsonl``.
             line: The JSON, without a newline.
         """
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        try:
-            descriptor = os.open(self.path / name, flags, 0o644)
-        except OSError as error:
-            raise RunFolderError(f"{self.path / name}: cannot write: {error.strerror}") from error
+        descriptor = open_own(self.path / name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             self._append_line(descriptor, line)
         finally:
             os.close(descriptor)
 
-    def keep_profile(self, device: str, file: Path) -> None:
+    def keep_profile(self, device: str, profile: bytes) -> None:
         """Keep the profile of a device that was given by file, so that it is judged elsewhere too.
 
         Raises:
-            RunFolderError: It cannot be copied.
+            RunFolderError: It cannot be written.
         """
         copy = profile_of(self.path, device)
-        try:
-            copy.parent.mkdir(exist_ok=True)
-            shutil.copyfile(file, copy)
-        except OSError as error:
-            raise RunFolderError(f"{copy}: cannot write: {error.strerror}") from error
+        self._folder(DEVICES)
+        with refusals(copy):
+            replace_whole(copy, profile)
+
+    def log_file(self, number: int) -> Path:
+        """Where the output of a workload goes; that of an earlier attempt is gone.
+
+        Raises:
+            RunFolderError: It cannot be written there.
+        """
+        log = self._folder(LOGS) / f"{number:02d}.log"
+        with refusals(log):
+            log.unlink(missing_ok=True)
+            os.close(open_own(log, os.O_WRONLY | os.O_CREAT))
+        return log
+
+    def state_file(self, number: int) -> Path:
+        """Where a training is kept; the file need not be there.
+
+        Raises:
+            RunFolderError: It cannot be written there.
+        """
+        return self._folder(STATE) / f"{number:02d}.pt"
+
+    def tidy(self, log: Path) -> None:
+        """Take away a log in which nothing is, and folders in which nothing is left."""
+        with suppress(OSError):
+            if not log.lstat().st_size:
+                log.unlink()
+        for name in (LOGS, STATE):
+            with suppress(OSError):  # others have something to say
+                (self.path / name).rmdir()
+
+    def _folder(self, name: str) -> Path:
+        """A folder of ours in the run, made if it is not there."""
+        folder = self.path / name
+        with refusals(folder):
+            folder.mkdir(exist_ok=True)
+        require_own_folder(folder)
+        return folder
 
     def _append_line(self, descriptor: int, text: str) -> None:
         line = text.encode() + b"\n"
@@ -145,10 +197,15 @@ class RunFolder:
             raise RunFolderError(f"{self.path}: cannot write a whole record; is the disk full?")
 
     def _cut_unfinished(self) -> None:
-        """Take back what was being written when a run ended, here and in files beside."""
-        for file in self.path.glob("*.jsonl"):
-            whole = file.read_bytes().rfind(b"\n") + 1
-            os.truncate(file, whole)
+        """Take back what was being written when a run ended: of our own files, and of no others."""
+        _cut_to_lines(self._descriptor, self.path / RECORDS)
+        beside = self.path / TIMELINES
+        if beside.exists():
+            descriptor = open_own(beside, os.O_RDWR)
+            try:
+                _cut_to_lines(descriptor, beside)
+            finally:
+                os.close(descriptor)
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -171,17 +228,74 @@ def _cut(descriptor: int, size: int) -> None:
         os.ftruncate(descriptor, size)
 
 
-def refuse_existing(path: Path) -> None:
-    """Raise unless a run can be started at ``path``: nothing there, or an empty folder.
+def _cut_to_lines(descriptor: int, file: Path) -> None:
+    """Cut off what follows the last newline."""
+    with refusals(file):
+        size = os.fstat(descriptor).st_size
+        end = size
+        while end:
+            start = max(0, end - _PIECE)
+            newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            os.ftruncate(descriptor, end)
+
+
+def is_free(path: Path) -> bool:
+    """Whether a run can be started at ``path``: nothing is there, or an empty folder.
 
     Raises:
-        RunFolderError: Something is there.
+        RunFolderError: That cannot be found out.
     """
-    if path.is_dir() and not any(path.iterdir()):
-        return
-    if path.exists() or path.is_symlink():
+    with refusals(path, "cannot be looked at"):
+        try:
+            mode = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        return stat.S_ISDIR(mode) and not any(path.iterdir())
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise unless a run can be started at ``path``.
+
+    Raises:
+        RunFolderError: Something is there, or it cannot be looked at.
+    """
+    if not is_free(path):
         advice = "give another --out, or --resume to go on with it"
         raise RunFolderError(f"{path}: exists already, nothing was overwritten; {advice}")
+
+
+def check_run(path: Path) -> dict[str, Any]:
+    """Make sure that a run can be gone on with, as far as its folder says; returns what made it.
+
+    Raises:
+        RunFolderError: Something in it is not what a run makes, or cannot be written.
+    """
+    suite, first = read_suite(path), read_environment(path)
+    for name in (RECORDS, SUITE, ENVIRONMENT, f".{ENVIRONMENT}", TIMELINES):
+        require_own_file(path / name)
+    for name in (LOGS, STATE, DEVICES):
+        require_own_folder(path / name)
+    for key, found, kind, expected in (
+        ("versions", first.get("versions"), dict, "an object of names and versions"),
+        ("resumed", first.get("resumed", []), list, "a list of environments"),
+    ):
+        if not isinstance(found, kind):
+            raise RunFolderError(
+                f"{path / ENVIRONMENT}: {key} is {_brief(found) if key in first else 'missing'}, "
+                f"expected {expected}; put the file back as it was written, or start a new run"
+            )
+    devices = suite.get("devices")
+    if not isinstance(devices, list) or not all(isinstance(each, dict) for each in devices):
+        raise RunFolderError(
+            f"{path / SUITE}: devices is {_brief(devices)}, expected a list of objects with name, "
+            "source and sha256; put the file back as it was written, or start a new run"
+        )
+    return first
 
 
 def _refuse_difference(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
@@ -204,25 +318,11 @@ def _what_counts(value: Any) -> Any:
 
 
 def _brief(value: Any) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
+    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
         value = [each.get("name") or each.get("algorithm") for each in value]
     text = json.dumps(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def _write_json(file: Path, content: dict[str, Any]) -> None:
-    """Replace a file as a whole."""
-    scratch = file.with_name(f".{file.name}")
-    with scratch.open("w", encoding="utf-8") as stream:
-        stream.write(json.dumps(content, indent=2) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    scratch.rename(file)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
+from trainfit._text import first_problem
 from trainfit.bench.errors import PreflightError
 from trainfit.bench.processes.child import Ending, Message, Outcome
 from trainfit.bench.processes.isolation import call, preloads
-from trainfit.bench.records.reading import LOGS, STATE, read_records, read_suite, workload_key
+from trainfit.bench.records.own_files import refusals
+from trainfit.bench.records.reading import read_records, workload_key
 from trainfit.bench.records.schema import ErrorRecord, Record, RecordStatus, Workload
 from trainfit.bench.records.timelines import TIMELINES, timeline_line
-from trainfit.bench.records.writing import RunFolder, refuse_existing
+from trainfit.bench.records.writing import RunFolder, check_run, refuse_existing
 from trainfit.bench.suite.manifest import to_manifest
 from trainfit.bench.suite.suite import Suite
 from trainfit.bench.verdicts.judges import Judges
@@ -103,38 +106,54 @@ def run_suite(
         RunFolderError: ``out`` cannot be used.
     """
     if resume:
-        read_suite(out)  # is there a run at all? Said before anything takes time
+        check_run(out)  # is there a run at all? Said before anything takes time
     else:
         refuse_existing(out)
+    profiles = _profiles(suite, devices)
     listener.checking()
     environment = _preflight(suite, data_root)
     manifest = to_manifest(suite, devices)
     opened = RunFolder.reopen if resume else RunFolder.create
     with opened(out, manifest, environment) as folder:
         known = {workload_key(record.workload): record for record in read_records(out)}
-        for device, source in zip(devices, suite.devices or [], strict=False):
-            if source.endswith(".toml"):
-                folder.keep_profile(device.name, Path(source))
+        for name, profile in profiles.items():
+            folder.keep_profile(name, profile)
         run = Run(out, Judges(devices, suite.limits, suite.host, suite.measure))
         for number, workload in enumerate(suite.workloads, start=1):
             record = known.get(workload_key(workload))
             if record is None:
                 listener.started(number, len(suite.workloads), workload)
-                record, parts = _measure(
+                log = folder.log_file(number)
+                record, timeline = _measure(
                     suite,
                     workload,
-                    log=out / LOGS / f"{number:02d}.log",
-                    state=out / STATE / f"{number:02d}.pt",
+                    log=log,
+                    state=folder.state_file(number),
                     listener=listener,
                     data_root=data_root,
                 )
-                if "timeline" in parts:  # before the record, which says that all is there
-                    folder.append_beside(TIMELINES, timeline_line(workload, parts["timeline"]))
+                folder.tidy(log)
+                if timeline:  # before the record, which says that all is there
+                    folder.append_beside(TIMELINES, timeline)
                 folder.append(record)
                 run.measured += 1
             run.records.append(record)
             listener.finished(number, record)
     return run
+
+
+def _profiles(suite: Suite, devices: list[Device]) -> dict[str, bytes]:
+    """The profiles that were given by file, by the names of their devices.
+
+    Raises:
+        RunFolderError: One cannot be read again.
+    """
+    found = {}
+    for device, source in zip(devices, suite.devices or [], strict=False):
+        if source.endswith(".toml"):
+            with refusals(Path(source), "cannot be read"):
+                found[device.name] = Path(source).read_bytes()
+    return found
 
 
 def _preflight(suite: Suite, data_root: Path | None) -> dict[str, Any]:
@@ -149,6 +168,7 @@ def _preflight(suite: Suite, data_root: Path | None) -> dict[str, Any]:
             },
             log=Path(scratch) / "log",
             timeout_seconds=max(PREFLIGHT_SECONDS, suite.timeout_seconds),
+            memory_limit_mib=suite.memory_limit_mib,
             preload=preloads(MEASURE, (each.dataset for each in suite.workloads)),
             on_message=parts.update,
         )
@@ -174,8 +194,8 @@ def _measure(
     state: Path,
     listener: Listener,
     data_root: Path | None,
-) -> tuple[Record, Message]:
-    """Its record, and all that its process sent."""
+) -> tuple[Record, str | None]:
+    """Its record, and the line of its timeline."""
     parts: Message = {}
 
     def on_message(message: Message) -> None:
@@ -183,8 +203,6 @@ def _measure(
         if "doing" in message:
             listener.doing(message["doing"])
 
-    log.parent.mkdir(exist_ok=True)
-    log.unlink(missing_ok=True)
     started = time.perf_counter()
     outcome = call(
         MEASURE,
@@ -203,13 +221,14 @@ def _measure(
         preload=preloads(MEASURE, (each.dataset for each in suite.workloads)),
         on_message=on_message,
     )
-    if log.exists() and not log.stat().st_size:
-        log.unlink()
-        with suppress(OSError):  # others have something to say
-            log.parent.rmdir()
-    with suppress(OSError):
-        state.parent.rmdir()
-    return make_record(workload, parts, outcome, time.perf_counter() - started), parts
+    seconds = time.perf_counter() - started
+    try:
+        record = make_record(workload, parts, outcome, seconds)
+        timeline = parts.get("timeline")
+        return record, timeline_line(workload, timeline) if timeline else None
+    except ValidationError as error:  # an algorithm can say anything of itself: no stage, no name
+        wrong = Outcome(Ending.DIED, "NoRecord", f"no record can be made: {first_problem(error)}")
+        return make_record(workload, {"doing": parts.get("doing")}, wrong, seconds), None
 
 
 def make_record(workload: Workload, parts: Message, outcome: Outcome, seconds: float) -> Record:
@@ -219,7 +238,7 @@ def make_record(workload: Workload, parts: Message, outcome: Outcome, seconds: f
             "workload": workload,
             "status": STATUS[outcome.ending],
             **{key: parts[key] for key in PARTS if key in parts},
-            "error": _error(outcome, parts.get("doing", "start")),
+            "error": _error(outcome, parts.get("doing") or "start"),
             "seconds": seconds,
         }
     )

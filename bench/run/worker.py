@@ -25,7 +25,7 @@ from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.environment import describe_environment
 from trainfit.bench.probes.gradients import probe_gradients
 from trainfit.bench.probes.noise import probe_noise
-from trainfit.bench.processes.child import Message, Send
+from trainfit.bench.processes.child import Message, Send, is_exhausted
 from trainfit.bench.profiler import measure_energy, measure_latency, measure_memory
 from trainfit.bench.records.schema import (
     PROBES,
@@ -199,16 +199,26 @@ def preflight(job: Message, send: Send) -> None:
             cls = get_algorithm(workload.algorithm)
             parse_options(cls, workload.options)
             get_model(complete_name(workload.model, (1, 1, 1), 2))  # any data: is it a name?
-    data: dict[tuple[str, int | None], Dataset] = {}
+    sets: dict[tuple[str, int | None], list[int]] = {}
+    for index, workload in enumerate(workloads):
+        sets.setdefault((workload.dataset, workload.train_samples), []).append(index)
+    unfit = set[int]()
+    for indices in sets.values():  # one at a time: together they may be more than the limit
+        data: Dataset | None = None
+        for index in indices:
+            workload = workloads[index]
+            with _blame(index + 1, workload):
+                try:  # standardising cannot change whether it fits
+                    plain = workload.model_copy(update={"standardise": False})
+                    data = data or load(plain, job["data_root"])
+                    workloads[index] = fitted(workload, data)
+                except (MemoryError, RuntimeError) as error:
+                    if not is_exhausted(error):
+                        raise
+                    unfit.add(index)  # its own process meets that again, and records it
     for number, workload in enumerate(workloads, start=1):
-        with _blame(number, workload):
-            key = (workload.dataset, workload.train_samples)
-            if key not in data:  # standardising cannot change whether it fits
-                plain = workload.model_copy(update={"standardise": False})
-                data[key] = load(plain, job["data_root"])
-            workloads[number - 1] = fitted(workload, data[key])
-    data.clear()
-    for number, workload in enumerate(workloads, start=1):
+        if number - 1 in unfit:
+            continue
         send({"doing": "building"})  # from here on only what is wrong with the options counts
         # Anything but a wrong configuration its own process will meet again, and record.
         with _blame(number, workload), _ignoring_all_but(ConfigurationError):

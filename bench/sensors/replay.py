@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import csv
+import io
 import itertools
 import math
 import statistics
@@ -15,6 +16,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from trainfit._files import FileError, NoFileError, read_text
+from trainfit._limits import LARGEST_DOCUMENT
+from trainfit._text import shown
 from trainfit.bench.sensors.base import Reading, SensorError, Unavailable
 from trainfit.bench.sensors.rails import choose_total
 
@@ -72,12 +76,13 @@ Row = tuple[float, list[float]]
 def _load(path: Path) -> tuple[list[str], list[Row]]:
     """The rails' columns, and time and values of every row."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, cells) for cells in reader if cells]
-    except FileNotFoundError:
+        reader = csv.reader(io.StringIO(read_text(path, LARGEST_DOCUMENT), newline=""))
+        lines = [(reader.line_num, cells) for cells in reader if cells]
+    except NoFileError:
         raise SensorError(f"{path}: no such file; needed is a CSV file with {_FORM}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except FileError as problem:
+        raise SensorError(f"{path}: not a CSV file that can be read ({problem})") from None
+    except csv.Error as error:
         raise SensorError(f"{path}: not a CSV file that can be read ({error})") from None
     if not lines:
         raise SensorError(f"{path}: empty; needed is {_FORM}")
@@ -103,7 +108,7 @@ def _load(path: Path) -> tuple[list[str], list[Row]]:
 def _columns(where: str, header: list[str]) -> list[str]:
     first, *columns = header
     if first != _TIME or not columns or not all(columns):
-        raise SensorError(f"{where}: the columns are {','.join(header)!r}; needed is {_FORM}")
+        raise SensorError(f"{where}: the columns are {shown(','.join(header))}; needed is {_FORM}")
     if len(set(columns)) < len(columns):
         raise SensorError(f"{where}: a rail occurs twice; every rail has one column")
     if len({column.endswith(_JOULES) for column in columns}) > 1:
@@ -120,5 +125,5 @@ def _number(where: str, cell: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise SensorError(f"{where}: {cell.strip()!r} is not a number")
+        raise SensorError(f"{where}: {shown(cell.strip())} is not a number")
     return value

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trainfit._imports import current_folder_left_out
 from trainfit.bench.sensors.base import Reading, Unavailable, one_line
 from trainfit.bench.sensors.counter import WrappingCounter
 
@@ -98,13 +99,15 @@ class NvmlSensor:
 def open_rapl(clock: Callable[[], float] = time.perf_counter) -> RaplSensor | Unavailable:
     """The processor's counters, or zeus's words on why there are none."""
     try:
-        from zeus.device.cpu import rapl  # noqa: PLC0415  (an extra)
+        with current_folder_left_out():
+            from zeus.device.cpu import rapl  # noqa: PLC0415  (an extra)
     except ImportError:
         return Unavailable(_NO_EXTRA)
     try:
         with warnings.catch_warnings():  # zones that zeus leaves out are none of ours
             warnings.simplefilter("ignore")
-            cpus = rapl.RAPLCPUs().cpus
+            with current_folder_left_out():
+                cpus = rapl.RAPLCPUs().cpus
         zones = {}
         for cpu in cpus:
             if not hasattr(cpu, "rapl_file"):
@@ -124,11 +127,13 @@ def open_rapl(clock: Callable[[], float] = time.perf_counter) -> RaplSensor | Un
 def open_nvml(clock: Callable[[], float] = time.perf_counter) -> NvmlSensor | Unavailable:
     """The GPUs' counters, or zeus's words on why there are none."""
     try:
-        from zeus.device.gpu import nvidia  # noqa: PLC0415  (an extra)
+        with current_folder_left_out():
+            from zeus.device.gpu import nvidia  # noqa: PLC0415  (an extra)
     except ImportError:
         return Unavailable(_NO_EXTRA)
     try:
-        gpus = list(nvidia.NVIDIAGPUs().gpus)
+        with current_folder_left_out():  # some of it imports pynvml only now
+            gpus = list(nvidia.NVIDIAGPUs().gpus)
         if not gpus:
             return Unavailable("NVML lists no GPU that this process may use")
         for gpu in gpus:

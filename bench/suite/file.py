@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from trainfit._text import nearest
+from trainfit._limits import LONGEST_NAME, MOST_DEVICES
+from trainfit._text import nearest, shown
 from trainfit.bench.records.schema import PROBES, Measurement
 from trainfit.bench.sensors import sensor_names
 
@@ -26,17 +27,17 @@ def listed(value: Any) -> Any:
 
 def _all_or_some(value: Any) -> Any:
     if value != "all" and not isinstance(value, list):
-        raise ValueError(f'must be "all" or a list of names and paths, got {value!r}')
+        raise ValueError(f'must be "all" or a list of names and paths, got {shown(value)}')
     return None if value == "all" else value
 
 
 def _a_sensor(name: str) -> str:
     if name not in sensor_names() and not name.startswith("replay:"):
-        raise ValueError(f"there is no sensor {name!r}; {nearest(name, sensor_names())}")
+        raise ValueError(f"there is no sensor {shown(name)}; {nearest(name, sensor_names())}")
     return name
 
 
-_Text = Annotated[str, Field(min_length=1)]
+_Text = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 _Texts = Annotated[list[_Text], BeforeValidator(listed), Field(min_length=1)]
 _Sizes = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(listed), Field(min_length=1)]
 _Seeds = Annotated[
@@ -87,7 +88,10 @@ class SuiteFile(Strict):
         description="letters, digits, '.', '_' and '-'",
     )
     description: str = ""
-    devices: Annotated[list[_Text] | None, BeforeValidator(_all_or_some)] = None
+    devices: Annotated[
+        Annotated[list[_Text], Field(max_length=MOST_DEVICES)] | None,
+        BeforeValidator(_all_or_some),
+    ] = None
     timeout_seconds: float = Field(default=600, gt=0, le=1_000_000)
     memory_limit_mib: Annotated[int, Field(ge=1, le=2**40)] | None = None
     threads: int = Field(default=1, ge=1, le=1024)

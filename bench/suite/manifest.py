@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 from pydantic import ValidationError
 
+from trainfit._schema_errors import explain
+from trainfit._text import shown
 from trainfit.bench.errors import SuiteError
 from trainfit.bench.suite.file import Defaults
-from trainfit.bench.suite.suite import Suite
+from trainfit.bench.suite.suite import Suite, check_budgets
 from trainfit.hardware_profiles import Device, device_names, load_device
 
 
@@ -21,6 +24,9 @@ def load_devices(suite: Suite) -> list[Device]:
         SuiteError: Two have the same name.
     """
     names = device_names() if suite.devices is None else suite.devices
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise SuiteError(f"suite {suite.name}: device {shown(name)} is named twice")
     devices = [load_device(name) for name in names]
     if suite.host is not None and suite.host not in [device.name for device in devices]:
         raise SuiteError(
@@ -55,6 +61,15 @@ def from_manifest(manifest: dict[str, Any], *, source: str) -> Suite:
     """
     try:
         devices = [device["source"] for device in manifest["devices"]]
-        return Suite.model_validate(manifest | {"devices": devices, "defaults": Defaults()})
-    except (ValidationError, KeyError, TypeError) as error:
-        raise SuiteError(f"{source}: is not the suite of a run: {error!r:.200}") from error
+        raw = manifest | {"devices": devices, "defaults": Defaults().model_dump()}
+        suite = Suite.model_validate_json(json.dumps(raw), strict=True)
+    except ValidationError as error:
+        what = explain(error, raw, Suite)
+    except KeyError as error:
+        what = f"{error.args[0]}: is missing"
+    except TypeError:
+        what = "devices: must be a list of tables, each with its source"
+    else:
+        check_budgets(suite.budgets, source)
+        return suite
+    raise SuiteError(f"{source}: is not the suite of a run: {what}")

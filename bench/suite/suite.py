@@ -34,15 +34,24 @@ look into the net when it is trained, and have to be named.
 from __future__ import annotations
 
 import itertools
-import tomllib
+import math
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainfit._files import (
+    FileError,
+    NoFileError,
+    NotTomlError,
+    parse_toml,
+    read_text,
+    refuse_excess,
+)
+from trainfit._limits import MOST_WORKLOADS
 from trainfit._schema_errors import explain
-from trainfit._text import nearest
+from trainfit._text import nearest, shown
 from trainfit.bench.errors import SuiteError
 from trainfit.bench.records.schema import Measurement, Workload
 from trainfit.bench.suite.file import Defaults, SuiteFile, WorkloadEntry, listed
@@ -66,9 +75,9 @@ class Suite(BaseModel):
     name: str
     description: str
     devices: list[str] | None
-    timeout_seconds: float
-    memory_limit_mib: int | None
-    threads: int
+    timeout_seconds: float = Field(gt=0, le=1_000_000)
+    memory_limit_mib: Annotated[int, Field(ge=1, le=2**40)] | None
+    threads: int = Field(ge=1, le=1024)
     measure: list[Measurement]
     sensor: str = "auto"
     subtract_idle: bool = False
@@ -106,12 +115,13 @@ def load_suite(name_or_path: str) -> Suite:
     path = Path(name_or_path)
     if path.suffix != ".toml" and len(path.parts) == 1:
         hint = nearest(name_or_path, suite_names())
-        raise SuiteError(f"unknown suite {name_or_path!r}; {hint} (a path ends in .toml)")
+        raise SuiteError(f"unknown suite {shown(name_or_path)}; {hint} (a path ends in .toml)")
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SuiteError(f"cannot read suite {name_or_path}: {reason}") from error
+        text = read_text(path)
+    except NoFileError as problem:
+        raise SuiteError(f"cannot read suite {name_or_path}: {problem}") from None
+    except FileError as problem:
+        raise SuiteError(f"suite {shown(name_or_path, quoted=False)}: {problem}") from None
     return parse_suite(text, source=name_or_path, folder=path.parent)
 
 
@@ -128,14 +138,17 @@ def parse_suite(text: str, *, source: str, folder: Path) -> Suite:
             twice; the message gives file, key and what would be right.
     """
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SuiteError(f"{source}: not valid TOML: {error}") from error
+        raw = parse_toml(text)
+    except NotTomlError as problem:
+        raise SuiteError(f"{source}: {problem.as_written}") from None
+    except FileError as problem:
+        raise SuiteError(f"{source}: {problem}") from None
     try:
         written = SuiteFile.model_validate(raw)
     except ValidationError as error:
         raise SuiteError(f"{source}: {explain(error, raw, SuiteFile)}") from error
-    _check_budgets(written.budgets, source)
+    check_budgets(written.budgets, source)
+    _refuse_too_many(written.workload, source)
     workloads: list[Workload] = []
     for number, entry in enumerate(written.workload, start=1):
         workloads += _expand(entry, written.defaults, f"{source}: workload[{number}]")
@@ -180,6 +193,10 @@ def _expand(entry: WorkloadEntry, defaults: Defaults, where: str) -> list[Worklo
         values[key] = own if own is not None else getattr(defaults, key, None)
         if values[key] is None and key not in _OPTIONAL:
             raise SuiteError(f"{where}.{key}: is missing; set it here or under [defaults]")
+    try:  # a worker gets them as JSON, which has no infinity
+        refuse_excess(entry.options, finite=True)
+    except FileError as problem:
+        raise SuiteError(f"{where}.options.{problem}") from None
     swept = [listed(values.pop(key)) for key in SWEPT]
     return [
         Workload(**values, **dict(zip(SWEPT, combination, strict=True)), options=entry.options)
@@ -187,11 +204,29 @@ def _expand(entry: WorkloadEntry, defaults: Defaults, where: str) -> list[Worklo
     ]
 
 
-def _check_budgets(budgets: dict[str, Any], source: str) -> None:
+def check_budgets(budgets: dict[str, Any], source: str) -> None:
+    """Refuse budgets of a suite that are none.
+
+    Raises:
+        SuiteError: Which one, and what would be right.
+    """
     try:
         Budgets.model_validate(budgets)
     except ValidationError as error:
         raise SuiteError(f"{source}: {explain(error, budgets, Budgets, at='budgets')}") from error
+
+
+def _refuse_too_many(entries: list[WorkloadEntry], source: str) -> None:
+    """Before any list is expanded: a few lines stand for more workloads than fit in memory."""
+    count = sum(
+        math.prod(len(listed(getattr(entry, key))) for key in SWEPT if getattr(entry, key))
+        for entry in entries
+    )
+    if count > MOST_WORKLOADS:
+        raise SuiteError(
+            f"{source}: stands for {count:,} workloads, at most {MOST_WORKLOADS:,} are measured in"
+            " one run; shorten its lists, or write several suites"
+        )
 
 
 def _refuse_duplicates(workloads: list[Workload], source: str) -> None:

@@ -13,18 +13,20 @@ left out where it is given otherwise. ``digits[:500]`` takes the first 500 train
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from trainfit._files import FileError, NotTomlError, parse_toml
+from trainfit._limits import LARGEST_INTEGER, LONGEST_NAME, LONGEST_WORKLOAD
+from trainfit._text import shown
 from trainfit.bench.errors import BenchError
 from trainfit.bench.records.schema import Workload
 
 FORM = "backprop[optimizer=adam] mlp-64-128-128-10 digits b32"
 
-_BATCH = re.compile(r"b(\d+)")
-_CUT = re.compile(r"(.+)\[:(\d+)\]")
-_OPTION_NAME = re.compile(r"[A-Za-z_]\w*")
+_BATCH = re.compile(r"b([0-9]+)")
+_CUT = re.compile(r"(.+)\[:([0-9]+)\]")
+_OPTION_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _STANDARDISED = "standardised"
 
 
@@ -55,6 +57,8 @@ def parse_workload(
     Raises:
         WorkloadTextError: The text is not of this form, or something is given nowhere.
     """
+    if len(text) > LONGEST_WORKLOAD:
+        raise _wrong(text, f"it has more than {LONGEST_WORKLOAD:,} characters")
     algorithm, options, rest = _split(text)
     values = _rest(text, rest.split())
     given = {"model": model, "dataset": dataset, "batch_size": batch_size}
@@ -64,6 +68,11 @@ def parse_workload(
             raise _wrong(text, f"it has no {_WORDS[key]}")
     if values["batch_size"] < 1:
         raise _wrong(text, f"a batch size of {values['batch_size']}; at least 1 is needed")
+    if values.get("train_samples") == 0:
+        raise _wrong(text, "the first 0 training samples; at least 1 is needed")
+    for key in ("model", "dataset"):
+        if len(values[key]) > LONGEST_NAME:
+            raise _wrong(text, f"its {key} has more than {LONGEST_NAME:,} characters")
     return Workload(
         algorithm=algorithm,
         options=parse_options(_pieces(options), algorithm=algorithm),
@@ -96,13 +105,19 @@ def parse_options(pairs: Iterable[str], *, algorithm: str | None = None) -> dict
     options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, written = (part.strip() for part in pair.partition("="))
-        if not equals or not _OPTION_NAME.fullmatch(name) or not written:
+        if not (equals and written and _OPTION_NAME.fullmatch(name) and len(name) <= LONGEST_NAME):
             raise WorkloadTextError(
-                f"option {pair.strip()!r} is not of the form name=value, such as lr=0.01"
+                f"option {shown(pair.strip())} is not of the form name=value, such as lr=0.01"
             )
         if name in options:
-            raise WorkloadTextError(f"option {name!r} is given twice; leave one out")
-        value = _value(written)
+            raise WorkloadTextError(f"option {shown(name)} is given twice; leave one out")
+        if len(written) > LONGEST_WORKLOAD:
+            raise WorkloadTextError(f"option {name}: has more than {LONGEST_WORKLOAD:,} characters")
+        try:
+            value = _value(written)
+        except FileError as problem:
+            what = str(problem).removeprefix("value: ")
+            raise WorkloadTextError(f"option {name}: {what}") from None
         if not isinstance(value, str) and algorithm and _takes_text(algorithm, name, written):
             value = written
         options[name] = value
@@ -128,7 +143,7 @@ def _split(text: str) -> tuple[str, str, str]:
         if depth == 0:
             options, rest = after[1:index], after[index + 1 :]
             if rest and not rest[0].isspace():
-                raise _wrong(text, f"a space is missing after the options, before {rest!r}")
+                raise _wrong(text, f"a space is missing after the options, before {shown(rest)}")
             return algorithm, options, rest
     raise _wrong(text, "a ']' is missing")
 
@@ -137,7 +152,7 @@ def _rest(text: str, words: list[str]) -> dict[str, Any]:
     """What follows the algorithm: model, data set and batch size, as far as they are there."""
     values: dict[str, Any] = {}
     if words and (batch := _BATCH.fullmatch(words[-1])):
-        values["batch_size"] = int(batch[1])
+        values["batch_size"] = _whole(text, batch[1])
         words = words[:-1]
     if len(words) > 1 and words[-1] == _STANDARDISED:
         values["standardise"] = True
@@ -147,9 +162,9 @@ def _rest(text: str, words: list[str]) -> dict[str, Any]:
         words = words[1:]
     if words:
         cut = _CUT.fullmatch(words[0])
-        values |= {"dataset": words[0]} if cut is None else _cut(cut)
+        values |= {"dataset": words[0]} if cut is None else _cut(text, cut)
     if len(words) > 1:
-        raise _wrong(text, f"{words[1]!r} is too much, or in the wrong place")
+        raise _wrong(text, f"{shown(words[1])} is too much, or in the wrong place")
     return values
 
 
@@ -158,8 +173,14 @@ def _is_model(word: str) -> bool:
     return bool(re.match(r"\w+-\d", word)) and not word.startswith("synthetic-")
 
 
-def _cut(cut: re.Match[str]) -> dict[str, Any]:
-    return {"dataset": cut[1], "train_samples": int(cut[2])}
+def _cut(text: str, cut: re.Match[str]) -> dict[str, Any]:
+    return {"dataset": cut[1], "train_samples": _whole(text, cut[2])}
+
+
+def _whole(text: str, digits: str) -> int:
+    if len(digits) > len(str(LARGEST_INTEGER)):
+        raise _wrong(text, f"{shown(digits, quoted=False)} is beyond all measure")
+    return int(digits)
 
 
 def _pieces(options: str) -> Iterator[str]:
@@ -182,8 +203,8 @@ def _pieces(options: str) -> Iterator[str]:
 
 def _value(written: str) -> Any:
     try:
-        found = tomllib.loads(f"value = {written}")
-    except tomllib.TOMLDecodeError:
+        found = parse_toml(f"value = {written}")
+    except NotTomlError:
         return written
     value = found.get("value")
     plain = len(found) == 1 and isinstance(value, bool | int | float | str | list)
@@ -215,4 +236,4 @@ def _takes_text(algorithm: str, name: str, written: str) -> bool:
 
 
 def _wrong(text: str, what: str) -> WorkloadTextError:
-    return WorkloadTextError(f"workload {text.strip()!r}: {what}; write it like {FORM!r}")
+    return WorkloadTextError(f"workload {shown(text.strip())}: {what}; write it like {FORM!r}")

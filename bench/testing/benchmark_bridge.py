@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainfit._files import FileError, NoFileError, parse_json, read_text
+from trainfit._limits import LARGEST_DOCUMENT
 from trainfit._schema_errors import explain
+from trainfit._text import shown
 from trainfit.bench.environment import trainfit_version
 from trainfit.bench.errors import BenchError
 from trainfit.bench.gate.figures import StepFigures, figures_of_profile, figures_of_record
 from trainfit.bench.gate.golden import Conditions
 from trainfit.bench.gate.run import GatedRun
 from trainfit.bench.records.schema import Energy, Evidence, Memory, Record
+from trainfit.bench.records.schema.base import Count
 from trainfit.bench.verdicts.memory import judge
 from trainfit.hardware_profiles import Device, load_device
 
@@ -58,7 +62,7 @@ class BenchmarkedStep(_Block):
 
     evidence: str = "allocator"
     deterministic: bool
-    ram_bytes: int
+    ram_bytes: Count
     entry: StepFigures
     verdicts: list[dict[str, Any]] = Field(default_factory=list)
     energy: dict[str, Any] = Field(default_factory=dict)
@@ -156,7 +160,7 @@ def read_benchmarks(file: Path) -> GatedRun:
     Raises:
         BenchmarkError: The file cannot be read, is of another kind, or has no bytes in it.
     """
-    found = dict(_recorded(file))
+    found = {test: each for test, each in _recorded(file) if each.steps}
     if not found:
         raise BenchmarkError(
             f"{file}: no benchmark in it has bytes; put them there with"
@@ -184,32 +188,37 @@ def read_benchmarks(file: Path) -> GatedRun:
 
 def _recorded(file: Path) -> Iterator[tuple[str, Recorded]]:
     for number, benchmark in enumerate(_benchmarks(file), start=1):
-        raw = (benchmark.get("extra_info") or {}).get(KEY)
+        extra, name = benchmark.get("extra_info") or {}, benchmark.get("fullname")
+        where = f"{file}: benchmark {number} ({shown(name, quoted=False)}): extra_info"
+        if not isinstance(extra, Mapping):
+            raise BenchmarkError(f"{where}: must be a JSON object, got {shown(extra)}")
+        where += f".{KEY}"
+        raw = extra.get(KEY)
         if raw is None:
             continue
-        name = benchmark.get("fullname")
-        where = f"{file}: benchmark {number} ({name}): extra_info.{KEY}"
+        if not isinstance(name, str):
+            raise BenchmarkError(f"{where}: its benchmark has no fullname; got {shown(name)}")
         if not isinstance(raw, Mapping) or raw.get("schema") != SCHEMA:
             given = raw.get("schema") if isinstance(raw, Mapping) else raw
             raise BenchmarkError(
-                f"{where}: schema is {given!r}, expected {SCHEMA!r}; run the benchmarks again with"
-                " this trainfit"
+                f"{where}: schema is {shown(given)}, expected {SCHEMA!r}; run the benchmarks again"
+                " with this trainfit"
             )
         try:
-            yield str(name), Recorded.model_validate(raw)
+            yield name, Recorded.model_validate_json(json.dumps(raw), strict=True)
         except ValidationError as error:
             raise BenchmarkError(f"{where}: {explain(error, dict(raw), Recorded)}") from None
 
 
 def _benchmarks(file: Path) -> list[dict[str, Any]]:
     try:
-        document = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
+        document = parse_json(read_text(file, LARGEST_DOCUMENT))
+    except NoFileError:
         raise BenchmarkError(
             f"{file}: no such file; make it with pytest --benchmark-json={file}"
         ) from None
-    except (OSError, ValueError) as error:
-        raise BenchmarkError(f"{file}: cannot be read as JSON: {error}") from None
+    except FileError as problem:
+        raise BenchmarkError(f"{file}: cannot be read as JSON: {problem}") from None
     found = document.get("benchmarks") if isinstance(document, dict) else None
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise BenchmarkError(

@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
+from trainfit._text import printable
 from trainfit.bench.environment import trainfit_version
 from trainfit.bench.gate.compare import Finding, Severity, compare_figures
 from trainfit.bench.gate.explain import explain
@@ -116,7 +117,7 @@ def _text(failed: Sequence[Finding], causes: Sequence[str]) -> str:
         *_some([finding_line(each) for each in failed]),
     ]
     if causes:
-        lines += ["  what weighs most first:", *_some(list(causes))]
+        lines += ["  what weighs most first:", *_some([printable(each) for each in causes])]
     return "\n".join(lines)
 
 
@@ -128,7 +129,8 @@ def _some(lines: Sequence[str]) -> list[str]:
 def finding_line(found: Finding) -> str:
     """A difference in one line: ``gradient/peak_bytes: 400 B -> 800 B, +400 B (+100.0 %)``."""
     name = (found.metric or "").removeprefix(f"{ONLY_STAGE}/").removeprefix(f"{WORKLOAD}/")
-    return ", ".join(filter(None, [f"{name}: {values_text(found)}", change_text(found)]))
+    words = filter(None, [f"{name}: {values_text(found)}", change_text(found)])
+    return printable(", ".join(words))
 
 
 def accept_into(path: Path, steps: Mapping[str, StepFigures]) -> list[str]:

@@ -88,25 +88,38 @@ def check_contract(algorithm: Algorithm[Any], x_BI: torch.Tensor, y_B: torch.Ten
     predict_scores(algorithm, x_BI)
 
 
-def predict_scores(algorithm: Algorithm[Any], x_BI: torch.Tensor) -> torch.Tensor:
-    """The class scores of a batch, known to be of shape (batch, classes).
+def predict_scores(
+    algorithm: Algorithm[Any], x_BI: torch.Tensor, *, disturbed: bool = False
+) -> torch.Tensor:
+    """The class scores of a batch, known to be numbers of shape (batch, classes).
+
+    Args:
+        algorithm: What predicts.
+        x_BI: The batch.
+        disturbed: Its weights were changed on purpose, so its scores may be NaN.
 
     Raises:
-        ContractError: They are not a tensor of that shape.
+        ContractError: They are not a tensor of that shape, or some are NaN, which is no score:
+            which class is right would be a matter of chance.
     """
     scores: object = algorithm.predict(x_BI)
     expected = (len(x_BI), algorithm.model.classes)
-    if isinstance(scores, torch.Tensor) and tuple(scores.shape) == expected:
-        return scores
-    got = (
-        f"shape {tuple(scores.shape)}"
-        if isinstance(scores, torch.Tensor)
-        else f"a {type(scores).__name__}"
-    )
-    raise ContractError(
-        f"{type(algorithm).__name__}.predict returned {got}; expected shape {expected}",
-        type(algorithm).predict,
-    )
+    who, method = f"{type(algorithm).__name__}.predict", type(algorithm).predict
+    if not isinstance(scores, torch.Tensor) or tuple(scores.shape) != expected:
+        got = (
+            f"shape {tuple(scores.shape)}"
+            if isinstance(scores, torch.Tensor)
+            else f"a {type(scores).__name__}"
+        )
+        raise ContractError(f"{who} returned {got}; expected shape {expected}", method)
+    rows = 0 if disturbed else int(scores.isnan().any(1).sum())
+    if rows:
+        raise ContractError(
+            f"{who} returned NaN for {rows} of {len(x_BI)} samples; a score is a number, infinite "
+            "at most",
+            method,
+        )
+    return scores
 
 
 def check_finite(algorithm: Algorithm[Any], when: str) -> None:

@@ -1,20 +1,23 @@
 """Train a workload and follow its test accuracy; a training that was cut off goes on.
 
-What a training has come to is kept in a file after a pass, at most once a minute. The file is read
-with ``weights_only``: only tensors, generators, plain containers and the classes of the algorithm's
-own package are admitted, so that a file from elsewhere cannot run code.
+What a training has come to is kept in a file after a pass, at most once a minute. The file is what
+``torch.save`` makes, and behind it the SHA-256 of that, so that a damaged one is noticed. It is
+read with ``weights_only``: only tensors, generators, plain containers and the classes of the
+algorithm's own package are admitted, so that a file from elsewhere cannot run code.
 
 Shape suffixes: S samples, B batch, I inputs, C classes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
-import pickle
+import io
+import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,9 @@ from trainfit.algorithms import Algorithm, build_algorithm, complete_name, get_m
 from trainfit.algorithms.data import Dataset, absent_classes, batches, check_fits, load_dataset
 from trainfit.algorithms.data.standardise import standardise
 from trainfit.algorithms.errors import ConfigurationError
+from trainfit.bench.errors import RunFolderError
 from trainfit.bench.processes.child import Send
+from trainfit.bench.records.own_files import open_own, replace_whole
 from trainfit.bench.records.schema import Accuracy, Workload
 from trainfit.bench.training.contract_check import check_finite, predict_scores
 
@@ -37,6 +42,11 @@ SAVE_SECONDS = 60.0
 
 _FIXED = ("model", "options")
 """Attributes that the workload says; everything else of an algorithm is its state."""
+
+_DIGEST_BYTES = 32
+
+_log = logging.getLogger(__name__)
+"""What it says ends up in the log of the workload."""
 
 
 def build(workload: Workload) -> Algorithm[Any]:
@@ -98,6 +108,12 @@ def epoch(
     )
 
 
+def _evaluated(workload: Workload, algorithm: Algorithm[Any]) -> list[int]:
+    """The passes after which the accuracy is measured, up to the last one."""
+    last = algorithm.passes(workload.epochs)
+    return [*range(workload.evaluate_every, last, workload.evaluate_every), last]
+
+
 @dataclass
 class Progress:
     """How far a training has come."""
@@ -135,6 +151,7 @@ def train_and_keep(
     """
     algorithm = build(workload)
     passes = algorithm.passes(workload.epochs)
+    asked = _evaluated(workload, algorithm)
     progress = (state and _restore(state, workload, algorithm)) or Progress()
     saved = time.monotonic()
     staged: Dataset | None = None
@@ -149,7 +166,7 @@ def train_and_keep(
         progress.seconds += time.perf_counter() - started
         progress.passes = number + 1
         check_finite(algorithm, f"after training pass {number + 1} of {passes}")
-        if progress.passes % workload.evaluate_every == 0 or progress.passes == passes:
+        if progress.passes in asked:
             progress.curve.append(test_accuracy(algorithm, data))
             progress.curve_passes.append(progress.passes)
         if state and time.monotonic() - saved > SAVE_SECONDS:
@@ -166,13 +183,29 @@ def train_and_keep(
     return accuracy, algorithm
 
 
-def test_accuracy(algorithm: Algorithm[Any], data: Dataset) -> float:
-    """Share of the test half that is classified rightly."""
+def test_accuracy(
+    algorithm: Algorithm[Any],
+    data: Dataset,
+    *,
+    disturbed: bool = False,  # noqa: PT028  (not a test)
+) -> float:
+    """Share of the test half that is classified rightly.
+
+    Args:
+        algorithm: What is tested.
+        data: Its data.
+        disturbed: Its weights were changed on purpose; a sample whose scores are then NaN is not
+            classified rightly.
+
+    Raises:
+        ContractError: A score is not what it should be.
+    """
     right = 0
     for start in range(0, len(data.test_x), EVALUATION_ROWS):
         rows = slice(start, start + EVALUATION_ROWS)
-        scores_BC = predict_scores(algorithm, data.test_x[rows])
-        right += int((scores_BC.argmax(1) == data.test_y[rows]).sum())
+        scores_BC = predict_scores(algorithm, data.test_x[rows], disturbed=disturbed)
+        hits_B = (scores_BC.argmax(1) == data.test_y[rows]) & ~scores_BC.isnan().any(1)
+        right += int(hits_B.sum())
     return right / len(data.test_x)
 
 
@@ -185,28 +218,48 @@ def _save(path: Path, workload: Workload, algorithm: Algorithm[Any], progress: P
         "progress": asdict(progress),
         "algorithm": {k: v for k, v in vars(algorithm).items() if k not in _FIXED},
     }
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_suffix(".part")
-    with suppress(pickle.PicklingError, TypeError, AttributeError):
-        torch.save(kept, partial)
-        partial.replace(path)
-    partial.unlink(missing_ok=True)
+    written = io.BytesIO()
+    try:
+        torch.save(kept, written)
+    except Exception:  # it holds what cannot be written, and that raises whatever it likes
+        return
+    content = written.getvalue()
+    try:
+        path.parent.mkdir(exist_ok=True)
+        replace_whole(path, content + hashlib.sha256(content).digest())
+    except OSError as error:
+        _log.warning("the training is not kept, it starts over if it is cut off: %s", error)
 
 
 def _restore(path: Path, workload: Workload, algorithm: Algorithm[Any]) -> Progress | None:
     """Put a kept training into a fresh algorithm; None if there is none that can be used."""
-    if not path.exists():
+    asked = _evaluated(workload, algorithm)
+    try:
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as stream:
+            whole = stream.read()
+    except (OSError, RunFolderError):
+        if path.exists():
+            _log.warning("%s: cannot be read; the training starts over", path)
+        return None
+    content, digest = whole[:-_DIGEST_BYTES], whole[-_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        _log.warning("%s: is damaged or of another version; the training starts over", path)
         return None
     try:
         with torch.serialization.safe_globals(_classes(algorithm)):
-            kept = torch.load(path, weights_only=True)
+            kept = torch.load(io.BytesIO(content), weights_only=True)
         if kept["workload"] != workload.model_dump_json():
             return None
-        progress = Progress(**kept["progress"])
-        state = kept["algorithm"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, OSError):
-        return None
-    if set(state) != {name for name in vars(algorithm) if name not in _FIXED}:
+        progress, state = Progress(**kept["progress"]), kept["algorithm"]
+        done = [each for each in asked if each <= progress.passes]
+        same = set(state) == {name for name in vars(algorithm) if name not in _FIXED}
+        if not same or not 0 < progress.passes <= asked[-1] or progress.curve_passes != done:
+            raise ValueError("it is the state of another training")
+        progress.curve = [float(each) for each in progress.curve]
+        if len(progress.curve) != len(done):
+            raise ValueError("its curve has another length")
+    except Exception as error:  # torch's loader, and what an outsider wrote into the file
+        _log.warning("%s: cannot be used (%s); the training starts over", path, error)
         return None
     vars(algorithm).update(state)
     return progress

@@ -6,14 +6,16 @@ looks, from the device tables of today.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from trainfit._text import first_problem
+from trainfit._files import is_file
+from trainfit._schema_errors import explain
 from trainfit.bench.costs.device_model import model_device, not_modelled
 from trainfit.bench.costs.intervals import DeviceModel
 from trainfit.bench.errors import RunFolderError
@@ -92,23 +94,44 @@ def judges_of(run: Path) -> Judges:
     Raises:
         RunFolderError: There is no suite, or its limits are none.
     """
-    suite = read_suite(run)
+    raw = read_suite(run)
     try:
-        limits = Budgets.model_validate(suite.get("budgets") or {})
+        suite = _Judging.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
-        raise RunFolderError(f"{run / SUITE}: budgets: {first_problem(error)}") from None
+        raise RunFolderError(f"{run / SUITE}: {explain(error, raw, _Judging)}") from None
+    try:
+        limits = Budgets.model_validate(suite.budgets)
+    except ValidationError as error:
+        what = explain(error, suite.budgets, Budgets)
+        raise RunFolderError(f"{run / SUITE}: budgets: {what}") from None
     return Judges(
-        devices=[_load(run, each) for each in suite.get("devices") or []],
+        devices=[_load(run, each) for each in suite.devices or []],
         limits=limits,
-        host=suite.get("host"),
-        measures=suite.get("measure") or tuple(Measurement),
+        host=suite.host,
+        measures=suite.measure or tuple(Measurement),
     )
 
 
-def _load(run: Path, device: dict[str, Any]) -> Device | LostDevice:
-    name = str(device.get("name"))
+class _Named(BaseModel):
+    """A device as a run keeps it."""
+
+    name: str
+    source: str | None = None
+
+
+class _Judging(BaseModel):
+    """What of a run's suite says how it is judged; all else is not looked at."""
+
+    devices: list[_Named] | None = None
+    budgets: dict[str, Any] = Field(default_factory=dict)
+    host: str | None = None
+    measure: list[Measurement] | None = None
+
+
+def _load(run: Path, device: _Named) -> Device | LostDevice:
+    name = device.name
     copy = profile_of(run, name)
     try:
-        return load_device(str(copy) if copy.exists() else str(device.get("source") or name))
+        return load_device(str(copy) if is_file(copy) else device.source or name)
     except ProfileError as error:
         return LostDevice(name, f"its profile cannot be read: {error}")

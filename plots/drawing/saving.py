@@ -5,10 +5,13 @@ The same numbers give the same bytes: no dates, no random identifiers.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainfit.plots.drawing.style import STYLE, styled
+from trainfit._escaping import csv_cell
+from trainfit._whole_files import write_files
+from trainfit.plots.drawing.style import STYLE, under_style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,29 +26,39 @@ _METADATA = {
 }
 
 
-@styled
-def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) -> list[Path]:
-    """Write a figure in every format, and what it plots as CSV.
+@under_style
+def figure_files(figure: Figure, numbers: pd.DataFrame, name: str) -> dict[str, bytes]:
+    """A figure in every format, and what it plots as CSV: names of files, and what is in them.
 
     Args:
         figure: What ``draw`` made.
         numbers: What it plots.
-        folder: Made if it is not there.
         name: The stem of all files.
-
-    Raises:
-        OSError: A file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     # The layout is found once for all formats, where letters are as wide as they are in print.
     figure.set_dpi(STYLE["savefig.dpi"])
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    files = []
+    contents = {}
     for kind in FORMATS:
-        file = folder / f"{name}.{kind}"
-        figure.savefig(file, metadata=_METADATA[kind])
-        files.append(file)
-    files.append(folder / f"{name}.csv")
-    numbers.to_csv(files[-1], index=False, lineterminator="\n")
-    return files
+        picture = io.BytesIO()  # on a full disk matplotlib would leave half a file
+        figure.savefig(picture, format=kind, metadata=_METADATA[kind])
+        contents[f"{name}.{kind}"] = picture.getvalue()
+    text = csv_text(numbers)
+    return contents | {f"{name}.csv": text.encode("utf-8", "backslashreplace")}
+
+
+def save_figure(figure: Figure, numbers: pd.DataFrame, folder: Path, name: str) -> list[Path]:
+    """Write the files of :func:`figure_files` into a folder, which is made if it is not there.
+
+    Raises:
+        OSError: A file cannot be written; then none is.
+    """
+    return write_files(folder, figure_files(figure, numbers, name))
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV; a text that a spreadsheet would take for a formula gets a quote before it."""
+    texts = [str(name) for name in frame if frame[name].dtype.kind not in "biufc"]
+    safe = {name: [csv_cell(value) for value in frame[name].astype(object)] for name in texts}
+    return frame.assign(**safe).to_csv(index=False, lineterminator="\n")

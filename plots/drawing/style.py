@@ -8,12 +8,16 @@ or a white edge, too. What is measured is solid, what is modelled or computed is
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
+import warnings
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, NullLocator
@@ -46,6 +50,12 @@ HATCHES = {"modelled": "//////", "analytic": "//////", "emulated": "......"}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 DASHES = ("solid", "dashed", "dotted", "dashdot", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
+_UNSEEN = ("Cc", "Cf", "Cn", "Co", "Cs")
+"""Kinds of letters that are no picture: line feeds and bells, marks of direction, halves."""
+
+_SPECIAL = re.compile(r"^_|[$\x00-\x1f\x7f-\U0010ffff]")
+"""Any text that may hold one of those."""
+
 STYLE: dict[str, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 300,
@@ -75,17 +85,68 @@ STYLE: dict[str, Any] = {
 }
 
 
-def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a function under the style of this project, whatever the process is set to."""
+def under_style(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a function under the style of this project, whatever the process is set to.
+
+    Of a letter that the font does not have, there is a box in the figure and the letter in the CSV;
+    nobody has to be warned of it.
+    """
 
     @wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        with mpl.rc_context():
+        with mpl.rc_context(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
             mpl.rcdefaults()
             mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
             return function(*args, **kwargs)
 
     return inside
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """As :func:`under_style`, of a function that draws: names in its frames are drawn as they are.
+
+    To matplotlib a dollar sign begins mathematics, and a name that begins with an underscore is
+    left out of legends.
+    """
+
+    @wraps(function)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        drawn: Any = [literal(each) if isinstance(each, pd.DataFrame) else each for each in args]
+        return function(*drawn, **kwargs)
+
+    return under_style(inside)
+
+
+def literal(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame whose texts are drawn as they are; its attributes are kept."""
+    found = frame.copy()
+    for name, column in found.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            found[name] = column.cat.rename_categories(_literal)
+        elif not pd.api.types.is_numeric_dtype(column.dtype):
+            texts = [_literal(each) for each in column]
+            if any(text is not each for text, each in zip(texts, column, strict=True)):
+                found[name] = pd.Series(texts, column.index, dtype=object)
+    found.attrs = {key: _literal(value) for key, value in frame.attrs.items()}
+    return found
+
+
+def _literal(value: Any) -> Any:
+    """A text as matplotlib draws it literally, one line per line; anything else as it is."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_literal, value))
+    if not isinstance(value, str) or not _SPECIAL.search(value):
+        return value
+    shown = "".join(
+        letter.encode("unicode_escape").decode("ascii")
+        if letter != "\n" and unicodedata.category(letter) in _UNSEEN
+        else letter
+        for letter in value
+    )
+    # Options are JSON, in which the backslash itself needs one.
+    shown = shown.replace("$", r"\\$" if shown.startswith("{") else r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def new_figure(columns: int = 2, *, height: float) -> Figure:

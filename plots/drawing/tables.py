@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from trainfit._text import escape_markdown
+from trainfit._text import escape_markdown, printable
+from trainfit._whole_files import write_files
+from trainfit.plots.drawing.saving import csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,30 +77,33 @@ class Shown:
     """Whether LaTeX turns the head, because the cells are far shorter."""
 
 
-def save_table(table: pd.DataFrame, folder: Path, name: str, *, caption: str) -> list[Path]:
-    """Write a table as ``NAME.csv`` (exact, as it is), ``NAME.md`` and ``NAME.tex``.
+def table_files(table: pd.DataFrame, name: str, *, caption: str) -> dict[str, bytes]:
+    """``NAME.csv`` (exact, as the table is), ``NAME.md`` and ``NAME.tex``, and what is in them.
 
     Args:
         table: Names of columns are text, with their units; see the module. A text in
             ``table.attrs["note"]`` is printed behind the caption.
-        folder: Made if it is not there.
         name: The stem of all files, and the label in LaTeX (``tab:NAME``).
         caption: Plain text; it is escaped where a format needs that.
-
-    Raises:
-        OSError: A file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     caption = " ".join(filter(None, (caption, table.attrs.get("note"))))
     texts = {
-        "csv": table.to_csv(index=False, lineterminator="\n"),
+        "csv": csv_text(table),
         "md": markdown_table(table, caption=caption),
         "tex": latex_table(table, name, caption=caption),
     }
-    files = [folder / f"{name}.{kind}" for kind in texts]
-    for file, text in zip(files, texts.values(), strict=True):
-        file.write_text(text, "utf-8")
-    return files
+    return {
+        f"{name}.{kind}": text.encode("utf-8", "backslashreplace") for kind, text in texts.items()
+    }
+
+
+def save_table(table: pd.DataFrame, folder: Path, name: str, *, caption: str) -> list[Path]:
+    """Write the files of :func:`table_files` into a folder, which is made if it is not there.
+
+    Raises:
+        OSError: A file cannot be written; then none is.
+    """
+    return write_files(folder, table_files(table, name, caption=caption))
 
 
 def markdown_table(table: pd.DataFrame, *, caption: str = "") -> str:
@@ -135,7 +140,9 @@ def latex_table(table: pd.DataFrame, name: str, *, caption: str = "") -> str:
 
 def _latex(text: str) -> str:
     """One line in which nothing is a command, nor an argument of the end of the line before it."""
-    return ("{}" if text.startswith(("[", "*")) else "") + " ".join(text.split()).translate(_LATEX)
+    return ("{}" if text.startswith(("[", "*")) else "") + printable(
+        " ".join(text.split())
+    ).translate(_LATEX)
 
 
 def _latex_head(column: Shown) -> str:

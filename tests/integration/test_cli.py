@@ -118,7 +118,8 @@ def test_whatever_goes_wrong_in_one_workload_the_rest_goes_on(tmp_path: Path) ->
     (tmp_path / "s.toml").write_text(text.replace(', "board.toml"', ""))
 
     # WHEN they run
-    done = trainfit("run", str(tmp_path / "s.toml"), "--out", str(tmp_path / "out"))
+    named = [word for name in names[:-1] for word in ("--algorithm", name)]
+    done = trainfit("run", str(tmp_path / "s.toml"), "--out", str(tmp_path / "out"), *named)
 
     # THEN each has a record that says so, and the last workload is measured like the first
     assert (done.returncode, done.stderr) == (1, "")
@@ -160,7 +161,11 @@ BAD_SUITES = {
     "unknown key": ("epochs = 1", "epoch = 1", "defaults: unknown key 'epoch'; did you mean"),
     "contradiction": ("[8, 32]", "[8, 8]", "workload 2 is workload 1 again"),
     "no data root": ('"digits"', '"mnist"', "pass --data-root DIR or set TRAINFIT_DATA_ROOT"),
-    "import fails": ('"backprop"', '"nowhere:Rule"', "cannot load algorithm 'nowhere:Rule'"),
+    "code": (
+        '"backprop"',
+        '"nowhere:Rule"',
+        "name it on the command line too: --algorithm nowhere:",
+    ),
 }
 
 
@@ -387,7 +392,8 @@ def test_a_run_for_machines(main: Any, small: Path) -> None:
     small.write_text(text.replace("timeout_seconds", 'measure = ["memory"]\ntimeout_seconds'))
 
     # WHEN it runs for machines
-    code, out, err = main("run", str(small), "--out", "out", "--json", "--csv", "tables")
+    named = ("--algorithm", "broken:Raises")
+    code, out, err = main("run", str(small), "--out", "out", "--json", "--csv", "tables", *named)
 
     # THEN there is one document, though a workload failed, and a file for each of its tables
     assert (code, err) == (1, "")

@@ -156,3 +156,15 @@ def test_the_list_of_figures(main: Any) -> None:
     for row in listed:
         module = (load_figure if row["kind"] == "figure" else load_table)(row["name"])
         assert (row["title"], row["drawn_from"]) == (module.TITLE, module.SOURCE)
+
+
+def test_what_is_named_and_cannot_be_drawn_leaves_nothing(main: Any, run: Path) -> None:
+    before = sorted(Path().rglob("*"))
+
+    code, out, err = main(
+        "plot", "mine", "--figure", "peak-by-phase", "--figure", "gradients", "--out", "a/figures"
+    )
+
+    assert (code, out) == (2, "")
+    assert "figure gradients cannot be drawn from mine" in err
+    assert sorted(Path().rglob("*")) == before

@@ -33,6 +33,9 @@ algorithm = "plain:Delta"
 batch_size = 8
 """
 
+NAMED = ("--algorithm", "plain:Delta")
+"""Code that a suite names is run only if the command line does, too."""
+
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -80,7 +83,7 @@ def test_a_killed_run_loses_nothing_leaves_no_process_and_goes_on(tmp_path: Path
     suite, out, whole = (str(tmp_path / name) for name in ("s.toml", "out", "whole"))
 
     # GIVEN a run that is killed outright after its second record
-    killed = start(suite, "--out", out)
+    killed = start(suite, "--out", out, *NAMED)
     file = Path(out) / "records.jsonl"
     wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
     killed.send_signal(signal.SIGKILL)
@@ -96,8 +99,8 @@ def test_a_killed_run_loses_nothing_leaves_no_process_and_goes_on(tmp_path: Path
     # WHEN it goes on, with half a record at the end of its file
     with file.open("ab") as stream:
         stream.write(b'{"schema": "trainfit.rec')
-    resumed = start(suite, "--out", out, "--resume")
-    uninterrupted = start(suite, "--out", whole)
+    resumed = start(suite, "--out", out, "--resume", *NAMED)
+    uninterrupted = start(suite, "--out", whole, *NAMED)
     for process in (resumed, uninterrupted):
         said, complained = process.communicate(timeout=120)
         assert (process.returncode, complained) == (0, ""), said
@@ -114,7 +117,8 @@ def test_an_interrupt_ends_at_once_and_hangs_nowhere(tmp_path: Path) -> None:
     # GIVEN a run whose only workload hangs
     text = SUITE.replace("[4, 8, 16, 32]", "4").replace('"plain:Delta"', '"broken:Hangs"')
     (tmp_path / "s.toml").write_text(text)
-    process = start(str(tmp_path / "s.toml"), "--out", str(tmp_path / "out"))
+    named = ("--algorithm", "broken:Hangs")
+    process = start(str(tmp_path / "s.toml"), "--out", str(tmp_path / "out"), *named)
     file = tmp_path / "out" / "records.jsonl"
     wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") == 1)
 

@@ -119,6 +119,22 @@ class Misshapen(Delta):
         return super().predict(x)[:, 1:]
 
 
+class Nan(Delta):
+    """Predicts nothing at all."""
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        return super().predict(x).fill_(float("nan"))
+
+
+class SometimesNan(Delta):
+    """Predicts nothing of its first sample."""
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        scores_BC = super().predict(x)
+        scores_BC[0, 0] = float("nan")
+        return scores_BC
+
+
 class Labels(Delta):
     """Predicts what is no tensor."""
 

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from trainfit._text import plain
-from trainfit.bench.records.schema.base import Block, Bounds, Evidence
+from trainfit._limits import LARGEST_INTEGER
+from trainfit._text import plain, printable
+from trainfit.bench.records.schema.base import Block, Bounds, Count, Evidence, Share, Time
 from trainfit.bench.records.schema.costs import (
     Energy,
     Latency,
@@ -79,13 +80,13 @@ class Workload(Block):
     options: dict[str, Any] = Field(default_factory=dict)
     model: str
     dataset: str
-    batch_size: int = Field(ge=1)
-    seed: int = Field(default=0, ge=0)
-    epochs: int = Field(default=0, ge=0)
+    batch_size: int = Field(ge=1, le=LARGEST_INTEGER)
+    seed: Count = 0
+    epochs: Count = 0
     """Passes over the training data per stage for the accuracy; 0 measures no accuracy."""
-    evaluate_every: int = Field(default=1, ge=1)
+    evaluate_every: int = Field(default=1, ge=1, le=LARGEST_INTEGER)
     """Passes from one point of the accuracy's curve to the next; the last pass always is one."""
-    train_samples: int | None = Field(default=None, ge=1)
+    train_samples: int | None = Field(default=None, ge=1, le=LARGEST_INTEGER)
     """Only the first samples of the training half; None takes all."""
     standardise: bool = False
     """Mean 0 and deviation 1 per channel, by the training half."""
@@ -102,18 +103,18 @@ class Workload(Block):
             data += f"[:{self.train_samples}]"
         if self.standardise:
             data += " standardised"
-        return f"{self.algorithm}{chosen} {self.model} {data} b{self.batch_size}"
+        return printable(f"{self.algorithm}{chosen} {self.model} {data} b{self.batch_size}")
 
 
 class Accuracy(Block):
     """Accuracy on the test split after training on the training split."""
 
-    test_accuracy: float
-    epochs: int
-    train_seconds: float
-    curve: list[float] = Field(default_factory=list)
+    test_accuracy: Share
+    epochs: Count
+    train_seconds: Time
+    curve: list[Share] = Field(default_factory=list)
     """Test accuracy after some passes over the training data."""
-    curve_passes: list[int] = Field(default_factory=list)
+    curve_passes: list[Count] = Field(default_factory=list)
     """After how many passes each point of the curve was measured."""
     data_note: str = ""
     """What there is to know about the data, such as which part of it was at hand."""
@@ -146,10 +147,10 @@ class Record(Block):
     gradients: list[LayerGradients] = Field(default_factory=list)
     noise: Noise | None = None
     error: ErrorRecord | None = None
-    seconds: float
+    seconds: Time
     """Wall time this workload took to measure, everything included."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
 __all__ = [

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trainfit._limits import LARGEST_INTEGER
+
+Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+"""Bytes, operations, samples: what is counted."""
+Change = Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+"""A difference of counts."""
+Time = Annotated[float, Field(ge=0)]
+"""Seconds."""
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A fraction, such as an accuracy."""
+
+
+FROM_FILE = "file"
+"""The context of a validation of what anybody may have written."""
 
 
 class Evidence(StrEnum):
@@ -24,7 +39,7 @@ class Evidence(StrEnum):
 class Block(BaseModel):
     """Fixed once made, and no key but its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Bounds(Block):

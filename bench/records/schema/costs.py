@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from trainfit.bench.records.schema.base import Block, Bounds, Evidence
+from trainfit.bench.records.schema.base import Block, Bounds, Count, Evidence, Share, Time
 
 if TYPE_CHECKING:
     from trainfit.algorithms.memory.operations import PhaseOperations as Tally
@@ -23,11 +23,11 @@ class PhaseOperations(Block):
     :mod:`trainfit.algorithms.memory.operations`.
     """
 
-    macs: dict[str, int]
-    elementwise: dict[str, dict[str, int]]
-    operands: dict[str, int] = Field(default_factory=dict)
-    results: dict[str, int] = Field(default_factory=dict)
-    calls: dict[str, int] = Field(default_factory=dict)
+    macs: dict[str, Count]
+    elementwise: dict[str, dict[str, Count]]
+    operands: dict[str, Count] = Field(default_factory=dict)
+    results: dict[str, Count] = Field(default_factory=dict)
+    calls: dict[str, Count] = Field(default_factory=dict)
     """Empty in records of version 1, as are ``operands`` and ``results``."""
 
     @property
@@ -41,7 +41,7 @@ class StageOperations(Block):
 
     evidence: Evidence = Evidence.ANALYTIC
     stage: str
-    static_bytes: int | None = None
+    static_bytes: Count | None = None
     """Closed-form static bytes; None in records of version 1."""
     phases: dict[str, PhaseOperations]
 
@@ -92,8 +92,8 @@ def _nested(tally: Mapping[Any, int]) -> dict[str, dict[str, int]]:
 class PhaseLatency(Block):
     """Seconds spent in one phase per step; ``interval`` is a bootstrap interval of the median."""
 
-    seconds_median: float
-    seconds_iqr: float
+    seconds_median: Time
+    seconds_iqr: Time
     interval: Bounds | None = None
 
 
@@ -109,18 +109,18 @@ class Latency(Block):
     """Time of a step on this machine, measured without tracing, at the worst stage for memory."""
 
     evidence: Evidence
-    step_seconds_median: float | None
-    step_seconds_iqr: float | None
+    step_seconds_median: Time | None
+    step_seconds_iqr: Time | None
     step_interval: Bounds | None = None
     """Bootstrap interval of the median step, in seconds."""
-    confidence: float | None = None
+    confidence: Share | None = None
     """What share of such intervals hold the true median, such as 0.95."""
     asked_width: float | None = None
     """The interval was to be at most this fraction of the median wide."""
     stopped: Stop | None = None
-    steps: int
-    warmup_steps: int | None = None
-    threads: int
+    steps: Count
+    warmup_steps: Count | None = None
+    threads: Count
     onednn: bool
     clock: str | None = None
     """``perf_counter`` or ``cuda_events``."""
@@ -138,8 +138,8 @@ class PhaseEnergy(Block):
     """
 
     joules: float | None
-    window_seconds: float
-    samples: int
+    window_seconds: Time
+    samples: Count
     """Sampling intervals that overlap the phase."""
     valid: bool
     reason: str | None = None
@@ -164,9 +164,9 @@ class Energy(Block):
     idle_watts: float | None = None
     idle_subtracted: bool = False
     sampling_interval_seconds: float | None = None
-    window_seconds: float | None = None
-    windows: int = 0
-    steps: int = 0
+    window_seconds: Time | None = None
+    windows: Count = 0
+    steps: Count = 0
     valid: bool = False
     phases: dict[str, PhaseEnergy] = Field(default_factory=dict)
     phase_split: Literal["sampled", "time_share"] | None = None

@@ -5,19 +5,20 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from trainfit.bench.records.schema.base import Block, Evidence
+from trainfit.bench.records.schema.base import FROM_FILE, Block, Change, Count, Evidence
 
 
 class TensorBytes(Block):
     """One tensor alive at the peak, as measured or as the closed form lists it."""
 
     name: str
-    bytes: int
+    bytes: Change
+    """Of a residual, what is missing may be less than 0."""
     category: str
     shape: tuple[int, ...] | None = None
-    bits: int | None = None
+    bits: Count | None = None
     essential: bool | None = None
 
 
@@ -29,15 +30,37 @@ class PhaseMemory(Block):
     only what the algorithm cannot do without in this phase.
     """
 
-    peak_bytes: int
-    entry_bytes: int
-    exit_bytes: int
-    categories: dict[str, int]
-    closed_form_bytes: int | None = None
-    lower_bound_bytes: int | None = None
+    peak_bytes: Count
+    entry_bytes: Count
+    exit_bytes: Count
+    categories: dict[str, Change]
+    closed_form_bytes: Count | None = None
+    lower_bound_bytes: Count | None = None
     """None in records of versions 1 and 2."""
     peak_tensors: list[TensorBytes] = Field(default_factory=list)
     """What is alive at the peak of the phase, largest first; with stages, from version 3 on."""
+
+    @field_validator("categories")
+    @classmethod
+    def _no_less_than_nothing(
+        cls, categories: dict[str, Change], info: ValidationInfo
+    ) -> dict[str, Change]:
+        if info.context == FROM_FILE and any(size < 0 for size in categories.values()):
+            raise ValueError("categories: bytes cannot be less than 0")
+        return categories
+
+    @field_validator("peak_tensors")
+    @classmethod
+    def _tensors_have_bytes(
+        cls, tensors: list[TensorBytes], info: ValidationInfo
+    ) -> list[TensorBytes]:
+        return _of_some_size(tensors, info)
+
+
+def _of_some_size(tensors: list[TensorBytes], info: ValidationInfo) -> list[TensorBytes]:
+    if info.context == FROM_FILE and any(each.bytes < 0 for each in tensors):
+        raise ValueError("peak_tensors: bytes cannot be less than 0")
+    return tensors
 
 
 class Residual(Block):
@@ -47,8 +70,8 @@ class Residual(Block):
     ``left_after_step_bytes`` is the level after the step minus the level before it.
     """
 
-    unexplained_bytes: int
-    left_after_step_bytes: int
+    unexplained_bytes: Change
+    left_after_step_bytes: Change
     items: list[TensorBytes] = Field(default_factory=list)
 
 
@@ -56,18 +79,25 @@ class StageMemory(Block):
     """Memory of one stage (one layer of a layer-wise algorithm, or the whole net)."""
 
     stage: str
-    static_bytes: int
-    static_categories: dict[str, int]
-    storage_bytes: int
-    peak_dynamic_bytes: int
+    static_bytes: Count
+    static_categories: dict[str, Count]
+    storage_bytes: Count
+    peak_dynamic_bytes: Count
     peak_phase: str
-    closed_form_bytes: int
-    closed_form_static_bytes: int
-    lower_bound_bytes: int
+    closed_form_bytes: Count
+    closed_form_static_bytes: Count
+    lower_bound_bytes: Count
     deterministic: bool
     phases: dict[str, PhaseMemory]
     peak_tensors: list[TensorBytes]
     residual: Residual
+
+    @field_validator("peak_tensors")
+    @classmethod
+    def _tensors_have_bytes(
+        cls, tensors: list[TensorBytes], info: ValidationInfo
+    ) -> list[TensorBytes]:
+        return _of_some_size(tensors, info)
 
     @property
     def ram_bytes(self) -> int:
@@ -78,8 +108,8 @@ class StageMemory(Block):
 class AsDeployed(Block):
     """The peak with threads and oneDNN as the user would run it; never gated."""
 
-    peak_dynamic_bytes: int | None
-    threads: int
+    peak_dynamic_bytes: Count | None
+    threads: Count
     onednn: bool
     deterministic: bool
     reason: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainfit.bench.records.schema.base import Block, Evidence
+from trainfit.bench.records.schema.base import Block, Count, Evidence, Share
 
 HISTOGRAM_BINS = 24
 """Bins of :attr:`LayerGradients.histogram`, each a factor of two wide."""
@@ -38,17 +38,17 @@ class LayerGradients(Block):
     stage: str
     evidence: Evidence
     shape: tuple[int, ...] = ()
-    count: int | None = None
-    zeros: int | None = None
+    count: Count | None = None
+    zeros: Count | None = None
     """Exact ones: inputs that are 0 in the whole batch, units that no sample opens."""
     max_abs: float | None = None
     rms: float | None = None
     mean_abs: float | None = None
     excess_kurtosis: float | None = None
     """Of the values that are not 0; 0 for a Gaussian, 3 for a Laplacian distribution."""
-    histogram: list[int] = Field(default_factory=list)
+    histogram: list[Count] = Field(default_factory=list)
     """Bin k counts the values with ``2**-(k+1) < abs(g) / max_abs <= 2**-k``."""
-    histogram_below: int | None = None
+    histogram_below: Count | None = None
     """Values that are smaller still, and not 0."""
     int8: QuantisationError | None = None
     reason: str | None = None
@@ -57,16 +57,16 @@ class LayerGradients(Block):
 class QuantisedAccuracy(Block):
     """Test accuracy with every weight tensor rounded to so many bits."""
 
-    bits: int
-    test_accuracy: float
+    bits: Count
+    test_accuracy: Share
 
 
 class NoisyAccuracy(Block):
     """Test accuracy with even noise in ``+-amplitude max abs(w)`` on every weight."""
 
     amplitude: float
-    seed: int
-    test_accuracy: float
+    seed: Count
+    test_accuracy: Share
 
 
 class Noise(Block):
@@ -75,11 +75,11 @@ class Noise(Block):
     Without a figure there is a ``reason``.
     """
 
-    samples: int | None = None
+    samples: Count | None = None
     """Of the test half, evenly spread; the same ones in every figure of this block."""
     tensors: list[str] = Field(default_factory=list)
     """What was disturbed: the weights that the prediction reads, biases left as they are."""
-    undisturbed_accuracy: float | None = None
+    undisturbed_accuracy: Share | None = None
     quantised: list[QuantisedAccuracy] = Field(default_factory=list)
     noisy: list[NoisyAccuracy] = Field(default_factory=list)
     reason: str | None = None

@@ -13,6 +13,7 @@ from trainfit.algorithms import (
     build_algorithm,
     get_algorithm,
     get_model,
+    outside,
     registry,
 )
 from trainfit.algorithms.backprop.rule import Backprop
@@ -101,6 +102,49 @@ def test_the_face_has_what_it_says_and_nothing_else():
 def test_algorithms_that_cannot_be_loaded(target, message):
     with pytest.raises(ConfigurationError, match=message):
         get_algorithm(target)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("open('/nowhere/at/all')", "FileNotFoundError: "),
+        ("class Rule(:", "SyntaxError: invalid syntax"),
+        ("def __getattr__(name): raise KeyError(name)", "KeyError: 'Rule'"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_says_why(text, message, tmp_path, monkeypatch):
+    name = f"broken_{abs(hash(text))}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(
+        ConfigurationError, match=rf"cannot load algorithm '{name}:Rule': {message}"
+    ):
+        get_algorithm(f"{name}:Rule")
+
+
+def test_only_permitted_names_are_imported_from_outside(tmp_path, monkeypatch):
+    target = f"{Plain.__module__}:Plain"
+    (tmp_path / "evil_rule.py").write_text("raise SystemError('ran')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with outside.none_but():
+        assert get_algorithm("backprop") is Backprop
+        for name in ("evil_rule:Rule", target):
+            for make in (get_algorithm, algorithms.describe_algorithm):
+                with pytest.raises(ConfigurationError, match=f"line too: --algorithm {name}"):
+                    make(name)
+            with pytest.raises(ConfigurationError, match="and none of that is run unasked"):
+                build_algorithm(name, "mlp-64-10")
+        outside.permit([target])
+        assert get_algorithm(target) is Plain
+        with outside.none_but():
+            assert outside.permitted() == []
+        assert outside.permitted() == [target]
+        with pytest.raises(ConfigurationError, match="evil_rule"):
+            get_algorithm("evil_rule:Rule")
+    assert outside.permitted() is None
+    with pytest.raises(ConfigurationError, match="SystemError: ran"):
+        get_algorithm("evil_rule:Rule")
 
 
 def test_an_entry_point_is_found(monkeypatch):

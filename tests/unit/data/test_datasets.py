@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.unit.data.shared import REAL_ROOT, needs_real, refusal
+from trainfit._text import shown
 from trainfit.algorithms import data
 from trainfit.algorithms.data import (
     DATA_ROOT_VARIABLE,
@@ -405,7 +406,7 @@ def test_synthetic_has_the_same_bits_every_time() -> None:
 )
 def test_synthetic_name_malformed(name: str) -> None:
     assert refusal(name) == (
-        f"dataset {name!r} is not of the form synthetic-FEATURES-CLASSES with whole numbers "
+        f"dataset {shown(name)} is not of the form synthetic-FEATURES-CLASSES with whole numbers "
         "from 1 up; for instance synthetic-784-10"
     )
 

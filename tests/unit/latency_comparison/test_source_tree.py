@@ -55,11 +55,11 @@ def test_a_clean_tree_is_said_to_be_one(repository: Path) -> None:
     assert found.name == f"the working tree ({found.head[:9]})"
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_unwinds(repository: Path, name: str) -> None:
     found = Repository.at(repository)
     as_shells_have_it = signal.signal(signal.SIGINT, signal.default_int_handler)
-    before = signal.getsignal(signal.SIGTERM)
+    chosen = {each: signal.signal(each, signal.SIG_DFL) for each in (15, 1)}
 
     with pytest.raises(KeyboardInterrupt), found.checked_out(found.head) as tree:
         signal.raise_signal(getattr(signal, name))
@@ -67,7 +67,18 @@ def test_a_signal_unwinds(repository: Path, name: str) -> None:
     signal.signal(signal.SIGINT, as_shells_have_it)
     assert not tree.parent.exists()
     assert len(worktrees(repository)) == 1
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert {signal.signal(each, before) for each, before in chosen.items()} == {signal.SIG_DFL}
+
+
+def test_what_is_to_outlive_its_terminal_does(repository: Path) -> None:
+    found = Repository.at(repository)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
+
+    with found.checked_out(found.head) as tree:
+        signal.raise_signal(signal.SIGHUP)
+        assert tree.is_dir()
+
+    assert signal.signal(signal.SIGHUP, before) is signal.SIG_IGN
 
 
 def test_files_that_were_made_in_it_go_too_and_hooks_do_not_run(repository: Path) -> None:

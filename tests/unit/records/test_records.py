@@ -113,11 +113,11 @@ def test_a_damaged_line_is_named(run: Path) -> None:
     lines = file.read_text().splitlines()
     file.write_text(lines[0] + "\n{}\n")
 
-    with pytest.raises(RunFolderError, match=r"records.jsonl:2: not a record .*: workload: Field"):
+    with pytest.raises(RunFolderError, match=r"records.jsonl:2: not a record .*: schema: must"):
         read_records(run)
 
     file.write_text("not json\n")
-    with pytest.raises(RunFolderError, match=r"records.jsonl:1: not a record .*: Invalid JSON"):
+    with pytest.raises(RunFolderError, match=r"records.jsonl:1: not a record .*: not valid JSON"):
         read_records(run)
 
 
@@ -297,7 +297,7 @@ def test_a_record_of_version_1_has_no_modelled_time_or_energy(run: Path, device:
 def test_other_versions_are_refused(run: Path, version: Any) -> None:
     written(run, schema=version)
 
-    with pytest.raises(RunFolderError, match=r"records.jsonl:1: not a record .*: schema: Input"):
+    with pytest.raises(RunFolderError, match=r"records.jsonl:1: not a record .*: schema: must"):
         read_records(run)
 
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.builders.runs import PLUGINS
+from trainfit.bench.processes import logs
 from trainfit.bench.processes.child import Ending, Outcome, short_path
 from trainfit.bench.processes.isolation import call
 
@@ -203,3 +206,126 @@ def test_paths_are_short_below_what_they_were_imported_from(
 
     assert short_path("/opt/lib/torch/nn.py") == "torch/nn.py"
     assert short_path("/elsewhere/a.py") == "/elsewhere/a.py"
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(
+    ("apart", "ends", "ending", "timeout"),
+    [
+        (False, "return", Ending.RETURNED, 60),
+        (True, "return", Ending.RETURNED, 60),
+        (False, "exit", Ending.DIED, 10_000),  # noticed at once, though its child holds the pipe
+        ("twice", "exit", Ending.DIED, 10_000),
+        ("twice", "hang", Ending.TIMED_OUT, 3.0),
+    ],
+)
+def test_what_a_child_has_started_ends_with_it(
+    isolated: Any, apart: Any, ends: str, ending: Ending, timeout: float
+) -> None:
+    isolated("echo")
+
+    outcome, messages = isolated("has_children", apart=apart, ends=ends, timeout=timeout)
+
+    assert outcome.ending is ending
+    assert not alive(messages[0]["child"])
+
+
+def test_other_children_of_the_caller_are_left_alone(isolated: Any) -> None:
+    # GIVEN another child of the same server, in a session of its own
+    isolated("echo")
+    other = multiprocessing.get_context("forkserver").Process(target=apart, daemon=True)
+    other.start()
+    try:
+        # WHEN a call ends THEN that child goes on
+        isolated("has_children", apart=True, ends="exit")
+        assert other.is_alive()
+    finally:
+        other.kill()
+        other.join()
+
+
+def apart() -> None:
+    os.setsid()
+    time.sleep(1000)
+
+
+@pytest.mark.parametrize("number", [signal.SIGRTMIN, signal.SIGRTMIN + 6, signal.SIGRTMAX])
+def test_a_signal_without_a_name_of_its_own_is_an_ending_too(isolated: Any, number: int) -> None:
+    outcome, _ = isolated("be_signalled", number=int(number))
+
+    assert outcome.ending is Ending.DIED
+    assert outcome.type.startswith("SIGRTM")
+    assert outcome.message == f"process ended by {outcome.type}"
+
+
+def test_half_a_character_is_no_reason_to_lose_a_message(isolated: Any) -> None:
+    outcome, messages = isolated("raise_text", text="file \udcff \ud800.toml")
+
+    assert outcome.message == "file ? ?.toml"
+    assert messages == [{"doing": "file ? ?.toml"}]
+
+
+def test_a_log_has_its_beginning_and_its_end(isolated: Any, tmp_path: Path) -> None:
+    isolated("chatter", mib=40)
+
+    log = (tmp_path / "log").read_bytes()
+    assert len(log) < 9 * 2**20
+    assert log.startswith(b"begin\nxxx")
+    assert log.endswith(b"\nthe end\n")
+    lost = 40 * 2**20 + 15 - logs.HEAD_BYTES - logs.TAIL_BYTES
+    assert f"x\n[{lost:,} bytes are left out here: ".encode() in log
+
+
+def test_a_log_is_not_written_through_a_link(isolated: Any, tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "log").symlink_to("theirs")
+
+    with pytest.raises(OSError, match="symbolic links"):
+        isolated("talk")
+
+    assert (tmp_path / "theirs").read_text() == "theirs"
+
+
+def test_what_is_no_message_is_the_end_of_a_child(isolated: Any) -> None:
+    outcome, _ = isolated("garble")
+
+    assert (outcome.ending, outcome.type) == (Ending.DIED, "ProcessGarbled")
+
+
+def test_modules_are_not_looked_for_where_the_caller_happens_to_be(tmp_path: Path) -> None:
+    # GIVEN a folder with modules of the names of those that a worker imports
+    for name in ("torch", "zeus", "multiprocessing", "json", "selectors", "sklearn"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    program = f"""
+import sys
+sys.path[:] = [each for each in sys.path if each not in ("", {str(tmp_path)!r})]
+from pathlib import Path
+from trainfit.bench.processes.isolation import call
+found = []
+log = Path({str(tmp_path / "log")!r})
+call("calls:path_of_modules", {{}}, log=log, timeout_seconds=60, on_message=found.append)
+print(found)
+"""
+    # WHEN a call is made there
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{PLUGINS}"},
+        timeout=60,
+    )
+
+    # THEN none of them runs
+    assert not (tmp_path / "ran").exists()
+    assert str(tmp_path) not in done.stdout
+    assert "'safe': None" in done.stdout

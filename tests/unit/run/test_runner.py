@@ -364,3 +364,25 @@ def test_an_algorithm_that_dies_when_it_is_built_is_left_to_its_record(
     done, _ = run(suite("a", "b"), tmp_path / "run")
 
     assert [r.status for r in done.records] == [RecordStatus.FAILED, RecordStatus.OK]
+
+
+def test_the_checks_before_are_held_to_the_limit_of_memory(calls: Calls, tmp_path: Path) -> None:
+    run(suite("a", memory_limit_mib=300), tmp_path / "run")
+
+    assert [each["memory_limit_mib"] for each in calls.options] == [300, 300]
+
+
+@pytest.mark.parametrize(
+    "part", [{"memory": {"stages": "none"}}, {"timeline": {"events": -1}}, {"accuracy": "good"}]
+)
+def test_what_no_record_can_be_made_of_is_a_failed_one_and_the_rest_goes_on(
+    calls: Calls, tmp_path: Path, part: dict[str, Any]
+) -> None:
+    calls.answers["a"] = (OK, [{"doing": "memory"}, part])
+
+    done, _ = run(suite("a", "b"), tmp_path / "run")
+
+    assert [record.status for record in done.records] == [RecordStatus.FAILED, RecordStatus.OK]
+    assert done.records[0].error is not None
+    assert done.records[0].error.type == "NoRecord"
+    assert done.records == read_records(tmp_path / "run")

@@ -230,7 +230,9 @@ def test_a_missing_suite_file_says_so(tmp_path: Path) -> None:
 def test_a_suite_that_is_not_text_says_so(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_bytes(b"\xff\xfe")
 
-    with pytest.raises(SuiteError, match=r"cannot read suite .*utf-8"):
+    with pytest.raises(
+        SuiteError, match=r"s\.toml: is not UTF-8 but UTF-16; save the file as UTF-8"
+    ):
         load_suite(str(tmp_path / "s.toml"))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.builders.disks import largest_file
 from tests.builders.runs import workload
 from trainfit.algorithms import algorithm_names, build_algorithm
 from trainfit.algorithms.data import load_dataset
@@ -117,6 +120,91 @@ def test_a_damaged_or_hostile_state_is_neither_used_nor_run(
 
     assert passes_heard(chosen, path)[1][0] == "accuracy 1/4"
     assert not (tmp_path / "executed").exists()
+
+
+def damaged(whole: bytes, how: str) -> bytes:
+    if how == "cut":
+        return whole[:-1]
+    if how == "longer":
+        return whole + b"\0"
+    at = len(whole) - 1 if how == "last" else len(whole) * int(how) // 100
+    return whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :]
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("how", ["cut", "longer", "last", *map(str, range(0, 100, 8))])
+def test_a_damaged_state_starts_over_with_a_word(
+    how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "01.pt"
+    chosen = learn(epochs=2, train_samples=256)
+    cut_off(chosen, path, after=1)
+    path.write_bytes(damaged(path.read_bytes(), how))
+    caplog.clear()
+
+    accuracy, heard = passes_heard(chosen, path)
+
+    assert heard == ["accuracy 1/2", "accuracy 2/2"]
+    assert len(accuracy.curve) == 2
+    assert "the training starts over" in caplog.text
+    assert not path.exists()
+
+
+CRAFTED: list[dict[str, Any]] = [
+    {"passes": 2, "curve": [], "curve_passes": []},
+    {"passes": 9, "curve": [0.5, 0.5], "curve_passes": [1, 2]},
+    {"passes": -1, "curve": [], "curve_passes": []},
+    {"passes": 1, "curve": ["much"], "curve_passes": [1]},
+    {"passes": 1, "curve": 0.5, "curve_passes": [1]},
+    {"passes": "one"},
+    {"hurry": 1},
+]
+
+
+@pytest.mark.parametrize("progress", CRAFTED)
+def test_a_state_that_contradicts_itself_starts_over(
+    progress: dict[str, Any], tmp_path: Path
+) -> None:
+    chosen = learn(epochs=2, train_samples=256)
+    algorithm = training.build(chosen)
+    kept = {
+        "workload": chosen.model_dump_json(),
+        "progress": progress,
+        "algorithm": {k: v for k, v in vars(algorithm).items() if k not in training._FIXED},
+    }
+    written = io.BytesIO()
+    torch.save(kept, written)
+    content = written.getvalue()
+    (tmp_path / "01.pt").write_bytes(content + hashlib.sha256(content).digest())
+
+    assert passes_heard(chosen, tmp_path / "01.pt")[1][0] == "accuracy 1/2"
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_training_that_finds_the_disk_full_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = learn(epochs=2, train_samples=256)
+    whole, _ = passes_heard(chosen, None)
+    (tmp_path / "state").mkdir()
+
+    with largest_file(1000):
+        accuracy, _ = passes_heard(chosen, tmp_path / "state" / "01.pt")
+
+    assert accuracy.curve == whole.curve
+    assert "the training is not kept" in caplog.text
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_state_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    for name in ("01.pt", ".01.pt"):
+        (tmp_path / name).symlink_to("theirs")
+
+    passes_heard(learn(epochs=2, train_samples=256), tmp_path / "01.pt")
+
+    assert (tmp_path / "theirs").read_text() == "theirs"
 
 
 def test_the_curve_has_the_passes_that_were_asked_for_and_the_last_one() -> None:

@@ -203,3 +203,30 @@ def test_a_wrong_configuration_names_the_workload(changes: dict[str, Any], messa
 
 def test_other_faults_of_building_are_left_to_the_workload_itself() -> None:
     assert checked(job("broken:FailsWhenBuilt"), job())[-1] == {"doing": "building"}
+
+
+def test_what_does_not_fit_the_limit_is_left_to_its_own_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its record says so; the others are checked and measured all the same."""
+    load = worker.load
+
+    def limited(chosen: Any, root: object) -> Dataset:
+        if chosen.train_samples:
+            raise MemoryError("Unable to allocate 240 MiB")
+        return load(chosen, root)
+
+    monkeypatch.setattr(worker, "load", limited)
+    large, small = job(train_samples=50), job()
+
+    heard = checked(large, small)
+
+    assert [each for each in heard if "doing" in each] == [{"doing": "building"}]
+    with pytest.raises(ConfigurationError, match=r"workload 3 .*takes 9 inputs"):
+        checked(large, small, job(model="mlp-9-4"))
+
+
+@pytest.mark.parametrize("rows", ["all", "one"])
+def test_what_is_not_a_number_is_no_score(rows: str) -> None:
+    with pytest.raises(ContractError, match=r"predict returned NaN for (10|1) of 10 samples"):
+        measured(algorithm=f"broken:{'Nan' if rows == 'all' else 'SometimesNan'}")

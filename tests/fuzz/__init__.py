@@ -1,0 +1,1 @@
+"""Inputs that are wrong in every way: mutated by a seeded generator, read in this process."""
