@@ -15,8 +15,9 @@ from trainfit.bench.errors import BenchError
 from trainfit.bench.papers.drawing import Drawer, Drawing
 from trainfit.plots import figure_names, table_names
 
-# matplotlib warns when it builds its font cache, once per machine; nobody has to act on that.
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+# matplotlib warns when it builds its font cache, once per machine, and where it may not keep one:
+# the figures are the same, and nobody has to act on that.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def plot(
