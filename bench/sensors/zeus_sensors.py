@@ -15,6 +15,7 @@ from typing import Any
 
 from trainfit.bench.sensors.base import Reading, Unavailable, one_line
 from trainfit.bench.sensors.counter import WrappingCounter
+from trainfit.bench.sensors.jetson import jetson_model
 from trainfit.bench.sensors.mirrors import Dies
 
 _NO_EXTRA = "needs the extra: pip install 'trainfit[sensors]'"
@@ -158,9 +159,15 @@ def open_nvml(clock: Callable[[], float] = time.perf_counter) -> NvmlSensor | Un
                 return Unavailable(f"{gpu.get_name()} counts no energy; GPUs do from Volta on")
         sensor = NvmlSensor(gpus, clock)
     except Exception as error:
-        return Unavailable(f"NVML: {one_line(error)}")
+        return Unavailable(f"NVML: {one_line(error)}{_on_a_jetson()}")
     first = sensor.read()
-    return first if isinstance(first, Unavailable) else sensor
+    return Unavailable(first.reason + _on_a_jetson()) if isinstance(first, Unavailable) else sensor
+
+
+def _on_a_jetson() -> str:
+    """Its NVML can be opened and lists a GPU, and answers every question with "Not Supported"."""
+    model = jetson_model()
+    return f"; on {model} energy is read from the board's rails: --sensor jetson" if model else ""
 
 
 def _unused(name: str, taken: Container[str]) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.fakes.boards import FakePowercap
 from tests.fakes.clock import FakeClock
+from trainfit.bench.sensors import zeus_sensors
 from trainfit.bench.sensors.base import Reading, Unavailable
 from trainfit.bench.sensors.counter import WrappingCounter
 from trainfit.bench.sensors.zeus_sensors import open_nvml, open_rapl
@@ -298,6 +299,16 @@ def test_gpus_that_cannot_count(monkeypatch):
     # As on a Jetson, whose NVML is there and answers nothing.
     FakeNvml(monkeypatch).fault = nvidia.pynvml.NVML_ERROR_NOT_SUPPORTED
     assert open_nvml() == Unavailable("NVML: Not Supported")
+
+
+def test_the_nvml_of_a_jetson_names_the_sensor_that_reads_there(monkeypatch):
+    """It can be opened and lists a GPU, and answers "Not Supported": never 0 J."""
+    monkeypatch.setattr(zeus_sensors, "jetson_model", lambda: "NVIDIA Jetson Orin Nano")
+    FakeNvml(monkeypatch).fault = nvidia.pynvml.NVML_ERROR_NOT_SUPPORTED
+    assert open_nvml() == Unavailable(
+        "NVML: Not Supported; on NVIDIA Jetson Orin Nano energy is read from the board's rails: "
+        "--sensor jetson"
+    )
 
 
 def test_no_nvml(monkeypatch):
