@@ -7,7 +7,6 @@ interrupted. A command is imported when it runs, and nothing heavy before.
 
 from __future__ import annotations
 
-import io
 import sys
 import traceback
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +16,7 @@ from typing import Annotated
 import typer
 
 from trainfit import __version__
+from trainfit._characters import replace_what_cannot_be_shown
 from trainfit.bench.cli.group import (
     CsvOption,
     DebugOption,
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     _find_local_modules()
-    _write_what_the_locale_can()
+    replace_what_cannot_be_shown([sys.stdout, sys.stderr])
     with running(Output()) as output:
         try:
             code = app(given or ["--help"], prog_name="trainfit", standalone_mode=False, obj=output)
@@ -133,13 +133,6 @@ def _find_local_modules() -> None:
     """A user's own algorithm lies in the current folder more often than it is installed."""
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-
-
-def _write_what_the_locale_can() -> None:
-    """A character that the terminal does not know is written as ``?``, not refused."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def _explain(error: Exception) -> int:
