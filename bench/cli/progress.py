@@ -1,8 +1,15 @@
-"""One line on stderr that says how long work takes; none where nobody looks."""
+"""How far work is, on stderr: one line that changes in a terminal, lines that stay in a log.
+
+A log, be it of CI or of a night, gets a line for every workload that ends: a suite may take hours,
+and a silent hour looks like one that hangs.
+"""
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -13,27 +20,37 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 from trainfit.bench.cli.output import output
 from trainfit.bench.cli.reports.run import STATUS_WORDS
 from trainfit.bench.records.schema import Record, RecordStatus, Workload
 
 BAR_WIDTH = 20
+NARROW, NARROW_BAR = 60, 8
+"""Columns below which the bar is short, and how long it is then."""
 
 
 class ProgressLine:
-    """Columns that are shown while it is entered, and nothing outside a terminal."""
+    """Columns that are shown while it is entered, and nothing outside a terminal.
 
-    def __init__(self, description: str, *columns: ProgressColumn) -> None:
-        console = Console(stderr=True)
+    What is going on comes last and is cut first; a count or a time never is.
+    """
+
+    def __init__(
+        self, description: str, *columns: ProgressColumn, console: Console | None = None
+    ) -> None:
+        self._console = console or Console(stderr=True)
         self._progress = Progress(
             *columns,
-            console=console,
+            console=self._console,
             transient=True,
-            disable=output().quiet or not console.is_terminal or os.environ.get("TERM") == "dumb",
+            disable=output().quiet or not _moves(self._console),
         )
         self._task = self._progress.add_task(description, total=None)
 
@@ -54,7 +71,14 @@ class SpinnerLine(ProgressLine):
     """A spinner, the time that has gone by, and what is going on."""
 
     def __init__(self, description: str = "starting") -> None:
-        super().__init__(description, SpinnerColumn(), TimeElapsedColumn(), _description())
+        console = Console(stderr=True)
+        super().__init__(
+            description,
+            _spinner(console),
+            TimeElapsedColumn(table_column=_whole()),
+            _Description(),
+            console=console,
+        )
 
     def show(self, what: str) -> None:
         """It goes on."""
@@ -65,8 +89,14 @@ class CountedLine(ProgressLine):
     """A bar over a known number of things."""
 
     def __init__(self, description: str, total: int) -> None:
-        bar = BarColumn(bar_width=BAR_WIDTH)
-        super().__init__(description, _description(), bar, MofNCompleteColumn())
+        console = Console(stderr=True)
+        super().__init__(
+            description,
+            _bar(console),
+            MofNCompleteColumn(table_column=_whole()),
+            _Description(),
+            console=console,
+        )
         self._progress.update(self._task, total=total)
 
     def advance(self) -> None:
@@ -75,18 +105,31 @@ class CountedLine(ProgressLine):
 
 
 class RunProgress(ProgressLine):
-    """A listener to a run."""
+    """A listener to a run.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Seconds, only going forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        console = Console(stderr=True)
         super().__init__(
             "starting",
-            SpinnerColumn(),
-            BarColumn(bar_width=BAR_WIDTH),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            _description(),
+            _spinner(console),
+            _bar(console),
+            MofNCompleteColumn(table_column=_whole()),
+            TimeElapsedColumn(table_column=_whole()),
+            TextColumn("{task.fields[left]}", markup=False),
+            _Description(),
+            console=console,
         )
+        self._progress.update(self._task, left="")
+        self._logs = self._progress.disable and not output().quiet
+        self._clock = clock
+        self._began = clock()
         self._name = ""
+        self._running, self._total = 0, 0
+        self._seconds: list[float] = []
 
     def checking(self) -> None:
         """The suite is being checked, and torch is being imported."""
@@ -95,6 +138,7 @@ class RunProgress(ProgressLine):
     def started(self, number: int, total: int, workload: Workload) -> None:
         """A workload begins."""
         self._name = workload.label
+        self._running, self._total, self._since = number, total, self._clock()
         self._progress.update(self._task, completed=number - 1, total=total, description=self._name)
 
     def doing(self, what: str) -> None:
@@ -102,12 +146,65 @@ class RunProgress(ProgressLine):
         self._progress.update(self._task, description=f"{self._name}: {what}")
 
     def finished(self, number: int, record: Record) -> None:
-        """A workload has its record."""
-        self._progress.update(self._task, completed=number)
+        """A workload has its record, from now or, in a run that is continued, from before."""
+        if number == self._running:
+            self._seconds.append(self._clock() - self._since)
+            if self._logs:
+                self._log(number, record)
+        self._progress.update(self._task, completed=number, left=self._left(number))
         if record.status is not RecordStatus.OK and not self._progress.disable:
             line = f"#{number} {record.workload.label}: {STATUS_WORDS[record.status]}"
-            self._progress.console.print(line, markup=False, highlight=False, style="red")
+            self._say(line, style="red")
+
+    def _left(self, number: int) -> str:
+        """How long the rest takes if it takes as long as what was measured; empty if unknown."""
+        rest = self._total - number
+        if not self._seconds or not rest:
+            return ""
+        time_left = _clock_time(rest * sum(self._seconds) / len(self._seconds))
+        return f"{'' if self._console.width < NARROW else 'about '}{time_left} left"
+
+    def _log(self, number: int, record: Record) -> None:
+        parts = [
+            f"[{number}/{self._total}]",
+            _clock_time(self._clock() - self._began),
+            f"{record.workload.label}: {STATUS_WORDS[record.status]}",
+        ]
+        left = self._left(number)
+        self._say(" ".join(parts) + (f", {left}" if left else ""))
+
+    def _say(self, line: str, style: str | None = None) -> None:
+        self._console.print(line, markup=False, highlight=False, style=style, soft_wrap=True)
+        self._console.file.flush()
 
 
-def _description() -> TextColumn:
-    return TextColumn("{task.description}", markup=False)
+class _Description(ProgressColumn):
+    """What is going on, on one line that gives way to the columns before it."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+
+def _moves(console: Console) -> bool:
+    """Whether a line on it can be changed."""
+    return console.is_terminal and os.environ.get("TERM") != "dumb"
+
+
+def _whole() -> Column:
+    """A column of the line that is not made narrower."""
+    return Column(no_wrap=True)
+
+
+def _spinner(console: Console) -> SpinnerColumn:
+    name = "dots" if console.encoding.startswith("utf") else "line"
+    return SpinnerColumn(name, table_column=_whole())
+
+
+def _bar(console: Console) -> BarColumn:
+    width = NARROW_BAR if console.width < NARROW else BAR_WIDTH
+    return BarColumn(bar_width=width, table_column=_whole())
+
+
+def _clock_time(seconds: float) -> str:
+    """Hours, minutes and seconds, as ``0:01:23``."""
+    return str(timedelta(seconds=round(seconds)))
