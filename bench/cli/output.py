@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -143,11 +145,18 @@ class Output:
         self._document[name] = value
 
     def show(self, *parts: RenderableType) -> None:
-        """Something for people; a line stays one line, so that it can be searched."""
+        """Something for people.
+
+        A line stays one line, so that it can be searched; a terminal gets it broken between words.
+        """
         if self.for_people:
             console = stdout()
             for part in parts:
-                console.print(part, soft_wrap=isinstance(part, str | Text), markup=False)
+                if isinstance(part, str | Text):
+                    for line in prose(part, console):
+                        console.print(line, soft_wrap=True)
+                else:
+                    console.print(part, markup=False)
 
     def finish(self) -> None:
         """The command has ended well: print the document, if one was asked for."""
@@ -155,19 +164,103 @@ class Output:
             sys.stdout.write(json.dumps(self._document, indent=2) + "\n")
 
 
+def prose(text: str | Text, console: Console) -> Iterator[Text]:
+    """Lines of text as a console shows them.
+
+    A terminal breaks a line that is too long for it between words, below the line's own indent; a
+    word that is longer than the line stays whole. Anything else gets the lines as they are.
+    """
+    for line in (Text(text) if isinstance(text, str) else text).split(allow_blank=True):
+        indent = len(line.plain) - len(line.plain.lstrip())
+        room = console.width - indent
+        if not console.is_terminal or len(line) <= console.width or room < 1:
+            yield line
+            continue
+        starts, column = [], 0
+        for word in re.finditer(r"\S+\s*", line.plain[indent:]):
+            if column and column + cell_len(word[0].rstrip()) > room:
+                starts.append(indent + word.start())
+                column = 0
+            column += cell_len(word[0])
+        for number, piece in enumerate(line.divide(starts)):
+            piece.rstrip()
+            yield Text(" " * indent).append_text(piece) if number else piece
+
+
+GAP = 2
+"""Columns between two columns of a table."""
+
+
+class FittedTable(Table):
+    """A table that breaks the text of its cells between words, as long as all words find room."""
+
+    def __init__(self) -> None:
+        super().__init__(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+        self._texts: list[list[str]] = []
+        self._whole: list[bool] = []
+
+    def add(self, title: str, texts: list[str], *, right: bool, whole: bool) -> None:
+        """A column; ``whole`` is one whose lines are never broken."""
+        justify: JustifyMethod = "right" if right else "left"
+        self.add_column(title, overflow="fold", no_wrap=whole, justify=justify)
+        self._texts.append([title, *texts])
+        self._whole.append(whole)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Give columns the widths that :func:`shared_out` finds, where they do not fit whole."""
+        lines = [[line for text in own for line in text.split("\n")] for own in self._texts]
+        most = [max(map(cell_len, own)) for own in lines]
+        words = [_longest_word(own) for own in lines]
+        room = options.max_width - GAP * (len(most) - 1)
+        fits = sum(most) <= room
+        widths = most if fits else shared_out(room, most, words, self._whole)
+        for column, width, whole in zip(self.columns, widths, self._whole, strict=True):
+            column.width, column.no_wrap = width, whole and fits
+        yield from super().__rich_console__(console, options)
+
+
+def shared_out(room: int, most: list[int], words: list[int], whole: list[bool]) -> list[int]:
+    """Widths of columns that are wider together than there is room.
+
+    Every column is at least as wide as its longest word, and those that should not be broken are as
+    wide as their longest line. Where that is too much, lines are broken between words everywhere,
+    and then the longest words. What is left is shared evenly; what a column has no use for goes to
+    the others.
+
+    Args:
+        room: Characters for all of them.
+        most: Width of each column's longest line.
+        words: Width of each column's longest word.
+        whole: Columns that should not be broken.
+    """
+    widths = [line if own else word for line, word, own in zip(most, words, whole, strict=True)]
+    if sum(widths) > room:
+        widths = list(words)
+    while sum(widths) > max(room, len(widths)):
+        widths[widths.index(max(widths))] -= 1
+    spare = room - sum(widths)
+    order = sorted(range(len(widths)), key=lambda index: most[index] - widths[index])
+    for place, index in enumerate(order):
+        given = max(0, min(most[index] - widths[index], spare // (len(order) - place)))
+        widths[index] += given
+        spare -= given
+    return widths
+
+
+def _longest_word(lines: Iterable[str]) -> int:
+    return max((cell_len(word) for line in lines for word in line.split()), default=0)
+
+
 def drawn(columns: Iterable[Column], rows: Iterable[Row]) -> Table:
     """The table that people see: the columns that have a title."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table = FittedTable()
+    kept = list(rows)
     shown = [column for column in columns if column.title]
-    for index, column in enumerate(shown):
-        table.add_column(
-            column.title,
-            overflow="fold",
-            no_wrap=index == 0 or column.right,
-            justify="right" if column.right else "left",
-        )
-    for row in rows:
-        table.add_row(*(column.text(row.get(column.key)) for column in shown))
+    texts = [[column.text(row.get(column.key)) for row in kept] for column in shown]
+    for index, (column, own) in enumerate(zip(shown, texts, strict=True)):
+        table.add(column.title, own, right=column.right, whole=index == 0 or column.right)
+    for cells in zip(*texts, strict=True):
+        table.add_row(*cells)
     return table
 
 
