@@ -20,11 +20,11 @@ from typing import Any
 import numba
 
 
-def compiled(signature: str, **options: Any) -> Callable[[Callable[..., None]], Any]:
-    """Decorates a function that numba compiles at once, for one signature.
+def compiled(signature: str | list[str], **options: Any) -> Callable[[Callable[..., None]], Any]:
+    """Decorates a function that numba compiles at once.
 
     Args:
-        signature: Types of the arguments, as numba writes them.
+        signature: Types of the arguments, as numba writes them; or several of these.
         options: Further options of ``numba.njit``.
     """
 

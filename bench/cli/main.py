@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from trainfit import __version__
 from trainfit._characters import replace_what_cannot_be_shown
@@ -26,7 +27,7 @@ from trainfit.bench.cli.group import (
     QuietOption,
     application,
 )
-from trainfit.bench.cli.output import Output, running
+from trainfit.bench.cli.output import Output, prose, running
 from trainfit.bench.errors import BenchError
 from trainfit.hardware_profiles.errors import ProfileError
 
@@ -152,7 +153,9 @@ def _explain(error: Exception) -> int:
 
 
 def _say(message: str) -> None:
-    print(f"trainfit: {' '.join(message.split())}", file=sys.stderr)
+    line = f"trainfit: {' '.join(message.split())}"
+    for part in prose(line, Console(stderr=True)):
+        print(part.plain, file=sys.stderr)
 
 
 if __name__ == "__main__":

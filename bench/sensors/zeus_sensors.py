@@ -126,7 +126,7 @@ def open_rapl(clock: Callable[[], float] = time.perf_counter) -> RaplSensor | Un
         with warnings.catch_warnings():  # zones that zeus leaves out are none of ours
             warnings.simplefilter("ignore")
             cpus = rapl.RAPLCPUs().cpus
-        zones = {}
+        zones: dict[str, tuple[Path, float]] = {}
         for cpu in cpus:
             if not hasattr(cpu, "rapl_file"):
                 return Unavailable("zeus asks its daemon (ZEUSD_SOCK_PATH), this asks the kernel")

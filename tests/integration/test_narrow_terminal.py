@@ -107,3 +107,24 @@ def test_a_pipe_gets_lines_as_they_are(
     line = "needs 103.5 KiB of storage, " * 20 + "but"
     output.Output().show(line)
     assert capsys.readouterr().out == f"{line}\n"
+
+
+def test_an_error_is_broken_between_words_in_a_terminal_and_one_line_in_a_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = []
+    for terminal in (True, False):
+        monkeypatch.setattr(
+            cli,
+            "Console",
+            lambda terminal=terminal, **_: Console(force_terminal=terminal, width=NARROW),
+        )
+        with pytest.raises(SystemExit):
+            cli.main(["fit", "--device", "nowhere", "--algorithm", "backprop", "--model", "mlp"])
+        ended.append(capsys.readouterr().err)
+
+    narrow, whole = ended
+    assert max(map(len, narrow.splitlines())) <= NARROW
+    assert whole.count("\n") == 1
+    assert narrow.split() == whole.split()
+    assert len(narrow.splitlines()) > 1

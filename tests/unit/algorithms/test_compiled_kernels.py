@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ NUMERICS = Path(module.__file__).parent
 
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of temporary files, which is all that may be written."""
     makedirs = os.makedirs
 
@@ -43,7 +44,7 @@ def doubled() -> list[float]:
     kernel = compiled("void(float32[::1])", nogil=True)(double)
     values = np.array([1.0, -3.0], dtype=np.float32)
     kernel(values)
-    return values.tolist()
+    return [float(value) for value in values]
 
 
 def test_numba_refuses_where_nothing_can_be_written(temporary: Path) -> None:

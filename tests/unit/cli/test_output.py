@@ -104,7 +104,10 @@ def test_a_line_that_is_broken_keeps_its_style_and_one_that_fits_its_spaces() ->
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_a_table_breaks_its_cells_between_words(width: int) -> None:
     text = "Peak bytes against batch size, width and depth, on made-up data; memory only"
-    rows = [{"name": "scaling", "size": 75, "what": text}, {"name": "paper-ff-int8", "what": "x"}]
+    rows: list[dict[str, Any]] = [
+        {"name": "scaling", "size": 75, "what": text},
+        {"name": "paper-ff-int8", "what": "x"},
+    ]
     columns = (
         Column("name", "name"),
         Column("size", "workloads", right=True),
