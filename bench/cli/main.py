@@ -7,8 +7,10 @@ interrupted. A command is imported when it runs, and nothing heavy before.
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -114,6 +116,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     _find_local_modules()
     replace_what_cannot_be_shown([sys.stdout, sys.stderr])
+    # It warns when it builds its cache of fonts, once per machine, and where it may not keep one:
+    # the figures are the same, and nobody has to act on that.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with running(Output()) as output:
         try:
             code = app(given or ["--help"], prog_name="trainfit", standalone_mode=False, obj=output)
@@ -154,8 +159,9 @@ def _explain(error: Exception) -> int:
 
 def _say(message: str) -> None:
     line = f"trainfit: {' '.join(message.split())}"
-    for part in prose(line, Console(stderr=True)):
-        print(part.plain, file=sys.stderr)
+    with suppress(OSError):  # of a full disk; the exit code is left to say it
+        for part in prose(line, Console(stderr=True)):
+            print(part.plain, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -174,8 +174,11 @@ class RunProgress(ProgressLine):
         self._say(" ".join(parts) + (f", {left}" if left else ""))
 
     def _say(self, line: str, style: str | None = None) -> None:
-        self._console.print(line, markup=False, highlight=False, style=style, soft_wrap=True)
-        self._console.file.flush()
+        try:
+            self._console.print(line, markup=False, highlight=False, style=style, soft_wrap=True)
+            self._console.file.flush()
+        except (OSError, ValueError):  # a full disk, a log that was closed: a run goes on without
+            self._logs = False
 
 
 class _Description(ProgressColumn):

@@ -91,6 +91,16 @@ def test_a_line_reaches_the_log_when_its_workload_ends(monkeypatch: pytest.Monke
         assert raw.getvalue().startswith(b"[1/2] ")
 
 
+def test_a_log_that_cannot_be_written_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=Full()))
+
+    go_through(RunProgress())
+
+
 def test_workloads_of_a_run_that_is_continued_are_not_counted_as_measured(stream: Any) -> None:
     stream.name = "file"
     line = RunProgress(clock=iter([0, 100, 150, 151]).__next__)
