@@ -13,7 +13,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, OverflowMethod
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -35,24 +35,41 @@ BAR_WIDTH = 20
 NARROW, NARROW_BAR = 60, 8
 """Columns below which the bar is short, and how long it is then."""
 
+LOG_SECONDS = 60.0
+"""Between two lines in a log, of work that has no parts to count."""
+
 
 class ProgressLine:
-    """Columns that are shown while it is entered, and nothing outside a terminal.
+    """Columns that are shown in a terminal while it is entered; lines where there is none.
 
     What is going on comes last and is cut first; a count or a time never is.
+
+    Args:
+        console: Standard error.
+        description: What is going on at first.
+        columns: What comes before it.
+        clock: Seconds, only going forward.
     """
 
     def __init__(
-        self, description: str, *columns: ProgressColumn, console: Console | None = None
+        self,
+        console: Console,
+        description: str,
+        *columns: ProgressColumn,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._console = console or Console(stderr=True)
+        self._console = console
         self._progress = Progress(
             *columns,
-            console=self._console,
+            _Description(console),
+            console=console,
             transient=True,
-            disable=output().quiet or not _moves(self._console),
+            disable=output().quiet or not _moves(console),
         )
         self._task = self._progress.add_task(description, total=None)
+        self._logs = self._progress.disable and not output().quiet
+        self._clock = clock
+        self._began = clock()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -66,23 +83,31 @@ class ProgressLine:
     ) -> None:
         self._progress.stop()
 
+    def _say(self, line: str, style: str | None = None) -> None:
+        try:
+            self._console.print(line, markup=False, highlight=False, style=style, soft_wrap=True)
+            self._console.file.flush()
+        except (OSError, ValueError):  # a full disk, a log that was closed: work goes on without
+            self._logs = False
+
 
 class SpinnerLine(ProgressLine):
-    """A spinner, the time that has gone by, and what is going on."""
+    """A spinner, the time that has gone by, and what is going on; in a log a line a minute."""
 
-    def __init__(self, description: str = "starting") -> None:
+    def __init__(
+        self, description: str = "starting", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         console = Console(stderr=True)
-        super().__init__(
-            description,
-            _spinner(console),
-            TimeElapsedColumn(table_column=_whole()),
-            _Description(),
-            console=console,
-        )
+        elapsed = TimeElapsedColumn(table_column=_whole())
+        super().__init__(console, description, _spinner(console), elapsed, clock=clock)
+        self._said = self._began
 
     def show(self, what: str) -> None:
         """It goes on."""
         self._progress.update(self._task, description=what)
+        if self._logs and (now := self._clock()) - self._said >= LOG_SECONDS:
+            self._said = now
+            self._say(f"{_clock_time(now - self._began)} {what}")
 
 
 class CountedLine(ProgressLine):
@@ -90,13 +115,8 @@ class CountedLine(ProgressLine):
 
     def __init__(self, description: str, total: int) -> None:
         console = Console(stderr=True)
-        super().__init__(
-            description,
-            _bar(console),
-            MofNCompleteColumn(table_column=_whole()),
-            _Description(),
-            console=console,
-        )
+        count = MofNCompleteColumn(table_column=_whole())
+        super().__init__(console, description, _bar(console), count)
         self._progress.update(self._task, total=total)
 
     def advance(self) -> None:
@@ -114,19 +134,16 @@ class RunProgress(ProgressLine):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         console = Console(stderr=True)
         super().__init__(
+            console,
             "starting",
             _spinner(console),
             _bar(console),
             MofNCompleteColumn(table_column=_whole()),
             TimeElapsedColumn(table_column=_whole()),
             TextColumn("{task.fields[left]}", markup=False),
-            _Description(),
-            console=console,
+            clock=clock,
         )
         self._progress.update(self._task, left="")
-        self._logs = self._progress.disable and not output().quiet
-        self._clock = clock
-        self._began = clock()
         self._name = ""
         self._running, self._total = 0, 0
         self._seconds: list[float] = []
@@ -173,24 +190,26 @@ class RunProgress(ProgressLine):
         left = self._left(number)
         self._say(" ".join(parts) + (f", {left}" if left else ""))
 
-    def _say(self, line: str, style: str | None = None) -> None:
-        try:
-            self._console.print(line, markup=False, highlight=False, style=style, soft_wrap=True)
-            self._console.file.flush()
-        except (OSError, ValueError):  # a full disk, a log that was closed: a run goes on without
-            self._logs = False
-
 
 class _Description(ProgressColumn):
     """What is going on, on one line that gives way to the columns before it."""
 
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        # In ASCII three characters would be written for the one that there is room for.
+        self._overflow: OverflowMethod = "ellipsis" if _has_unicode(console) else "crop"
+
     def render(self, task: Task) -> Text:
-        return Text(task.description, no_wrap=True, overflow="ellipsis")
+        return Text(task.description, no_wrap=True, overflow=self._overflow)
 
 
 def _moves(console: Console) -> bool:
     """Whether a line on it can be changed."""
     return console.is_terminal and os.environ.get("TERM") != "dumb"
+
+
+def _has_unicode(console: Console) -> bool:
+    return console.encoding.startswith("utf")
 
 
 def _whole() -> Column:
@@ -199,7 +218,7 @@ def _whole() -> Column:
 
 
 def _spinner(console: Console) -> SpinnerColumn:
-    name = "dots" if console.encoding.startswith("utf") else "line"
+    name = "dots" if _has_unicode(console) else "line"
     return SpinnerColumn(name, table_column=_whole())
 
 

@@ -65,6 +65,22 @@ def test_what_the_user_chose_stays_chosen_if_it_can_be_loaded(backend, chosen):
     assert python(IMPORT, backend) == [chosen, backend]
 
 
+def test_without_a_home_and_with_a_backend_that_is_not_there_nothing_is_said():
+    """matplotlib keeps its fonts among the temporary files then, and warns of it."""
+    environment = os.environ | {"HOME": "/proc/none", "MPLBACKEND": "nonsense"}
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-m", "trainfit", "figures"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "peak-by-phase" in done.stdout
+
+
 def test_drawing_leaves_the_backend_and_the_figures_of_the_user_alone(tmp_path, monkeypatch):
     monkeypatch.setitem(mpl.rcParams, "backend", "svg")
     mine = plt.figure()

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from tests.builders.runs import failed, record, workload
 from trainfit.bench.cli import progress
 from trainfit.bench.cli.output import Output, running
-from trainfit.bench.cli.progress import RunProgress
+from trainfit.bench.cli.progress import RunProgress, SpinnerLine
 
 
 @pytest.fixture
@@ -91,6 +91,17 @@ def test_a_line_reaches_the_log_when_its_workload_ends(monkeypatch: pytest.Monke
         assert raw.getvalue().startswith(b"[1/2] ")
 
 
+def test_work_without_parts_gets_a_line_a_minute_in_a_log(stream: Any) -> None:
+    stream.name = "file"
+    line = SpinnerLine(clock=iter([0, 10, 59, 75, 130, 200]).__next__)
+
+    with line:
+        for pair in range(1, 6):
+            line.show(f"pair {pair}")
+
+    assert stream.getvalue() == "0:01:15 pair 3\n0:03:20 pair 5\n"
+
+
 def test_a_log_that_cannot_be_written_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.StringIO):
         def write(self, _: str) -> int:
@@ -159,3 +170,21 @@ def test_the_spinner_is_one_that_the_terminal_has(
     made = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=made, force_terminal=True)
     assert progress._spinner(console).spinner.frames[0] == first
+
+
+def test_a_label_is_cut_without_a_character_that_the_terminal_has_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(
+        progress, "Console", lambda **_: Console(file=made, force_terminal=True, width=60)
+    )
+    monkeypatch.setenv("TERM", "xterm")
+    line = RunProgress()
+    line.started(1, 12, workload(options={"optimizer": "adam", "update": "fused"}))
+
+    text = "".join(segment.text for segment in made_by(line, 60))
+
+    assert text.isascii()
+    assert " 0/12 " in text
+    assert "backprop" in text
