@@ -16,6 +16,7 @@ from typing import Self
 from rich.console import Console, OverflowMethod
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -23,6 +24,7 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.table import Column
 from rich.text import Text
@@ -122,6 +124,19 @@ class CountedLine(ProgressLine):
     def advance(self) -> None:
         """One of them is done."""
         self._progress.advance(self._task)
+
+
+class DownloadLine(ProgressLine):
+    """A bar over the bytes of the file that arrives."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        columns = DownloadColumn(table_column=_whole()), TimeRemainingColumn(table_column=_whole())
+        super().__init__(console, "connecting", _bar(console), *columns)
+
+    def show(self, name: str, done: int, total: int | None) -> None:
+        """A piece of a file has arrived."""
+        self._progress.update(self._task, description=name, completed=done, total=total)
 
 
 class RunProgress(ProgressLine):

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from tests.builders.runs import failed, record, workload
 from trainfit.bench.cli import progress
 from trainfit.bench.cli.output import Output, running
-from trainfit.bench.cli.progress import RunProgress, SpinnerLine
+from trainfit.bench.cli.progress import CountedLine, DownloadLine, RunProgress, SpinnerLine
 
 
 @pytest.fixture
@@ -170,6 +170,24 @@ def test_the_spinner_is_one_that_the_terminal_has(
     made = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=made, force_terminal=True)
     assert progress._spinner(console).spinner.frames[0] == first
+
+
+@pytest.mark.parametrize("kind", ["tty", "file"])
+def test_what_is_counted_and_what_arrives(stream: Any, kind: str) -> None:
+    stream.name = kind
+
+    with CountedLine("closed forms", 2) as counted:
+        counted.advance()
+        shown = "".join(segment.text for segment in made_by(counted, 120))
+    assert "1/2 closed forms" in shown
+
+    with DownloadLine() as download:
+        download.show("train-images", 1_000_000, 4_000_000)
+        shown = "".join(segment.text for segment in made_by(download, 120))
+    assert "1.0/4.0 MB" in shown
+    assert "train-images" in shown
+
+    assert bool(stream.getvalue()) == (kind == "tty")
 
 
 def test_a_label_is_cut_without_a_character_that_the_terminal_has_not(
