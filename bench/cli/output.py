@@ -197,45 +197,49 @@ class FittedTable(Table):
     def __init__(self) -> None:
         super().__init__(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
         self._texts: list[list[str]] = []
-        self._whole: list[bool] = []
 
-    def add(self, title: str, texts: list[str], *, right: bool, whole: bool) -> None:
-        """A column; ``whole`` is one whose lines are never broken."""
+    def add(self, title: str, texts: list[str], *, right: bool) -> None:
+        """A column; the first, and those flush right, are broken last."""
         justify: JustifyMethod = "right" if right else "left"
-        self.add_column(title, overflow="fold", no_wrap=whole, justify=justify)
+        self.add_column(title, overflow="fold", justify=justify)
         self._texts.append([title, *texts])
-        self._whole.append(whole)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Give columns the widths that :func:`shared_out` finds, where they do not fit whole."""
-        lines = [[line for text in own for line in text.split("\n")] for own in self._texts]
-        most = [max(map(cell_len, own)) for own in lines]
-        words = [_longest_word(own) for own in lines]
+        lines = [[text.split("\n") for text in own] for own in self._texts]
+        most = [max(cell_len(line) for text in own for line in text) for own in lines]
+        words = [_longest_word(line for text in own for line in text) for own in lines]
+        whole = [
+            max([_longest_word(own[0]), *(cell_len(line) for text in own[1:] for line in text)])
+            for own in lines
+        ]
+        numbers = [column.justify == "right" for column in self.columns]
+        names = [index == 0 or right for index, right in enumerate(numbers)]
+        least = [
+            [line if kept else word for line, word, kept in zip(whole, words, keep, strict=True)]
+            for keep in (names, numbers)
+        ]
         room = options.max_width - GAP * (len(most) - 1)
-        fits = sum(most) <= room
-        widths = most if fits else shared_out(room, most, words, self._whole)
-        for column, width, whole in zip(self.columns, widths, self._whole, strict=True):
-            column.width, column.no_wrap = width, whole and fits
+        for column, width in zip(
+            self.columns, shared_out(room, most, [*least, words]), strict=True
+        ):
+            column.width = width
         yield from super().__rich_console__(console, options)
 
 
-def shared_out(room: int, most: list[int], words: list[int], whole: list[bool]) -> list[int]:
-    """Widths of columns that are wider together than there is room.
+def shared_out(room: int, most: list[int], least: Sequence[list[int]]) -> list[int]:
+    """Widths of the columns of a table.
 
-    Every column is at least as wide as its longest word, and those that should not be broken are as
-    wide as their longest line. Where that is too much, lines are broken between words everywhere,
-    and then the longest words. What is left is shared evenly; what a column has no use for goes to
-    the others.
+    Every column gets the least width that its text needs, and what is left is shared evenly; what a
+    column has no use for goes to the others.
 
     Args:
         room: Characters for all of them.
-        most: Width of each column's longest line.
-        words: Width of each column's longest word.
-        whole: Columns that should not be broken.
+        most: Width of each column with every line whole.
+        least: Least widths, by what may be broken; the first that leave room are taken. Where not
+            even the last do, the widest columns are made narrower.
     """
-    widths = [line if own else word for line, word, own in zip(most, words, whole, strict=True)]
-    if sum(widths) > room:
-        widths = list(words)
+    widths = list(next((each for each in least if sum(each) <= room), least[-1]))
     while sum(widths) > max(room, len(widths)):
         widths[widths.index(max(widths))] -= 1
     spare = room - sum(widths)
@@ -257,8 +261,8 @@ def drawn(columns: Iterable[Column], rows: Iterable[Row]) -> Table:
     kept = list(rows)
     shown = [column for column in columns if column.title]
     texts = [[column.text(row.get(column.key)) for row in kept] for column in shown]
-    for index, (column, own) in enumerate(zip(shown, texts, strict=True)):
-        table.add(column.title, own, right=column.right, whole=index == 0 or column.right)
+    for column, own in zip(shown, texts, strict=True):
+        table.add(column.title, own, right=column.right)
     for cells in zip(*texts, strict=True):
         table.add_row(*cells)
     return table

@@ -127,13 +127,30 @@ def test_a_table_breaks_its_cells_between_words(width: int) -> None:
 
 
 def test_widths_are_shared_out_so_that_words_stay_whole() -> None:
-    # Short columns are whole before a long one gets anything beyond its longest word.
-    assert shared_out(30, [10, 100, 8], [5, 6, 4], [True, False, False]) == [10, 12, 8]
-    # Too little for that: names may be broken between words, too,
-    assert shared_out(20, [20, 100, 8], [8, 6, 4], [True, False, False]) == [9, 7, 4]
-    # and then the longest words.
-    assert shared_out(12, [20, 100, 8], [8, 6, 4], [True, False, False]) == [4, 4, 4]
-    assert shared_out(1, [20, 100, 8], [8, 6, 4], [True, False, False]) == [1, 1, 1]
+    least = [[10, 6, 8], [5, 6, 8], [5, 6, 4]]
+    most = [10, 100, 8]
+    # Where all fits as it is, it stays so.
+    assert shared_out(200, most, least) == most
+    # What a column needs first, and what is left to those that can use it.
+    assert shared_out(30, most, least) == [10, 12, 8]
+    # Then names are broken between words,
+    assert shared_out(22, most, least) == [6, 8, 8]
+    # then numbers from their units,
+    assert shared_out(18, most, least) == [6, 7, 5]
+    # and at last the longest words.
+    assert shared_out(12, most, least) == [4, 4, 4]
+    assert shared_out(1, most, least) == [1, 1, 1]
+
+
+def test_a_number_is_not_broken_from_its_unit_for_the_sake_of_a_title() -> None:
+    columns = (Column("ram", "RAM", right=True), Column("s", "s/sample at most", right=True))
+    console = terminal(20)
+
+    console.print(drawn(columns, [{"ram": "236.2 KiB", "s": "14.5 ms"}]))
+
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "236.2 KiB" in shown
+    assert "14.5 ms" in shown
 
 
 @pytest.mark.parametrize(
