@@ -188,7 +188,7 @@ def prose(text: str | Text, console: Console) -> Iterator[Text]:
 
 
 GAP = 2
-"""Columns between two columns of a table."""
+"""Spaces between two columns of a table; one, where words would not find room otherwise."""
 
 
 class FittedTable(Table):
@@ -219,7 +219,10 @@ class FittedTable(Table):
             [line if kept else word for line, word, kept in zip(whole, words, keep, strict=True)]
             for keep in (names, numbers)
         ]
-        room = options.max_width - GAP * (len(most) - 1)
+        gaps = len(most) - 1
+        gap = GAP if sum(words) + GAP * gaps <= options.max_width else 1
+        self.padding = (0, gap, 0, 0)
+        room = options.max_width - gap * gaps
         for column, width in zip(
             self.columns, shared_out(room, most, [*least, words]), strict=True
         ):

@@ -67,6 +67,7 @@ def test_the_help_of_every_command(shown: Any, name: str) -> None:
         "models",
         "datasets",
         "devices",
+        "download",
         "devices show stm32f746",
         "devices show jetson-orin-nano-8gb",
         "suites",

@@ -10,7 +10,13 @@ from rich.segment import Segment
 from tests.builders.runs import failed, record, workload
 from trainfit.bench.cli import progress
 from trainfit.bench.cli.output import Output, running
-from trainfit.bench.cli.progress import CountedLine, DownloadLine, RunProgress, SpinnerLine
+from trainfit.bench.cli.progress import (
+    CountedLine,
+    DownloadLine,
+    ProgressLine,
+    RunProgress,
+    SpinnerLine,
+)
 
 
 @pytest.fixture
@@ -156,7 +162,7 @@ def test_a_long_label_is_cut_and_never_the_count_or_the_time(
         assert text.rstrip().endswith("\N{HORIZONTAL ELLIPSIS}")
 
 
-def made_by(line: RunProgress, width: int) -> list[Segment]:
+def made_by(line: ProgressLine, width: int) -> list[Segment]:
     console = line._console
     return list(console.render(line._progress.get_renderable(), console.options))
 
