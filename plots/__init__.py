@@ -23,8 +23,11 @@ if __name__ != "trainfit.plots":  # found by its place on the path, a second cop
     raise ImportError("import trainfit.plots, not plots: it is installed under that name")
 
 import ast
+import os
 import pkgutil
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,6 +36,26 @@ from typing import Any
 
 from trainfit._text import nearest
 from trainfit.plots.drawing.base import FigureModule, MissingDataError, TableModule
+
+
+def _import_matplotlib_without_a_display() -> None:
+    """Keep a backend that cannot be loaded from ending the import of matplotlib.
+
+    matplotlib refuses to be imported where ``MPLBACKEND`` names none that it finds: that of a
+    notebook, say, which every command that the notebook starts inherits. Figures here are files and
+    need no backend. One that can be loaded stays chosen, for whatever else draws in the process.
+    """
+    asked = os.environ.pop("MPLBACKEND")
+    try:
+        import matplotlib as mpl  # noqa: PLC0415  (only with a backend in the environment)
+    finally:
+        os.environ["MPLBACKEND"] = asked
+    with suppress(ValueError):
+        mpl.rcParams["backend"] = asked
+
+
+if os.environ.get("MPLBACKEND") and "matplotlib" not in sys.modules:
+    _import_matplotlib_without_a_display()
 
 
 class UnknownFigureError(ValueError):

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+
+from trainfit.algorithms.numerics.compiled import compiled
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -34,10 +35,9 @@ def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:  # pragma: no cover  (run
     return types.float32(types.float32, types.float32, types.float32), generate
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@compiled(
     "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1])",
     nogil=True,
-    cache=True,
     error_model="numpy",
 )
 def _adam(

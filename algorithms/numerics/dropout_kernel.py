@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from trainfit.algorithms.numerics.compiled import compiled
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(float32[::1], uint64, uint64, float32)", nogil=True, cache=True
-)
+
+@compiled("void(float32[::1], uint64, uint64, float32)", nogil=True)
 def drop(values: Any, seed: Any, limit: Any, scale: Any) -> None:  # pragma: no cover  (compiled)
     """Keep a value, times ``scale``, if the hash of seed and index is below ``limit``."""
     state = seed

@@ -12,21 +12,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 
 from trainfit.algorithms.numerics.binary.popcount_kernels import count64, load64
+from trainfit.algorithms.numerics.compiled import compiled
 from trainfit.algorithms.phases import Category, tag
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@compiled(
     [
         "void(uint8[:,:,:,:], uint8[:,:,:,::1], intp)",
         "void(float32[:,:,:,:], float32[:,:,:,::1], intp)",
     ],
     nogil=True,
-    cache=True,
 )
 def _copy(maps_BHWK: Any, out_PBSK: Any, first: int) -> None:  # pragma: no cover  (compiled)
     batch, height, width, inner = maps_BHWK.shape
@@ -54,10 +53,9 @@ def copy_patches(maps_BHWK: torch.Tensor, out_PBSK: torch.Tensor, first: int) ->
     _copy(maps_BHWK.numpy(), out_PBSK.numpy(), first)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@compiled(
     "void(uint8[:,:,:], uint8[:,:,:,::1], float32[:,:,::1], uint8[::1], intp)",
     nogil=True,
-    cache=True,
 )
 def _add_product(
     h_BPb: Any, w_PJSb: Any, z_BPJ: Any, patch: Any, width: int

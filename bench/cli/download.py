@@ -6,14 +6,13 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 
 from trainfit.algorithms.data.download import download as fetch
 from trainfit.algorithms.data.sources import SOURCES, find_source
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.cli.options import DataRootOption
 from trainfit.bench.cli.output import output
-from trainfit.bench.cli.progress import ProgressLine
+from trainfit.bench.cli.progress import DownloadLine
 
 
 def download(
@@ -43,7 +42,7 @@ def download(
         raise ConfigurationError(
             f"dataset {name!r}: where to? pass --data-root DIR or set TRAINFIT_DATA_ROOT"
         )
-    with _Bar() as bar:
+    with DownloadLine() as bar:
         done = fetch(name, data_root, base_url=base_url, progress=bar.show)
     out = output()
     out.show(
@@ -65,20 +64,3 @@ def _list() -> None:
         rows.append((name, size, f"{source.folder}/", host, source.info.licence))
     columns = ("dataset", "to fetch", "below the data root", "from", "licence")
     output().rows("downloads", columns, rows)
-
-
-class _Bar(ProgressLine):
-    """The file that arrives."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "connecting",
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-        )
-
-    def show(self, name: str, done: int, total: int | None) -> None:
-        """A piece of a file has arrived."""
-        self._progress.update(self._task, description=name, completed=done, total=total)

@@ -8,7 +8,7 @@ interrupted. A command is imported when it runs, and nothing heavy before.
 from __future__ import annotations
 
 import errno
-import io
+import logging
 import sys
 import traceback
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from trainfit import __version__
+from trainfit._characters import replace_what_cannot_be_shown
 from trainfit._imports import forget_current_folder
 from trainfit.algorithms.outside import none_but
 from trainfit.bench.cli.group import (
@@ -120,10 +121,13 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None:  # a program of its own, started by whatever put this folder on the path
         forget_current_folder()
     given = sys.argv[1:] if arguments is None else arguments
+    replace_what_cannot_be_shown([sys.stdout, sys.stderr])
+    # It warns when it builds its cache of fonts, once per machine, and where it may not keep one:
+    # the figures are the same, and nobody has to act on that.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if not _has_current_folder():  # torch itself ends the process there
         _say("the current folder is no longer there; change to another one")
         sys.exit(2)
-    _write_what_the_locale_can()
     with running(Output(csv_at_end=True)) as output:
         try:
             code = app(given or ["--help"], prog_name="trainfit", standalone_mode=False, obj=output)
@@ -138,13 +142,6 @@ def main(arguments: list[str] | None = None) -> None:
         kept = "; what was measured is kept, --resume --out DIR goes on with it"
         _say("interrupted" + (kept if "run" in given else ""))
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _write_what_the_locale_can() -> None:
-    """A character that the terminal does not know is written as ``?``, not refused."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def _explain(error: Exception) -> int:

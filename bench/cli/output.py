@@ -10,15 +10,17 @@ import csv
 import errno
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
@@ -154,11 +156,18 @@ class Output:
         self._document[name] = value
 
     def show(self, *parts: RenderableType) -> None:
-        """Something for people; a line stays one line, so that it can be searched."""
+        """Something for people.
+
+        A line stays one line, so that it can be searched; a terminal gets it broken between words.
+        """
         if self.for_people:
             console = stdout()
             for part in parts:
-                console.print(_Shown(part), soft_wrap=isinstance(part, str | Text), markup=False)
+                if isinstance(part, str | Text):
+                    for line in prose(part, console):
+                        console.print(_Shown(line), soft_wrap=True, markup=False)
+                else:
+                    console.print(_Shown(part), markup=False)
 
     def finish(self) -> None:
         """The command has ended well: write tables and print the document, as asked for.
@@ -203,22 +212,115 @@ class _Shown:
 def complain(message: str) -> None:
     """Say what is wrong, in one line on stderr."""
     line = _text.shortened(" ".join(message.split()), LONGEST_MESSAGE)
-    print(terminal(f"trainfit: {line}"), file=sys.stderr)
+    with suppress(OSError):  # of a full disk; the exit code is left to say it
+        for part in prose(terminal(f"trainfit: {line}"), Console(stderr=True)):
+            print(part.plain, file=sys.stderr)
+
+
+def prose(text: str | Text, console: Console) -> Iterator[Text]:
+    """Lines of text as a console shows them.
+
+    A terminal breaks a line that is too long for it between words, below the line's own indent; a
+    word that is longer than the line stays whole. Anything else gets the lines as they are.
+    """
+    for line in (Text(text) if isinstance(text, str) else text).split(allow_blank=True):
+        indent = len(line.plain) - len(line.plain.lstrip())
+        room = console.width - indent
+        if not console.is_terminal or len(line) <= console.width or room < 1:
+            yield line
+            continue
+        starts, column = [], 0
+        for word in re.finditer(r"\S+\s*", line.plain[indent:]):
+            if column and column + cell_len(word[0].rstrip()) > room:
+                starts.append(indent + word.start())
+                column = 0
+            column += cell_len(word[0])
+        for number, piece in enumerate(line.divide(starts)):
+            piece.rstrip()
+            yield Text(" " * indent).append_text(piece) if number else piece
+
+
+GAP = 2
+"""Spaces between two columns of a table; one, where words would not find room otherwise."""
+
+
+class FittedTable(Table):
+    """A table that breaks the text of its cells between words, as long as all words find room."""
+
+    def __init__(self) -> None:
+        super().__init__(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+        self._texts: list[list[str]] = []
+
+    def add(self, title: str, texts: list[str], *, right: bool) -> None:
+        """A column; the first, and those flush right, are broken last."""
+        justify: JustifyMethod = "right" if right else "left"
+        self.add_column(title, overflow="fold", justify=justify)
+        self._texts.append([title, *texts])
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Give columns the widths that :func:`shared_out` finds, where they do not fit whole."""
+        lines = [[text.split("\n") for text in own] for own in self._texts]
+        most = [max(cell_len(line) for text in own for line in text) for own in lines]
+        words = [_longest_word(line for text in own for line in text) for own in lines]
+        whole = [
+            max([_longest_word(own[0]), *(cell_len(line) for text in own[1:] for line in text)])
+            for own in lines
+        ]
+        numbers = [column.justify == "right" for column in self.columns]
+        names = [index == 0 or right for index, right in enumerate(numbers)]
+        least = [
+            [line if kept else word for line, word, kept in zip(whole, words, keep, strict=True)]
+            for keep in (names, numbers)
+        ]
+        gaps = len(most) - 1
+        gap = GAP if sum(words) + GAP * gaps <= options.max_width else 1
+        self.padding = (0, gap, 0, 0)
+        room = options.max_width - gap * gaps
+        for column, width in zip(
+            self.columns, shared_out(room, most, [*least, words]), strict=True
+        ):
+            column.width = width
+        yield from super().__rich_console__(console, options)
+
+
+def shared_out(room: int, most: list[int], least: Sequence[list[int]]) -> list[int]:
+    """Widths of the columns of a table.
+
+    Every column gets the least width that its text needs, and what is left is shared evenly; what a
+    column has no use for goes to the others.
+
+    Args:
+        room: Characters for all of them.
+        most: Width of each column with every line whole.
+        least: Least widths, by what may be broken; the first that leave room are taken. Where not
+            even the last do, the widest columns are made narrower.
+    """
+    widths = list(next((each for each in least if sum(each) <= room), least[-1]))
+    while sum(widths) > max(room, len(widths)):
+        widths[widths.index(max(widths))] -= 1
+    spare = room - sum(widths)
+    order = sorted(range(len(widths)), key=lambda index: most[index] - widths[index])
+    for place, index in enumerate(order):
+        given = max(0, min(most[index] - widths[index], spare // (len(order) - place)))
+        widths[index] += given
+        spare -= given
+    return widths
+
+
+def _longest_word(lines: Iterable[str]) -> int:
+    return max((cell_len(word) for line in lines for word in line.split()), default=0)
 
 
 def drawn(columns: Iterable[Column], rows: Iterable[Row]) -> Table:
     """The table that people see: the columns that have a title."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table = FittedTable()
+    kept = list(rows)
     shown = [column for column in columns if column.title]
-    for index, column in enumerate(shown):
-        table.add_column(
-            column.title,
-            overflow="fold",
-            no_wrap=index == 0 or column.right,
-            justify="right" if column.right else "left",
-        )
-    for row in rows:
-        table.add_row(*(column.text(row.get(column.key)) for column in shown))
+    texts = [[column.text(row.get(column.key)) for row in kept] for column in shown]
+    for column, own in zip(shown, texts, strict=True):
+        table.add(column.title, own, right=column.right)
+    for cells in zip(*texts, strict=True):
+        table.add_row(*cells)
     return table
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +13,6 @@ from trainfit.bench.cli.output import output, unseen
 from trainfit.bench.errors import BenchError
 from trainfit.bench.papers.drawing import Drawer, Drawing
 from trainfit.plots import figure_names, table_names
-
-# matplotlib warns when it builds its font cache, once per machine; nobody has to act on that.
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 def plot(

@@ -1,12 +1,14 @@
 """The power monitors on a Jetson's board, read from sysfs: INA3221, and INA2xx such as INA238.
 
 Layouts, from the kernel's documentation of the drivers ina3221, ina2xx and ina238 and from NVIDIA's
-kernel for L4T r32; none of it has been tried on a board:
+kernel for L4T r32; none of it has been tried on a board. Which board has which rails, and where
+that is written, is in :mod:`trainfit.bench.sensors.rails`.
 
-- hwmon, INA3221 (JetPack 5 and later): in{1,2,3}_label, in{n}_input in mV, curr{n}_input in mA.
-  in7 is a sum of shunt voltages and no rail; NC is a channel that is not connected.
-- hwmon, INA2xx: power1_input in microwatts, one rail per chip.
-- iio, INA3221 (L4T r32: Nano, TX2, Xavier): rail_name_{0,1,2}, in_power{n}_input in mW.
+- hwmon, INA3221 (L4T r34.1, JetPack 5, and later): in{1,2,3}_label, in{n}_input in mV,
+  curr{n}_input in mA. in7 is a sum of shunt voltages and no rail; NC is a channel that is not
+  connected.
+- hwmon, INA2xx: power1_input in microwatts, one rail per chip; VIN of an AGX Thor.
+- iio, INA3221 (up to L4T r32: Nano, TX2, Xavier): rail_name_{0,1,2}, in_power{n}_input in mW.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainfit.bench.sensors.base import Reading, Unavailable
-from trainfit.bench.sensors.rails import choose_total
+from trainfit.bench.sensors.rails import Offsets, choose_total
 
 LEAST_INTERVAL_SECONDS = 0.1
 """No more often than this: reading goes over a slow bus and keeps the processor busy."""
@@ -71,7 +73,13 @@ class JetsonSensor:
         self.rails = tuple(channel.rail for channel in channels)
         # What a rail without a name feeds is not known; beside named ones it is not added.
         named = tuple(channel.rail for channel in channels if channel.named)
-        self.total, self.coverage = choose_total(named or self.rails)
+        self.total, self._covered = choose_total(named or self.rails)
+        self._offsets = Offsets()
+
+    @property
+    def coverage(self) -> str:
+        """What the total covers, and which rails were seen below zero so far."""
+        return self._covered + self._offsets.note()
 
     def read(self) -> Reading | Unavailable:
         """Power of every rail that can be read, in watts."""
@@ -82,6 +90,7 @@ class JetsonSensor:
             except (OSError, ValueError) as error:
                 if channel.rail in self.total:
                     return Unavailable(_reason(error))
+        self._offsets.see(watts)
         return Reading(self._clock(), watts=watts)
 
     def close(self) -> None:
@@ -118,11 +127,32 @@ def open_jetson(
     if not channels:
         return Unavailable(
             f"no power monitor with a named rail (INA3221 or INA2xx) below {root}/class/hwmon or "
-            f"{root}/bus/i2c/drivers/ina3221x"
+            f"{root}/bus/i2c/drivers/ina3221x{_why_none(jetson_model(root))}"
         )
     sensor = JetsonSensor(_told_apart(channels), max(intervals), clock)
     first = sensor.read()
     return first if isinstance(first, Unavailable) else sensor
+
+
+def jetson_model(root: Path = Path("/sys")) -> str | None:
+    """What the device tree calls this board, if it is a Jetson.
+
+    Args:
+        root: Where sysfs is.
+    """
+    try:
+        model = _text(root / "firmware/devicetree/base/model")
+    except OSError:
+        return None
+    return model if "jetson" in model.lower() else None
+
+
+def _why_none(model: str | None) -> str:
+    if model is None:
+        return ""
+    if "nano 2gb" in model.lower():
+        return f"; {model}: this board has none, so that its energy needs a meter outside"
+    return f"; {model}: its kernel has no driver for them, or its device tree does not list them"
 
 
 def _hwmon(folder: Path) -> Iterator[_Channel]:

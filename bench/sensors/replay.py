@@ -20,7 +20,7 @@ from trainfit._files import FileError, NoFileError, read_text
 from trainfit._limits import LARGEST_DOCUMENT
 from trainfit._text import shown
 from trainfit.bench.sensors.base import Reading, SensorError, Unavailable
-from trainfit.bench.sensors.rails import choose_total
+from trainfit.bench.sensors.rails import Offsets, choose_total
 
 _TIME = "seconds"
 _JOULES = "_joules"
@@ -50,7 +50,10 @@ class ReplaySensor:
         gaps = [later - sooner for sooner, later in itertools.pairwise(self._times)]
         self.interval_seconds = statistics.median(gaps)
         self.total, covered = choose_total(self.rails)
-        self.coverage = f"a recording: {covered}"
+        offsets = Offsets()
+        for _, values in () if self._counts else self._rows:
+            offsets.see(dict(zip(self.rails, values, strict=True)))
+        self.coverage = f"a recording: {covered}{offsets.note()}"
 
     def read(self) -> Reading | Unavailable:
         """The last row that is not in the future; nothing once the recording has ended."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trainfit.bench.sensors.base import Reading, Sensor, Unavailable, one_line
+from trainfit.bench.sensors.rails import LEAST_WATTS
 
 LEAST_INTERVALS = 10
 """A stretch of fewer sampling intervals says too little; what it shows is not valid."""
@@ -131,8 +132,9 @@ def make_curve(
 
 
 def _wrong(rail: str, values_T: Floats, *, counts: bool) -> str | None:
-    """Values that cannot be."""
-    bad = values_T[~(np.isfinite(values_T) & (values_T >= 0))]
+    """Values that cannot be; a power a little below zero can, as the offset of its monitor."""
+    least = 0.0 if counts else LEAST_WATTS
+    bad = values_T[~(np.isfinite(values_T) & (values_T >= least))]
     if len(bad):
         return f"{rail} read {bad[0]:g} {'J' if counts else 'W'}"
     back_I = -np.diff(values_T)

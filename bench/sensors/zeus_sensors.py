@@ -6,15 +6,18 @@ process and no thread.
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container
 from pathlib import Path
 from typing import Any
 
 from trainfit._imports import current_folder_left_out
 from trainfit.bench.sensors.base import Reading, Unavailable, one_line
 from trainfit.bench.sensors.counter import WrappingCounter
+from trainfit.bench.sensors.jetson import jetson_model
+from trainfit.bench.sensors.mirrors import Dies
 
 _NO_EXTRA = "needs the extra: pip install 'trainfit[sensors]'"
 _PLATFORM = "psys"
@@ -41,30 +44,35 @@ class RaplSensor:
         self._counters = {rail: WrappingCounter(joules) for rail, (_, joules) in zones.items()}
         self.rails = tuple(zones)
         # psys is the platform as the maker wired it, packages included: not to be added to them.
-        self.total = tuple(rail for rail in zones if not rail.startswith(_PLATFORM)) or self.rails
-        memory = any(rail.endswith("/dram") for rail in self.total)
-        self.coverage = (
-            f"the sum of {', '.join(self.total)}: processors with all that runs on them, "
-            f"{'and their memory' if memory else 'memory only if it is in the package'}; "
-            f"not the board, disks or GPUs"
-        )
+        counted = tuple(rail for rail in zones if not rail.startswith(_PLATFORM)) or self.rails
+        self._why: dict[str, str] = {}
+        self._dies = Dies(counted, self._raw)
+        self.total = tuple(rail for rail in counted if rail not in self._dies.mirrors)
+        self.coverage = _coverage(self.total, self._dies.mirrors)
 
     def read(self) -> Reading | Unavailable:
         """Energy of every zone in joules, unwrapped."""
         at = self._clock()
-        joules = {}
-        for rail, file in self._files.items():
-            try:
-                raw_joules = float(file.read_text("ascii")) / 1e6
-            except (OSError, ValueError) as error:
-                if rail in self.total:
-                    return Unavailable(f"cannot read {file}: {one_line(error)}")
-            else:
-                joules[rail] = self._counters[rail].unwrap(raw_joules, at)
-        return Reading(at, joules=joules)
+        raw = self._raw()
+        for rail in self.total:
+            if rail not in raw:
+                return Unavailable(self._why[rail])
+        joules = {rail: self._counters[rail].unwrap(value, at) for rail, value in raw.items()}
+        doubt = self._dies.doubt(raw, joules)
+        return Unavailable(doubt) if doubt else Reading(at, joules=joules)
 
     def close(self) -> None:
         """Nothing stays open between readings."""
+
+    def _raw(self) -> dict[str, float]:
+        """What the counters that can be read show, in joules."""
+        found = {}
+        for rail, file in self._files.items():
+            try:
+                found[rail] = float(file.read_text("ascii")) / 1e6
+            except (OSError, ValueError) as error:
+                self._why[rail] = f"cannot read {file}: {one_line(error)}"
+        return found
 
 
 class NvmlSensor:
@@ -96,6 +104,19 @@ class NvmlSensor:
         self._gpus = {}
 
 
+def _coverage(total: tuple[str, ...], mirrors: Collection[str]) -> str:
+    summed = f"the sum of {', '.join(total)}" if len(total) > 1 else total[0]
+    if all(rail.startswith(_PLATFORM) for rail in total):
+        return f"{summed}: the platform as its maker wired it, processors included"
+    memory = any(rail.endswith("/dram") for rail in total)
+    once = f"; counted once, because they show another die's counter: {', '.join(mirrors)}"
+    return (
+        f"{summed}: processors with all that runs on them, "
+        f"{'and their memory' if memory else 'memory only if it is in the package'}; "
+        f"not the board, disks or GPUs{once if mirrors else ''}"
+    )
+
+
 def open_rapl(clock: Callable[[], float] = time.perf_counter) -> RaplSensor | Unavailable:
     """The processor's counters, or zeus's words on why there are none."""
     try:
@@ -108,15 +129,17 @@ def open_rapl(clock: Callable[[], float] = time.perf_counter) -> RaplSensor | Un
             warnings.simplefilter("ignore")
             with current_folder_left_out():
                 cpus = rapl.RAPLCPUs().cpus
-        zones = {}
+        zones: dict[str, tuple[Path, float]] = {}
         for cpu in cpus:
             if not hasattr(cpu, "rapl_file"):
                 return Unavailable("zeus asks its daemon (ZEUSD_SOCK_PATH), this asks the kernel")
-            zones[cpu.rapl_file.name] = _zone(cpu.rapl_file)
+            rail = _unused(cpu.rapl_file.name, zones)
+            zones[rail] = _zone(cpu.rapl_file)
             if cpu.dram is not None:
-                zones[f"{cpu.rapl_file.name}/dram"] = _zone(cpu.dram)
+                zones[f"{rail}/dram"] = _zone(cpu.dram)
     except Exception as error:
-        return Unavailable(one_line(error))
+        where = getattr(error.__cause__, "filename", None)  # zeus does not say which zone
+        return Unavailable(one_line(error) + (f" ({where})" if where else ""))
     if not zones:
         return Unavailable("the kernel's powercap lists no RAPL zone")
     sensor = RaplSensor(zones, clock)
@@ -141,11 +164,30 @@ def open_nvml(clock: Callable[[], float] = time.perf_counter) -> NvmlSensor | Un
                 return Unavailable(f"{gpu.get_name()} counts no energy; GPUs do from Volta on")
         sensor = NvmlSensor(gpus, clock)
     except Exception as error:
-        return Unavailable(f"NVML: {one_line(error)}")
+        return Unavailable(f"NVML: {one_line(error)}{_on_a_jetson()}")
     first = sensor.read()
-    return first if isinstance(first, Unavailable) else sensor
+    return Unavailable(first.reason + _on_a_jetson()) if isinstance(first, Unavailable) else sensor
+
+
+def _on_a_jetson() -> str:
+    """Its NVML can be opened and lists a GPU, and answers every question with "Not Supported"."""
+    model = jetson_model()
+    return f"; on {model} energy is read from the board's rails: --sensor jetson" if model else ""
+
+
+def _unused(name: str, taken: Container[str]) -> str:
+    """The name of a zone, told apart from others of the same name."""
+    numbered = (f"{name} ({count})" for count in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in taken)
 
 
 def _zone(file: Any) -> tuple[Path, float]:
-    """A counter's file, and the joules at which it wraps."""
-    return Path(file.energy_uj_path), file.max_energy_range_uj / 1e6
+    """A counter's file, and the joules at which it wraps.
+
+    Raises:
+        ValueError: It is not said when it wraps, so that a turn would be missed.
+    """
+    joules = file.max_energy_range_uj / 1e6
+    if not joules > 0:
+        raise ValueError(f"{file.path}: max_energy_range_uj is {joules:g}, so no wrap can be seen")
+    return Path(file.energy_uj_path), joules

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.builders.logs import progress_lines
 from trainfit.bench.cli import main as cli
+from trainfit.bench.cli.reports.run import STATUS_WORDS
 from trainfit.bench.frames.sources import load_run
 from trainfit.bench.records.reading import read_environment, read_records
 
@@ -85,8 +87,13 @@ def test_a_suite_of_ones_own_with_a_board_and_an_algorithm_of_ones_own(small: Pa
     out = small.parent / "out"
     done = trainfit("run", str(small), "--out", str(out), "--algorithm", "plain:Delta")
 
-    # THEN there is a table, a matrix and a run folder, and nothing else
-    assert (done.returncode, done.stderr) == (0, "")
+    # THEN there is a table, a matrix and a run folder, a line per workload, and nothing else
+    assert done.returncode == 0
+    assert progress_lines(done.stderr) == [
+        ("1/3", "backprop mlp-64-10 digits b8: ok"),
+        ("2/3", "backprop mlp-64-10 digits b32: ok"),
+        ("3/3", "plain:Delta mlp-64-10 digits b32: ok"),
+    ]
     assert "\x1b" not in done.stdout
     assert "mlp-64-10, digits, seed 0" in done.stdout
     assert "stm32f407" in done.stdout
@@ -122,8 +129,10 @@ def test_whatever_goes_wrong_in_one_workload_the_rest_goes_on(tmp_path: Path) ->
     done = trainfit("run", str(tmp_path / "s.toml"), "--out", str(tmp_path / "out"), *named)
 
     # THEN each has a record that says so, and the last workload is measured like the first
-    assert (done.returncode, done.stderr) == (1, "")
+    assert done.returncode == 1
     records = read_records(tmp_path / "out")
+    ended = [text.rpartition(": ")[2] for _, text in progress_lines(done.stderr)]
+    assert ended == [STATUS_WORDS[record.status] for record in records]
     assert [record.status for record in records] == ["ok", *(b[0] for b in BROKEN.values()), "ok"]
     for record, (_, kind, words) in zip(records[1:-1], BROKEN.values(), strict=True):
         assert record.error is not None
@@ -396,7 +405,8 @@ def test_a_run_for_machines(main: Any, small: Path) -> None:
     code, out, err = main("run", str(small), "--out", "out", "--json", "--csv", "tables", *named)
 
     # THEN there is one document, though a workload failed, and a file for each of its tables
-    assert (code, err) == (1, "")
+    assert code == 1
+    assert [count for count, _ in progress_lines(err)] == ["1/2", "2/2"]
     document = json.loads(out)
     tables = ("figures", "values", "costs", "verdicts")
     assert set(document) == {*tables, "run", "logs"}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders.logs import progress_lines
 from tests.fakes.small_boards import board
 from trainfit.bench.cli import main as cli
 from trainfit.bench.frames.sources import load_run
@@ -62,7 +63,8 @@ def test_what_is_measured_on_the_device_itself_is_judged(main: Any, tmp_path: Pa
     )  # fmt: skip
 
     # THEN its time and energy are what was measured, and the other's what was modelled
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert [count for count, _ in progress_lines(err)] == ["1/1"]
     (record,) = read_records(tmp_path / "done")
     assert record.energy is not None
     assert record.latency is not None
@@ -99,7 +101,8 @@ def test_a_sensor_that_a_suite_names_and_is_not_there_is_a_reason(
 
     code, out, err = main("--out", "done")
 
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert [count for count, _ in progress_lines(err)] == ["1/1"]
     assert "1 of 1 workloads measured" in out
     (record,) = read_records(tmp_path / "done")
     assert record.memory is not None
@@ -151,7 +154,8 @@ def test_a_device_without_a_clock_is_not_asked_for_its_latency(main: Any, tmp_pa
     (tmp_path / "costs.toml").write_text(f'{text}[budgets]\nstep_latency = "1 s"\n')
     code, _, err = main("--out", "done")
 
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert [count for count, _ in progress_lines(err)] == ["1/1"]
     (record,) = read_records(tmp_path / "done")
     status = {
         verdict.budget: verdict.status for verdict in judges_of(tmp_path / "done").verdicts(record)

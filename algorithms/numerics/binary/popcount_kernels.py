@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+
+from trainfit.algorithms.numerics.compiled import compiled
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -47,9 +48,7 @@ def load64(context: Any, rows: Any, offset: Any) -> Any:  # pragma: no cover  (a
     return types.uint64(rows, types.intp), generate
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(uint8[:,::1], uint8[:,::1], float32[:,::1])", nogil=True, cache=True
-)
+@compiled("void(uint8[:,::1], uint8[:,::1], float32[:,::1])", nogil=True)
 def _add_product(h_Bb: Any, w_Ob: Any, z_BO: Any) -> None:  # pragma: no cover  (compiled)
     batch, width = h_Bb.shape
     words = width // 8
@@ -80,9 +79,7 @@ def add_binary_product(h_Bb: torch.Tensor, w_Ob: torch.Tensor, z_BO: torch.Tenso
     _add_product(h_Bb.numpy(), w_Ob.numpy(), z_BO.numpy())
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(uint8[:,::1], uint8[:,::1], float32[:,::1], int64)", nogil=True, cache=True
-)
+@compiled("void(uint8[:,::1], uint8[:,::1], float32[:,::1], int64)", nogil=True)
 def _add_xnor_product(h_Bb: Any, w_Ob: Any, z_BO: Any, inner: Any) -> None:  # pragma: no cover
     batch, width = h_Bb.shape
     words = width // 8

@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from trainfit.algorithms.numerics.compiled import compiled
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.vector_code import (
     DOT_COLUMNS,
@@ -45,10 +46,9 @@ def clipped(value: Any) -> Any:  # pragma: no cover  (compiled)
     return np.int8(min(max(value, _F32(-127.0)), _F32(127.0)))
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@compiled(
     "void(float32[:,::1], int8[:,::1], float32[::1], intp, boolean, uint32, uint32)",
     nogil=True,
-    cache=True,
 )
 def quantise_rows(  # noqa: PLR0917
     t_RC: Any, q_RC: Any, inverse: Any, axis: Any, stochastic: Any, low: Any, high: Any
@@ -163,9 +163,7 @@ def spread_rows(
                 out_N[n] = np.int32(out_N[n] + a * np.int32(b_N[n]))
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(int8[:,::1], int8[:,::1], int32[:,::1], int16[:,::1])", nogil=True, cache=True
-)
+@compiled("void(int8[:,::1], int8[:,::1], int32[:,::1], int16[:,::1])", nogil=True)
 def linear(h_BI: Any, w_OI: Any, z_BO: Any, wide_GI: Any) -> None:  # pragma: no cover
     """``z = h w^T``; ``wide_GI`` is scratch of shape (min(GROUP, B), I)."""
     batch, count = len(h_BI), len(wide_GI)
@@ -174,9 +172,7 @@ def linear(h_BI: Any, w_OI: Any, z_BO: Any, wide_GI: Any) -> None:  # pragma: no
         dot_rows(h_BI, w_OI, wide_GI, z_BO, first, first)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1])", nogil=True, cache=True
-)
+@compiled("void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1])", nogil=True)
 def through(d_BO: Any, w_OI: Any, dh_BI: Any, pairs_RP: Any) -> None:  # pragma: no cover
     """``dh = d w``; ``pairs_RP`` is scratch of shape (SPREAD_ROWS, (O + 1) // 2)."""
     batch = len(d_BO)
@@ -187,9 +183,7 @@ def through(d_BO: Any, w_OI: Any, dh_BI: Any, pairs_RP: Any) -> None:  # pragma:
         spread_rows(pairs_RP, w_OI, dh_BI, first, count)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
-    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1])", nogil=True, cache=True
-)
+@compiled("void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1])", nogil=True)
 def outer(d_BO: Any, h_BI: Any, g_OI: Any, pairs_RP: Any) -> None:  # pragma: no cover
     """``g = d^T h``; ``pairs_RP`` is scratch of shape (SPREAD_ROWS, (B + 1) // 2)."""
     outputs = d_BO.shape[1]

@@ -15,6 +15,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from trainfit.algorithms.numerics.compiled import compiled
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.kernels import (
     clipped,
@@ -40,11 +41,10 @@ def as_float(bits: Any) -> Any:  # pragma: no cover  (compiled)
     return np.int32(bits).view(np.float32)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@compiled(
     "void(int8[:,::1], float32[::1], int8[:,::1], float32[::1], float32[::1], int16[:,::1],"
     " int32[:,::1], boolean, uint32, uint32, int8[:,::1], float32[::1], float32[::1])",
     nogil=True,
-    cache=True,
 )
 def forward(  # noqa: PLR0917
     h_BI: Any,
@@ -97,11 +97,10 @@ def forward(  # noqa: PLR0917
             squares_B[b] = _F32(total)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@compiled(
     "void(int8[:,::1], float32[::1], float32[::1], boolean, uint32, uint32, int8[:,::1],"
     " float32[::1])",
     nogil=True,
-    cache=True,
 )
 def rescale(  # noqa: PLR0917
     g_BO: Any,
@@ -131,11 +130,10 @@ def rescale(  # noqa: PLR0917
                 d_O[o] = clipped(np.rint(_F32(g_O[o]) * ratio))
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@compiled(
     "void(float32[:,::1], int64[::1], intp, float32, float32, boolean, uint32, uint32,"
     " int8[:,::1], float32[::1])",
     nogil=True,
-    cache=True,
 )
 def labelled(  # noqa: PLR0917
     x_BI: Any,
@@ -197,12 +195,11 @@ def _round_row(  # noqa: PLR0917
     return scale
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@compiled(
     "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], float32[:,::1], int8[:,::1],"
     " float32[::1], float32[::1], float32[::1], float32[::1], float32, boolean, uint32, uint32,"
     " uint32, uint32, int8[:,::1], float32[::1], int8[:,::1], float32[::1])",
     nogil=True,
-    cache=True,
 )
 def back(  # noqa: PLR0917
     e_BO: Any,

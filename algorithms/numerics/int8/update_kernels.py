@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from trainfit.algorithms.numerics.compiled import compiled
 from trainfit.algorithms.numerics.int8.blocks import DOUBLINGS, SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.kernels import clipped, pair_columns, spread_rows, uniform
 from trainfit.algorithms.numerics.int8.layer_kernels import as_float
@@ -39,11 +40,10 @@ def _move_row(  # noqa: PLR0917
     return as_float(highest)
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@compiled(
     "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], int8[::1], int8[:,::1],"
     " float32[::1], float32, uint32, uint32)",
     nogil=True,
-    cache=True,
 )
 def update_int8(  # noqa: PLR0917
     d_BO: Any,
@@ -82,11 +82,10 @@ def update_int8(  # noqa: PLR0917
             ws_O[o] = ws_O[o] / factor
 
 
-@numba.njit(  # type: ignore[untyped-decorator]
+@compiled(
     "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], float32[:,::1], float32[:,::1],"
     " float32, float32, float32)",
     nogil=True,
-    cache=True,
 )
 def update_fp32(  # noqa: PLR0917
     d_BO: Any,

@@ -24,20 +24,20 @@ from trainfit.hardware_profiles import Device, format_bytes
 
 MISSING = "-"
 CELLS = {
-    Status.FITS: ("fits", "F", "green"),
-    Status.TIGHT: ("tight", "T", "yellow"),
+    Status.FITS: ("fits", "ok", "green"),
+    Status.TIGHT: ("tight", "ok-", "yellow"),
     Status.EXCEEDS: ("no", "X", "red"),
     Status.UNKNOWN: ("?", "?", "magenta"),
 }
-"""How a verdict is written: as a word, as a letter where there is no room, and its colour."""
+"""How a verdict is written: as a word, shorter where there is no room, and its colour."""
 
 MEANINGS = ("enough", "enough, little left", "too little", "not known")
 
 COMFORTABLE_WIDTH = 100
 """With fewer columns than this, sub-phases go on a line of their own."""
 
-WORD_WIDTH = 6
-"""Columns a workload takes in the matrix where there is room for words, with the space after."""
+WORD_WIDTH, SHORT_WIDTH = 6, 4
+"""Columns a workload takes in the matrix with words and with short ones, with the space after."""
 
 STATUS_WORDS = {
     RecordStatus.OK: "ok",
@@ -177,15 +177,15 @@ def verdicts(
     sizes = max(len("usable RAM"), *(len(_ram(device)) for device in ordered))
     margin = names + 1 + sizes + 1
     words = margin + WORD_WIDTH * len(judged) <= width
-    cell = WORD_WIDTH if words else len(f"#{len(judged)} ")
+    cell = WORD_WIDTH if words else max(SHORT_WIDTH, len(f"#{len(judged)} "))
     per_block = max(1, (width - margin) // cell)
     blocks = [
         _block(judged, ordered, range(start, min(start + per_block, len(judged))), words)
         for start in range(0, len(judged), per_block)
     ]
     legend = Text(f"RAM for static + peak dynamic bytes, flash for storage{_others(judged)}: ")
-    for (word, letter, colour), meaning in zip(CELLS.values(), MEANINGS, strict=True):
-        legend.append(word if words else letter, style=colour).append(f" = {meaning} | ")
+    for (word, short, colour), meaning in zip(CELLS.values(), MEANINGS, strict=True):
+        legend.append(word if words else short, style=colour).append(f" = {meaning} | ")
     legend.right_crop(3)
     return [*blocks, legend, *_reasons(judged, ordered)]
 
@@ -216,8 +216,8 @@ def _block(
             if verdict is None:
                 row.append(MISSING)
             else:
-                word, letter, colour = CELLS[verdict.status]
-                row.append(Text(word if words else letter, style=colour))
+                word, short, colour = CELLS[verdict.status]
+                row.append(Text(word if words else short, style=colour))
         table.add_row(*row)
     return table
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from rich.text import Text
 
-from trainfit.bench.cli.output import Column, Output, OutputError, output, plain, running
+from trainfit.bench.cli.output import (
+    Column,
+    Output,
+    OutputError,
+    drawn,
+    output,
+    plain,
+    prose,
+    running,
+    shared_out,
+)
 
 COLUMNS = (
     Column("name", "name"),
@@ -56,6 +68,89 @@ def test_a_long_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     Output().show("word " * 100)
 
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def terminal(width: int) -> Console:
+    return Console(
+        file=io.StringIO(), width=width, force_terminal=True, color_system=None, _environ={}
+    )
+
+
+def test_a_terminal_gets_lines_broken_between_words() -> None:
+    text = "  needs 103.5 KiB of storage, but\n\nflash is unknown: a/path/that/is/wider/than/it"
+
+    shown = [line.plain for line in prose(text, terminal(20))]
+
+    assert shown == [
+        "  needs 103.5 KiB of",
+        "  storage, but",
+        "",
+        "flash is unknown:",
+        "a/path/that/is/wider/than/it",
+    ]
+
+
+def test_a_line_that_is_broken_keeps_its_style_and_one_that_fits_its_spaces() -> None:
+    text = Text("no energy:   ", style="bold").append("the sensor  is stuck", style="red")
+
+    (whole,) = prose(text, terminal(40))
+    broken = list(prose(text, terminal(16)))
+
+    assert whole.plain == text.plain
+    assert [line.plain for line in broken] == ["no energy:   the", "sensor  is stuck"]
+    assert str(broken[1].spans[-1].style) == "red"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_table_breaks_its_cells_between_words(width: int) -> None:
+    text = "Peak bytes against batch size, width and depth, on made-up data; memory only"
+    rows: list[dict[str, Any]] = [
+        {"name": "scaling", "size": 75, "what": text},
+        {"name": "paper-ff-int8", "what": "x"},
+    ]
+    columns = (
+        Column("name", "name"),
+        Column("size", "workloads", right=True),
+        Column("what", "it"),
+    )
+    console = terminal(width)
+
+    console.print(drawn(columns, rows))
+
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert set(shown.split()) == {"name", "workloads", "it", "75", "-", "x", *text.split()} | {
+        "scaling",
+        "paper-ff-int8",
+    }
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert (shown.count("\n") == 3) == (width == 120), "one line per row where there is room"
+
+
+def test_widths_are_shared_out_so_that_words_stay_whole() -> None:
+    least = [[10, 6, 8], [5, 6, 8], [5, 6, 4]]
+    most = [10, 100, 8]
+    # Where all fits as it is, it stays so.
+    assert shared_out(200, most, least) == most
+    # What a column needs first, and what is left to those that can use it.
+    assert shared_out(30, most, least) == [10, 12, 8]
+    # Then names are broken between words,
+    assert shared_out(22, most, least) == [6, 8, 8]
+    # then numbers from their units,
+    assert shared_out(18, most, least) == [6, 7, 5]
+    # and at last the longest words.
+    assert shared_out(12, most, least) == [4, 4, 4]
+    assert shared_out(1, most, least) == [1, 1, 1]
+
+
+def test_a_number_is_not_broken_from_its_unit_for_the_sake_of_a_title() -> None:
+    columns = (Column("ram", "RAM", right=True), Column("s", "s/sample at most", right=True))
+    console = terminal(20)
+
+    console.print(drawn(columns, [{"ram": "236.2 KiB", "s": "14.5 ms"}]))
+
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "236.2 KiB" in shown
+    assert "14.5 ms" in shown
 
 
 @pytest.mark.parametrize(

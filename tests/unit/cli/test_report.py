@@ -122,7 +122,7 @@ def test_the_matrix_has_words_where_there_is_room() -> None:
     assert "? stm32h743: because of stm32h743" in shown
 
 
-def test_the_matrix_has_letters_where_there_is_little_room_and_blocks_where_there_is_less() -> None:
+def test_the_matrix_has_short_words_where_there_is_little_room_and_blocks_where_less() -> None:
     workloads = [judged("exceeds", "fits")] * 30
 
     shown = text(verdicts(workloads, [SMALL, LARGE], 80))
@@ -132,6 +132,17 @@ def test_the_matrix_has_letters_where_there_is_little_room_and_blocks_where_ther
     assert "X = too little | ? = not known\n" in shown
     for number in range(1, 31):
         assert re.search(rf"#{number}\b", shown)
+
+
+def test_no_short_word_reads_as_true_or_false() -> None:
+    workloads = [judged("fits", "tight")] * 9
+
+    shown = text(verdicts(workloads, [SMALL, LARGE], 60))
+
+    rows = {line.split()[0]: line.split()[3:] for line in shown.splitlines()[1:3]}
+    assert rows == {SMALL.name: ["ok"] * 9, LARGE.name: ["ok-"] * 9}
+    assert "ok = enough | ok- = enough, little left | X = too little | ? = not known" in shown
+    assert max(len(line) for line in shown.splitlines()[:3]) <= 60
 
 
 def test_what_fits_nowhere_says_by_how_much() -> None:

@@ -13,7 +13,7 @@ from tests.fakes.boards import FakeBoard, put
 from tests.fakes.clock import FakeClock
 from trainfit.bench.sensors import jetson
 from trainfit.bench.sensors.base import Unavailable
-from trainfit.bench.sensors.jetson import open_jetson
+from trainfit.bench.sensors.jetson import jetson_model, open_jetson
 from trainfit.bench.sensors.trace import Trace
 
 BOARDS = {
@@ -67,6 +67,68 @@ def test_a_board_gives_its_rails_its_total_and_its_joules(name, tmp_path):
             edge = 0.1 * 0.6 * len(chosen)
             found = float(curve.spent(chosen, 1000.0, 1020.0)[0])
             assert found == pytest.approx(expected, abs=rounding + edge)
+
+
+def test_a_rail_below_zero_is_kept_and_named(tmp_path):
+    board = boards.jetson_agx_orin(tmp_path)
+    board.set_watts(VDD_GPU_SOC=-0.392, VDD_CPU_CV=3.0, VIN_SYS_5V0=2.0)
+    sensor = open_jetson(tmp_path)
+    watts = sensor.read().watts
+    assert watts["VDD_GPU_SOC"] == pytest.approx(-0.392, abs=0.05)
+    assert sum(watts[rail] for rail in sensor.total) == pytest.approx(4.608, abs=0.2)
+    assert "an offset of the monitor: VDD_GPU_SOC down to -0.3" in sensor.coverage
+    board.set_watts(VDD_GPU_SOC=1.0)
+    sensor.read()
+    assert "down to -0.3" in sensor.coverage, "what has been seen stays said"
+
+
+def test_no_rail_below_zero_no_note(tmp_path):
+    boards.jetson_agx_orin(tmp_path)
+    sensor = open_jetson(tmp_path)
+    assert "below zero" not in sensor.coverage
+
+
+def test_a_thor_without_its_monitor_at_the_input_has_no_known_total(tmp_path):
+    """NVIDIA: without the INA238 the rest works, but the total at the input is lost."""
+    board = FakeBoard(tmp_path)
+    rails = ["VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"]
+    board.ina3221("2-0040", rails, shunt_milliohm=2)
+    sensor = open_jetson(tmp_path)
+    assert list(sensor.total) == rails
+    assert "the total is not known: on a Jetson AGX Thor only VIN has it" in sensor.coverage
+
+
+def test_the_inputs_of_an_igx_carrier_are_not_added_to_the_module(tmp_path):
+    board = boards.jetson_agx_orin(tmp_path)
+    board.ina3221("2-0041", ["CVB_ATX_12V", "CVB_ATX_3V3", "CVB_ATX_5V"], shunt_milliohm=2)
+    board.ina238("2-0044", "", chip="ina219")
+    sensor = open_jetson(tmp_path)
+    assert sensor.total == ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("NVIDIA Jetson Nano 2GB Developer Kit", "this board has none, so that its energy needs a"),
+        ("NVIDIA Jetson Orin Nano", "its kernel has no driver for them, or its device tree does"),
+    ],
+)
+def test_a_jetson_without_monitors_says_what_it_is(model, reason, tmp_path):
+    put_model(tmp_path, model)
+    found = open_jetson(tmp_path)
+    assert f"; {model}: {reason}" in found.reason
+
+
+def test_a_board_that_is_no_jetson_is_not_called_one(tmp_path):
+    put_model(tmp_path, "Raspberry Pi 5 Model B Rev 1.0")
+    assert jetson_model(tmp_path) is None
+    assert "Raspberry" not in open_jetson(tmp_path).reason
+
+
+def put_model(root, model):
+    folder = root / "firmware/devicetree/base"
+    folder.mkdir(parents=True)
+    (folder / "model").write_text(f"{model}\0")  # as the kernel ends it
 
 
 def test_an_ina238_gives_microwatts(tmp_path):

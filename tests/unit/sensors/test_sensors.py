@@ -89,12 +89,22 @@ def test_a_sensor_that_went_away():
 
 
 def test_trouble_beside_the_total_leaves_that_rail_out():
-    rows = [
-        Reading(0.1 * i, watts={"A": 5.0 + i % 2, "OFFSET": -0.39, "GOOD": 1.0}) for i in range(20)
-    ]
+    rows = [Reading(0.1 * i, watts={"A": 5.0 + i % 2, "BAD": -3.9, "GOOD": 1.0}) for i in range(20)]
     curve = make_curve(rows, ["A"])
     assert set(curve.joules) == {"A", "GOOD"}
-    assert curve.left_out == ("OFFSET",)
+    assert curve.left_out == ("BAD",)
+
+
+def test_a_rail_a_little_below_zero_is_kept_as_it_was_read():
+    """The offset of an INA3221: a rail that is off reads some tenths of a watt below zero."""
+    rows = [Reading(0.1 * i, watts={"A": 5.0 + i % 2, "GPU": -0.392}) for i in range(21)]
+    curve = make_curve(rows, ["A", "GPU"])
+    assert curve.left_out == ()
+    assert curve.spent(["GPU"], 0.0, 2.0) == pytest.approx(-0.784)
+    assert curve.spent(["A", "GPU"], 0.0, 2.0) == pytest.approx(11.0 - 0.784)
+    # A counter of energy has no offset.
+    down = make_curve(readings([-0.3, *range(1, 15)], "joules"), ["A"])
+    assert down == Broken("A read -0.3 J")
 
 
 def test_total_rails():
@@ -132,6 +142,13 @@ def test_a_recording_shows_what_was_shown(tmp_path):
     assert sensor.read().watts["VDD_IN"] == 3.0
     clock.sleep(5.0)
     assert sensor.read() == Unavailable(f"the recording {file} ended after 2 s")
+
+
+def test_a_recording_below_zero_says_so(tmp_path):
+    file = recording(tmp_path, "seconds,VDD_IN,VDD_GPU\n0,5,-0.1\n1,5,-0.392\n2,5,0.2\n")
+    assert ReplaySensor(file).coverage.endswith(
+        "; read below zero and kept so, an offset of the monitor: VDD_GPU down to -0.392 W"
+    )
 
 
 def test_a_recording_of_counters(tmp_path):
