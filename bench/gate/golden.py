@@ -112,7 +112,7 @@ class Golden(_Block):
         """
         known, versions = self.workloads, self.conditions.torch_versions
         for key, step in steps.items():
-            if key not in known or known[key].figures != step.figures:
+            if key not in known or not known[key].same_figures(step):
                 return run
         if run.torch not in versions:
             versions = (*versions, *run.torch_versions)

@@ -25,6 +25,7 @@ from trainfit.bench.gate.compare import (
 from trainfit.bench.gate.figures import StepFigures, figures_of_record, key_of
 from trainfit.bench.gate.golden import Conditions, Golden, read_golden, write_golden
 from trainfit.bench.gate.rules import WORKLOAD, GoldenError, Missing, unit_of
+from trainfit.bench.gate.totals import totals_of
 from trainfit.bench.records.reading import iter_records, read_environment, read_suite
 from trainfit.bench.records.schema import Record, RecordStatus
 
@@ -277,6 +278,7 @@ class Update:
         kept: Workloads that the run does not have, left as they were.
         removed: Workloads that the run does not have, taken out.
         same: How many workloads have the figures they had.
+        leaks: What every step of a workload leaves behind, where that is new or more than it was.
     """
 
     result: GateResult = field(default_factory=GateResult)
@@ -288,6 +290,7 @@ class Update:
     kept: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     same: int = 0
+    leaks: dict[str, int] = field(default_factory=dict)
 
 
 def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
@@ -318,7 +321,7 @@ def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
     absent = [key for key in known if key not in run.figures]
     added = [key for key in run.figures if key not in known]
     both = [key for key in known if key in run.figures]
-    changed = [key for key in both if known[key].figures != run.figures[key].figures]
+    changed = [key for key in both if not known[key].same_figures(run.figures[key])]
     rebased = golden.conditions.why_incomparable(run.conditions)
     if rebased and absent and not prune:
         raise GoldenError(
@@ -344,6 +347,18 @@ def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
         kept=list(kept),
         removed=absent if prune else [],
         same=len(both) - len(changed),
+        leaks=_new_leaks(golden, run),
     )
     write_golden(file, made)
     return update
+
+
+def _new_leaks(golden: Golden, run: GatedRun) -> dict[str, int]:
+    """What is accepted of leaks, by workload: nobody accepts one without hearing of it."""
+    found = {}
+    for key, step in run.figures.items():
+        now = totals_of(step)
+        then = totals_of(golden.workloads[key]) if key in golden.workloads else None
+        if now is not None and now.left > max(0, then.left if then else 0):
+            found[key] = now.left
+    return found

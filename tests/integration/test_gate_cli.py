@@ -50,8 +50,9 @@ def test_a_regression_leads_with_what_grew_and_names_the_tensor(main: Any) -> No
     code, out, err = gate(main, "bad")
     assert (code, err) == (1, "")
     lines = out.splitlines()
-    assert lines[:3] == [
+    assert lines[:4] == [
         f"grew  {KEY}",
+        "      RAM 13,600 B -> 17,600 B, +4,000 B (+29.4 %): peak_dynamic +4,000 B",
         "      peak_dynamic_bytes 4,600 B -> 8,600 B, +4,000 B (+87.0 %), and 15 more figures",
         "      grown: mm float32 10x64, 4,000 B -> 8,000 B (gradients), in gradient and update",
     ]
