@@ -19,9 +19,9 @@ from trainfit.bench.gate.golden import golden_text, read_golden
 from trainfit.bench.gate.report import WorkloadReport, workload_reports
 from trainfit.bench.gate.rules import GoldenError, Missing
 from trainfit.bench.gate.run import GatedRun, Update, gate, update_golden, without_collection
+from trainfit.bench.gate.summary import write_summary
 
 _MOST_ROWS = 20
-_MOST_SUMMARY_BYTES = 1_048_576
 _MOST_EXPLAINED = 10
 
 GoldenOption = Annotated[
@@ -230,9 +230,9 @@ def _show(result: GateResult, remedy: str) -> None:
 
 def _printed(told: Sequence[WorkloadReport]) -> Iterable[str]:
     """What people see: workloads have long names, so each has lines of its own."""
-    width = max(len(each.head.kind.value) for each in told) + 2
+    width = max(len(each.kind.value) for each in told) + 2
     for number, each in enumerate(told[:_MOST_ROWS]):
-        yield f"{each.head.kind.value:{width}}{each.head.workload}"
+        yield f"{each.kind.value:{width}}{each.head.workload}"
         words = each.lines if number < _MOST_EXPLAINED else [each.net or each.what]
         yield from (" " * width + word for word in words)
     if len(told) > _MOST_ROWS:
@@ -268,7 +268,7 @@ def _workloads(told: Iterable[WorkloadReport]) -> Iterable[dict[str, Any]]:
         head = each.head
         yield {
             "severity": head.severity.value,
-            "kind": head.kind.value,
+            "kind": each.kind.value,
             "workload": head.workload,
             "was": "; ".join(each.paired) or None,
             "ram_before": each.change.before.ram if each.change else None,
@@ -284,25 +284,9 @@ def _workloads(told: Iterable[WorkloadReport]) -> Iterable[dict[str, Any]]:
         }
 
 
-def write_summary(file: Path, page: str) -> None:
-    """Add a page to the summary of a step, which holds 1 MiB.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    try:
-        taken = file.stat().st_size if file.exists() else 0
-    except OSError:
-        taken = 0
-    if taken + len(page.encode()) > _MOST_SUMMARY_BYTES:
-        page = f"{page.splitlines()[0]}\n\nThis step's summary is full; the job's log has all.\n"
-    _write(file, page, "GITHUB_STEP_SUMMARY", append=True)
-
-
-def _write(file: Path, text: str, option: str, *, append: bool = False) -> None:
+def _write(file: Path, text: str, option: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a" if append else "w", encoding="utf-8") as stream:
-            stream.write(text)
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{option} {file}: cannot be written: {error.strerror}") from error

@@ -162,14 +162,20 @@ def figures_of_profile(profile: StepProfile) -> StepFigures:
         }
         if not _is_refined(name, profile.phases):
             tensors[scope] = _largest_groups(phase.live_at_peak)
-    left = _left_blocks(profile)
-    if left:
-        tensors[LEFT] = _largest_groups(left)
-    return StepFigures(figures=figures, tensors=tensors, places=_places(profile))
+    if left := left_groups(profile):
+        tensors[LEFT] = left
+    return StepFigures(figures=figures, tensors=tensors, places=places_of(profile))
+
+
+def left_groups(profile: StepProfile) -> list[TensorGroup]:
+    """The tensors that a step leaves behind, the largest first; empty where it leaves none."""
+    return _largest_groups(_left_blocks(profile))
 
 
 def _left_blocks(profile: StepProfile) -> Sequence[Block]:
-    return getattr(profile, "left_blocks", None) or ()
+    """Some of a step without a leak only replace what it found: those are none."""
+    left = getattr(profile, "left_blocks", None) or ()
+    return left if profile.left_after_step_bytes > 0 else ()
 
 
 def _largest_groups(blocks: Iterable[Block]) -> list[TensorGroup]:
@@ -187,7 +193,7 @@ def _allocated(profile: StepProfile) -> Metrics:
     return {"allocated_bytes": int(made.sum()), "allocations": len(made)}
 
 
-def _places(profile: StepProfile) -> dict[str, list[str]]:
+def places_of(profile: StepProfile) -> dict[str, list[str]]:
     """Module and line of the tensors that are listed, as far as they are known."""
     found: dict[str, list[str]] = {}
     alive = (each for phase in profile.phases.values() for each in phase.live_at_peak)

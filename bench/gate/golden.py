@@ -201,6 +201,12 @@ def to_text(golden: Golden) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
+def line_of(workload: str, text: str) -> int | None:
+    """The line, from 1, at which the text of a golden has a workload; None where it has not."""
+    at = text.find(f"\n  {_compact(workload)}: ")
+    return text.count("\n", 0, at + 1) + 1 if at >= 0 else None
+
+
 def _workload(key: str, step: StepFigures) -> str:
     parts = [_lines("figures", [_line(*item, 4) for item in step.figures.items()], 3)]
     if step.tensors:

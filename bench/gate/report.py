@@ -5,16 +5,16 @@ What got worse comes first, with the tensors that did it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from trainfit._text import counted, escape_markdown, markdown_code, markdown_table
-from trainfit.bench.gate.compare import Finding, GateResult, Severity
+from trainfit.bench.gate.compare import Finding, FindingKind, GateResult, Severity
 from trainfit.bench.gate.cutting import cut, fitting
 from trainfit.bench.gate.explain import legend
+from trainfit.bench.gate.golden import line_of
 from trainfit.bench.gate.rules import Unit, Value
 from trainfit.bench.gate.run import Update
 from trainfit.bench.gate.totals import Change
@@ -32,6 +32,8 @@ _MOST_NOTES = 20
 
 _HEADS = ("peak_dynamic_bytes", "static_bytes", "storage_bytes")
 """What a board has to hold: the figures that stand for a workload if one of them changed."""
+
+_SIZES = (FindingKind.GREW, FindingKind.SHRANK)
 
 _MOST_TOLD = 5
 
@@ -57,8 +59,18 @@ class WorkloadReport:
 
     @property
     def net(self) -> str:
-        """RAM before and after, in one line; empty where it did not move or is not known."""
+        """RAM before and after, in one line; empty where it is not known."""
         return self.change.net if self.change else ""
+
+    @property
+    def kind(self) -> FindingKind:
+        """What happened to it on the whole: a leak before all else, then the net of its RAM."""
+        kinds = [found.kind for found in self.findings if found.severity is self.head.severity]
+        if FindingKind.LEAKS in kinds:
+            return FindingKind.LEAKS
+        if self.head.kind in _SIZES and self.change is not None and self.change.moved:
+            return FindingKind.GREW if self.change.moved > 0 else FindingKind.SHRANK
+        return self.head.kind
 
     @property
     def left(self) -> int:
@@ -110,7 +122,7 @@ def workload_reports(result: GateResult) -> list[WorkloadReport]:
         found.setdefault(finding.workload, []).append(finding)
     reports = [
         WorkloadReport(
-            _head(findings),
+            _head(findings, result.changes.get(workload)),
             findings,
             result.explained.get(workload, ()),
             result.changes.get(workload),
@@ -120,14 +132,14 @@ def workload_reports(result: GateResult) -> list[WorkloadReport]:
     return sorted(reports, key=lambda report: report.head.rank)
 
 
-def _head(findings: Sequence[Finding]) -> Finding:
+def _head(findings: Sequence[Finding], change: Change | None) -> Finding:
     """The finding that says most about a workload."""
     worst = [found for found in findings if found.severity is findings[0].severity]
     worst = [found for found in worst if found.metric] or worst
-    for name in _HEADS:
-        for found in worst:
-            if found.metric == f"workload/{name}":
-                return found
+    heads = [found for name in _HEADS for found in worst if found.metric == f"workload/{name}"]
+    if heads:  # of several, one that went the way of the whole
+        grew = change is not None and change.moved > 0
+        return max(heads, key=lambda found: ((found.change or 0) > 0) == grew)
     peaks = [f for f in worst if f.metric and f.metric.endswith("/peak_bytes") and f.change]
     ranked = peaks or [f for f in worst if f.unit is Unit.BYTES] or worst
     return max(ranked, key=lambda found: abs(found.change or 0))
@@ -212,6 +224,7 @@ def markdown(
     title: str,
     most: int = 30,
     heading: str = "trainfit gate",
+    said: str = "",
     whole: str = "",
     limit: int = MOST_CHARACTERS,
 ) -> str:
@@ -222,11 +235,12 @@ def markdown(
         title: What was compared with what.
         most: So many workloads are listed.
         heading: Whose report it is.
+        said: The verdict in a sentence, if not that of ``sentence``.
         whole: Where the whole list is, in words, for a list that is cut.
         limit: Largest length in characters; whole workloads are left out until it fits.
     """
     reports = [each for each in workload_reports(result) if each.head.severity is not Severity.NOTE]
-    head = [f"### {heading}: {result.verdict}", "", f"{title}: {sentence(result)}."]
+    head = [f"### {heading}: {result.verdict}", "", f"{title}: {said or sentence(result)}."]
     if result.incomparable:
         head += ["", *(f"- {escape_markdown(each)}" for each in _first(result.incomparable))]
     tail = ["", *(f"- {escape_markdown(note)}" for note in _first(result.notes))]
@@ -269,7 +283,7 @@ def _row(report: WorkloadReport, *, nets: bool, leaks: bool) -> list[str]:
     head = report.head
     more = f" and {report.others} more" if report.others else ""
     row = [
-        head.kind.value if head.severity is Severity.FAIL else f"{head.kind.value} (warning)",
+        report.kind.value if head.severity is Severity.FAIL else f"{report.kind.value} (warning)",
         markdown_code(head.workload),
         *([report.net.partition(":")[0].removeprefix("RAM ") or "as before"] if nets else ()),
         (markdown_code(report.figure) if report.figure else "") + more,
@@ -298,7 +312,7 @@ def junit(result: GateResult) -> str:
             tag = "failure" if failed else "skipped"
             outcome = SubElement(case, tag, message=_clean(_summary(report)))
             if failed:
-                outcome.set("type", report.head.kind.value)
+                outcome.set("type", report.kind.value)
                 outcome.text = _clean("\n".join(_details(report)))
     for reason in result.incomparable:
         case = SubElement(suite, "testcase", classname="trainfit.gate", name="comparable")
@@ -313,7 +327,7 @@ def junit(result: GateResult) -> str:
 
 
 def _summary(report: WorkloadReport) -> str:
-    return f"{report.head.kind.value}: {'; '.join(filter(None, [report.net, report.what]))}"
+    return f"{report.kind.value}: {'; '.join(filter(None, [report.net, report.what]))}"
 
 
 def _details(report: WorkloadReport) -> list[str]:
@@ -368,7 +382,7 @@ def github(
             told_here = [_summary(each), *each.paired, *each.sentences]
             message = cut([*told_here, *legend(told_here)], MOST_MESSAGE)
             title = f"{heading}: {each.head.workload}"
-            at = (file, _line_of(each.head.workload, text))
+            at = (file, line_of(each.head.workload, text))
             where, line = places.get(each.head.workload, at)
             lines.append(_command(command, message, file=where, line=line, title=title))
         if len(told) > len(shown):
@@ -376,11 +390,6 @@ def github(
             message = f"and {len(told) - len(shown)} more workloads; {sentence(result)}{rest}"
             lines.append(_command(command, message, file=file, title=heading))
     return lines
-
-
-def _line_of(workload: str, text: str) -> int | None:
-    at = text.find(f"\n  {json.dumps(workload, ensure_ascii=False)}: ")
-    return text.count("\n", 0, at + 1) + 1 if at >= 0 else None
 
 
 def _command(name: str, message: str, **properties: str | int | None) -> str:

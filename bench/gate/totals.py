@@ -46,18 +46,23 @@ class Change:
 
     @property
     def net(self) -> str:
-        """RAM before and after in one line, and which part moved; empty where nothing did.
+        """RAM before and after in one line, and which part moved.
 
         ``RAM 448,232 B -> 453,288 B, +5,056 B (+1.1 %): static +15,464 B, peak_dynamic -10,408 B``
         """
         parts = ", ".join(self.parts())
-        if not parts:
-            return ""
         then, now = self.before.ram, self.after.ram
+        if not parts:
+            return f"RAM {now:,} B, as before"
         if then == now:
             return f"RAM {now:,} B, as before: {parts}"
         percent = f" ({100 * (now - then) / then:+.1f} %)" if then else ""
         return f"RAM {then:,} B -> {now:,} B, {now - then:+,} B{percent}: {parts}"
+
+    @property
+    def moved(self) -> int:
+        """By how many bytes of RAM; negative for less."""
+        return self.after.ram - self.before.ram
 
     def parts(self) -> Iterator[str]:
         """What moved: ``static +15,464 B``."""

@@ -195,6 +195,8 @@ def test_the_message_leads_with_a_problem_and_names_the_tensors() -> None:
         "             8 B  workspace: unnamed, from before the step",
         "alive at the peak of forward (600 B dynamic), largest first:",
         "           600 B  activations: relu float32 10x15, from forward",
+        "unnamed: made by no operator that was watched: a scalar of at most 8 B, or memory that an"
+        " operator takes for itself",
     ]
 
 

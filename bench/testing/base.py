@@ -1,0 +1,367 @@
+"""The same tests at another revision, in the same job: what a change adds needs no golden then.
+
+The revision is checked out beside the repository and pytest runs there, in a process of its own
+and with the same interpreter, on the tests that have the fixture; it measures and checks nothing.
+What it finds is compared with the working tree's steps. Growth of what a device has to hold, and of
+what a step leaves behind, fails; the rest is reported.
+
+Everything of ``sys.path`` that lies in the repository is looked for in the checked out tree. A
+module that comes from the working tree all the same (an editable install by a finder) would be
+compared with itself, so that is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import trainfit
+from trainfit._text import counted
+from trainfit.bench.errors import BenchError
+from trainfit.bench.gate.compare import Finding, FindingKind, Severity, compare_figures
+from trainfit.bench.gate.figures import StepFigures
+from trainfit.bench.gate.rules import WORKLOAD, Unit
+from trainfit.bench.gate.totals import LEFT_METRIC, Change, change_of
+from trainfit.bench.latency_comparison.source_tree import Repository, RevisionError
+from trainfit.bench.testing.checks import CheckKind, Problem
+from trainfit.bench.testing.compared import Compared, compared
+from trainfit.bench.testing.goldens import changed_lines
+
+if TYPE_CHECKING:
+    import pytest
+
+    from trainfit.bench.testing.report import Measured
+
+OPTION = "--training-memory-against"
+BASE_OF = "TRAINFIT_BASE_OF"
+"""The environment variable by which a run of pytest knows whose base it is: a folder."""
+
+_LAST_LINES = 15
+_RAM = "ram_bytes"
+_WORST_EXIT = 1
+_NO_TESTS = 5
+
+
+class BaseError(BenchError):
+    """The other revision cannot be measured; the message says why and what would help."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What the steps of tests needed at another revision.
+
+    Attributes:
+        revision: As it was asked for.
+        commit: Its full name.
+        steps: By test and name of the step.
+        unmeasured: Why a test gave no figures there.
+        strict: Less fails as well.
+    """
+
+    revision: str
+    commit: str
+    steps: Mapping[str, StepFigures] = field(default_factory=dict)
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+
+    @property
+    def name(self) -> str:
+        """As people read it: ``main (0123abcde)``."""
+        return f"{self.revision} ({self.commit[:9]})"
+
+    def compare(self, title: str, now: StepFigures) -> tuple[list[Problem], list[Compared]]:
+        """A step of the working tree with what it was; nothing where it is new."""
+        then = self.steps.get(title)
+        if then is None:
+            return [], []
+        findings = list(_findings(title, then, now, self.strict))
+        made = compared(self.name, then, now, findings)
+        failed = [found for found in findings if found.severity is Severity.FAIL]
+        if not failed:
+            return [], [made]
+        remedy = (
+            "nothing that a device has to hold may grow"
+            if not self.strict
+            else ("with --training-memory-strict it may not change")
+        )
+        text = "\n".join(changed_lines(then, now, failed, remedy))
+        grew = made.change is not None and made.change.after.ram > made.change.before.ram
+        kind = CheckKind.LEAK if not grew and _leaks_more(made.change) else CheckKind.CHANGED
+        over = made.change.after.ram - made.change.before.ram if made.change and grew else None
+        moved = now.figures[WORKLOAD].get("peak_dynamic_bytes") != then.figures[WORKLOAD].get(
+            "peak_dynamic_bytes"
+        )
+        return [Problem(f"against {self.name}", kind, text, over, at_peak=moved)], [made]
+
+    def to_json(self) -> str:
+        """For a worker of pytest-xdist."""
+        return json.dumps(
+            {
+                "revision": self.revision,
+                "commit": self.commit,
+                "steps": {key: each.model_dump(mode="json") for key, each in self.steps.items()},
+                "unmeasured": dict(self.unmeasured),
+                "strict": self.strict,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Base:
+        """What :meth:`to_json` gave."""
+        found = json.loads(text)
+        steps = {key: StepFigures.model_validate(each) for key, each in found["steps"].items()}
+        return cls(**{**found, "steps": steps})
+
+
+def _leaks_more(change: Change | None) -> bool:
+    return change is not None and change.after.left > max(0, change.before.left)
+
+
+def _findings(title: str, then: StepFigures, now: StepFigures, strict: bool) -> Iterator[Finding]:
+    """RAM and what is left decide; all other figures are notes beside them."""
+    rest = compare_figures(title, then, now)
+    if not rest:
+        return
+    change = change_of(then, now)
+    decided = False
+    for metric, before, after in _decisive(change):
+        if after == before:
+            continue
+        decided = True
+        grew = after > before
+        kind = FindingKind.GREW if grew else FindingKind.SHRANK
+        if grew and metric.endswith(LEFT_METRIC):
+            kind = FindingKind.LEAKS
+        severity = Severity.FAIL if grew or strict else Severity.WARN
+        yield Finding(title, kind, severity, metric, Unit.BYTES, before, after)
+    if not decided:
+        severity = Severity.FAIL if strict else Severity.WARN
+        reason = f"RAM is as before, {counted(len(rest), 'other figure')} not"
+        yield Finding(title, FindingKind.CHANGED, severity, reason=reason)
+    yield from (replace(found, severity=Severity.NOTE) for found in rest)
+
+
+def _decisive(change: Change | None) -> Iterator[tuple[str, int, int]]:
+    if change is not None:
+        yield f"{WORKLOAD}/{_RAM}", change.before.ram, change.after.ram
+        yield f"all/{LEFT_METRIC}", change.before.left, change.after.left
+
+
+# ---- measured ------------------------------------------------------------------------------------
+
+
+def measure_base(config: pytest.Config, revision: str, *, strict: bool = False) -> Base:
+    """Measure the tests of a run of pytest at another revision.
+
+    Raises:
+        BaseError: There is no such revision, its tests cannot be run, or they would run the code
+            of the working tree.
+    """
+    try:
+        repository = Repository.at(config.rootpath)
+        commit = repository.commit(revision)
+        if Path(str(trainfit.__file__)).resolve().is_relative_to(repository.root.resolve()):
+            raise BaseError(
+                f"{OPTION}: trainfit itself is in {repository.root}, so its other revision would"
+                f" measure with other means; use trainfit compare-revisions {revision}"
+            )
+        with repository.checked_out(commit) as tree, TemporaryDirectory() as scratch:
+            found = _run(config, repository.root.resolve(), tree, Path(scratch), revision)
+    except RevisionError as error:
+        raise BaseError(f"{OPTION} {revision}: {error}") from None
+    steps = {key: StepFigures.model_validate(each) for key, each in found["steps"].items()}
+    return Base(revision, commit, steps, found["unmeasured"], strict)
+
+
+def _run(
+    config: pytest.Config, root: Path, tree: Path, scratch: Path, revision: str
+) -> dict[str, Any]:
+    def there(path: Path) -> Path:
+        return tree / path.resolve().relative_to(root)
+
+    started = config.invocation_params.dir
+    inside = started.resolve().is_relative_to(root)
+    folder = there(started if inside else config.rootpath)
+    tests = _tests(config, root, tree)
+    if tests is None or not folder.is_dir():
+        return {"steps": {}, "unmeasured": {}}
+    answer, log = scratch / "base.json", scratch / "log.txt"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--maxfail=0"]
+    command += [f"--rootdir={there(config.rootpath)}", "--continue-on-collection-errors"]
+    command += [f"--training-memory-json={answer}", *_forwarded(config), *tests]
+    with log.open("wb") as written:
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=folder,
+            env=_environment(root, tree, config),
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+        )
+    text = answer.read_text("utf-8") if answer.exists() else ""
+    if done.returncode not in (0, _WORST_EXIT, _NO_TESTS) or not text:
+        last = log.read_text("utf-8", "replace").strip().splitlines()[-_LAST_LINES:]
+        raise BaseError(
+            f"{OPTION} {revision}: pytest ended with exit code {done.returncode} there:\n"
+            + "\n".join(f"  {line}" for line in last)
+        )
+    found: dict[str, Any] = json.loads(text)
+    if found["foreign"]:
+        module, file = next(iter(found["foreign"].items()))
+        raise BaseError(
+            f"{OPTION} {revision}: the tests of {revision} import {module} from {file}, which is"
+            " the working tree: it would be compared with itself. It is installed as editable by a"
+            " finder; install it with pip install --no-deps --config-settings"
+            " editable_mode=compat -e ., or set PYTHONPATH to its folder (PYTHONPATH=src)"
+        )
+    return found
+
+
+def _tests(config: pytest.Config, root: Path, tree: Path) -> list[str] | None:
+    """The files and folders to run there; None where none of those asked for is there."""
+    if config.args_source is not type(config).ArgsSource.ARGS:
+        return []
+    found = []
+    for given in config.args:
+        file = Path(config.invocation_params.dir, given.partition("::")[0]).resolve()
+        if file.is_relative_to(root):
+            file = tree / file.relative_to(root)
+            if file.exists():
+                found.append(str(file))
+        elif config.getoption("pyargs"):
+            found.append(given)
+    return list(dict.fromkeys(found)) or None
+
+
+def _forwarded(config: pytest.Config) -> list[str]:
+    """Which tests are chosen; and no workers, no coverage, which would only take time there."""
+    words = []
+    for option, name in (("-k", "keyword"), ("-m", "markexpr")):
+        given = config.getoption(name, "")
+        words += [option, given] if given else []
+    for given in config.getoption("override_ini", None) or ():
+        words += ["-o", given]
+    if config.pluginmanager.hasplugin("xdist"):
+        words.append("-n0")
+    if config.pluginmanager.hasplugin("_cov") or config.pluginmanager.hasplugin("pytest_cov"):
+        words.append("--no-cov")
+    return words
+
+
+def _environment(root: Path, tree: Path, config: pytest.Config) -> dict[str, str]:
+    """Of a process whose modules come from the other tree, wherever they came from this one."""
+    paths = [path for path in map(_resolved, sys.path) if path.is_dir()]
+    own = [path for path in paths if path.is_relative_to(root) and not _installed(path)]
+    own += [root / "src"] if (root / "src").is_dir() else []
+    moved = [str(tree / path.relative_to(root)) for path in dict.fromkeys(own)]
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    others = [path for path in given if not _resolved(path).is_relative_to(root)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    return {
+        **environment,
+        BASE_OF: str(root),
+        "PYTHONPATH": os.pathsep.join([*moved, *others]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "GITHUB_ACTIONS": "",
+        "GITHUB_STEP_SUMMARY": "",
+    }
+
+
+def _resolved(path: str) -> Path:
+    return Path(path or ".").resolve()
+
+
+def _installed(path: Path) -> bool:
+    """Whether a path is that of an environment, which may lie in the repository."""
+    prefixes = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
+    return any(path.is_relative_to(prefix) for prefix in prefixes) or "site-packages" in path.parts
+
+
+# ---- as the base ---------------------------------------------------------------------------------
+
+
+def base_document(
+    measured: Iterable[Measured], unmeasured: Mapping[str, str], root: Path, here: Path
+) -> str:
+    """What a run that is the base of another says: figures, and modules that are not its own.
+
+    Args:
+        measured: Every step.
+        unmeasured: Why other tests have none.
+        root: The other's repository.
+        here: The folder of this run; modules below it are its own.
+    """
+    steps = {each.title: each.step["entry"] for each in measured if each.step["entry"]}
+    foreign = dict(_modules_in(root, here)) if steps else {}
+    found = {"steps": steps, "unmeasured": dict(unmeasured), "foreign": foreign}
+    return json.dumps(found) + "\n"
+
+
+def _modules_in(root: Path, here: Path) -> Iterator[tuple[str, str]]:
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or not file:
+            continue
+        path = Path(file).resolve()
+        if path.is_relative_to(root) and not path.is_relative_to(here) and not _installed(path):
+            yield name, str(path)
+
+
+# ---- told ----------------------------------------------------------------------------------------
+
+
+def told(base: Base, measured: Sequence[Measured], asked: Sequence[str] = ()) -> list[str]:
+    """What is to be known about the comparison as a whole, a line each.
+
+    Args:
+        base: The other revision.
+        measured: The steps of this run.
+        asked: The tests that pytest was asked for; others are not missed.
+    """
+    here = {each.title for each in measured}
+    both = [each for each in measured if each.title in base.steps]
+    moved = sum(bool(_of(base, each)) for each in both)
+    lines = [f"against {base.name}: {counted(len(both), 'step')} compared, {moved} changed"]
+    for title in sorted(here - base.steps.keys()):
+        test = next(each.test for each in measured if each.title == title)
+        why = base.unmeasured.get(test)
+        lines.append(
+            f"  not compared: {title}: at {base.revision} it {why}"
+            if why
+            else f"  new: {title}: {base.revision} has no such step"
+        )
+    lines += [
+        f"  gone: {title}: only {base.revision} has it"
+        for title in sorted(base.steps.keys() - here)
+        if _asked_for(title, asked)
+    ]
+    return lines
+
+
+def nothing_compared(base: Base, measured: Sequence[Measured]) -> bool:
+    """Whether tests were to be compared, and none could, since all of them failed there."""
+    failed = any(each.test in base.unmeasured for each in measured)
+    return failed and not any(each.title in base.steps for each in measured)
+
+
+def _of(base: Base, step: Measured) -> list[dict[str, Any]]:
+    return [
+        found
+        for each in step.step["comparisons"]
+        if each["with"] == base.name
+        for found in each["findings"]
+    ]
+
+
+def _asked_for(title: str, asked: Sequence[str]) -> bool:
+    names = [each.partition("::")[2] for each in asked]
+    own = title.partition("::")[2]
+    return not names or any(not name or own.startswith(name) for name in names)
