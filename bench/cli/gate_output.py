@@ -31,6 +31,13 @@ GoldenOption = Annotated[
         help="Golden file: the expected bytes, e.g. ci/memory.json.",
     ),
 ]
+OptionalGoldenOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Golden file: the expected bytes, e.g. ci/memory.json. Required but for --self-test.",
+    ),
+]
 UpdateOption = Annotated[
     bool,
     typer.Option("--update", help="Write what was measured into the golden and show the changes."),

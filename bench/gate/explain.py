@@ -22,7 +22,7 @@ from trainfit.bench.gate.figures import (
     TensorGroup,
     place_key,
 )
-from trainfit.bench.gate.totals import LEFT_METRIC
+from trainfit.bench.gate.totals import LEFT_METRIC, change_of
 
 _MADE = re.compile(r"(?P<operator>\S+) (?P<dtype>[a-z]+\d+\w*|bool) (?P<shape>\S+)")
 """How a tensor is named that nobody named: what made it, of what type, of what shape."""
@@ -132,7 +132,9 @@ def explain(golden: StepFigures, measured: StepFigures) -> list[str]:
     for scope, metrics in golden.figures.items() if not said and not leaks else ():
         known = [*_alive(golden, scope), *_alive(measured, scope)]
         said |= dict(_borders(scope, metrics, measured.figures.get(scope, {}), known))
-    texts = sorted(said, key=lambda text: (said[text] <= 0, -abs(said[text])))
+    change = change_of(golden, measured)
+    growth_first = change is None or change.moved >= 0  # of less, what is gone says more
+    texts = sorted(said, key=lambda text: (growth_first and said[text] <= 0, -abs(said[text])))
     told = [
         f"{text}, in {_joined(scopes[text])}{_made_at(keys[text], measured)}"
         if text in scopes

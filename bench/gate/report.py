@@ -263,7 +263,7 @@ def _first(lines: Sequence[str]) -> list[str]:
 def _tables(reports: Sequence[WorkloadReport], more: str) -> list[str]:
     """The table of workloads, then what did it; columns that would be empty are left out."""
     nets, leaks = any(each.net for each in reports), any(each.left for each in reports)
-    head = ["", "workload", *(["RAM"] if nets else ()), "figure", "golden", "now", "change"]
+    head = ["", "workload", *(["RAM"] if nets else ()), "figure", "before", "now", "change"]
     head += ["left"] if leaks else []
     rows = [_row(each, nets=nets, leaks=leaks) for each in reports]
     if more:

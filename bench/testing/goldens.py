@@ -137,7 +137,7 @@ def changed_lines(
     causes = explain(expected, measured)
     lines = [f"{net}{counted} not what {was}; {remedy}"]
     if causes:
-        lines += ["  what did it, growth first:", *_some(causes)]
+        lines += ["  what did it:", *_some(causes)]
     return [*lines, "  figures:", *_some([finding_line(each) for each in failed])]
 
 
