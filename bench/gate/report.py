@@ -75,7 +75,10 @@ class WorkloadReport:
     @property
     def left(self) -> int:
         """What every step leaves behind."""
-        return self.change.after.left if self.change else 0
+        if self.change is not None:
+            return self.change.after.left
+        found = [each.measured for each in self.findings if each.kind is FindingKind.LEAKS]
+        return max((each for each in found if isinstance(each, int)), default=0)
 
     @property
     def paired(self) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,6 +20,9 @@ NO_LEAK = "0 B"
 """What a step may leave behind unless the marker says otherwise."""
 
 ARGUMENTS = (*SIZES, "max_phase", "device", "golden")
+
+
+_NOTHING = re.compile(r"0+ *([KMG]i)?B")
 
 
 class LimitError(BenchError):
@@ -105,6 +109,8 @@ def read_limits(
 
 
 def _size(name: str, given: Any) -> int:
+    if name == "max_left" and isinstance(given, str) and _NOTHING.fullmatch(given.strip()):
+        return 0  # the one limit that may allow nothing
     try:
         return parse_bytes(given)
     except ValueError as error:

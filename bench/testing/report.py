@@ -130,9 +130,7 @@ def _leak(each: Measured) -> str:
     for problem in each.step["problems"]:
         if problem["kind"] == CheckKind.LEAK.value and problem["limit"] == "max_left":
             left = problem["measured"]
-            return (
-                f': it leaks {left:,} B per step; stop that, or allow it with max_left="{left} B"'
-            )
+            return f': it leaks {left:,} B per step, which max_left="{left} B" would allow'
     return ""
 
 
