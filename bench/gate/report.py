@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from trainfit._text import counted, escape_markdown, markdown_code, markdown_table
+from trainfit._text import MISSING, counted, escape_markdown, markdown_code, markdown_table
 from trainfit.bench.gate.compare import Finding, FindingKind, GateResult, Severity
 from trainfit.bench.gate.cutting import cut, fitting
 from trainfit.bench.gate.explain import legend
@@ -288,7 +288,7 @@ def _row(report: WorkloadReport, *, nets: bool, leaks: bool) -> list[str]:
     row = [
         report.kind.value if head.severity is Severity.FAIL else f"{report.kind.value} (warning)",
         markdown_code(head.workload),
-        *([report.net.partition(":")[0].removeprefix("RAM ") or "as before"] if nets else ()),
+        *([report.net.partition(":")[0].removeprefix("RAM ") or MISSING] if nets else ()),
         (markdown_code(report.figure) if report.figure else "") + more,
         value_text(head.golden, head.unit),
         value_text(head.measured, head.unit),
