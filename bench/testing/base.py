@@ -6,8 +6,8 @@ What it finds is compared with the working tree's steps. Growth of what a device
 what a step leaves behind, fails; the rest is reported.
 
 Everything of ``sys.path`` that lies in the repository is looked for in the checked out tree. A
-module that comes from the working tree all the same (an editable install by a finder) would be
-compared with itself, so that is refused.
+module that comes from the working tree all the same (an editable install by a finder, a copy that
+``pip install .`` made) would be compared with itself, so that is refused.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import distributions
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import trainfit
 from trainfit._text import counted
@@ -218,9 +220,9 @@ def _run(
         module, file = next(iter(found["foreign"].items()))
         raise BaseError(
             f"{OPTION} {revision}: the tests of {revision} import {module} from {file}, which is"
-            " the working tree: it would be compared with itself. It is installed as editable by a"
-            " finder; install it with pip install --no-deps --config-settings"
-            " editable_mode=compat -e ., or set PYTHONPATH to its folder (PYTHONPATH=src)"
+            " the working tree's: it would be compared with itself. Where it is installed as"
+            " editable, do that with pip install --config-settings editable_mode=compat -e .;"
+            ' otherwise say in pytest\'s configuration where it lies (pythonpath = "src")'
         )
     return found
 
@@ -300,19 +302,35 @@ def base_document(
         here: The folder of this run; modules below it are its own.
     """
     steps = {each.title: each.step["entry"] for each in measured if each.step["entry"]}
-    foreign = dict(_modules_in(root, here)) if steps else {}
+    foreign = dict(foreign_modules(root, here)) if steps else {}
     found = {"steps": steps, "unmeasured": dict(unmeasured), "foreign": foreign}
     return json.dumps(found) + "\n"
 
 
-def _modules_in(root: Path, here: Path) -> Iterator[tuple[str, str]]:
+def foreign_modules(root: Path, here: Path) -> Iterator[tuple[str, str]]:
+    """Loaded modules of the other's working tree: from its folder, or installed from it."""
+    copies = set(_installed_from(root))
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not isinstance(file, str) or not file:
             continue
         path = Path(file).resolve()
-        if path.is_relative_to(root) and not path.is_relative_to(here) and not _installed(path):
+        inside = path.is_relative_to(root) and not path.is_relative_to(here)
+        if path in copies or (inside and not _installed(path)):
             yield name, str(path)
+
+
+def _installed_from(root: Path) -> Iterator[Path]:
+    """The files of every distribution that ``pip install`` copied from a folder."""
+    for found in distributions():
+        try:
+            origin = json.loads(found.read_text("direct_url.json") or "{}").get("url", "")
+        except ValueError:
+            continue
+        source = Path(unquote(urlsplit(origin).path)) if origin.startswith("file:") else None
+        if source is not None and source.resolve().is_relative_to(root):
+            for file in found.files or ():
+                yield Path(str(file.locate())).resolve()
 
 
 # ---- told ----------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ really runs there in a process of its own.
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.inner_pytest import imports_stay, pytester, run_pytest  # noqa: F401
+from trainfit.bench.testing.base import foreign_modules
 
 pytest_plugins = ("pytester",)
 
@@ -191,10 +194,30 @@ def test_the_working_tree_is_not_compared_with_itself(
     result.stderr.fnmatch_lines(
         [
             f"ERROR: --training-memory-against main: the tests of main import mine from {project}"
-            "/src/mine/__init__.py, which is the working tree: it would be compared with itself.*"
+            "/src/mine/__init__.py, which is the working tree's: it would be compared *"
         ]
     )
     nothing_is_left(project)
+
+
+def test_what_pip_copied_from_the_working_tree_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A distribution as ``pip install .`` leaves it, whose module a base would import."""
+    site, root, here = (tmp_path / name for name in ("site-packages", "repository", "tree"))
+    module = "trainfit_test_of_a_copy"
+    write(site, f"{module}.py", "")
+    info = f"{module}-1.0.dist-info"
+    write(site, f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    write(site, f"{info}/RECORD", f"{module}.py,,\n{info}/METADATA,,\n")
+    monkeypatch.syspath_prepend(site)
+    importlib.import_module(module)
+    try:
+        for origin, found in ((root, [module]), (tmp_path / "elsewhere", [])):
+            write(site, f"{info}/direct_url.json", json.dumps({"url": origin.as_uri()}))
+            assert list(dict(foreign_modules(root, here))) == found
+    finally:
+        del sys.modules[module]
 
 
 @pytest.mark.slow
