@@ -204,13 +204,13 @@ class _Reporter:
             config.getoption(f"--training-memory-{name}") for name in ("against", "strict")
         )
         self._against = None if base else against
-        if strict and not against:
+        if strict and against is None:
             raise pytest.UsageError("--training-memory-strict is for --training-memory-against REV")
 
     def _file(self, option: str) -> Path | None:
         """A file that was asked for; that it cannot be written is said before an hour of tests."""
         given = self._config.getoption(option)
-        if not given:
+        if given is None:
             return None
         try:
             Path(given).parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +225,7 @@ class _Reporter:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """The other revision is measured before anything else, and before there are workers."""
         config = self._config
-        if self._against and not config.option.collectonly:
+        if self._against is not None and not config.option.collectonly:
             from trainfit.bench.errors import BenchError  # noqa: PLC0415
             from trainfit.bench.testing.base import measure_base  # noqa: PLC0415
 
@@ -321,7 +321,7 @@ class _Reporter:
         measured = self._measured()
         if (not measured and not self._lines) or BASE_OF in os.environ:
             return
-        from trainfit.bench.testing.report import annotations, failures, table  # noqa: PLC0415
+        from trainfit.bench.testing.report import failures, github_lines, table  # noqa: PLC0415
 
         full = self._config.getoption("--training-memory-report")
         lines = [*(table(measured) if full else ()), *failures(measured), *self._lines]
@@ -331,7 +331,7 @@ class _Reporter:
             for line in lines:
                 terminalreporter.write_line(line)
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            for line in annotations(measured, self._whole):
+            for line in github_lines(measured, self._whole):
                 terminalreporter.write_line(line)
 
     def _measured(self) -> list[Measured]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from trainfit.bench.gate.figures import (
     LEFT,
     ONLY_STAGE,
+    OPTIONAL,
     UNNAMED,
     Metrics,
     StepFigures,
@@ -45,6 +46,12 @@ KEPT_ACROSS = (
     "nothing more is allocated than before, it is kept past the end of the step: something holds"
     " on to it (a hook, an attribute, a list)"
 )
+
+SCALAR_KEPT = (
+    "a scalar is stored by every step, as a loss that is appended to a list; store loss.item()"
+    " instead"
+)
+_SCALAR_BYTES = 8
 
 _COPY = " = one more copy of the model"
 
@@ -132,8 +139,8 @@ def explain(golden: StepFigures, measured: StepFigures) -> list[str]:
     for scope, metrics in golden.figures.items() if not said and not leaks else ():
         known = [*_alive(golden, scope), *_alive(measured, scope)]
         said |= dict(_borders(scope, metrics, measured.figures.get(scope, {}), known))
-    change = change_of(golden, measured)
-    growth_first = change is None or change.moved >= 0  # of less, what is gone says more
+    net = change_of(golden, measured)
+    growth_first = net is None or net.moved >= 0  # of less, what is gone says more
     texts = sorted(said, key=lambda text: (growth_first and said[text] <= 0, -abs(said[text])))
     told = [
         f"{text}, in {_joined(scopes[text])}{_made_at(keys[text], measured)}"
@@ -150,13 +157,15 @@ def legend(texts: Iterable[str]) -> list[str]:
     return [said for word, said in _LEGEND.items() if re.search(rf"\b{word}\b", whole)]
 
 
-def graph_is_kept(left: Iterable[TensorGroup]) -> bool:
-    """Whether what a step leaves behind looks like the graph of a backward pass.
+def leak_hints(left: Sequence[TensorGroup]) -> list[str]:
+    """What the tensors that a step leaves behind look like.
 
-    A kept output is one activation; the graph has those of several layers.
+    A kept output is one activation; the graph of a backward pass has those of several layers.
     """
+    if left and all(group.bytes <= _SCALAR_BYTES for group in left):
+        return [SCALAR_KEPT]
     kept = {group.name for group in left if group.category == "activations"}
-    return len(kept) > 1
+    return [GRAPH_KEPT] if len(kept) > 1 else []
 
 
 def left_lines(left: Sequence[TensorGroup], places: Mapping[str, Sequence[str]]) -> list[str]:
@@ -190,8 +199,7 @@ def _leaks(golden: StepFigures, measured: StepFigures) -> list[str]:
             names = _of_size(known, now - then)
             whose = f", the size of {' or of '.join(names)}" if names else ""
         told.append(f"leak: every step{stage} leaves {now:,} B behind{was}{whose}")
-        if graph_is_kept(left):
-            told.append(GRAPH_KEPT)
+        told += leak_hints(left)
     return told
 
 
@@ -204,9 +212,10 @@ def _hints(golden: StepFigures, measured: StepFigures, *, nothing_else: bool) ->
     count = _number(now, "allocations") - _number(then, "allocations")
     if nothing_else and (size or count):
         return [
-            f"{size:+,} B and {count:+,} allocations in the course of the step, freed again before"
-            " its peak or after it: operators were added or removed that make small tensors, such"
-            " as clip_grad_norm_; what the step holds and its peaks are as before"
+            f"{size:+,} B and {count:+,} allocations in the course of the step"
+            f"{_where_allocated(golden, measured)}, freed again before its peak or after it:"
+            " operators were added or removed that make small tensors, such as clip_grad_norm_;"
+            " what the step holds and its peaks are as before"
         ]
     if size or count or _number(now, LEFT_METRIC) > max(0, _number(then, LEFT_METRIC)):
         return []
@@ -217,6 +226,17 @@ def _hints(golden: StepFigures, measured: StepFigures, *, nothing_else: bool) ->
         for scope in golden.tensors.keys() & measured.tensors.keys()
     )
     return [KEPT_LONGER] if kept_longer else []
+
+
+def _where_allocated(golden: StepFigures, measured: StepFigures) -> str:
+    """The phases in which more or less was allocated, if the step tells phases apart."""
+    scopes = [
+        _spoken(scope)
+        for scope, metrics in measured.figures.items()
+        if "/" in scope
+        and any(metrics.get(name) != golden.figures.get(scope, {}).get(name) for name in OPTIONAL)
+    ]
+    return f" (in {_joined(scopes)})" if scopes else ""
 
 
 def _only_more(golden: Iterable[TensorGroup], measured: Iterable[TensorGroup]) -> bool:

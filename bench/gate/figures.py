@@ -154,10 +154,12 @@ def figures_of_profile(profile: StepProfile) -> StepFigures:
         },
     }
     tensors: dict[str, list[TensorGroup]] = {}
+    course = _allocated_by_phase(profile)
     for name, phase in profile.phases.items():
         scope = f"{ONLY_STAGE}/{name}"
         figures[scope] = {
             **_known(phase, ("peak_bytes", "entry_bytes", "exit_bytes")),
+            **course.get(name, {}),
             **_by_category("category", phase.categories),
         }
         if not _is_refined(name, profile.phases):
@@ -191,6 +193,23 @@ def _allocated(profile: StepProfile) -> Metrics:
         return {}
     made = events[events > 0]
     return {"allocated_bytes": int(made.sum()), "allocations": len(made)}
+
+
+def _allocated_by_phase(profile: StepProfile) -> dict[str, Metrics]:
+    """The same by innermost phase; nothing where the step has no phases to tell apart."""
+    events, segments = (getattr(profile, name, None) for name in ("allocations", "segments"))
+    if events is None or segments is None or len(profile.phases) < 2:
+        return {}
+    found: dict[str, Metrics] = {}
+    ends = [*(start for start, _ in segments[1:]), len(events)]
+    for (start, phase), end in zip(segments, ends, strict=True):
+        made = events[start:end]
+        made = made[made > 0]
+        known = found.get(phase, {})
+        for name, more in (("allocated_bytes", int(made.sum())), ("allocations", len(made))):
+            known[name] = int(known.get(name, 0)) + more
+        found[phase] = known
+    return found
 
 
 def places_of(profile: StepProfile) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from trainfit.bench.gate.explain import GRAPH_KEPT, graph_is_kept, left_lines, legend
+from trainfit.bench.gate.explain import leak_hints, left_lines, legend
 from trainfit.bench.gate.figures import UNNAMED, left_groups, places_of
 from trainfit.bench.testing.limits import StepLimits
 from trainfit.bench.verdicts.memory import Status, Verdict, judge
@@ -117,7 +117,7 @@ def _leak(step: StepProfile, limits: StepLimits) -> Iterator[Problem]:
     lines = [
         f"leaves {left:,} B per step{more}: {', '.join(boards) or 'any memory fills up'}",
         *(f"  left behind: {line}" for line in left_lines(groups, places_of(step))),
-        *([f"  {GRAPH_KEPT}"] if graph_is_kept(groups) else ()),
+        *(f"  {hint}" for hint in leak_hints(groups)),
         f'  if that is meant: max_left="{left} B" allows it, max_left=None any leak',
     ]
     yield Problem("max_left", CheckKind.LEAK, "\n".join(lines), left - allowed, left, allowed)

@@ -209,7 +209,7 @@ def page(measured: Sequence[Measured], notes: Sequence[str], title: str, whole: 
     )
 
 
-def annotations(measured: Sequence[Measured], whole: str) -> list[str]:
+def github_lines(measured: Sequence[Measured], whole: str) -> list[str]:
     """Workflow commands for GitHub, at the code that grew or else at the test."""
     root = os.environ.get("GITHUB_WORKSPACE")
     places: dict[str, report.Place] = {}

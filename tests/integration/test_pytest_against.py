@@ -248,6 +248,7 @@ def test_where_no_test_passed_there_nothing_was_compared(
     ("words", "said"),
     [
         (["--training-memory-against=nowhere"], "*'nowhere': no such revision in *"),
+        (["--training-memory-against="], "*'': no such revision in *"),
         (["--training-memory-strict"], "*--training-memory-strict is for *against REV"),
     ],
 )

@@ -135,6 +135,17 @@ def test_a_golden_from_before_stays_valid(tmp_path: Any) -> None:
     assert explain(now, more)[0].startswith("+4 B and +1 allocations in the course of the step")
 
 
+def test_what_comes_and_goes_has_the_phase_where_it_does() -> None:
+    """Two phases, of which the second allocates more now; no peak has moved."""
+    segments = [(0, "forward"), (1, "gradient")]
+    then = figures(allocations=EVENTS, segments=segments)
+    assert then.figures["all/forward"]["allocated_bytes"] == 600
+    assert then.figures["all/gradient"]["allocated_bytes"] == 400
+    more = np.array([600, 400, -600, -400, 4, -4])
+    (said,) = explain(then, figures(allocations=more, segments=segments))
+    assert said.startswith("+4 B and +1 allocations in the course of the step (in gradient), freed")
+
+
 def test_what_is_kept_longer_is_told_from_what_is_new() -> None:
     then = figures(allocations=EVENTS)
     assert explain(then, figures(HIDDEN, allocations=EVENTS))[0] == KEPT_LONGER

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.small_cnn import CHANGES, make_step
-from trainfit.bench.gate.explain import GRAPH_KEPT, KEPT_ACROSS, KEPT_LONGER
+from trainfit.bench.gate.explain import GRAPH_KEPT, KEPT_ACROSS, KEPT_LONGER, SCALAR_KEPT
 from trainfit.bench.gate.figures import figures_of_profile
 from trainfit.bench.gate.totals import totals_of
 from trainfit.bench.profiler import StepProfile, profile_step
@@ -67,7 +67,11 @@ SAID: dict[str, list[str]] = {
         KEPT_LONGER,
         "new: convolution float32 8x16x8x8 (activations, 32,768 B)",
     ],
-    "history of losses": ["RAM 448,232 B, as before", "leak: every step leaves 4 B behind"],
+    "history of losses": [
+        "RAM 448,232 B, as before",
+        "leak: every step leaves 4 B behind",
+        SCALAR_KEPT,
+    ],
     "history of outputs": [
         "RAM 448,232 B, as before",
         "leak: every step leaves 320 B behind: addmm float32 8x10 (activations, 320 B)",
