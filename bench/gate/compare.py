@@ -108,6 +108,7 @@ class GateResult:
         notes: What else to know.
         explained: By workload, which tensors did it, in words; what weighs most first.
         changes: By workload, what a device has to hold before and after.
+        origins: By workload, where what it was compared with stands, if that differs.
     """
 
     findings: Sequence[Finding] = ()
@@ -116,6 +117,7 @@ class GateResult:
     notes: Sequence[str] = ()
     explained: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changes: Mapping[str, Change] = field(default_factory=dict)
+    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[Finding]:

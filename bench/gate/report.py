@@ -50,12 +50,14 @@ class WorkloadReport:
         findings: All of them, the worst first.
         tensors: What did it, in words.
         change: What a device has to hold before and after, where that is known.
+        origins: Where what it was compared with stands, unless the title of the report says so.
     """
 
     head: Finding
     findings: Sequence[Finding]
     tensors: Sequence[str]
     change: Change | None = None
+    origins: Sequence[str] = ()
 
     @property
     def net(self) -> str:
@@ -115,7 +117,8 @@ class WorkloadReport:
         told = [self.head.reason] if self.head.metric and self.head.reason else []
         told += self.tensors[:_MOST_TOLD]
         rest = len(self.tensors) - _MOST_TOLD
-        return [*told, f"and {rest} more"] if rest > 0 else told
+        more = [f"and {rest} more"] if rest > 0 else []
+        return [*told, *more, *(f"compared with {origin}" for origin in self.origins)]
 
 
 def workload_reports(result: GateResult) -> list[WorkloadReport]:
@@ -129,6 +132,7 @@ def workload_reports(result: GateResult) -> list[WorkloadReport]:
             findings,
             result.explained.get(workload, ()),
             result.changes.get(workload),
+            result.origins.get(workload, ()),
         )
         for workload, findings in found.items()
     ]

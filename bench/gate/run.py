@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from trainfit._text import counted
 from trainfit.bench.errors import RunFolderError
 from trainfit.bench.gate.compare import (
     Finding,
@@ -195,7 +196,22 @@ def gate(
         return GateResult(incomparable=reasons)
     result = _compared(golden, run, strict=strict, missing=missing)
     noted = _differences_to_note(golden, run) if result.failures else []
-    return replace(result, notes=[*noted, *_unused_rules(golden, run)])
+    known = _known_leaks(result)
+    return replace(result, notes=[*noted, *known, *_unused_rules(golden, run)])
+
+
+def _known_leaks(result: GateResult) -> list[str]:
+    """What passes because somebody accepted it: it goes on filling memory."""
+    leaking = {
+        key: change.after.left
+        for key, change in result.changes.items()
+        if 0 < change.after.left <= change.before.left
+    }
+    if not leaking:
+        return []
+    worst = max(leaking, key=lambda key: leaking[key])
+    told = f"{counted(len(leaking), 'workload')} leaking as the golden has it; most of all {worst}"
+    return [f"{told}, {leaking[worst]:,} B per step"]
 
 
 def _compared(

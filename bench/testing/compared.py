@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from trainfit.bench.profiler import StepProfile
 
-_AT = re.compile(r"\[(?:[^\]]* at )?(?P<file>[^\s\]:]+\.py):(?P<line>\d+)")
+AT = re.compile(r"\[(?:[^\];]*? at )?(?P<file>[^\];:]+\.py):(?P<line>\d+)")
 """A place in the words of ``explain``: ``[conv1 at train.py:41]``."""
 
 _FINDING = TypeAdapter(Finding)
@@ -107,7 +107,7 @@ def places_of_step(
     said += [f"[{block.line}]" for block in getattr(step, "left_blocks", None) or () if block.line]
     folders = [item.config.rootpath, item.config.invocation_params.dir, item.path.parent]
     for text in said:
-        for found in _AT.finditer(text):
+        for found in AT.finditer(text):
             for folder in folders:
                 code = folder / found["file"]
                 if code.is_file():

@@ -155,6 +155,7 @@ def gate_result(measured: Iterable[Measured], notes: Sequence[str] = ()) -> Gate
     """What tests found in the form of the gate, whose renderer then writes all reports."""
     findings: list[Finding] = []
     explained: dict[str, list[str]] = {}
+    origins: dict[str, list[str]] = {}
     changes = {}
     compared = []
     for each in measured:
@@ -165,11 +166,9 @@ def gate_result(measured: Iterable[Measured], notes: Sequence[str] = ()) -> Gate
             findings += found.findings
             known |= {finding.kind for finding in found.findings if _fails(finding)}
             if found.findings:
-                explained.setdefault(each.title, []).extend(
-                    said
-                    for said in (*found.explained, f"compared with {found.where}")
-                    if said not in explained.get(each.title, ())
-                )
+                known_words = explained.setdefault(each.title, [])
+                known_words += [said for said in found.explained if said not in known_words]
+                origins.setdefault(each.title, []).append(found.where)
             if found.change is not None and (found.findings or each.title not in changes):
                 changes[each.title] = found.change
         findings += [
@@ -178,7 +177,9 @@ def gate_result(measured: Iterable[Measured], notes: Sequence[str] = ()) -> Gate
             if (finding := _finding(each.title, problem, known)) is not None
         ]
     findings.sort(key=lambda found: found.rank)
-    return GateResult(findings, compared, notes=notes, explained=explained, changes=changes)
+    return GateResult(
+        findings, compared, notes=notes, explained=explained, changes=changes, origins=origins
+    )
 
 
 def _fails(finding: Finding) -> bool:

@@ -7,6 +7,7 @@ What is measured is made up, but for the one test that plants changes.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import pytest
 
 from tests.builders.inner_pytest import imports_stay, pytester, run_pytest  # noqa: F401
 from tests.builders.profiles import step_profile
+from tests.builders.small_cnn import write_project
 from trainfit.bench.gate.golden import read_golden
 from trainfit.bench.profiler.fold import Block
+from trainfit.bench.testing.compared import AT
 
 pytest_plugins = ("pytester",)
 
@@ -116,6 +119,34 @@ def test_github_gets_a_summary_and_annotations(
         ]
     )
     assert Path("summary.md").read_text().startswith("### training memory: regression\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ("new: a [body.1 at train.py:3]", ("train.py", "3")),
+        ("new: a [train.py:3]", ("train.py", "3")),
+        ("new: a [x at a b/train.py:3; y at other.py:9 and 2 more]", ("a b/train.py", "3")),
+    ],
+)
+def test_the_first_place_in_words_is_found(said: str, place: tuple[str, str]) -> None:
+    found = AT.search(said)
+    assert found is not None
+    assert found.group("file", "line") == place
+    assert AT.search("new: a [body.1]") is None
+
+
+def test_the_small_net_in_a_pull_request(pytester: pytest.Pytester) -> None:
+    """The whole project, measured for real: its golden, then a change."""
+    write_project(pytester.path)
+    run_pytest(pytester, "--training-memory-update").assert_outcomes(passed=1)
+    write_project(pytester.path, "history of outputs")
+    sys.modules.pop("train", None)
+    result = run_pytest(pytester, "--training-memory-markdown=page.md")
+    result.assert_outcomes(failed=1)
+    text = Path("page.md").read_text()
+    assert "| leaks | `test_training.py::test_step` | 448,232 B, as before | " in text
+    assert "leak: every step leaves 320 B behind: addmm float32 8x10 (activations, 320 B)" in text
 
 
 def test_without_a_known_line_the_test_is_pointed_at(
