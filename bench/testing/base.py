@@ -312,8 +312,8 @@ def foreign_modules(root: Path, here: Path) -> Iterator[tuple[str, str]]:
     copies = set(_installed_from(root))
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not file:
-            continue
+        if not isinstance(file, str) or not file or name.startswith("__editable__"):
+            continue  # what looks for a package is not the package
         path = Path(file).resolve()
         inside = path.is_relative_to(root) and not path.is_relative_to(here)
         if path in copies or (inside and not _installed(path)):

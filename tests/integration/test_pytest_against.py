@@ -205,19 +205,22 @@ def test_what_pip_copied_from_the_working_tree_is_found(
 ) -> None:
     """A distribution as ``pip install .`` leaves it, whose module a base would import."""
     site, root, here = (tmp_path / name for name in ("site-packages", "repository", "tree"))
-    module = "trainfit_test_of_a_copy"
+    module, finder = "trainfit_test_of_a_copy", "__editable___trainfit_test_finder"
     write(site, f"{module}.py", "")
+    write(site, f"{finder}.py", "")
     info = f"{module}-1.0.dist-info"
     write(site, f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    write(site, f"{info}/RECORD", f"{module}.py,,\n{info}/METADATA,,\n")
+    write(site, f"{info}/RECORD", f"{module}.py,,\n{finder}.py,,\n{info}/METADATA,,\n")
     monkeypatch.syspath_prepend(site)
-    importlib.import_module(module)
+    for name in (module, finder):
+        importlib.import_module(name)
     try:
         for origin, found in ((root, [module]), (tmp_path / "elsewhere", [])):
             write(site, f"{info}/direct_url.json", json.dumps({"url": origin.as_uri()}))
             assert list(dict(foreign_modules(root, here))) == found
     finally:
-        del sys.modules[module]
+        for name in (module, finder):
+            del sys.modules[name]
 
 
 @pytest.mark.slow
