@@ -227,7 +227,7 @@ class _Reporter:
         config = self._config
         if self._against is not None and not config.option.collectonly:
             from trainfit.bench.errors import BenchError  # noqa: PLC0415
-            from trainfit.bench.testing.base import measure_base  # noqa: PLC0415
+            from trainfit.bench.testing.base_run import measure_base  # noqa: PLC0415
 
             strict = config.getoption("--training-memory-strict")
             try:
@@ -277,7 +277,7 @@ class _Reporter:
             self._write_pages(measured, summary)
 
     def _answer(self, measured: list[Measured]) -> None:
-        from trainfit.bench.testing.base import base_document  # noqa: PLC0415
+        from trainfit.bench.testing.base_run import base_document  # noqa: PLC0415
 
         if self._json is not None:
             here, there = self._config.rootpath.resolve(), Path(os.environ[BASE_OF])

@@ -188,7 +188,8 @@ def _fails(finding: Finding) -> bool:
 
 def _finding(title: str, problem: Mapping[str, Any], known: set[FindingKind]) -> Finding | None:
     """A limit that does not hold; None for what a comparison has found already."""
-    if problem["measured"] is None and known and problem["kind"] == CheckKind.CHANGED.value:
+    kinds = (CheckKind.CHANGED.value, CheckKind.LEAK.value)
+    if problem["measured"] is None and known and problem["kind"] in kinds:
         return None
     kind = _KINDS.get(CheckKind(problem["kind"]), FindingKind.INVALID)
     first, *more = problem["text"].splitlines()

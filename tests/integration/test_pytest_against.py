@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.inner_pytest import imports_stay, pytester, run_pytest  # noqa: F401
-from trainfit.bench.testing.base import foreign_modules
+from trainfit.bench.testing.base_run import foreign_modules
 
 pytest_plugins = ("pytester",)
 
