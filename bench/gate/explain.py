@@ -169,7 +169,7 @@ def leak_hints(left: Sequence[TensorGroup]) -> list[str]:
 
 
 def left_lines(left: Sequence[TensorGroup], places: Mapping[str, Sequence[str]]) -> list[str]:
-    """The tensors that a step leaves behind, the largest first, with their places."""
+    """Tensors, such as those that a step leaves behind, with their places; the first of them."""
     lines = [
         f"{f'{times} x ' if times > 1 else ''}{name} ({category}, {size:,} B)"
         + _at(places.get(place_key(name, size), ()))
@@ -215,7 +215,8 @@ def _hints(golden: StepFigures, measured: StepFigures, *, nothing_else: bool) ->
             f"{size:+,} B and {count:+,} allocations in the course of the step"
             f"{_where_allocated(golden, measured)}, freed again before its peak or after it:"
             " operators were added or removed that make small tensors, such as clip_grad_norm_;"
-            " what the step holds and its peaks are as before"
+            " what the step holds and its peaks are as before",
+            *(f"new in its course: {line}" for line in _only_now(golden, measured)),
         ]
     if size or count or _number(now, LEFT_METRIC) > max(0, _number(then, LEFT_METRIC)):
         return []
@@ -226,6 +227,15 @@ def _hints(golden: StepFigures, measured: StepFigures, *, nothing_else: bool) ->
         for scope in golden.tensors.keys() & measured.tensors.keys()
     )
     return [KEPT_LONGER] if kept_longer else []
+
+
+def _only_now(golden: StepFigures, measured: StepFigures) -> list[str]:
+    """Tensors that are known of a step now and were not, at whatever peak they are."""
+    known = {group.name for groups in golden.tensors.values() for group in groups} | {UNNAMED}
+    new = [
+        group for groups in measured.tensors.values() for group in groups if group.name not in known
+    ]
+    return left_lines(new, measured.places)
 
 
 def _where_allocated(golden: StepFigures, measured: StepFigures) -> str:

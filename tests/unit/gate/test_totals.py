@@ -16,7 +16,7 @@ from trainfit.bench.gate.golden import Golden, read_golden, to_text, write_golde
 from trainfit.bench.gate.report import junit, markdown, workload_reports
 from trainfit.bench.gate.run import GatedRun, update_golden
 from trainfit.bench.gate.totals import change_of
-from trainfit.bench.profiler.fold import Block
+from trainfit.bench.profiler.fold import Block, PhasePeak
 from trainfit.bench.records.schema import Residual
 
 OUTPUT = Block(320, "forward", "activations", "addmm float32 8x10", "head", "train.py:31")
@@ -144,6 +144,20 @@ def test_what_comes_and_goes_has_the_phase_where_it_does() -> None:
     more = np.array([600, 400, -600, -400, 4, -4])
     (said,) = explain(then, figures(allocations=more, segments=segments))
     assert said.startswith("+4 B and +1 allocations in the course of the step (in gradient), freed")
+
+
+def test_what_comes_and_goes_has_its_name_where_that_is_known() -> None:
+    """A phase of its own, as code between the marked ones is."""
+    norm = Block(16, "outside", "workspace", "stack float32 4", "", "train.py:45")
+    then = step_profile(allocations=EVENTS, segments=[(0, "forward"), (1, "gradient")])
+    more = {
+        "allocations": np.array([600, 400, -600, -400, 16, -16]),
+        "segments": [(0, "forward"), (1, "gradient"), (4, "outside")],
+        "phases": {**then.phases, "outside": PhasePeak(16, 0, 0, [norm])},
+    }
+    said = explain(figures_of_profile(then), figures(**more))
+    assert said[0].startswith("+16 B and +1 allocations in the course of the step (in outside)")
+    assert said[1:] == ["new in its course: stack float32 4 (workspace, 16 B) [train.py:45]"]
 
 
 def test_what_is_kept_longer_is_told_from_what_is_new() -> None:
