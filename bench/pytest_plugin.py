@@ -250,6 +250,11 @@ class _Reporter:
         elif report.outcome != "passed":
             self._failed[report.nodeid] = report.outcome
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that cannot be collected has tests that nobody knows of."""
+        if report.failed:
+            self._failed[report.nodeid] = "could not be collected"
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write what was asked for."""
         measured = self._measured()

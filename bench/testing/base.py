@@ -34,7 +34,7 @@ class Base:
         revision: As it was asked for.
         commit: Its full name.
         steps: By test and name of the step.
-        unmeasured: Why a test gave no figures there.
+        unmeasured: Why a test, or all of a file, gave no figures there.
         strict: Less fails as well.
     """
 
@@ -48,6 +48,11 @@ class Base:
     def name(self) -> str:
         """As people read it: ``main (0123abcde)``."""
         return f"{self.revision} ({self.commit[:9]})"
+
+    def why_unmeasured(self, test: str) -> str | None:
+        """What became of a test there; None if it is not there, or was measured."""
+        file = test.partition("::")[0]
+        return self.unmeasured.get(test, self.unmeasured.get(file))
 
     def compare(self, title: str, now: StepFigures) -> tuple[list[Problem], list[Compared]]:
         """A step of the working tree with what it was; nothing where it is new."""
@@ -144,7 +149,7 @@ def told(base: Base, measured: Sequence[Measured], asked: Sequence[str] = ()) ->
     lines = [f"against {base.name}: {counted(len(both), 'step')} compared, {moved} changed"]
     for title in sorted(here - base.steps.keys()):
         test = next(each.test for each in measured if each.title == title)
-        why = base.unmeasured.get(test)
+        why = base.why_unmeasured(test)
         lines.append(
             f"  not compared: {title}: at {base.revision} it {why}"
             if why
@@ -160,7 +165,7 @@ def told(base: Base, measured: Sequence[Measured], asked: Sequence[str] = ()) ->
 
 def nothing_compared(base: Base, measured: Sequence[Measured]) -> bool:
     """Whether tests were to be compared, and none could, since all of them failed there."""
-    failed = any(each.test in base.unmeasured for each in measured)
+    failed = any(base.why_unmeasured(each.test) for each in measured)
     return failed and not any(each.title in base.steps for each in measured)
 
 

@@ -228,20 +228,19 @@ def test_where_no_test_passed_there_nothing_was_compared(
     project: Path, pytester: pytest.Pytester
 ) -> None:
     write(project, "src/mine/__init__.py", "raise RuntimeError('broken')\n")
-    write(project, "tests/test_step.py", TEST.format(name="a").replace("import mine", "", 1))
-    whole = (project / "tests/test_step.py").read_text()
-    write(
-        project,
-        "tests/test_step.py",
-        whole.replace("    training", "    import mine\n    training"),
-    )
+    late = TEST.format(name="b").replace("import mine", "", 1)
+    late = late.replace("    training", "    import mine\n    training")
+    write(project, "tests/test_late.py", late)
     commit(project)
     write(project, "src/mine/__init__.py", PACKAGE.format(peak=2_000, left=0))
-    result = run_pytest(pytester, "--training-memory-against=HEAD", "tests/test_step.py")
+    result = run_pytest(
+        pytester, "--training-memory-against=HEAD", "tests/test_late.py", "tests/test_step.py"
+    )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
-            "  not compared: tests/test_step.py::test_a: at HEAD it failed",
+            "  not compared: tests/test_late.py::test_b: at HEAD it failed",
+            "  not compared: tests/test_step.py::test_a: at HEAD it could not be collected",
             "ERROR: nothing was compared: no test passed at HEAD (*)",
         ]
     )
