@@ -354,7 +354,7 @@ def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
         workloads={**kept, **run.figures},
     )
     update = Update(
-        result=_compared(golden, run, missing=Missing.IGNORE),
+        result=_accepted(golden, run, prune=prune),
         rebased=rebased if conditions == run.conditions else [],
         torch=conditions.torch_versions,
         dropped=sorted({*golden.conditions.torch_versions} - {*conditions.torch_versions}),
@@ -367,6 +367,15 @@ def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
     )
     write_golden(file, made)
     return update
+
+
+def _accepted(golden: Golden, run: GatedRun, *, prune: bool) -> GateResult:
+    """The differences that an update accepts; names are paired where the old ones are taken out."""
+    if not prune:
+        return _compared(golden, run, missing=Missing.IGNORE)
+    result = _compared(golden, run, missing=Missing.FAIL)
+    kept = [found for found in result.findings if found.kind is not FindingKind.MISSING]
+    return replace(result, findings=kept)
 
 
 def _new_leaks(golden: Golden, run: GatedRun) -> dict[str, int]:

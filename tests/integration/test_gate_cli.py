@@ -214,7 +214,10 @@ def test_a_changed_batch_is_compared_and_the_remedy_takes_the_old_one_out(
     (told,) = (each for each in json.loads(gate(main, "wider", "--json")[1])["workloads"])
     assert (told["ram_before"], told["ram_after"], told["left"]) == (13_600, 17_600, 0)
     assert told["was"] == f"was {KEY} in the golden: batch size 32 -> 64"
-    assert gate(main, "wider", "--update", "--prune")[0] == 0
+    code, out, _ = gate(main, "wider", "--update", "--prune")
+    assert code == 0
+    assert out.startswith(f"accepted:\n\ngrew  {new}\n      was {KEY} in the golden: batch size")
+    assert f"removed: {KEY}" in out
     assert gate(main, "wider")[0] == 0
 
 
