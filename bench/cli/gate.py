@@ -7,6 +7,7 @@ not possible with "not comparable".
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +15,10 @@ import typer
 
 from trainfit.bench.cli.gate_output import (
     GithubOption,
-    GoldenOption,
     JunitOption,
     MarkdownOption,
     MissingOption,
+    OptionalGoldenOption,
     PruneOption,
     Reports,
     StrictOption,
@@ -25,6 +26,7 @@ from trainfit.bench.cli.gate_output import (
     gate_or_update,
 )
 from trainfit.bench.cli.group import Command, application
+from trainfit.bench.cli.output import output, unseen
 from trainfit.bench.gate.rules import GoldenError
 from trainfit.bench.gate.run import read_run
 
@@ -57,7 +59,15 @@ def _gate(
         typer.Argument(metavar="RUN", help="Run folder of trainfit run, e.g. runs/memory."),
     ],
     *,
-    golden: GoldenOption,
+    golden: OptionalGoldenOption = None,
+    self_test: Annotated[
+        bool,
+        typer.Option(
+            "--self-test",
+            help="Plant a growth, a shrink and a leak of 1,024 B in the step of the smallest"
+            " workload of RUN, and see that the gate finds each; needs no golden.",
+        ),
+    ] = False,
     update: UpdateOption = False,
     prune: PruneOption = False,
     strict: StrictOption = False,
@@ -72,6 +82,15 @@ def _gate(
     More fails, and so does less, until --update accepts it. Exit code 0: as expected, 1: not, 2:
     wrong input, 3: not comparable, for instance because of another torch.
     """
+    if self_test:
+        if golden or update or prune or strict or missing or markdown or junit or github:
+            raise GoldenError("--self-test takes RUN only: it compares with no golden")
+        _test_itself(run)
+        return
+    if golden is None:
+        raise GoldenError(
+            "Missing option '--golden': the file with the expected bytes, e.g. ci/memory.json"
+        )
     gate_or_update(
         read_run,
         run,
@@ -83,3 +102,25 @@ def _gate(
         missing=missing,
         reports=Reports(markdown, junit, github),
     )
+
+
+def _test_itself(run: Path) -> None:
+    """Say what was planted and what the gate saw of it.
+
+    Raises:
+        typer.Exit: It did not see all of it.
+    """
+    # Imports torch, which gating does not need.
+    from trainfit.bench.run.self_test import self_test_workload, smallest_workload  # noqa: PLC0415
+
+    workload = smallest_workload(run)
+    found = self_test_workload(workload)
+    out = output()
+    seen = all(each.seen for each in found)
+    rows = [{**asdict(each), "seen": each.seen} for each in found]
+    out.table("planted", unseen("what bytes saw told fails seen"), rows, printed=())
+    out.fact("workload", workload.label)
+    out.show(f"self-test on {workload.label}", *(each.text for each in found))
+    out.show(f"self-test: {'every planted change was seen' if seen else 'FAILED'}")
+    if not seen:
+        raise typer.Exit(1)

@@ -12,11 +12,13 @@ import typer
 
 from trainfit.bench.cli.output import OutputError, complain, output, unseen
 from trainfit.bench.gate import report
-from trainfit.bench.gate.compare import GateResult
+from trainfit.bench.gate.compare import FindingKind, GateResult
+from trainfit.bench.gate.explain import legend
 from trainfit.bench.gate.golden import golden_text, read_golden
 from trainfit.bench.gate.report import WorkloadReport, workload_reports
 from trainfit.bench.gate.rules import GoldenError, Missing
 from trainfit.bench.gate.run import GatedRun, Update, gate, update_golden, without_collection
+from trainfit.bench.gate.summary import write_summary
 
 _MOST_ROWS = 20
 _MOST_EXPLAINED = 10
@@ -26,6 +28,13 @@ GoldenOption = Annotated[
     typer.Option(
         metavar="FILE",
         help="Golden file: the expected bytes, e.g. ci/memory.json.",
+    ),
+]
+OptionalGoldenOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Golden file: the expected bytes, e.g. ci/memory.json. Required but for --self-test.",
     ),
 ]
 UpdateOption = Annotated[
@@ -103,11 +112,16 @@ class Reports:
             _write(self.junit, report.junit(result), "--junit")
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
-            _write(Path(summary), markdown, "GITHUB_STEP_SUMMARY", append=True)
+            write_summary(Path(summary), markdown)
         in_actions = os.environ.get("GITHUB_ACTIONS") == "true" and not output().as_json
         if in_actions if self.github is None else self.github:
-            for line in report.github(result, file=file, text=text):
+            for line in report.github(result, file=file, text=text, whole=self.whole):
                 print(line)
+
+    @property
+    def whole(self) -> str:
+        """Which of them has the whole list, however long it is."""
+        return str(self.junit) if self.junit else "what --json prints"
 
 
 def gate_or_update(
@@ -141,20 +155,29 @@ def gate_or_update(
     if prune and not update:
         raise GoldenError("--prune is for --update: the gate itself changes no golden")
     remedy = f"trainfit {command} {measured} --golden {golden} --update"
+    whole = reports.whole
     if update:
         _show_update(update_golden(read(measured), golden, prune=prune), golden)
         return
     with without_collection():
         expected = read_golden(golden, make=remedy)
     result = gate(expected, read(measured), strict=strict, missing=missing)
-    _show(result, remedy)
+    _show(result, f"{remedy} --prune" if _lacks_some(result) else remedy)
     title = f"{measured} against {golden}"
-    page = report.markdown(result, title=title)
+    page = report.markdown(result, title=title, whole=whole)
     reports.write(result, page, file=str(golden), text=golden_text(golden))
     finish(
         result,
         hint=f"measure as the golden was made, or accept this: {remedy} adds another torch to the "
         "golden where every byte is equal, and makes the golden again where one is not",
+    )
+
+
+def _lacks_some(result: GateResult) -> bool:
+    """Whether the golden has workloads, or names of them, that the run does not have."""
+    return any(
+        found.kind in (FindingKind.MISSING, FindingKind.CHANGED) and not found.metric
+        for found in result.failures
     )
 
 
@@ -185,6 +208,8 @@ def _show_update(update: Update, golden: Path) -> None:
     out.show(*(f"made again: {reason}" for reason in update.rebased))
     out.show(*(f"no longer for torch {each}: measure with it again" for each in update.dropped))
     out.show(*(f"removed: {key}" for key in update.removed))
+    out.fact("leaks", update.leaks)
+    out.show(*(report.leak_sentence(key, left) for key, left in update.leaks.items()))
     out.show(report.update_sentence(update, str(golden)))
 
 
@@ -209,18 +234,22 @@ def _show(result: GateResult, remedy: str) -> None:
 
 def _printed(told: Sequence[WorkloadReport]) -> Iterable[str]:
     """What people see: workloads have long names, so each has lines of its own."""
-    width = max(len(each.head.kind.value) for each in told) + 2
+    width = max(len(each.kind.value) for each in told) + 2
     for number, each in enumerate(told[:_MOST_ROWS]):
-        yield f"{each.head.kind.value:{width}}{each.head.workload}"
-        words = [each.what, *(each.sentences if number < _MOST_EXPLAINED else ())]
+        yield f"{each.kind.value:{width}}{each.head.workload}"
+        words = each.lines if number < _MOST_EXPLAINED else [each.net or each.what]
         yield from (" " * width + word for word in words)
     if len(told) > _MOST_ROWS:
         yield f"and {len(told) - _MOST_ROWS:,} more workloads (--json has all)"
+    yield from legend(line for each in told[:_MOST_EXPLAINED] for line in each.lines)
     yield ""
 
 
 _FINDINGS = unseen("severity kind workload metric unit golden measured change reason")
-_WORKLOADS = unseen("severity kind workload figure unit golden measured others what explained")
+_WORKLOADS = unseen(
+    "severity kind workload was ram_before ram_after left figure unit golden measured others what"
+    " explained"
+)
 
 
 def _findings(result: GateResult) -> Iterable[dict[str, Any]]:
@@ -243,8 +272,12 @@ def _workloads(told: Iterable[WorkloadReport]) -> Iterable[dict[str, Any]]:
         head = each.head
         yield {
             "severity": head.severity.value,
-            "kind": head.kind.value,
+            "kind": each.kind.value,
             "workload": head.workload,
+            "was": "; ".join(each.paired) or None,
+            "ram_before": each.change.before.ram if each.change else None,
+            "ram_after": each.change.after.ram if each.change else None,
+            "left": each.change.after.left if each.change else None,
             "figure": each.figure or None,
             "unit": head.unit.value if head.metric else None,
             "golden": head.golden,
@@ -255,11 +288,9 @@ def _workloads(told: Iterable[WorkloadReport]) -> Iterable[dict[str, Any]]:
         }
 
 
-def _write(file: Path, text: str, option: str, *, append: bool = False) -> None:
+def _write(file: Path, text: str, option: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        mode = "a" if append else "w"
-        with file.open(mode, encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text)
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(f"{option} {file}: cannot be written: {error.strerror}") from error

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from trainfit.bench.gate.explain import explain
-from trainfit.bench.gate.figures import StepFigures
+from trainfit.bench.gate.figures import OPTIONAL, StepFigures
 from trainfit.bench.gate.golden import Golden
+from trainfit.bench.gate.pairs import Pair, pair_up
 from trainfit.bench.gate.rules import (
     Direction,
     Missing,
@@ -23,6 +24,7 @@ from trainfit.bench.gate.rules import (
     rule_for,
     unit_of,
 )
+from trainfit.bench.gate.totals import LEFT_METRIC, Change, change_of
 
 
 class Severity(StrEnum):
@@ -37,6 +39,10 @@ class FindingKind(StrEnum):
     """What was found; the worst first."""
 
     INVALID = "invalid"
+    LEAKS = "leaks"
+    """More is left behind by every step than was."""
+    OVER = "over"
+    """A limit of a test does not hold."""
     WORSE = "worse"
     """Of a metric of which less is worse, or of a ratio."""
     GREW = "grew"
@@ -101,6 +107,8 @@ class GateResult:
         incomparable: Why nothing, or not everything, could be compared; empty if it could.
         notes: What else to know.
         explained: By workload, which tensors did it, in words; what weighs most first.
+        changes: By workload, what a device has to hold before and after.
+        origins: By workload, where what it was compared with stands, if that differs.
     """
 
     findings: Sequence[Finding] = ()
@@ -108,6 +116,8 @@ class GateResult:
     incomparable: Sequence[str] = ()
     notes: Sequence[str] = ()
     explained: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[Finding]:
@@ -143,34 +153,59 @@ def compare_workloads(
         invalid: Workloads that ended without figures that could be gated, and why.
         strict: A workload without a golden fails.
         missing: What becomes of workloads that were not measured, whatever the rules say.
+
+    A workload that is only in the golden and one that was only measured may be the same with
+    another batch size, width or option: :func:`trainfit.bench.gate.pairs.pair_up` decides, and
+    the two are compared under the new name. That they differ counts as a missing workload does.
     """
     invalid = invalid or {}
     unexpected = Severity.FAIL if strict else Severity.WARN
     findings: list[Finding] = []
     compared: list[str] = []
     explained: dict[str, list[str]] = {}
+    changes: dict[str, Change] = {}
     for key, reason in invalid.items():
         severity = Severity.FAIL if key in golden.workloads else unexpected
         findings.append(Finding(key, FindingKind.INVALID, severity, reason=reason))
-    for key, expected in golden.workloads.items():
-        if key in invalid:
-            continue
-        if key not in measured:
-            action = missing or missing_workload(golden.rules, key)
-            if action is not Missing.IGNORE:
-                reason = "the golden has this workload and the run does not"
-                findings.append(Finding(key, FindingKind.MISSING, Severity(action), reason=reason))
-            continue
-        compared.append(key)
+
+    def compare(key: str, expected: StepFigures) -> None:
         found = compare_figures(key, expected, measured[key], golden.rules)
+        change = change_of(expected, measured[key])
+        compared.append(key)
+        if change is not None:
+            changes[key] = change
         if found:
-            findings += found
+            findings.extend(found)
             explained[key] = explain(expected, measured[key])
-    for key in measured.keys() - golden.workloads.keys():
+
+    gone = {key: missing or missing_workload(golden.rules, key) for key in golden.workloads}
+    gone = {
+        key: action
+        for key, action in gone.items()
+        if key not in invalid and key not in measured and action is not Missing.IGNORE
+    }
+    pairs = pair_up(gone, measured.keys() - golden.workloads.keys())
+    for key, expected in golden.workloads.items():
+        if key in measured and key not in invalid:
+            compare(key, expected)
+        elif key in pairs:
+            pair = pairs[key]
+            findings.append(_turned_into(pair, Severity(gone[key])))
+            compare(pair.new, expected)
+        elif key in gone:
+            reason = "the golden has this workload and the run does not"
+            findings.append(Finding(key, FindingKind.MISSING, Severity(gone[key]), reason=reason))
+    paired = {pair.new for pair in pairs.values()}
+    for key in measured.keys() - golden.workloads.keys() - paired:
         reason = "the run has this workload and the golden does not; --update adds it"
         findings.append(Finding(key, FindingKind.NEW, unexpected, reason=reason))
     findings.sort(key=lambda each: each.rank)
-    return GateResult(findings, compared, explained=explained)
+    return GateResult(findings, compared, explained=explained, changes=changes)
+
+
+def _turned_into(pair: Pair, severity: Severity) -> Finding:
+    reason = f"was {pair.old} in the golden: {pair.what}"
+    return Finding(pair.new, FindingKind.CHANGED, severity, reason=reason)
 
 
 def compare_figures(
@@ -187,7 +222,7 @@ def compare_figures(
     Returns:
         What is not as expected, the worst first.
     """
-    if golden.figures == measured.figures:  # nearly always, and fast
+    if golden.same_figures(measured):
         return []
     found = [
         each
@@ -207,6 +242,8 @@ def _pairs(
         for name in dict.fromkeys([*(then or ()), *(now or ())]):
             is_part = "." in name and then is not None and now is not None
             absent = 0 if is_part else None
+            if name in OPTIONAL and (name not in (then or ()) or name not in (now or ())):
+                continue  # a golden of before does not have it
             yield f"{scope}/{name}", (then or {}).get(name, absent), (now or {}).get(name, absent)
 
 
@@ -233,7 +270,9 @@ def _judge(
         yield found(FindingKind.CHANGED, Severity.FAIL)
     elif verdict := rule.verdict(then, now):
         tolerance = f"more than the {rule.tolerance} allowed" if rule.tolerance else ""
-        if rule.direction is Direction.EQUAL:
+        if verdict > 0 and name.endswith(f"/{LEFT_METRIC}") and now > 0:
+            yield found(FindingKind.LEAKS, Severity.FAIL, tolerance)
+        elif rule.direction is Direction.EQUAL:
             kind = FindingKind.GREW if verdict > 0 else FindingKind.SHRANK
             yield found(kind, Severity.FAIL, tolerance)
         elif verdict > 0:

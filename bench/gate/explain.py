@@ -2,7 +2,8 @@
 
 A record lists what is alive at the peak of every phase. Lists of the same phase are compared, and
 what differs in the same way in several phases is said once. Where there are no lists (bytes held
-between steps, records of older versions), the categories are compared.
+between steps, records of older versions), the categories are compared. A leak is told first, then
+what grew, then what shrank; each with the module and the line that made it, where they are known.
 """
 
 from __future__ import annotations
@@ -12,12 +13,54 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from trainfit.bench.gate.figures import ONLY_STAGE, Metrics, StepFigures, TensorGroup
+from trainfit.bench.gate.figures import (
+    LEFT,
+    ONLY_STAGE,
+    OPTIONAL,
+    UNNAMED,
+    Metrics,
+    StepFigures,
+    TensorGroup,
+    place_key,
+)
+from trainfit.bench.gate.totals import LEFT_METRIC, change_of
 
 _MADE = re.compile(r"(?P<operator>\S+) (?P<dtype>[a-z]+\d+\w*|bool) (?P<shape>\S+)")
 """How a tensor is named that nobody named: what made it, of what type, of what shape."""
 
 _MOST_NAMED = 4
+_MOST_PLACES = 2
+
+OUTSIDE = "outside"
+"""The phase of whatever belongs to none."""
+
+GRAPH_KEPT = (
+    "graph kept after backward: activations of forward alive after the step (retain_graph=True, or"
+    " a tensor with a grad_fn that is stored; store loss.item() or .detach() instead)"
+)
+KEPT_LONGER = (
+    "nothing more is allocated than before, it is kept longer: as when the graph is kept after"
+    " backward (retain_graph=True)"
+)
+KEPT_ACROSS = (
+    "nothing more is allocated than before, it is kept past the end of the step: something holds"
+    " on to it (a hook, an attribute, a list)"
+)
+
+SCALAR_KEPT = (
+    "a scalar is stored by every step, as a loss that is appended to a list; store loss.item()"
+    " instead"
+)
+_SCALAR_BYTES = 8
+
+_COPY = " = one more copy of the model"
+
+_LEGEND = {
+    UNNAMED: "unnamed: made by no operator that was watched: a scalar of at most 8 B, or memory"
+    " that an operator takes for itself",
+    OUTSIDE: 'outside: the part of the step that is in no phase; trainfit.phase("forward") and'
+    " others around its parts say more exactly where",
+}
 
 
 @dataclass(frozen=True)
@@ -27,10 +70,12 @@ class TensorChange:
     Attributes:
         bytes: What it adds to the peak; negative for what is gone.
         text: In words.
+        key: The tensor as it is now, by ``place_key``; empty for what is gone.
     """
 
     bytes: int
     text: str
+    key: str = ""
 
 
 def diff_tensors(
@@ -56,7 +101,7 @@ def diff_tensors(
             category, name, size = alike
             text = f"{abs(new - old)} {'more' if new > old else 'fewer'} of {name} ({category}, "
             text += f"{size:,} B each): {new}, was {old}"
-            changes.append(TensorChange((new - old) * size, text))
+            changes.append(TensorChange((new - old) * size, text, place_key(name, size)))
     for alike in sorted(then, key=lambda alike: -alike[2]):
         partner = _partner(alike, now)
         if partner is not None:
@@ -70,17 +115,20 @@ def diff_tensors(
 
 
 def explain(golden: StepFigures, measured: StepFigures) -> list[str]:
-    """What made the difference between two steps, in words; what weighs most first."""
+    """What made the difference between two steps, in words: leaks, growth, what shrank."""
+    leaks = _leaks(golden, measured)
     said: dict[str, int] = {}
     scopes: dict[str, list[str]] = {}
+    keys: dict[str, str] = {}
     for scope, then in golden.tensors.items():
         now = measured.tensors.get(scope)
-        if now is None:
+        if now is None or scope == LEFT:
             continue
         elsewhere = (_others(golden, scope), _others(measured, scope))
         for change in diff_tensors(then, now, elsewhere=elsewhere):
-            said[change.text] = max(said.get(change.text, 0), abs(change.bytes))
+            said[change.text] = max(said.get(change.text, 0), change.bytes, key=abs)
             scopes.setdefault(change.text, []).append(_spoken(scope))
+            keys[change.text] = change.key
     for scope, metrics in golden.figures.items():
         current = measured.figures.get(scope, {})
         changes = [*_categories(scope, "static.", metrics, current)]
@@ -88,11 +136,140 @@ def explain(golden: StepFigures, measured: StepFigures) -> list[str]:
             changes += _categories(scope, "category.", metrics, current)
         for size, text in changes:
             said[text] = size
-    for scope, metrics in golden.figures.items() if not said else ():
+    for scope, metrics in golden.figures.items() if not said and not leaks else ():
         known = [*_alive(golden, scope), *_alive(measured, scope)]
         said |= dict(_borders(scope, metrics, measured.figures.get(scope, {}), known))
-    texts = sorted(said, key=lambda text: -said[text])
-    return [f"{text}, in {_joined(scopes[text])}" if text in scopes else text for text in texts]
+    net = change_of(golden, measured)
+    growth_first = net is None or net.moved >= 0  # of less, what is gone says more
+    texts = sorted(said, key=lambda text: (growth_first and said[text] <= 0, -abs(said[text])))
+    told = [
+        f"{text}, in {_joined(scopes[text])}{_made_at(keys[text], measured)}"
+        if text in scopes
+        else text
+        for text in texts
+    ]
+    return [*leaks, *_hints(golden, measured, nothing_else=not told and not leaks), *told]
+
+
+def legend(texts: Iterable[str]) -> list[str]:
+    """What words of a report mean that trainfit made up; only of those that are in it."""
+    whole = " ".join(texts)
+    return [said for word, said in _LEGEND.items() if re.search(rf"\b{word}\b", whole)]
+
+
+def leak_hints(left: Sequence[TensorGroup]) -> list[str]:
+    """What the tensors that a step leaves behind look like.
+
+    A kept output is one activation; the graph of a backward pass has those of several layers.
+    """
+    if left and all(group.bytes <= _SCALAR_BYTES for group in left):
+        return [SCALAR_KEPT]
+    kept = {group.name for group in left if group.category == "activations"}
+    return [GRAPH_KEPT] if len(kept) > 1 else []
+
+
+def left_lines(left: Sequence[TensorGroup], places: Mapping[str, Sequence[str]]) -> list[str]:
+    """Tensors, such as those that a step leaves behind, with their places; the first of them."""
+    lines = [
+        f"{f'{times} x ' if times > 1 else ''}{name} ({category}, {size:,} B)"
+        + _at(places.get(place_key(name, size), ()))
+        for category, name, size, times in left[:_MOST_NAMED]
+    ]
+    rest = sum(group.bytes * group.times for group in left[_MOST_NAMED:])
+    return [*lines, f"{len(left) - _MOST_NAMED} more of {rest:,} B"] if rest else lines
+
+
+def _leaks(golden: StepFigures, measured: StepFigures) -> list[str]:
+    """What every step leaves behind and did not leave before."""
+    told = []
+    for scope, metrics in measured.figures.items():
+        now, then = (
+            _number(metrics, LEFT_METRIC),
+            _number(golden.figures.get(scope, {}), LEFT_METRIC),
+        )
+        if now <= max(then, 0):
+            continue
+        was = f", was {then:,} B" if then else ""
+        stage = "" if scope == ONLY_STAGE else f" of {scope}"
+        left = measured.tensors.get(LEFT, [])
+        if left:
+            whose = f": {'; '.join(left_lines(left, measured.places))}"
+        else:
+            known = [*_alive(golden, scope), *_alive(measured, scope)]
+            names = _of_size(known, now - then)
+            whose = f", the size of {' or of '.join(names)}" if names else ""
+        told.append(f"leak: every step{stage} leaves {now:,} B behind{was}{whose}")
+        told += leak_hints(left)
+    return told
+
+
+def _hints(golden: StepFigures, measured: StepFigures, *, nothing_else: bool) -> list[str]:
+    """What the course of the step says, where both sides know it."""
+    then, now = (each.figures.get(ONLY_STAGE, {}) for each in (golden, measured))
+    if not all({"allocated_bytes", "allocations"} <= side.keys() for side in (then, now)):
+        return []
+    size = _number(now, "allocated_bytes") - _number(then, "allocated_bytes")
+    count = _number(now, "allocations") - _number(then, "allocations")
+    if nothing_else and (size or count):
+        return [
+            f"{size:+,} B and {count:+,} allocations in the course of the step"
+            f"{_where_allocated(golden, measured)}, freed again before its peak or after it:"
+            " operators were added or removed that make small tensors, such as clip_grad_norm_;"
+            " what the step holds and its peaks are as before",
+            *(f"new in its course: {line}" for line in _only_now(golden, measured)),
+        ]
+    if size or count or _number(now, LEFT_METRIC) > max(0, _number(then, LEFT_METRIC)):
+        return []
+    if _number(now, "entry_bytes") > _number(then, "entry_bytes"):
+        return [KEPT_ACROSS]
+    kept_longer = any(
+        _only_more(golden.tensors.get(scope, ()), measured.tensors.get(scope, ()))
+        for scope in golden.tensors.keys() & measured.tensors.keys()
+    )
+    return [KEPT_LONGER] if kept_longer else []
+
+
+def _only_now(golden: StepFigures, measured: StepFigures) -> list[str]:
+    """Tensors that are known of a step now and were not, at whatever peak they are."""
+    known = {group.name for groups in golden.tensors.values() for group in groups} | {UNNAMED}
+    new = [
+        group for groups in measured.tensors.values() for group in groups if group.name not in known
+    ]
+    return left_lines(new, measured.places)
+
+
+def _where_allocated(golden: StepFigures, measured: StepFigures) -> str:
+    """The phases in which more or less was allocated, if the step tells phases apart."""
+    scopes = [
+        _spoken(scope)
+        for scope, metrics in measured.figures.items()
+        if "/" in scope
+        and any(metrics.get(name) != golden.figures.get(scope, {}).get(name) for name in OPTIONAL)
+    ]
+    return f" (in {_joined(scopes)})" if scopes else ""
+
+
+def _only_more(golden: Iterable[TensorGroup], measured: Iterable[TensorGroup]) -> bool:
+    """Whether activations came on top and none of those that were there has gone."""
+    then, now = (
+        _counted([group for group in groups if group.category == "activations"])
+        for groups in (golden, measured)
+    )
+    return then < now
+
+
+def _made_at(key: str, step: StepFigures) -> str:
+    return _at(step.places.get(key, ()))
+
+
+def _at(places: Sequence[str]) -> str:
+    more = f" and {len(places) - _MOST_PLACES} more" if len(places) > _MOST_PLACES else ""
+    return f" [{'; '.join(places[:_MOST_PLACES])}{more}]" if places else ""
+
+
+def _of_size(known: Iterable[TensorGroup], size: int) -> list[str]:
+    names = dict.fromkeys(group.name for group in known if group.bytes == abs(size))
+    return list(names)[:_MOST_NAMED]
 
 
 def _counted(groups: Sequence[TensorGroup]) -> Counter[tuple[str, str, int]]:
@@ -137,13 +314,14 @@ def _turned(
         words += f" ({new[0]})"
     if before != after:
         words += f", {after} of them, was {before}"
-    return TensorChange(change, words)
+    return TensorChange(change, words, place_key(new[1], new[2]))
 
 
 def _appeared(word: str, alike: tuple[str, str, int], count: int) -> TensorChange:
     category, name, size = alike
     times = f"{abs(count)} x " if abs(count) > 1 else ""
-    return TensorChange(count * size, f"{word}: {times}{name} ({category}, {size:,} B)")
+    text = f"{word}: {times}{name} ({category}, {size:,} B)"
+    return TensorChange(count * size, text, place_key(name, size) if count > 0 else "")
 
 
 def _categories(scope: str, prefix: str, then: Metrics, now: Metrics) -> Iterator[tuple[int, str]]:
@@ -155,12 +333,15 @@ def _categories(scope: str, prefix: str, then: Metrics, now: Metrics) -> Iterato
             text = f"{abs(change):,} B {'more' if change > 0 else 'less'} of {category} "
             if prefix == "static.":
                 text += "held between steps"
-                if category != "parameters" and abs(change) == then.get("static.parameters_bytes"):
-                    text += ", as much as all parameters"
+                if abs(change) == then.get("static.parameters_bytes"):
+                    copy = category == "parameters"
+                    text += (
+                        " = one more copy of the model" if copy else ", as much as all parameters"
+                    )
             else:
                 text += "alive at the peak"
             where = "" if scope == ONLY_STAGE else f", in {_spoken(scope)}"
-            yield abs(change), text + where
+            yield change, text + where
 
 
 def _borders(
@@ -170,11 +351,12 @@ def _borders(
     for name, word in (("entry_bytes", "begins"), ("exit_bytes", "ends")):
         change = _number(now, name) - _number(then, name) if name in then and name in now else 0
         if change:
-            names = list(dict.fromkeys(group.name for group in known if group.bytes == abs(change)))
-            whose = f", the size of {' or of '.join(names[:_MOST_NAMED])}" if names else ""
+            names = _of_size(known, change)
+            whose = f", the size of {' or of '.join(names)}" if names else ""
             more = "more" if change > 0 else "less"
-            text = f"{abs(change):,} B {more} alive when {_spoken(scope)} {word}{whose}"
-            yield text, abs(change)
+            phase = "the step" if scope.endswith(f"/{OUTSIDE}") else _spoken(scope)
+            text = f"{abs(change):,} B {more} alive when {phase} {word}{whose}"
+            yield text, change
 
 
 def _alive(figures: StepFigures, scope: str) -> Iterator[TensorGroup]:

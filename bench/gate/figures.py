@@ -3,7 +3,8 @@
 A scope is the workload as a whole (``workload``), one of its stages, or a phase of a stage
 (``STAGE/PHASE``). A scope has bytes as measured and in closed form, by category, and arithmetic.
 Times, energies, verdicts and the peak *as deployed* are left out. The parts of a sum have a dot in
-their name (``category.gradients_bytes``, ``macs.fp32``); one that is not there is 0.
+their name (``category.gradients_bytes``, ``macs.fp32``); one that is not there is 0. What a step
+allocates in its course came later than the first goldens and is :data:`OPTIONAL`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from trainfit.bench.records.schema.base import Count
 
 if TYPE_CHECKING:
     from trainfit.bench.profiler import StepProfile
+    from trainfit.bench.profiler.fold import Block
 
 Metrics = dict[
     str,
@@ -38,6 +40,15 @@ Metrics = dict[
 
 ONLY_STAGE = "all"
 """Name of the stage of an algorithm that has only one, and of a step of the user's own."""
+
+LEFT = "left"
+"""In place of a phase: the tensors that a step makes and leaves behind."""
+
+UNNAMED = "unnamed"
+"""The name of bytes that no watched operator made."""
+
+OPTIONAL = frozenset({"allocated_bytes", "allocations"})
+"""Metrics that are compared where both sides have them: a golden without them stays valid."""
 
 _WHOLE = (
     "static_bytes",
@@ -74,14 +85,23 @@ class StepFigures(BaseModel):
 
     Attributes:
         figures: Metrics by scope.
-        tensors: By phase of a stage, what was alive at its peak. This explains a difference and is
-            not gated itself.
+        tensors: By phase of a stage, what was alive at its peak; by :data:`LEFT` what the step left
+            behind. This explains a difference and is not gated itself.
+        places: Where tensors are made, by :func:`place_key`, as ``conv1 at train.py:41``. A golden
+            file does not keep it: lines move with every edit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     figures: dict[str, Metrics]
     tensors: dict[str, list[TensorGroup]] = Field(default_factory=dict)
+    places: dict[str, list[str]] = Field(default_factory=dict)
+
+    def same_figures(self, other: StepFigures) -> bool:
+        """Whether every metric that both must have is equal."""
+        if self.figures == other.figures:  # nearly always, and fast
+            return True
+        return _without_lacking(self, other) == _without_lacking(other, self)
 
     @field_validator("figures")
     @classmethod
@@ -97,6 +117,23 @@ class StepFigures(BaseModel):
         for scope, metrics in self.figures.items():
             for name, value in metrics.items():
                 yield f"{scope}/{name}", value
+
+
+def _without_lacking(step: StepFigures, other: StepFigures) -> dict[str, Metrics]:
+    """Figures of a step, less what is optional and not known of the other."""
+    return {
+        scope: {
+            name: value
+            for name, value in metrics.items()
+            if name not in OPTIONAL or name in other.figures.get(scope, {})
+        }
+        for scope, metrics in step.figures.items()
+    }
+
+
+def place_key(name: str, size: int) -> str:
+    """Under what ``places`` of a step has a tensor."""
+    return f"{name}, {size}"
 
 
 def key_of(workload: Workload) -> str:
@@ -131,22 +168,80 @@ def figures_of_profile(profile: StepProfile) -> StepFigures:
         WORKLOAD: _known(profile, ("static_bytes", "peak_dynamic_bytes", "peak_phase")),
         ONLY_STAGE: {
             **_known(profile, ("entry_bytes", "left_after_step_bytes")),
+            **_allocated(profile),
             **_by_category("static", profile.static_categories),
         },
     }
     tensors: dict[str, list[TensorGroup]] = {}
+    course = _allocated_by_phase(profile)
     for name, phase in profile.phases.items():
         scope = f"{ONLY_STAGE}/{name}"
         figures[scope] = {
             **_known(phase, ("peak_bytes", "entry_bytes", "exit_bytes")),
+            **course.get(name, {}),
             **_by_category("category", phase.categories),
         }
         if not _is_refined(name, profile.phases):
-            alive = phase.live_at_peak
-            groups = _grouped((each.category, each.label or "unnamed", each.size) for each in alive)
-            groups.sort(key=lambda group: -group.bytes * group.times)
-            tensors[scope] = groups[:_GROUPS_OF_A_PROFILE]
-    return StepFigures(figures=figures, tensors=tensors)
+            tensors[scope] = _largest_groups(phase.live_at_peak)
+    if left := left_groups(profile):
+        tensors[LEFT] = left
+    return StepFigures(figures=figures, tensors=tensors, places=places_of(profile))
+
+
+def left_groups(profile: StepProfile) -> list[TensorGroup]:
+    """The tensors that a step leaves behind, the largest first; empty where it leaves none."""
+    return _largest_groups(_left_blocks(profile))
+
+
+def _left_blocks(profile: StepProfile) -> Sequence[Block]:
+    """Some of a step without a leak only replace what it found: those are none."""
+    left = getattr(profile, "left_blocks", None) or ()
+    return left if profile.left_after_step_bytes > 0 else ()
+
+
+def _largest_groups(blocks: Iterable[Block]) -> list[TensorGroup]:
+    groups = _grouped((each.category, each.label or UNNAMED, each.size) for each in blocks)
+    groups.sort(key=lambda group: -group.bytes * group.times)
+    return groups[:_GROUPS_OF_A_PROFILE]
+
+
+def _allocated(profile: StepProfile) -> Metrics:
+    """All that the step allocates in its course, whether or not it is alive at a peak."""
+    events = getattr(profile, "allocations", None)
+    if events is None:
+        return {}
+    made = events[events > 0]
+    return {"allocated_bytes": int(made.sum()), "allocations": len(made)}
+
+
+def _allocated_by_phase(profile: StepProfile) -> dict[str, Metrics]:
+    """The same by innermost phase; nothing where the step has no phases to tell apart."""
+    events, segments = (getattr(profile, name, None) for name in ("allocations", "segments"))
+    if events is None or segments is None or len(profile.phases) < 2:
+        return {}
+    found: dict[str, Metrics] = {}
+    ends = [*(start for start, _ in segments[1:]), len(events)]
+    for (start, phase), end in zip(segments, ends, strict=True):
+        made = events[start:end]
+        made = made[made > 0]
+        known = found.get(phase, {})
+        for name, more in (("allocated_bytes", int(made.sum())), ("allocations", len(made))):
+            known[name] = int(known.get(name, 0)) + more
+        found[phase] = known
+    return found
+
+
+def places_of(profile: StepProfile) -> dict[str, list[str]]:
+    """Module and line of the tensors that are listed, as far as they are known."""
+    found: dict[str, list[str]] = {}
+    alive = (each for phase in profile.phases.values() for each in phase.live_at_peak)
+    for block in (*alive, *_left_blocks(profile)):
+        place = " at ".join(filter(None, (block.module, block.line)))
+        if place:
+            known = found.setdefault(place_key(block.label or UNNAMED, block.size), [])
+            if place not in known:
+                known.append(place)
+    return found
 
 
 def _itemised(stage: StageMemory) -> dict[str, list[TensorGroup]]:

@@ -127,7 +127,7 @@ class Golden(_Block):
         """
         known, versions = self.workloads, self.conditions.torch_versions
         for key, step in steps.items():
-            if key not in known or known[key].figures != step.figures:
+            if key not in known or not known[key].same_figures(step):
                 return run
         if run.torch not in versions:
             versions = (*versions, *run.torch_versions)
@@ -240,6 +240,12 @@ def to_text(golden: Golden) -> str:
         _lines("workloads", workloads, 1),
     ]
     return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def line_of(workload: str, text: str) -> int | None:
+    """The line, from 1, at which the text of a golden has a workload; None where it has not."""
+    at = text.find(f"\n  {_compact(workload)}: ")
+    return text.count("\n", 0, at + 1) + 1 if at >= 0 else None
 
 
 def _workload(key: str, step: StepFigures) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from trainfit._text import counted
 from trainfit.bench.errors import RunFolderError
 from trainfit.bench.gate.compare import (
     Finding,
@@ -25,6 +26,7 @@ from trainfit.bench.gate.compare import (
 from trainfit.bench.gate.figures import StepFigures, figures_of_record, key_of
 from trainfit.bench.gate.golden import Conditions, Golden, read_if_there, write_golden
 from trainfit.bench.gate.rules import WORKLOAD, GoldenError, Missing, unit_of
+from trainfit.bench.gate.totals import totals_of
 from trainfit.bench.records.reading import iter_records, read_environment, read_suite
 from trainfit.bench.records.schema import Record, RecordStatus
 
@@ -194,7 +196,22 @@ def gate(
         return GateResult(incomparable=reasons)
     result = _compared(golden, run, strict=strict, missing=missing)
     noted = _differences_to_note(golden, run) if result.failures else []
-    return replace(result, notes=[*noted, *_unused_rules(golden, run)])
+    known = _known_leaks(result)
+    return replace(result, notes=[*noted, *known, *_unused_rules(golden, run)])
+
+
+def _known_leaks(result: GateResult) -> list[str]:
+    """What passes because somebody accepted it: it goes on filling memory."""
+    leaking = {
+        key: change.after.left
+        for key, change in result.changes.items()
+        if 0 < change.after.left <= change.before.left
+    }
+    if not leaking:
+        return []
+    worst = max(leaking, key=lambda key: leaking[key])
+    told = f"{counted(len(leaking), 'workload')} leaking as the golden has it; most of all {worst}"
+    return [f"{told}, {leaking[worst]:,} B per step"]
 
 
 def _compared(
@@ -277,6 +294,7 @@ class Update:
         kept: Workloads that the run does not have, left as they were.
         removed: Workloads that the run does not have, taken out.
         same: How many workloads have the figures they had.
+        leaks: What every step of a workload leaves behind, where that is new or more than it was.
     """
 
     result: GateResult = field(default_factory=GateResult)
@@ -288,6 +306,7 @@ class Update:
     kept: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     same: int = 0
+    leaks: dict[str, int] = field(default_factory=dict)
 
 
 def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
@@ -318,7 +337,7 @@ def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
     absent = [key for key in known if key not in run.figures]
     added = [key for key in run.figures if key not in known]
     both = [key for key in known if key in run.figures]
-    changed = [key for key in both if known[key].figures != run.figures[key].figures]
+    changed = [key for key in both if not known[key].same_figures(run.figures[key])]
     rebased = golden.conditions.why_incomparable(run.conditions)
     if rebased and absent and not prune:
         raise GoldenError(
@@ -335,7 +354,7 @@ def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
         workloads={**kept, **run.figures},
     )
     update = Update(
-        result=_compared(golden, run, missing=Missing.IGNORE),
+        result=_accepted(golden, run, prune=prune),
         rebased=rebased if conditions == run.conditions else [],
         torch=conditions.torch_versions,
         dropped=sorted({*golden.conditions.torch_versions} - {*conditions.torch_versions}),
@@ -344,6 +363,27 @@ def update_golden(run: GatedRun, file: Path, *, prune: bool = False) -> Update:
         kept=list(kept),
         removed=absent if prune else [],
         same=len(both) - len(changed),
+        leaks=_new_leaks(golden, run),
     )
     write_golden(file, made)
     return update
+
+
+def _accepted(golden: Golden, run: GatedRun, *, prune: bool) -> GateResult:
+    """The differences that an update accepts; names are paired where the old ones are taken out."""
+    if not prune:
+        return _compared(golden, run, missing=Missing.IGNORE)
+    result = _compared(golden, run, missing=Missing.FAIL)
+    kept = [found for found in result.findings if found.kind is not FindingKind.MISSING]
+    return replace(result, findings=kept)
+
+
+def _new_leaks(golden: Golden, run: GatedRun) -> dict[str, int]:
+    """What is accepted of leaks, by workload: nobody accepts one without hearing of it."""
+    found = {}
+    for key, step in run.figures.items():
+        now = totals_of(step)
+        then = totals_of(golden.workloads[key]) if key in golden.workloads else None
+        if now is not None and now.left > max(0, then.left if then else 0):
+            found[key] = now.left
+    return found

@@ -92,7 +92,7 @@ class Repository:
             dirty = bool(git(folder, "status", "--porcelain").strip())
         except GitError as error:
             raise RevisionError(
-                f"compare-revisions needs a git repository, and {folder} is not in one that git"
+                f"comparing revisions needs a git repository, and {folder} is not in one that git"
                 f" can read: {error}"
             ) from error
         return cls(Path(places[0]), Path(*places[1:]), head, dirty)
@@ -186,7 +186,7 @@ def git(folder: Path, *arguments: str) -> str:
             stdin=subprocess.DEVNULL,
         ).stdout
     except FileNotFoundError as error:
-        raise RevisionError("compare-revisions needs git, and there is none on the PATH") from error
+        raise RevisionError("comparing needs git, and there is none on the PATH") from error
     except subprocess.CalledProcessError as error:
         said = [line.strip() for line in error.stderr.splitlines() if line.strip()]
         fatal = [line for line in said if line.startswith(("fatal:", "error:"))]

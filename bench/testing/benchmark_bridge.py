@@ -25,6 +25,7 @@ from trainfit.bench.errors import BenchError
 from trainfit.bench.gate.figures import StepFigures, figures_of_profile, figures_of_record
 from trainfit.bench.gate.golden import Conditions
 from trainfit.bench.gate.run import GatedRun
+from trainfit.bench.gate.totals import totals_of
 from trainfit.bench.records.schema import Energy, Evidence, Memory, Record
 from trainfit.bench.records.schema.base import Count
 from trainfit.bench.verdicts.memory import judge
@@ -133,6 +134,8 @@ def _step(
         figures = figures_of_record(memory, measured.operations)
     else:
         memory, figures = measured, figures_of_profile(measured)
+    totals = totals_of(figures)
+    left = max(0, totals.left) if totals else 0
     static, peak = memory.static_bytes, memory.peak_dynamic_bytes
     energies = {"evidence": "unavailable", "reason": "not measured"}
     if energy is not None:
@@ -145,7 +148,7 @@ def _step(
         verdicts=[
             verdict.model_dump(mode="json")
             for device in devices
-            for verdict in judge(static, peak, storage, device)
+            for verdict in judge(static, peak, storage, device, left_bytes=left)
         ],
         energy=energies,
     )

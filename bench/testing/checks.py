@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from trainfit.bench.gate.explain import leak_hints, left_lines, legend
+from trainfit.bench.gate.figures import UNNAMED, left_groups, places_of
 from trainfit.bench.testing.limits import StepLimits
 from trainfit.bench.verdicts.memory import Status, Verdict, judge
 from trainfit.hardware_profiles import format_bytes
@@ -27,6 +29,7 @@ class CheckKind(StrEnum):
     """In what way a step does not do."""
 
     OVER = "over a limit"
+    LEAK = "leak"
     UNKNOWN = "not known"
     CHANGED = "changed"
     NOT_COMPARABLE = "not comparable"
@@ -43,12 +46,18 @@ class Problem:
         kind: In what way.
         text: One sentence, or lines; begins without a capital.
         over_bytes: By how much, where that is a number.
+        measured: What was measured, where a limit stands against it.
+        allowed: That limit.
+        at_peak: What is alive at the peak says something about it.
     """
 
     limit: str
     kind: CheckKind
     text: str
     over_bytes: int | None = None
+    measured: int | None = None
+    allowed: int | None = None
+    at_peak: bool = False
 
     def plain(self) -> dict[str, Any]:
         """As plain values."""
@@ -64,13 +73,54 @@ def check(step: StepProfile, limits: StepLimits) -> list[Problem]:
             " grow, and work done every so many steps"
         )
         return [Problem("repeats", CheckKind.NOT_DETERMINISTIC, text)]
-    return [*_totals(step, limits), *_phases(step, limits), *_boards(step, limits)]
+    return [
+        *_leak(step, limits),
+        *_totals(step, limits),
+        *_phases(step, limits),
+        *_boards(step, limits),
+    ]
+
+
+def leaked_bytes(step: StepProfile, limits: StepLimits) -> int:
+    """What every step leaves behind and may not; 0 where it may, or leaves nothing."""
+    left, allowed = step.left_after_step_bytes, limits.max_left_bytes
+    return 0 if allowed is None else left if left > allowed else 0
 
 
 def verdicts_of(step: StepProfile, limits: StepLimits) -> list[Verdict]:
     """The verdict on RAM of every device of the marker; a step alone has no storage."""
-    static, peak = step.static_bytes, step.peak_dynamic_bytes
-    return [verdict for device in limits.devices for verdict in judge(static, peak, 0, device)]
+    static, peak, left = step.static_bytes, step.peak_dynamic_bytes, leaked_bytes(step, limits)
+    return [
+        verdict
+        for device in limits.devices
+        for verdict in judge(static, peak, 0, device, left_bytes=left)
+    ]
+
+
+def steps_until_full(margin: int, left: int) -> int:
+    """The step that finds no room any more, where each leaves ``left`` of ``margin`` bytes."""
+    return margin // left + 1
+
+
+def _leak(step: StepProfile, limits: StepLimits) -> Iterator[Problem]:
+    left = leaked_bytes(step, limits)
+    if not left:
+        return
+    allowed = int(limits.max_left_bytes or 0)
+    boards = [
+        f"on {verdict.device} full after {steps_until_full(int(verdict.margin), left):,} steps"
+        for verdict in verdicts_of(step, limits)
+        if verdict.margin is not None and verdict.margin >= 0
+    ]
+    more = f", {left - allowed:,} B over the {format_bytes(allowed)} allowed" if allowed else ""
+    groups = left_groups(step)
+    lines = [
+        f"leaves {left:,} B per step{more}: {', '.join(boards) or 'any memory fills up'}",
+        *(f"  left behind: {line}" for line in left_lines(groups, places_of(step))),
+        *(f"  {hint}" for hint in leak_hints(groups)),
+        f'  if that is meant: max_left="{left} B" allows it, max_left=None any leak',
+    ]
+    yield Problem("max_left", CheckKind.LEAK, "\n".join(lines), left - allowed, left, allowed)
 
 
 def _totals(step: StepProfile, limits: StepLimits) -> Iterator[Problem]:
@@ -79,7 +129,9 @@ def _totals(step: StepProfile, limits: StepLimits) -> Iterator[Problem]:
     shares = _shares(step.static_categories)
     both = f"{static:,} B static + {peak:,} B peak dynamic {where}"
     yield from _over("max_peak", "peak dynamic memory", peak, limits.max_peak_bytes, where)
-    yield from _over("max_static", "static memory", static, limits.max_static_bytes, shares)
+    yield from _over(
+        "max_static", "static memory", static, limits.max_static_bytes, shares, at_peak=False
+    )
     yield from _over("max_ram", "RAM", static + peak, limits.max_ram_bytes, both)
 
 
@@ -100,11 +152,13 @@ def _phases(step: StepProfile, limits: StepLimits) -> Iterator[Problem]:
         yield from _over(limit, what, phase.peak_bytes, allowed, _shares(phase.categories))
 
 
-def _over(limit: str, what: str, size: int, allowed: int | None, why: str) -> Iterator[Problem]:
+def _over(
+    limit: str, what: str, size: int, allowed: int | None, why: str, *, at_peak: bool = True
+) -> Iterator[Problem]:
     if allowed is not None and size > allowed:
         over = size - allowed
         text = f"{what} is {size:,} B, {over:,} B over the {format_bytes(allowed)} allowed ({why})"
-        yield Problem(limit, CheckKind.OVER, text, over)
+        yield Problem(limit, CheckKind.OVER, text, over, size, allowed, at_peak)
 
 
 def _boards(step: StepProfile, limits: StepLimits) -> Iterator[Problem]:
@@ -123,7 +177,8 @@ def _boards(step: StepProfile, limits: StepLimits) -> Iterator[Problem]:
             )
         else:
             continue
-        yield Problem(limit, CheckKind.OVER, f"{verdict.status}: {said}; {verdict.reason}", over)
+        text = f"{verdict.status}: {said}; {verdict.reason}"
+        yield Problem(limit, CheckKind.OVER, text, over, at_peak=True)
 
 
 def _shares(categories: Mapping[str, int]) -> str:
@@ -132,20 +187,19 @@ def _shares(categories: Mapping[str, int]) -> str:
 
 
 def message(problems: Sequence[Problem], step: StepProfile) -> str:
-    """What a failed test says: the problems, then what is alive at the peak.
+    """What a failed test says: the problems; what is alive at the peak, if they are about that.
 
     Its first line is all that pytest's summary shows, so it is a problem and not a headline.
     """
     lines = [f"{problem.limit}: {problem.text}" for problem in problems]
-    if not any(problem.kind in (CheckKind.OVER, CheckKind.CHANGED) for problem in problems):
-        return "\n".join(lines)
-    lines += _alive(step.peak_phase, step.peak_dynamic_bytes, step.live_at_peak)
+    if any(problem.at_peak for problem in problems):
+        lines += _alive(step.peak_phase, step.peak_dynamic_bytes, step.live_at_peak)
     for problem in problems:
         name = problem.limit.removeprefix("max_phase['").removesuffix("']")
         phase = step.phases.get(name)
         if phase is not None and problem.kind is CheckKind.OVER and name != step.peak_phase:
             lines += _alive(name, phase.peak_bytes, phase.live_at_peak)
-    return "\n".join(lines)
+    return "\n".join([*lines, *legend(lines)])
 
 
 def _alive(phase: str, size: int, blocks: Iterable[Block]) -> list[str]:
@@ -161,7 +215,9 @@ def tensor_lines(blocks: Iterable[Block], most: int = LISTED) -> list[str]:
     for block, count in kinds[:most]:
         times = f"{count} x " if count > 1 else ""
         born = f", from {block.phase}" if block.phase else ", from before the step"
-        name = block.label or "unnamed"
+        place = " at ".join(filter(None, (block.module, block.line)))
+        born += f" [{place}]" if place else ""
+        name = block.label or UNNAMED
         lines.append(f"{block.size * count:>12,} B  {block.category}: {times}{name}{born}")
     if len(kinds) > most:
         rest = sum(block.size * count for block, count in kinds[most:])
@@ -213,6 +269,8 @@ def _plain_tensors(blocks: Iterable[Block]) -> list[dict[str, Any]]:
             "bytes": block.size,
             "category": block.category,
             "phase": block.phase,
+            "module": block.module,
+            "line": block.line,
             "count": count,
         }
         for block, count in _kinds(blocks)[:MOST_TENSORS]

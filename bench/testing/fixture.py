@@ -13,8 +13,18 @@ import pytest
 from trainfit.bench.gate.figures import StepFigures, figures_of_profile
 from trainfit.bench.gate.rules import GoldenError
 from trainfit.bench.testing import goldens
+from trainfit.bench.testing.base import Base
 from trainfit.bench.testing.checks import Problem, check, message, plain_figures, verdicts_of
+from trainfit.bench.testing.compared import Compared, compared, places_of_step
 from trainfit.bench.testing.limits import MARKER, LimitError, StepLimits, read_limits
+
+REPORTED = (
+    "ram_bytes",
+    "static_bytes",
+    "peak_dynamic_bytes",
+    "peak_phase",
+    "left_after_step_bytes",
+)
 
 if TYPE_CHECKING:
     from trainfit.bench.profiler import StepProfile
@@ -45,6 +55,8 @@ class TrainingMemory:
     item: pytest.Item
     limits: StepLimits
     update: bool = False
+    base: Base | None = None
+    self_test: bool = False
     steps: list[dict[str, Any]] = field(default_factory=list)
 
     def __repr__(self) -> str:
@@ -87,10 +99,17 @@ class TrainingMemory:
 
         profile = profile_step(step, warmup=warmup, repeats=repeats)
         problems = check(profile, self.limits)
-        golden = None
-        if self.limits.golden is not None and profile.deterministic:
-            golden, changed = self._golden(self.limits.golden, figures_of_profile(profile), name)
-            problems += changed
+        golden, comparisons, figures = None, [], None
+        if profile.deterministic:
+            figures = figures_of_profile(profile)
+            if self.limits.golden is not None:
+                golden, changed, found = self._golden(self.limits.golden, figures, name)
+                problems += changed
+                comparisons += found
+            if self.base is not None:
+                changed, found = self.base.compare(self._title(name), figures)
+                problems += changed
+                comparisons += found
         self.steps.append(
             {
                 "name": name,
@@ -100,11 +119,42 @@ class TrainingMemory:
                 ],
                 "problems": [problem.plain() for problem in problems],
                 "golden": golden,
+                "comparisons": [each.plain() for each in comparisons],
+                "entry": figures.model_dump(mode="json") if figures else None,
+                "places": places_of_step(self.item, profile, comparisons),
             }
         )
+        self._properties(name, comparisons)
         if problems:
             pytest.fail(message(problems, profile))
+        if self.self_test:
+            self._test_itself(step, warmup, repeats)
         return profile
+
+    def _title(self, name: str) -> str:
+        return f"{self.item.nodeid} {name}".rstrip()
+
+    def _properties(self, name: str, comparisons: list[Compared]) -> None:
+        """What ``--junitxml`` keeps of a step, as properties of the test."""
+        figures = self.steps[-1]["figures"]
+        prefix = f"{MARKER}[{name}]" if name else MARKER
+        for key in REPORTED:
+            self.item.user_properties.append((f"{prefix}.{key}", figures[key]))
+        for each in comparisons:
+            if each.findings and each.change is not None:
+                self.item.user_properties.append((f"{prefix}.change", each.change.net))
+
+    def _test_itself(self, step: Callable[[], Any], warmup: int, repeats: int) -> None:
+        """Plant a growth, a shrink and a leak in the step; each must be seen to the byte."""
+        __tracebackhide__ = True
+        from trainfit.bench.gate.self_test import self_test  # noqa: PLC0415  (imports torch)
+        from trainfit.bench.profiler import profile_step  # noqa: PLC0415
+
+        found = self_test(step, lambda each: profile_step(each, warmup=warmup, repeats=repeats))
+        self.steps[-1]["self_test"] = [each.text for each in found]
+        missed = [each.text for each in found if not each.seen]
+        if missed:
+            pytest.fail("\n".join(missed), pytrace=False)
 
     def _free(self, name: str | None) -> str:
         """The name of this step, which no other of the test has."""
@@ -118,7 +168,7 @@ class TrainingMemory:
 
     def _golden(
         self, file: Path, figures: StepFigures, name: str
-    ) -> tuple[dict[str, Any], list[Problem]]:
+    ) -> tuple[dict[str, Any], list[Problem], list[Compared]]:
         key = goldens.key_of(self.item.nodeid, self.item.path, file)
         key += f" {name}" if name else ""
         problem, findings = goldens.compare(figures, file, key)
@@ -129,4 +179,9 @@ class TrainingMemory:
             "changes": [goldens.finding_line(each) for each in findings],
             "entry": figures.model_dump(mode="json") if self.update else None,
         }
-        return found, [problem] if problem and not self.update else []
+        expected = goldens.expected_of(file, key)
+        comparisons = []
+        if expected is not None:
+            where = goldens.place(file, key)
+            comparisons.append(compared(where, expected, figures, findings, noted=self.update))
+        return found, [problem] if problem and not self.update else [], comparisons

@@ -19,9 +19,17 @@ from trainfit.bench.environment import trainfit_version
 from trainfit.bench.gate.compare import Finding, Severity, compare_figures
 from trainfit.bench.gate.explain import explain
 from trainfit.bench.gate.figures import ONLY_STAGE, StepFigures
-from trainfit.bench.gate.golden import Conditions, Golden, read_golden, write_golden
+from trainfit.bench.gate.golden import (
+    Conditions,
+    Golden,
+    golden_text,
+    line_of,
+    read_golden,
+    write_golden,
+)
 from trainfit.bench.gate.report import change_text, values_text
-from trainfit.bench.gate.rules import WORKLOAD, Unit
+from trainfit.bench.gate.rules import WORKLOAD
+from trainfit.bench.gate.totals import change_of
 from trainfit.bench.testing.checks import CheckKind, Problem
 
 UPDATE = "--training-memory-update"
@@ -92,33 +100,52 @@ def compare(
     failed = [found for found in findings if found.severity is Severity.FAIL]
     if not failed:
         return None, findings
-    text = _text(failed, explain(expected, measured))
-    return Problem(limit, CheckKind.CHANGED, text, _grown(failed)), findings
+    text = "\n".join(
+        [*changed_lines(expected, measured, failed, _ACCEPT), f"  golden: {place(path, key)}"]
+    )
+    peak = any(found.metric == f"{WORKLOAD}/peak_dynamic_bytes" for found in failed)
+    over = _grown(expected, measured)
+    return Problem(limit, CheckKind.CHANGED, text, over, at_peak=peak), findings
 
 
-def _grown(findings: Sequence[Finding]) -> int | None:
+def expected_of(path: Path, key: str) -> StepFigures | None:
+    """What a golden says of a step that can be compared with it; None where it says nothing.
+
+    Raises:
+        GoldenError: The golden cannot be read.
+    """
+    golden = read_if_there(path)
+    if golden is None or golden.conditions.why_incomparable(conditions()):
+        return None
+    return golden.workloads.get(key)
+
+
+def _grown(expected: StepFigures, measured: StepFigures) -> int | None:
     """How many bytes of RAM came on top, if any."""
-    totals = {found.metric: found.change or 0 for found in findings}
-    parts = ("static_bytes", "peak_dynamic_bytes")
-    grown = int(sum(totals.get(f"{WORKLOAD}/{part}", 0) for part in parts))
+    change = change_of(expected, measured)
+    grown = change.after.ram - change.before.ram if change else 0
     return grown if grown > 0 else None
 
 
-def _text(failed: Sequence[Finding], causes: Sequence[str]) -> str:
-    totals = [
-        f"{(each.metric or '').rpartition('/')[2].removesuffix('_bytes')} {each.change:+,} B, "
-        for each in failed
-        if each.unit is Unit.BYTES and each.change and (each.metric or "").startswith(WORKLOAD)
-    ]
+def changed_lines(
+    expected: StepFigures, measured: StepFigures, failed: Sequence[Finding], remedy: str
+) -> list[str]:
+    """What a test says of figures that changed: the net first, then what grew, then figures."""
+    change = change_of(expected, measured)
+    net = f"{change.net}, " if change else ""
     counted = "1 figure is" if len(failed) == 1 else f"{len(failed)} figures are"
     was = "it was" if len(failed) == 1 else "they were"
-    lines = [
-        f"{''.join(totals)}{counted} not what {was}; {_ACCEPT}",
-        *_some([finding_line(each) for each in failed]),
-    ]
+    causes = explain(expected, measured)
+    lines = [f"{net}{counted} not what {was}; {remedy}"]
     if causes:
-        lines += ["  what weighs most first:", *_some([printable(each) for each in causes])]
-    return "\n".join(lines)
+        lines += ["  what did it:", *_some([printable(each) for each in causes])]
+    return [*lines, "  figures:", *_some([finding_line(each) for each in failed])]
+
+
+def place(path: Path, key: str) -> str:
+    """Where the golden has a step: ``golden.json:7, entry test_step.py::test``."""
+    line = line_of(key, golden_text(path)) if path.exists() else None
+    return f"{os.path.relpath(path)}{f':{line}' if line else ''}, entry {key}"
 
 
 def _some(lines: Sequence[str]) -> list[str]:

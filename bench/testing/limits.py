@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,8 +15,14 @@ from trainfit.hardware_profiles import Device, ProfileError, load_device
 from trainfit.hardware_profiles.quantities import parse_bytes
 
 MARKER = "training_memory"
-SIZES = ("max_peak", "max_static", "max_ram", "min_margin")
+SIZES = ("max_peak", "max_static", "max_ram", "min_margin", "max_left")
+NO_LEAK = "0 B"
+"""What a step may leave behind unless the marker says otherwise."""
+
 ARGUMENTS = (*SIZES, "max_phase", "device", "golden")
+
+
+_NOTHING = re.compile(r"0+ *([KMG]i)?B")
 
 
 class LimitError(BenchError):
@@ -34,6 +41,7 @@ class StepLimits:
         max_phase_bytes: For the peak dynamic bytes of single phases.
         devices: Each must have room for the RAM, less its reserve for stack and runtime.
         min_margin_bytes: So much must be left on each of them.
+        max_left_bytes: For what every step leaves behind; None allows any leak.
         golden: The file that holds what the bytes were when somebody last agreed to them.
     """
 
@@ -43,6 +51,7 @@ class StepLimits:
     max_phase_bytes: Mapping[str, int] = field(default_factory=dict)
     devices: tuple[Device, ...] = ()
     min_margin_bytes: int | None = None
+    max_left_bytes: int | None = 0
     golden: Path | None = None
 
 
@@ -59,7 +68,8 @@ def read_limits(
     Args:
         markers: Positional and keyword arguments of each, the nearest to the test first. What
             several of them say (the module's, the class's, the test's own), the nearest decides;
-            None takes an outer one's limit away.
+            None takes an outer one's limit away, and the one on leaks that there is without
+            being asked for.
         test_file: Paths that are not absolute begin in its folder.
 
     Raises:
@@ -76,6 +86,7 @@ def read_limits(
             if name not in ARGUMENTS:
                 raise LimitError(f"{MARKER}: unknown argument {name!r}; {nearest(name, ARGUMENTS)}")
         given |= named
+    any_leak = given.get("max_left", NO_LEAK) is None
     given = {name: value for name, value in given.items() if value is not None}
     if not given:
         raise LimitError(
@@ -90,7 +101,7 @@ def read_limits(
             ' device="stm32f746"'
         )
     return StepLimits(
-        **sizes,
+        **(sizes | ({"max_left_bytes": None} if any_leak else {})),
         max_phase_bytes=_phases(given.get("max_phase", {})),
         devices=devices,
         golden=_golden(given.get("golden", False), test_file),
@@ -98,6 +109,8 @@ def read_limits(
 
 
 def _size(name: str, given: Any) -> int:
+    if name == "max_left" and isinstance(given, str) and _NOTHING.fullmatch(given.strip()):
+        return 0  # the one limit that may allow nothing
     try:
         return parse_bytes(given)
     except ValueError as error:

@@ -14,6 +14,8 @@ import pytest
 
 from tests.builders.gate import ENVIRONMENT, KEY, phases, stage, whole, write_run
 from trainfit.bench.cli import main as cli
+from trainfit.bench.gate.compare import GateResult
+from trainfit.bench.records.schema import Residual
 
 HUNGRY = whole(stage(phases(weight=8_000)))
 NEWER = ENVIRONMENT | {"versions": ENVIRONMENT["versions"] | {"torch": "2.99.0"}}
@@ -50,8 +52,9 @@ def test_a_regression_leads_with_what_grew_and_names_the_tensor(main: Any) -> No
     code, out, err = gate(main, "bad")
     assert (code, err) == (1, "")
     lines = out.splitlines()
-    assert lines[:3] == [
+    assert lines[:4] == [
         f"grew  {KEY}",
+        "      RAM 13,600 B -> 17,600 B, +4,000 B (+29.4 %): peak_dynamic +4,000 B",
         "      peak_dynamic_bytes 4,600 B -> 8,600 B, +4,000 B (+87.0 %), and 15 more figures",
         "      grown: mm float32 10x64, 4,000 B -> 8,000 B (gradients), in gradient and update",
     ]
@@ -193,3 +196,70 @@ def test_gating_imports_neither_torch_nor_pandas(main: Any) -> None:
         [sys.executable, "-c", program], check=False, capture_output=True, text=True
     )
     assert (done.stdout, done.stderr) == ("1 set()\n", "")
+
+
+def test_a_changed_batch_is_compared_and_the_remedy_takes_the_old_one_out(
+    main: Any, tmp_path: Path
+) -> None:
+    write_run(tmp_path / "wider", [whole(stage(phases(8_000)), batch_size=64), whole(batch_size=8)])
+    code, out, _ = gate(main, "wider", "--junit", "j.xml")
+    assert code == 1
+    new = KEY.replace("b32", "b64")
+    assert out.splitlines()[:3] == [
+        f"grew  {new}",
+        f"      was {KEY} in the golden: batch size 32 -> 64",
+        "      RAM 13,600 B -> 17,600 B, +4,000 B (+29.4 %): peak_dynamic +4,000 B",
+    ]
+    assert out.splitlines()[-1].endswith("--golden g.json --update --prune")
+    (told,) = (each for each in json.loads(gate(main, "wider", "--json")[1])["workloads"])
+    assert (told["ram_before"], told["ram_after"], told["left"]) == (13_600, 17_600, 0)
+    assert told["was"] == f"was {KEY} in the golden: batch size 32 -> 64"
+    code, out, _ = gate(main, "wider", "--update", "--prune")
+    assert code == 0
+    assert out.startswith(f"accepted:\n\ngrew  {new}\n      was {KEY} in the golden: batch size")
+    assert f"removed: {KEY}" in out
+    assert gate(main, "wider")[0] == 0
+
+
+def test_a_leak_is_named_and_never_accepted_in_silence(main: Any, tmp_path: Path) -> None:
+    residual = Residual(unexplained_bytes=0, left_after_step_bytes=600)
+    write_run(tmp_path / "leaky", [whole(stage(residual=residual)), whole(batch_size=8)])
+    code, out, _ = gate(main, "leaky")
+    assert code == 1
+    assert out.startswith(f"leaks  {KEY}\n       RAM 13,600 B, as before\n")
+    assert "leak: every step leaves 600 B behind, the size of addmm float32 32x10" in out
+    code, out, _ = gate(main, "leaky", "--update")
+    assert f"leak accepted: {KEY}: every step leaves 600 B behind" in out
+    code, out, _ = gate(main, "leaky")
+    assert code == 0
+    assert out.startswith(
+        f"note: 1 workload leaking as the golden has it; most of all {KEY}, 600 B per step\n"
+    )
+
+
+def test_the_gate_is_tried_on_the_smallest_workload_of_a_run(main: Any) -> None:
+    code, out, err = main("good", "--self-test")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("self-test on backprop mlp-64-10 digits b")
+    assert [line.split(":")[1] for line in lines[1:4]] == [" growth", " shrink", " leak"]
+    assert all("planted" in line and "FAULT" not in line for line in lines[1:4])
+    assert lines[4] == "self-test: every planted change was seen"
+
+
+def test_a_blind_gate_fails_its_test(main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "trainfit.bench.gate.self_test.compare_workloads", lambda golden, measured: GateResult()
+    )
+    code, out, _ = main("good", "--self-test")
+    assert code == 1
+    assert "FAULT: growth: planted +1,024 B, saw nothing, and the gate passes" in out
+    code, out, _ = main("good", "--self-test", "--json")
+    assert [each["seen"] for each in json.loads(out)["planted"]] == [False] * 3
+
+
+@pytest.mark.parametrize("more", [["--golden", "g.json"], ["--update"], ["--strict"]])
+def test_the_test_of_the_gate_takes_nothing_else(main: Any, more: list[str]) -> None:
+    code, _, err = main("good", "--self-test", *more)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--self-test takes RUN only" in err

@@ -20,18 +20,24 @@ from pydantic import TypeAdapter
 
 from tests.builders.inner_pytest import imports_stay, pytester, run_pytest  # noqa: F401
 from tests.builders.runs import record
+from tests.builders.small_cnn import make_step
 from tests.integration.test_readme import blocks
 from trainfit.bench.cli import main as cli
 from trainfit.bench.cli.group import imported
+from trainfit.bench.gate.figures import figures_of_profile
 from trainfit.bench.gate.rules import Rule
+from trainfit.bench.profiler import profile_step
 from trainfit.bench.records.writing import RunFolder
 from trainfit.bench.suite.suite import load_suite
+from trainfit.bench.testing.base import Base
 
 pytest_plugins = ("pytester",)
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "ci.md"
 WORKFLOW = ROOT / "docs" / "ci" / "trainfit-gate.yml"
+COMMENT = WORKFLOW.with_name("trainfit-comment.yml")
+GOLDENS = WORKFLOW.with_name("trainfit-goldens.yml")
 HOOKS = ROOT / "docs" / "ci" / "pre-commit-config.yaml"
 
 
@@ -45,11 +51,27 @@ def shown() -> list[list[str]]:
     ]
 
 
-def in_workflow() -> list[list[str]]:
-    """Every command of the workflow, in order."""
-    steps = yaml.safe_load(WORKFLOW.read_text())["jobs"]["bytes"]["steps"]
+def in_steps(steps: list[dict[str, Any]]) -> list[list[str]]:
+    """Every command of some steps of a job, in order."""
     lines = [line for step in steps for line in step.get("run", "").splitlines()]
-    return [shlex.split(line) for line in lines]
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def in_workflow(file: Path = WORKFLOW) -> list[list[str]]:
+    """Every command of a workflow, in order."""
+    (job,) = yaml.safe_load(file.read_text())["jobs"].values()
+    return in_steps(job["steps"])
+
+
+def in_page() -> list[list[str]]:
+    """Every command of the YAML on the page: a whole workflow, and steps of one."""
+    whole, part = (yaml.safe_load(block.text) for block in blocks(PAGE) if block.language == "yaml")
+    return in_steps(whole["jobs"]["bytes"]["steps"]) + in_steps(part)
+
+
+def of_ours(commands: list[list[str]]) -> list[list[str]]:
+    """Those of trainfit and pytest."""
+    return [words for words in commands if words and words[0] in ("trainfit", "pytest")]
 
 
 @pytest.fixture
@@ -98,7 +120,7 @@ def test_every_command_of_the_page_does_what_it_says(
     test.write_text(test.read_text().replace("256 KiB", "32 KiB") + "# changed\n")
     result = run_pytest(pytester, "tests")
     result.assert_outcomes(failed=1)
-    (text,) = (block.text for block in blocks(PAGE) if block.language == "text")
+    (text,) = (block.text for block in blocks(PAGE) if block.text.startswith("max_peak: "))
     said = [line.removeprefix("E       ") for line in result.outlines]
     said = [line.removeprefix("Failed: ") for line in said]
     assert "\n".join(said).find(text.strip()) >= 0, result.stdout.str()
@@ -108,7 +130,10 @@ def command_of(name: str) -> Any:
     return imported(name, cli.COMMANDS[name].module)
 
 
-@pytest.mark.parametrize("words", [*shown(), *in_workflow()], ids=" ".join)
+ALL = [*shown(), *in_workflow(), *of_ours(in_page()), *of_ours(in_workflow(GOLDENS))]
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_every_command_line_is_understood(words: list[str], request: pytest.FixtureRequest) -> None:
     if words[0] == "trainfit":
         command_of(words[1]).make_context(words[1], words[2:]).close()
@@ -130,13 +155,126 @@ def test_the_workflow_runs_what_the_page_shows() -> None:
     page = [" ".join(words) for words in shown()]
     workflow = [" ".join(words).replace(" -m training_memory", "") for words in in_workflow()]
     expected = [line for line in page if "update" not in line]
-    assert [line for line in workflow if not line.startswith("pip ")] == expected
+    measured = [line for line in workflow if not line.startswith("pip ") and "against" not in line]
+    assert measured == expected
+    (against,) = (words for words in in_workflow() if "--training-memory-against" in words)
+    assert against in in_page()
+
+
+def test_every_option_of_the_plugin_is_explained_and_no_other() -> None:
+    page = set(re.findall(r"--training-memory-[a-z-]+", PAGE.read_text("utf-8")))
+    source = (ROOT / "bench" / "pytest_plugin.py").read_text("utf-8")
+    assert page == set(
+        re.findall(r'^        "(--training-memory-[a-z-]+)",$', source, re.MULTILINE)
+    )
+
+
+def test_what_is_installed_is_what_the_goldens_were_made_with() -> None:
+    (text,) = (block.text for block in blocks(PAGE) if "requirements-ci.txt" in block.marker)
+    pin = re.search(r"^torch==.*$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert pin is not None
+    assert pin[0] in text.splitlines()
+    (asked,) = re.findall(r'"torch(>=.*)"', (ROOT / "pyproject.toml").read_text())
+    assert f"`{asked}`" in PAGE.read_text("utf-8")
+
+
+def test_the_message_that_is_shown_is_that_of_the_small_net(tmp_path: Path) -> None:
+    then, now = (
+        figures_of_profile(profile_step(make_step(tmp_path, change), warmup=1, repeats=1))
+        for change in (None, "amsgrad")
+    )
+    (problem,) = Base("HEAD^1", "0123abcde", {"t": then}).compare("t", now)[0]
+    (shown,) = (block.text for block in blocks(PAGE) if block.text.startswith("against "))
+    assert f"{problem.limit}: {problem.text}".startswith(shown.rstrip())
+
+
+def test_the_comment_needs_no_code_of_the_pull_request() -> None:
+    """It has the right to write, so it checks nothing out; what it is told it does not run."""
+    workflow = yaml.safe_load(COMMENT.read_text())
+    assert workflow[True]["workflow_run"]["workflows"] == [
+        yaml.safe_load(WORKFLOW.read_text())["name"]
+    ]
+    assert workflow["permissions"] == {"actions": "read", "pull-requests": "write"}
+    (job,) = workflow["jobs"].values()
+    assert [step for step in job["steps"] if "uses" in step] == []
+    assert "${{" not in "".join(step["run"] for step in job["steps"])
+    downloaded = re.search(r"--name (\S+)", job["steps"][0]["run"])
+    (kept,) = (
+        step["with"]["name"]
+        for step in yaml.safe_load(WORKFLOW.read_text())["jobs"]["bytes"]["steps"]
+        if step.get("with", {}).get("path") == "reports/*.md"
+    )
+    assert downloaded is not None
+    assert downloaded[1] == kept
+
+
+GH = """#!/bin/sh
+echo "$@" >> {log}
+case "$*" in
+  *GET*pulls*) echo {number} ;;
+  *--paginate*) printf '{old}' ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "old", "said"),
+    [
+        ("7", "", "api -X POST repos/o/r/issues/7/comments -F body=@body.md"),
+        ("7", "41\\n42\\n", "api -X PATCH repos/o/r/issues/comments/41 -F body=@body.md"),
+        ("", "", "--jq"),
+    ],
+    ids=["first", "again", "closed meanwhile"],
+)
+def test_the_comment_is_updated_in_place(number: str, old: str, said: str, tmp_path: Path) -> None:
+    """Its script run with a program in place of gh that writes down how it was called."""
+    (job,) = yaml.safe_load(COMMENT.read_text())["jobs"].values()
+    log, fake = tmp_path / "called", tmp_path / "gh"
+    fake.write_text(GH.format(log=log, number=number, old=old))
+    fake.chmod(0o755)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "memory.md").write_text("### training memory: pass\n")
+    (tmp_path / "report" / "suite.md").write_text("x" * 65_500)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "GH_REPO": "o/r",
+        "HEAD": "someone:branch",
+        "HEAD_SHA": "0123",
+    }
+    subprocess.run(
+        ["bash", "-e", "-c", job["steps"][1]["run"]], check=True, cwd=tmp_path, env=environment
+    )
+    assert said in log.read_text().splitlines()[-1]
+    if number:
+        body = (tmp_path / "body.md").read_text()
+        assert body.startswith("<!-- trainfit -->\n### training memory: pass\n")
+        assert "report/suite.md is too long to stand here" in body
+        assert len(body) < 65_536
+
+
+def test_goldens_are_offered_by_what_makes_them() -> None:
+    workflow = yaml.safe_load(GOLDENS.read_text())
+    assert workflow[True] == "workflow_dispatch"
+    (job,) = workflow["jobs"].values()
+    assert "${{" not in "".join(step.get("run", "") for step in job["steps"])
+    updates = [words for words in of_ours(in_workflow(GOLDENS)) if "update" in " ".join(words)]
+    assert {words[0] for words in updates} == {"pytest", "trainfit"}
+    commands = "\n".join(step.get("run", "") for step in job["steps"])
+    subprocess.run(["bash", "-n", "-c", commands], check=True)
 
 
 def test_the_workflow_may_only_read_and_pins_its_actions() -> None:
     workflow = yaml.safe_load(WORKFLOW.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     (job,) = workflow["jobs"].values()
+    (shown,) = (
+        yaml.safe_load(block.text)
+        for block in blocks(PAGE)
+        if block.marker.startswith("file: .github")
+    )
+    assert shown["permissions"] == {"contents": "read"}
+    assert shown["name"] == workflow["name"]
     own = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     used = {step["uses"] for step in own["jobs"]["tox"]["steps"] if "uses" in step}
     assert {step["uses"] for step in job["steps"] if "uses" in step} <= used
@@ -212,7 +350,7 @@ def test_every_argument_of_the_marker_is_explained() -> None:
 
 def test_links_lead_somewhere() -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", PAGE.read_text("utf-8"))
-    assert len(targets) == 2
+    assert len(targets) == 4
     assert [target for target in targets if not (PAGE.parent / target).exists()] == []
 
 

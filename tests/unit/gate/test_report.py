@@ -111,14 +111,16 @@ def test_markdown_leads_with_what_got_worse() -> None:
         "### trainfit gate: regression\n\nrun against g.json: regression: 1 of 1"
     )
     (row,) = (line for line in text.splitlines() if line.startswith("| grew"))
-    assert f"`{KEY}` | `peak_dynamic_bytes` and " in row
+    assert (
+        f"| `{KEY}` | 13,600 B -> 17,600 B, +4,000 B (+29.4 %) | `peak_dynamic_bytes` and " in row
+    )
     assert row.endswith("| 4,600 B | 8,600 B | +4,000 B (+87.0 %) |")
     assert "  - grown: mm float32 10x64, 4,000 B -\\> 8,000 B (gradients)" in text
 
 
 def test_markdown_is_cut_and_says_so() -> None:
-    text = markdown(MANY, title="t", most=20)
-    assert "| | and 5 more |" in text
+    text = markdown(MANY, title="t", most=20, whole="reports/all.xml")
+    assert "| | ... and 5 more; the whole list is in reports/all.xml |" in text
     assert text.count("| invalid |") == 20
 
 
@@ -148,7 +150,8 @@ def test_junit_has_a_case_per_workload() -> None:
     failure = suite.find("testcase/failure")
     assert failure is not None
     assert failure.get("type") == "grew"
-    assert failure.get("message", "").startswith("grew: peak_dynamic_bytes 4,600 B -> 8,600 B")
+    assert failure.get("message", "").startswith("grew: RAM 13,600 B -> 17,600 B, +4,000 B")
+    assert "; peak_dynamic_bytes 4,600 B -> 8,600 B" in failure.get("message", "")
     assert "all/update/peak_bytes: 4,000 B -> 8,000 B" in (failure.text or "")
 
 
@@ -173,10 +176,11 @@ def test_what_cannot_be_compared_is_an_error_in_junit() -> None:
 def test_an_annotation_points_at_the_workload_in_the_golden() -> None:
     text = to_text(golden())
     (line,) = github(HUNGRY, file="goldens/a,b.json", text=text)
+    assert "; peak_dynamic_bytes" in line
     number = int(line.partition("line=")[2].partition(",")[0])
     assert text.splitlines()[number - 1].strip() == f'"{KEY}": {{'
     assert line.startswith("::error file=goldens/a%2Cb.json,line=")
-    assert f"title=trainfit gate%3A {KEY}::grew: peak_dynamic_bytes" in line
+    assert f"title=trainfit gate%3A {KEY}::grew: RAM 13,600 B -> 17,600 B" in line
     assert "%0Agrown: mm float32 10x64" in line
 
 

@@ -14,6 +14,7 @@ from tests.builders.profiles import GRADIENT, step_profile
 from tests.builders.runs import failed, record
 from trainfit.bench.cli import main as cli
 from trainfit.bench.gate.golden import read_golden
+from trainfit.bench.profiler.fold import Block
 from trainfit.bench.records.schema import Energy, Evidence
 from trainfit.bench.testing.benchmark_bridge import (
     KEY,
@@ -22,6 +23,9 @@ from trainfit.bench.testing.benchmark_bridge import (
     record_benchmark,
 )
 from trainfit.hardware_profiles import ProfileError, load_device
+
+OUTPUT = Block(320, "forward", "activations", "addmm float32 8x10")
+LEAK: dict[str, Any] = {"left_after_step_bytes": 320, "left_blocks": (OUTPUT,)}
 
 
 def benchmark() -> Any:
@@ -222,3 +226,46 @@ def test_a_step_that_differs_from_itself_makes_no_golden(main: Any, tmp_path: Pa
     assert code == 2
     assert "not deterministic" in err
     assert not (tmp_path / "g.json").exists()
+
+
+# ---- as the gate of runs -------------------------------------------------------------------------
+
+
+def test_a_leak_fills_the_board_that_a_benchmark_is_judged_for() -> None:
+    made = benchmark()
+    record_benchmark(made, step_profile(**LEAK), device="nrf52840")
+    (verdict,) = made.extra_info[KEY]["steps"][""]["verdicts"]
+    assert verdict["status"] == "exceeds"
+    assert "leaves 320 B per step: full after" in verdict["reason"]
+
+
+def test_growth_and_leaks_are_told_as_the_gate_tells_them(
+    tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "b.json"
+
+    def run(*options: str) -> tuple[Any, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["gate-benchmark", str(file), "--golden", str(tmp_path / "g.json"), *options])
+        return ended.value.code, capfd.readouterr().out
+
+    written(file, test_a=step_profile(), test_l=step_profile())
+    assert run("--update")[0] == 0
+    grown = GRADIENT._replace(module="head", line="train.py:9")
+    written(file, test_a=step_profile(grown), test_l=step_profile(**LEAK))
+    code, out = run("--markdown", str(tmp_path / "page.md"))
+    assert code == 1
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[:5] == [
+        "leaks  test_b.py::test_l",
+        "RAM 4,000 B, as before",
+        "all/left_after_step_bytes 0 B -> 320 B, +320 B",
+        "leak: every step leaves 320 B behind: addmm float32 8x10 (activations, 320 B)",
+        "grew   test_b.py::test_a",
+    ]
+    assert lines[5].startswith("RAM 4,000 B -> 4,400 B, +400 B (+10.0 %): peak_dynamic +400 B")
+    assert lines[7].startswith("1 more of mm float32 10x10 (gradients, 400 B each): 2, was 1")
+    assert lines[7].endswith("[head at train.py:9]")
+    assert "| change | left |" in (tmp_path / "page.md").read_text()

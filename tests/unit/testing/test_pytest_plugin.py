@@ -191,10 +191,12 @@ def test_b(training_memory):
     grew.assert_outcomes(failed=2)
     grew.stdout.fnmatch_lines(
         [
-            "E       Failed: golden *: peak_dynamic +400 B, * accept it with pytest"
+            "E       Failed: golden *: RAM 4,000 B -> 4,400 B, +400 B (+10.0 %): peak_dynamic"
+            " +400 B, * accept it with pytest"
             " --training-memory-update and commit the file",
-            "E           *peak_dynamic_bytes: 1,000 B -> 1,400 B, +400 B*",
             "E           1 more of mm float32 10x10*",
+            "E           *peak_dynamic_bytes: 1,000 B -> 1,400 B, +400 B*",
+            "E         golden: *test_it.training_memory.json:*, entry test_it.py::test_a",
         ]
     )
 

@@ -15,7 +15,7 @@ from trainfit.bench.gate.figures import figures_of_profile
 from trainfit.bench.gate.golden import read_golden
 from trainfit.bench.profiler.fold import Block
 from trainfit.bench.testing import goldens
-from trainfit.bench.testing.checks import CheckKind, check, message, tensor_lines
+from trainfit.bench.testing.checks import CheckKind, check, message, tensor_lines, verdicts_of
 from trainfit.bench.testing.limits import LimitError, StepLimits, golden_beside, read_limits
 from trainfit.hardware_profiles import load_device
 
@@ -37,6 +37,7 @@ def test_every_argument_is_read() -> None:
         max_phase={"gradient": "100 KiB"},
         device=["stm32f746", "rp2350"],
         min_margin="1 KiB",
+        max_left="64 B",
         golden=True,
     )
     assert found == StepLimits(
@@ -46,6 +47,7 @@ def test_every_argument_is_read() -> None:
         max_phase_bytes={"gradient": 102_400},
         devices=(load_device("stm32f746"), load_device("rp2350")),
         min_margin_bytes=1_024,
+        max_left_bytes=64,
         golden=golden_beside(FILE),
     )
 
@@ -195,6 +197,8 @@ def test_the_message_leads_with_a_problem_and_names_the_tensors() -> None:
         "             8 B  workspace: unnamed, from before the step",
         "alive at the peak of forward (600 B dynamic), largest first:",
         "           600 B  activations: relu float32 10x15, from forward",
+        "unnamed: made by no operator that was watched: a scalar of at most 8 B, or memory that an"
+        " operator takes for itself",
     ]
 
 
@@ -204,6 +208,54 @@ def test_a_long_list_of_tensors_is_cut_and_stays_a_sum() -> None:
     assert len(lines) == 7
     listed = [int(line.split(" B ")[0].replace(",", "")) for line in lines]
     assert sum(listed) == 1_000 + sum(block.size for block in blocks)
+
+
+# ---- leaks ---------------------------------------------------------------------------------------
+
+OUTPUT = Block(1_284, "forward", "activations", "addmm float32 32x10", "head", "train.py:41")
+LEAK = {"left_after_step_bytes": 1_288, "left_blocks": (OUTPUT, Block(4, "", "workspace", ""))}
+
+
+def test_a_leak_fails_without_being_asked_for() -> None:
+    asked = limits(max_ram="1 MiB", device="nrf52840")
+    ((limit, (kind, over, text)),) = problems(asked, **LEAK).items()
+    assert (limit, kind, over) == ("max_left", CheckKind.LEAK, 1_288)
+    board = load_device("nrf52840").usable_ram_bytes
+    assert board is not None
+    steps = (board - 4_000) // 1_288 + 1
+    assert text.splitlines() == [
+        f"leaves 1,288 B per step: on nrf52840 full after {steps} steps",
+        "  left behind: addmm float32 32x10 (activations, 1,284 B) [head at train.py:41]",
+        "  left behind: unnamed (workspace, 4 B)",
+        '  if that is meant: max_left="1288 B" allows it, max_left=None any leak',
+    ]
+
+
+def test_a_leak_can_be_allowed() -> None:
+    assert problems(limits(max_left="1288 B", device="nrf52840"), **LEAK) == {}
+    assert problems(limits(max_ram="1 MiB", max_left=None, device="nrf52840"), **LEAK) == {}
+    ((_, (_, over, text)),) = problems(limits(max_left="1 KiB"), **LEAK).items()
+    assert over == 264
+    assert text.startswith("leaves 1,288 B per step, 264 B over the 1.0 KiB allowed: any memory")
+    outer: tuple[tuple[Any, ...], dict[str, Any]] = ((), {"max_left": "9 B", "max_ram": "1 MiB"})
+    assert read_limits([((), {"max_left": None}), outer], FILE).max_left_bytes is None
+    assert read_limits([outer], FILE).max_left_bytes == 9
+
+
+def test_a_board_that_fills_up_does_not_hold_the_step() -> None:
+    step = step_profile(**LEAK)
+    (verdict,) = verdicts_of(step, limits(device="nrf52840"))
+    assert verdict.status == "exceeds"
+    assert "leaves 1,288 B per step: full after" in verdict.reason
+    (allowed,) = verdicts_of(step, limits(device="nrf52840", max_left="1288 B"))
+    assert allowed.status == "fits"
+
+
+def test_what_is_alive_at_the_peak_is_listed_only_where_that_says_something() -> None:
+    step = step_profile(**LEAK)
+    assert "alive" not in message(check(step, limits(max_left="0 B")), step)
+    assert "alive" not in message(check(step, limits(max_static="1 B", max_left=None)), step)
+    assert "alive at the peak" in message(check(step, limits(max_ram="1 B")), step)
 
 
 # ---- goldens -------------------------------------------------------------------------------------
