@@ -116,7 +116,7 @@ def amounts(
         needed["training_energy"] = _training(demand, energy, limits.training_samples).interval
     allowed = {
         "ram": _least(limits.ram_bytes, device.usable_ram_bytes),
-        "flash": _least(limits.flash_bytes, device.usable_flash_bytes),
+        "flash": _least(limits.flash_bytes, device.free_flash_bytes),
         "step_latency": limits.step_latency_seconds,
         "energy_per_step": limits.energy_per_step_joules,
         "training_energy": limits.battery_joules,

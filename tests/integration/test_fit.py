@@ -299,14 +299,15 @@ def test_a_budget_looser_than_the_profile_is_refused(main: Any) -> None:
 
 
 def test_an_unknown_figure_has_no_largest_and_the_message_says_which(main: Any) -> None:
+    device = write_board(10**6, flash=None)
     code, out, err = main(
-        "fit", "--device", "jetson-orin-nano-8gb", "--algorithm", "tinyfoa", "--model",
-        "mlp-64-32x2-10", "--max", "batch",
+        "fit", "--device", device, "--algorithm", "tinyfoa", "--model", "mlp-64-32x2-10", "--max",
+        "batch",
     )  # fmt: skip
 
     assert (code, out) == (2, "")
     assert re.match(
-        r"trainfit: jetson-orin-nano-8gb: the largest batch cannot be found: flash: needs .* of"
+        r"trainfit: small: the largest batch cannot be found: flash: needs .* of"
         r" storage, but flash is unknown: .*; a device file of your own .*\n$",
         err,
     )
