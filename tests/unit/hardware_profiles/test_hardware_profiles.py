@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from tests.fakes.small_boards import board
+from tests.fakes import small_boards
 from trainfit import hardware_profiles
 from trainfit.hardware_profiles import (
     Device,
@@ -607,12 +607,11 @@ def test_power_modes_need_distinct_names() -> None:
     ],
 )
 def test_a_lower_bound_of_storage_is_for_what_is_unknown(line: str, message: str) -> None:
-    text = board(10**6, flash=None if "unknown" in line else 10**6)
+    text = small_boards.board(10**6, flash=None if "unknown" in line else 10**6)
+    text = text.replace("[[regions]]", f"{line}\n[[regions]]")
 
     with pytest.raises(ProfileError, match=message):
-        parse_device(
-            text.replace("[[regions]]", f"{line}\n[[regions]]").encode(), "small.toml", stem="small"
-        )
+        parse_device(text.encode(), "small.toml", stem="small")
 
 
 def test_a_lower_bound_of_storage_is_in_the_sheet() -> None:

@@ -215,19 +215,15 @@ BOUND = '{ unknown = "external" }\nflash_at_least = { value = 100, unit = "B", s
 def test_storage_that_is_free_at_least(
     storage: int, limit: int | None, status: Status, margin: int | None
 ) -> None:
-    verdict = judge(
-        1,
-        1,
-        storage,
-        tiny(30, flash=BOUND),
-        budgets=parse_budgets({} if limit is None else {"flash": f"{limit}B"}, "-"),
-    )[1]
+    budgets = parse_budgets({} if limit is None else {"flash": f"{limit}B"}, "-")
+
+    verdict = judge(1, 1, storage, tiny(30, flash=BOUND), budgets=budgets)[1]
 
     assert (verdict.status, verdict.margin) == (status, margin)
     if limit is None and status is not Status.UNKNOWN:
         assert "of at least 100 B that are free (flash is unknown: external)" in verdict.reason
     if limit is None and status is Status.UNKNOWN:
-        assert "more than the 100 B that are free for certain, but flash is unknown" in (
+        assert "more than the 100 B that are free at least, but flash is unknown" in (
             verdict.reason
         )
 
