@@ -73,7 +73,7 @@ def combine(found: Confirmed, device: Device, budgets: Budgets) -> Combination:
 
 
 def axis_of(found: Sequence[Combination]) -> Axis:
-    """What is traded against RAM on one device: time, unless it is unknown of what has operations."""
+    """What is traded against RAM on one device: time, unless that of what is counted is unknown."""
     counted = [each for each in found if each.fits and each.cost(Axis.OPERATIONS) is not None]
     known = all(each.sample_seconds is not None for each in counted)
     return Axis.TIME if known else Axis.OPERATIONS

@@ -29,11 +29,15 @@ Options = dict[str, Any]
 COUNTS = (1, 2, 4, 8, 16)
 """Tried of every option that is a whole number: slices, parts, micro-batches, checkpoints."""
 
-SHARES = (0.0, 0.25, 0.5, 1.0)
-"""Tried of every option that is a fraction: what is off, a part, whole."""
+OFF = (0.0,)
+"""Tried of every other option that is a number: what it switches off needs no memory."""
 
-TEXTS: Mapping[str, tuple[str, ...]] = {"layers": ("last:1",)}
-"""Tried of options that are free text, by name."""
+NAMED: Mapping[str, tuple[Any, ...]] = {
+    "layers": ("last:1",),
+    "ratio": (0.25, 0.5),
+    "keep": (1.0,),
+}
+"""Tried of options, by name, whose type does not say what is worth a try."""
 
 CHANGES: Mapping[str, str] = {
     "update=fused": "every gradient applied in place as soon as it is made",
@@ -318,6 +322,8 @@ def declared_values(workload: Workload) -> Iterator[tuple[str, Any]]:
 
 
 def _values(name: str, annotation: Any) -> tuple[Any, ...]:
+    if name in NAMED:
+        return NAMED[name]
     kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, StrEnum):
@@ -327,7 +333,5 @@ def _values(name: str, annotation: Any) -> tuple[Any, ...]:
         if kind is int:
             return COUNTS
         if kind is float:
-            return SHARES
-        if kind is str:
-            return TEXTS.get(name, ())
+            return OFF
     return ()

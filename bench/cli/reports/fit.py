@@ -192,7 +192,7 @@ def _stored(form: ClosedForm) -> str:
     items = sorted(form.plan.storage, key=lambda item: -item.stored_bytes)
     names = ", ".join(item.name for item in items[:MOST_OWNERS])
     more = f" and {len(items) - MOST_OWNERS} more" if len(items) > MOST_OWNERS else ""
-    return f"  in storage, judged against flash: {names}{more}; {form.storage_note}"
+    return f"  in storage (judged against flash): {names}{more}; {form.storage_note}"
 
 
 def remedy_rows(
@@ -269,7 +269,8 @@ def refutation(found: Confirmed, device: Device) -> list[str]:
     has = "" if usable is None else f"; {device.name} has {usable:,} B"
     lines = [
         f"MEASURED OTHERWISE: the closed form of {form.workload.algorithm} says"
-        f" {form.ram_bytes:,} B of RAM, the measurement {found.ram_bytes:,} B ({found.difference:+,} B){has}. The verdict is the measurement's."
+        f" {form.ram_bytes:,} B of RAM, the measurement {found.ram_bytes:,} B"
+        f" ({found.difference:+,} B){has}. The verdict is the measurement's."
     ]
     if found.left_bytes:
         lines.append(f"Every step leaves {found.left_bytes:,} B behind.")
