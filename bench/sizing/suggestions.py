@@ -61,6 +61,21 @@ CHANGES: Mapping[str, str] = {
 }
 """What an option, or one value of it, does to memory; others are shown by their names alone."""
 
+SAME_RESULT = frozenset(
+    {
+        "checkpoint",
+        "features",
+        "frozen",
+        "implementation",
+        "kernel",
+        "micro_batch",
+        "parts",
+        "update",
+        "weight_gradient",
+    }
+)
+"""Options that say how a step is computed, and not what it computes: the smaller change."""
+
 MOST_OPTIONS = {True: 3, False: 2}
 """So many options are changed at once: of the algorithm asked about, of others."""
 
@@ -97,10 +112,14 @@ class Remedy:
 
     @property
     def distance(self) -> tuple[bool, bool, int, int, float]:
-        """The least changed first; then the largest batch, then what leaves the most."""
+        """The least changed first; then the largest batch, then what leaves the most.
+
+        The algorithm is changed last, then the batch. An option that changes what is computed
+        counts twice.
+        """
         margin = self.verdict.margin or 0
-        batch = self.workload.batch_size
-        return self.new_algorithm, self.new_batch, len(self.options), -batch, -margin
+        changed = sum(1 if name in SAME_RESULT else 2 for name in self.options)
+        return self.new_algorithm, self.new_batch, changed, -self.workload.batch_size, -margin
 
 
 @dataclass(frozen=True)

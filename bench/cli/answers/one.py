@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from trainfit.bench.cli import output as printing
 from trainfit.bench.cli.answers.question import Asked, named
 from trainfit.bench.cli.output import output
 from trainfit.bench.cli.progress import SpinnerLine
@@ -109,7 +110,15 @@ def remedies(
     for name in ("combinations", "algorithms", "batch_sizes"):
         out.fact(f"searched_{name}", getattr(searched, name))
     if rows:
-        out.show("", *report.remedies_drawn(searched, command))
+        out.show(
+            "",
+            *report.remedies_drawn(
+                searched,
+                command,
+                width=printing.stdout().width,
+                room=report.remedy_rows_left(len(verdicts)),
+            ),
+        )
     else:
         out.show("", *report.no_remedy(verdicts, searched))
     if refuted:

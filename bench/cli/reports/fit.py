@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from rich.console import RenderableType
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainfit._text import counted
-from trainfit.bench.cli.output import unseen
+from trainfit.bench.cli.output import WIDTH, unseen
 from trainfit.bench.cli.reports.run import CELLS
 from trainfit.bench.costs.intervals import DeviceModel, Modelled
 from trainfit.bench.records.schema import Bounds, Evidence, Memory, Workload
@@ -43,7 +44,6 @@ MOST_OWNERS = 5
 """Tensors at the peak that are named; the rest is summed."""
 
 MOST_REMEDIES = 4
-"""So that the whole answer is on a screen of 80 x 30."""
 
 BUDGET_COLUMNS = unseen("budget status low high limit margin unit evidence reason")
 REMEDY_COLUMNS = unseen(
@@ -217,18 +217,36 @@ def remedy_rows(
     ]
 
 
-def remedies_drawn(searched: Searched, command: Callable[[Workload], str]) -> list[str]:
-    """A handful of remedies, each with its command on a line of its own that can be pasted."""
+def remedy_rows_left(verdicts: int) -> int:
+    """Rows of a screen of 80 x 30 that are left for remedies below so many verdicts."""
+    return 12 - 2 * verdicts
+
+
+def remedies_drawn(
+    searched: Searched, command: Callable[[Workload], str], *, width: int = WIDTH, room: int = 10
+) -> list[str]:
+    """A handful of remedies, each with its command on a line of its own that can be pasted.
+
+    Args:
+        searched: At least one remedy.
+        command: Makes the command of a workload.
+        width: Columns of the screen, of which long commands take several rows.
+        room: Rows that there are for remedies; one is shown in any case.
+    """
     chosen = handful(searched.remedies)
-    width = max(len(remedy.change) for remedy in chosen)
-    lines = [f"What would make it fit, by closed form ({_how_far(searched)}):"]
-    for remedy in chosen:
+    commands = [command(remedy.workload) for remedy in chosen]
+    rows = [1 + -(-(len(each) + 4) // width) for each in commands]
+    shown = max(1, sum(total <= room for total in accumulate(rows)))
+    chosen, commands = chosen[:shown], commands[:shown]
+    column = max(len(remedy.change) for remedy in chosen)
+    lines = ["What would make it fit, by closed form (accuracy and time change, too):"]
+    for remedy, text in zip(chosen, commands, strict=True):
         needs = f"{format_bytes(remedy.ram_bytes)} of RAM"
-        lines.append(f"  {remedy.change:<{width}}  {needs}, {remedy.verdict.status}")
-        lines.append(f"    {command(remedy.workload)}")
+        lines.append(f"  {remedy.change:<{column}}  {needs}, {remedy.verdict.status}")
+        lines.append(f"    {text}")
     more = len(searched.remedies) - len(chosen)
-    if more:
-        lines.append(f"and {more} more (--json or --csv lists all)")
+    listed = f"and {more} more (--json or --csv lists all); " if more else ""
+    lines.append(f"{listed}{_how_far(searched)}")
     return lines
 
 
@@ -237,19 +255,30 @@ def handful(found: Sequence[Remedy]) -> list[Remedy]:
     own = [remedy for remedy in found if not remedy.new_algorithm]
     kept = [remedy for remedy in own if not remedy.new_batch]
     half = MOST_REMEDIES // 2
-    first = [*kept[:1], *(remedy for remedy in own if remedy.new_batch)][:half]
+    smaller = [remedy for remedy in own if remedy.new_batch]
+    first = _different([*kept[:1], *smaller])[:half]
     others = [remedy for remedy in found if remedy.new_algorithm][: MOST_REMEDIES - len(first)]
-    rest = [remedy for remedy in found if remedy not in [*first, *others]]
+    rest = [remedy for remedy in _different(found) if remedy not in [*first, *others]]
     filled = [*first, *others, *rest][:MOST_REMEDIES]
     return sorted(filled, key=lambda remedy: remedy.distance)
 
 
+def _different(found: Iterable[Remedy]) -> list[Remedy]:
+    """Of those that change the same options to other values, with the same batch, the first."""
+    first: dict[tuple[str, int, tuple[str, ...]], Remedy] = {}
+    for each in found:
+        key = (each.workload.algorithm, each.workload.batch_size, tuple(each.options))
+        first.setdefault(key, each)
+    return list(first.values())
+
+
 def _how_far(searched: Searched) -> str:
-    return (
-        f"searched {counted(searched.combinations, 'combination')} of"
-        f" {counted(searched.algorithms, 'algorithm')} with their options and"
-        f" {counted(searched.batch_sizes, 'batch size')}; accuracy and time change, too"
+    counts = (
+        f"{counted(searched.combinations, 'combination')} of",
+        f"{counted(searched.algorithms, 'algorithm')},",
+        counted(searched.batch_sizes, "batch size"),
     )
+    return f"searched {' '.join(counts)}"
 
 
 def no_remedy(verdicts: Iterable[Verdict], searched: Searched) -> list[str]:
