@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
-from trainfit.bench.sizing.largest import Largest, sized
+from trainfit.bench.sizing.largest import REFUSED_IN_A_ROW, Largest, sized
 from trainfit.bench.sizing.measuring import Confirmed, Measure, confirmed
 from trainfit.bench.verdicts.judge import FITTING
 from trainfit.bench.verdicts.memory import Verdict, worst
@@ -109,6 +110,9 @@ def measured_largest(
         low, high = (max(low, step.size), high) if step.fits else (low, min(high, step.size))
         if steps[0].fits:
             break
+        if step.confirmed.left_bytes:
+            reason = f"every step leaves {step.confirmed.left_bytes:,} B behind, whatever its size"
+            break
         following = _between(make, low, high, _guess(steps, make, low, high))
         if following is None:
             break
@@ -137,9 +141,9 @@ def _guess(steps: list[Step], make: Callable[[int], Workload], low: int, high: i
     below = next((step for step in steps if step.size == low), None)
     if below is not None and isinstance(below.verdict.margin, int):
         slope = (below.verdict.margin - margin) / (high - low)
-        return high - -int(margin / slope) if slope > 0 else (low + high) // 2
-    form = _form(make, high // 2)
-    if form is None or high < 2:
+        return high + int(margin / slope) if slope > 0 else (low + high) // 2
+    form = _form(make, high // 2) if high > 1 else None
+    if form is None:
         return (low + high) // 2
     per_size = (above.confirmed.form.ram_bytes - form.ram_bytes) / (high - high // 2)
     per_size += above.confirmed.difference / high
@@ -148,9 +152,12 @@ def _guess(steps: list[Step], make: Callable[[int], Workload], low: int, high: i
 
 def _between(make: Callable[[int], Workload], low: int, high: int, guess: int) -> int | None:
     """The size strictly between that is nearest to the guess and can be trained."""
-    inside = range(low + 1, high)
-    for size in sorted(inside, key=lambda each: abs(each - guess)):
-        if _form(make, size) is not None:
+    start = min(max(guess, low + 1), high - 1)
+    outwards = chain.from_iterable(
+        zip(range(start, -high, -1), range(start + 1, start + 2 * high), strict=False)
+    )
+    for size in islice(outwards, 2 * REFUSED_IN_A_ROW):
+        if low < size < high and _form(make, size) is not None:
             return size
     return None
 
@@ -158,5 +165,5 @@ def _between(make: Callable[[int], Workload], low: int, high: int, guess: int) -
 def _form(make: Callable[[int], Workload], size: int) -> ClosedForm | None:
     try:
         return closed_form(make(size))
-    except (ConfigurationError, ValueError):
+    except ConfigurationError:
         return None
