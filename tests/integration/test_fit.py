@@ -30,6 +30,13 @@ def need(algorithm: str = "backprop", **changes: Any) -> int:
     return closed_form(Workload(algorithm=algorithm, **values | changes)).ram_bytes
 
 
+@pytest.fixture(autouse=True)
+def few_algorithms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search of all of them takes seconds."""
+    few = ["backprop", "ff_int8", "sparse_update", "tinyfoa", "zeroth_order"]
+    monkeypatch.setattr("trainfit.bench.sizing.suggestions.algorithm_names", lambda: few)
+
+
 # Does it fit?
 
 
