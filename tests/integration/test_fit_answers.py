@@ -81,7 +81,7 @@ def test_the_verdict_is_the_measurements_and_both_figures_are_said(main: Any) ->
     # THEN no other batch or option of that algorithm is offered on the word of its closed form
     assert found["remedies"]
     assert OVERLOOKED[1] not in [each["algorithm"] for each in found["remedies"]]
-    assert "A smaller batch is found by measuring: trainfit fit --device small.toml" in out
+    assert "A smaller batch is found by measuring:\n    trainfit fit --device small.toml" in out
 
     # THEN without a measurement the prediction stands as what it is
     assert unmeasured == 0

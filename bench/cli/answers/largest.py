@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from trainfit.bench.cli import output as printing
 from trainfit.bench.cli.answers.one import measurement, remedies
 from trainfit.bench.cli.answers.question import Asked
 from trainfit.bench.cli.output import output
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports import largest as report
+from trainfit.bench.cli.reports.pasting import columns_of
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing import largest as sizing
 from trainfit.bench.sizing.closed_form import closed_form
@@ -39,7 +41,7 @@ def answer(asked: Asked, workload: Workload, dimension: sizing.Dimension) -> Non
 
     rows = report.reach_rows(reached, command)
     out.table("other_options", report.REACH_COLUMNS, rows, printed=())
-    out.show(*report.reach_lines(predicted, reached, command))
+    out.show(*report.reach_lines(predicted, reached, command, columns_of(printing.stdout())))
     if predicted.size is None and not reached:
         verdicts = confirmed(closed_form(workload), None).verdicts(device, asked.budgets)
         remedies(asked, text, workload, verdicts)

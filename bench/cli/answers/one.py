@@ -12,6 +12,7 @@ from trainfit.bench.cli.answers.question import Asked, named
 from trainfit.bench.cli.output import output
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports import fit as report
+from trainfit.bench.cli.reports.pasting import columns_of, pasted
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.largest import Dimension
@@ -28,7 +29,8 @@ def answer(asked: Asked, workload: Workload) -> None:
     """Show the answer and end the command."""
     ((device_text, device),) = asked.devices.items()
     form = closed_form(workload)
-    with SpinnerLine(f"measuring a step of {named(workload)}"):
+    what = "measuring" if asked.measure else "working out"
+    with SpinnerLine(f"{what} a step of {named(workload)}"):
         found = confirmed(form, asked.measure)
     verdicts = found.verdicts(device, asked.budgets)
     refuted = found.refutes(device, asked.budgets)
@@ -105,6 +107,7 @@ def remedies(
     def command(each: Workload) -> str:
         return asked.command(device_text, each)
 
+    columns = columns_of(printing.stdout())
     rows = report.remedy_rows(searched.remedies, command)
     out.table("remedies", report.REMEDY_COLUMNS, rows, printed=())
     for name in ("combinations", "algorithms", "batch_sizes"):
@@ -116,6 +119,7 @@ def remedies(
                 searched,
                 command,
                 width=printing.stdout().width,
+                columns=columns,
                 room=report.remedy_rows_left(len(verdicts)),
             ),
         )
@@ -123,4 +127,4 @@ def remedies(
         out.show("", *report.no_remedy(verdicts, searched))
     if refuted:
         batches = asked.command(device_text, workload, Dimension.BATCH)
-        out.show(f"A smaller batch is found by measuring: {batches}")
+        out.show("A smaller batch is found by measuring:", *pasted(batches, columns))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from trainfit._text import counted
 from trainfit.bench.cli.output import WIDTH, unseen
+from trainfit.bench.cli.reports.pasting import pasted
 from trainfit.bench.cli.reports.run import CELLS
 from trainfit.bench.costs.intervals import DeviceModel, Modelled
 from trainfit.bench.records.schema import Bounds, Evidence, Memory, Workload
@@ -223,19 +224,25 @@ def remedy_rows_left(verdicts: int) -> int:
 
 
 def remedies_drawn(
-    searched: Searched, command: Callable[[Workload], str], *, width: int = WIDTH, room: int = 10
+    searched: Searched,
+    command: Callable[[Workload], str],
+    *,
+    width: int = WIDTH,
+    columns: int | None = None,
+    room: int = 10,
 ) -> list[str]:
     """A handful of remedies, each with its command on a line of its own that can be pasted.
 
     Args:
         searched: At least one remedy.
         command: Makes the command of a workload.
-        width: Columns of the screen, of which long commands take several rows.
+        width: Of the screen, on which a long line takes several rows.
+        columns: As :func:`~trainfit.bench.cli.reports.pasting.pasted` takes it.
         room: Rows that there are for remedies; one is shown in any case.
     """
     chosen = handful(searched.remedies)
-    commands = [command(remedy.workload) for remedy in chosen]
-    rows = [1 + -(-(len(each) + 4) // width) for each in commands]
+    commands = [pasted(command(remedy.workload), columns) for remedy in chosen]
+    rows = [1 + sum(-(-len(line) // width) for line in each) for each in commands]
     shown = max(1, sum(total <= room for total in accumulate(rows)))
     chosen, commands = chosen[:shown], commands[:shown]
     column = max(len(remedy.change) for remedy in chosen)
@@ -243,7 +250,7 @@ def remedies_drawn(
     for remedy, text in zip(chosen, commands, strict=True):
         needs = f"{format_bytes(remedy.ram_bytes)} of RAM"
         lines.append(f"  {remedy.change:<{column}}  {needs}, {remedy.verdict.status}")
-        lines.append(f"    {text}")
+        lines += text
     more = len(searched.remedies) - len(chosen)
     listed = f"and {more} more (--json or --csv lists all); " if more else ""
     lines.append(f"{listed}{_how_far(searched)}")

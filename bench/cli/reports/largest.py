@@ -8,6 +8,7 @@ from typing import Any
 from trainfit._text import plain
 from trainfit.bench.cli.output import unseen
 from trainfit.bench.cli.reports.fit import NAMES
+from trainfit.bench.cli.reports.pasting import pasted
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.largest import Largest, Probe
 from trainfit.bench.sizing.measured_largest import MeasuredLargest
@@ -149,7 +150,10 @@ def reach_rows(
 
 
 def reach_lines(
-    found: Largest, reached: Sequence[Reach], command: Callable[[Workload], str]
+    found: Largest,
+    reached: Sequence[Reach],
+    command: Callable[[Workload], str],
+    columns: int | None = None,
 ) -> list[str]:
     """How far other options reach, each with its command; nothing where none does."""
     if not reached:
@@ -159,7 +163,7 @@ def reach_lines(
     for each in reached[:MOST_REACHED]:
         options = " ".join(f"-o {name}={plain(value)}" for name, value in each.options.items())
         lines.append(f"  {found.dimension} {each.probe.size:,}{instead} with {options}")
-        lines.append(f"    {command(each.workload)}")
+        lines += pasted(command(each.workload), columns)
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from trainfit.bench.cli.reports.fit import (
     unlimited,
 )
 from trainfit.bench.cli.reports.largest import largest_fact, largest_lines, probe_rows
+from trainfit.bench.cli.reports.pasting import pasted
 from trainfit.bench.records.schema import Bounds, Workload
 from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
 from trainfit.bench.sizing.largest import Dimension, Largest, Probe, largest
@@ -247,10 +249,25 @@ def test_long_commands_leave_room_for_fewer_remedies() -> None:
     given = workload()
     found = search(given, small(closed_form(given).ram_bytes - 1))
 
-    for length, count in ((70, MOST_REMEDIES), (200, 2), (2_000, 1)):
-        texts = ["x" * length] * MOST_REMEDIES
-        lines = remedies_drawn(found, lambda _: texts[0], width=80)  # noqa: B023
-        assert sum(line.strip() == texts[0] for line in lines) == count
+    for words, count in ((10, MOST_REMEDIES), (40, 2), (400, 1)):
+        text = " ".join(["word"] * words)
+        lines = remedies_drawn(found, lambda _, text=text: text, width=80, columns=80)  # type: ignore[misc]
+        assert sum(line.split()[0] != "word" for line in lines) - 2 == count
+
+
+@pytest.mark.parametrize("columns", [None, 20, 40, 80, 1_000])
+def test_a_command_is_pasted_whole(columns: int | None) -> None:
+    command = shlex.join(["trainfit", "fit", "--device", "my boards/it's.toml", "-o", "slices=8"])
+
+    lines = pasted(command, columns)
+
+    text = " ".join(line.removesuffix("\\") for line in lines)
+    assert shlex.split(text) == shlex.split(command)
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    if columns in (None, 1_000):
+        assert len(lines) == 1
+    else:
+        assert all(len(line) <= columns for line in lines if line.count(" ") > 8)
 
 
 def test_where_there_is_no_remedy_the_reader_is_sent_on() -> None:
