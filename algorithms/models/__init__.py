@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
 from trainfit.algorithms.models.locally_connected import LocallyConnected
 from trainfit.algorithms.models.mlp import Mlp
@@ -72,8 +74,19 @@ def fully_connected(name: str) -> Mlp:
 def _family(name: str) -> type[Model]:
     family = name.split("-", 1)[0]
     if family not in FAMILIES:
+        if meant := _without_family(name):
+            raise ConfigurationError(f"unknown model {name!r}; did you mean {meant}?")
         raise unknown_name("model family", family, FAMILIES, "(for instance mlp-64-128-128-10)")
     return FAMILIES[family]
+
+
+def _without_family(name: str) -> str:
+    """The name of the net that is meant by widths alone; empty if they are those of none."""
+    for family, model in FAMILIES.items():
+        with suppress(ConfigurationError):
+            model.parse(f"{family}-{name}")
+            return f"{family}-{name}"
+    return ""
 
 
 __all__ = [
