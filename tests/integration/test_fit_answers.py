@@ -105,6 +105,7 @@ def test_the_largest_size_is_the_one_that_was_measured(main: Any) -> None:
     assert sizes[size]["ram_bytes"] == found["ram_bytes"] <= overlooked(57)
     assert sizes[size + 1]["ram_bytes"] > overlooked(57)
     assert found["workload"]["batch_size"] == size
+    assert json.loads(document)["other_options"] == []  # its closed form is wrong
 
 
 @pytest.mark.usefixtures("few_algorithms")

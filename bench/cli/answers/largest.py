@@ -14,7 +14,7 @@ from trainfit.bench.sizing import largest as sizing
 from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.measured_largest import MeasuredLargest, measured_largest
 from trainfit.bench.sizing.measuring import confirmed
-from trainfit.bench.sizing.other_options import other_options
+from trainfit.bench.sizing.other_options import Reach, other_options
 
 
 def answer(asked: Asked, workload: Workload, dimension: sizing.Dimension) -> None:
@@ -26,8 +26,10 @@ def answer(asked: Asked, workload: Workload, dimension: sizing.Dimension) -> Non
         if asked.measure is not None and predicted.size is not None:
             line.show(f"measuring {dimension} {predicted.size:,}")
             found = measured_largest(predicted, workload, device, asked.budgets, asked.measure)
-        line.show("trying other options")
-        reached = other_options(predicted, workload, device, asked.budgets)
+        reached: list[Reach] = []
+        if not found.refuted:  # otherwise nothing can be said by closed form
+            line.show("trying other options")
+            reached = other_options(predicted, workload, device, asked.budgets)
     out = output()
     out.show(*report.largest_lines(predicted, device, found))
     out.fact("largest", report.largest_fact(predicted) | report.measured_fact(found))
