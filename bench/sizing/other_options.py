@@ -8,7 +8,7 @@ from typing import Any
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
-from trainfit.bench.sizing.largest import Dimension, Largest, Probe, reach, sized
+from trainfit.bench.sizing.largest import CEILING, Dimension, Largest, Probe, reach, sized
 from trainfit.bench.sizing.suggestions import COUNTS, changes
 from trainfit.bench.verdicts.judge import judge_all
 from trainfit.bench.verdicts.memory import Verdict, worst
@@ -16,6 +16,9 @@ from trainfit.hardware_profiles import Budgets, Device
 
 MOST = {Dimension.BATCH: 3, Dimension.WIDTH: 3, Dimension.DEPTH: 2}
 """Options changed at once in the end. Fewer of the depth, whose closed forms take its square."""
+
+MOST_HELD = 1_000
+"""Tensors held by all stages together up to which a closed form is quick enough to search with."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Reach:
 
 def other_options(
     found: Largest, workload: Workload, device: Device, budgets: Budgets | None = None
-) -> list[Reach]:
+) -> list[Reach] | None:
     """What other options of the same algorithm would reach, the farthest first.
 
     Every single option that lowers what the answer needs; then, one after the other, those that
@@ -46,7 +49,15 @@ def other_options(
         workload: What it is the answer for.
         device: What it has to fit.
         budgets: Budgets beside those of the device's profile.
+
+    Returns:
+        None where the closed form is so long that a search would take minutes.
     """
+    if found.size == CEILING[found.dimension]:
+        return []  # nothing is looked for beyond
+    plans = closed_form(found.workload).plans
+    if sum(len(plan.static) + len(plan.storage) for plan in plans) > MOST_HELD:
+        return None
     budgets = budgets or Budgets()
     # an option may need a width that it divides
     round_size = max(COUNTS) * (1 + (found.size or 0) // max(COUNTS))

@@ -26,7 +26,7 @@ def answer(asked: Asked, workload: Workload, dimension: sizing.Dimension) -> Non
         if asked.measure is not None and predicted.size is not None:
             line.show(f"measuring {dimension} {predicted.size:,}")
             found = measured_largest(predicted, workload, device, asked.budgets, asked.measure)
-        reached: list[Reach] = []
+        reached: list[Reach] | None = []
         if not found.refuted:  # otherwise nothing can be said by closed form
             line.show("trying other options")
             reached = other_options(predicted, workload, device, asked.budgets)
@@ -41,6 +41,10 @@ def answer(asked: Asked, workload: Workload, dimension: sizing.Dimension) -> Non
     def command(each: Workload) -> str:
         return asked.command(text, each)
 
+    if reached is None:
+        out.show(report.NOT_TRIED)
+        out.fact("other_options_not_tried_because", report.NOT_TRIED)
+        reached = []
     rows = report.reach_rows(reached, command)
     out.table("other_options", report.REACH_COLUMNS, rows, printed=())
     out.show(*report.reach_lines(predicted, reached, command, columns_of(printing.stdout())))

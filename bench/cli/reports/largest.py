@@ -30,6 +30,8 @@ REACH_COLUMNS = unseen("size options ram_bytes status algorithm model batch_size
 
 MOST_REACHED = 3
 
+NOT_TRIED = "other options were not tried: the closed form of so many layers takes too long"
+
 
 def largest_lines(
     found: Largest, device: Device, measured: MeasuredLargest | None = None

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.small_boards import small
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.closed_form import closed_form
-from trainfit.bench.sizing.largest import Dimension, largest, reach
+from trainfit.bench.sizing.largest import CEILING, Dimension, largest, reach
 from trainfit.bench.sizing.other_options import other_options
 from trainfit.hardware_profiles import load_device
 
@@ -64,6 +64,24 @@ def test_options_may_reach_where_nothing_fits_without() -> None:
     reached = other_options(found, given, device)
 
     assert {"optimizer": "sgd"} in [each.options for each in reached]
+
+
+def test_closed_forms_that_take_long_are_not_searched() -> None:
+    given = workload("tinyfoa")
+    device = small(closed_form(workload("tinyfoa", model="mlp-64-32x20-10")).ram_bytes)
+    found = largest(given, device, Dimension.DEPTH)
+    assert (found.size or 0) >= 20
+
+    assert other_options(found, given, device) is None
+
+
+def test_nothing_is_looked_for_beyond_the_ceiling() -> None:
+    given = workload()
+    device = small(10**9)
+    found = largest(given, device, Dimension.DEPTH)
+    assert found.size == CEILING[Dimension.DEPTH]
+
+    assert other_options(found, given, device) == []
 
 
 def test_nothing_is_reached_where_nothing_helps() -> None:
