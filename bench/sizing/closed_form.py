@@ -16,6 +16,9 @@ from trainfit.bench.records.schema import Bounds, Evidence, StageOperations, Wor
 from trainfit.bench.verdicts.judge import ResourceDemand
 from trainfit.hardware_profiles import Device
 
+QUICK = 1_000
+"""Tensors held by all stages together up to which a closed form takes milliseconds to make."""
+
 STORAGE_NOTE = "no step needs it in RAM"
 """Of what is in storage, where the algorithm does not say more."""
 
@@ -65,6 +68,11 @@ class ClosedForm:
             StageOperations.of(stage, plan.operations.phases, plan.static_bytes)
             for stage, plan in zip(self.stages, self.plans, strict=True)
         ]
+
+    @property
+    def takes_long(self) -> bool:
+        """It has so many stages and layers that making it hundreds of times takes minutes."""
+        return sum(len(plan.static) + len(plan.storage) for plan in self.plans) > QUICK
 
     def demand(self, device: Device) -> ResourceDemand:
         """To be judged against a device."""

@@ -17,9 +17,6 @@ from trainfit.hardware_profiles import Budgets, Device
 MOST = {Dimension.BATCH: 3, Dimension.WIDTH: 3, Dimension.DEPTH: 2}
 """Options changed at once in the end. Fewer of the depth, whose closed forms take its square."""
 
-MOST_HELD = 1_000
-"""Tensors held by all stages together up to which a closed form is quick enough to search with."""
-
 
 @dataclass(frozen=True)
 class Reach:
@@ -55,8 +52,7 @@ def other_options(
     """
     if found.size == CEILING[found.dimension]:
         return []  # nothing is looked for beyond
-    plans = closed_form(found.workload).plans
-    if sum(len(plan.static) + len(plan.storage) for plan in plans) > MOST_HELD:
+    if closed_form(found.workload).takes_long:
         return None
     budgets = budgets or Budgets()
     # an option may need a width that it divides

@@ -225,14 +225,16 @@ def search(
 
 def _of_one(run: _Search, base: Workload, asked: Workload) -> Iterator[Remedy]:
     """The sets of changes of one algorithm that allow a larger batch than their subsets do."""
-    if run.judge(base) is None:
+    judged = run.judge(base)
+    if judged is None:
         return  # not of this net, or not installed here
     same = base.algorithm == asked.algorithm
     if not same and run.fits(base):
         yield _remedy(run, base, {}, asked)
         return
     reached: list[tuple[Options, int]] = []
-    for options in changes(base, run.judge, MOST_OPTIONS[same]):
+    most = 1 if judged[0].takes_long else MOST_OPTIONS[same]
+    for options in changes(base, run.judge, most):
         tried = base.model_copy(update={"options": base.options | options})
         if _is_done(options, base.batch_size, reached):
             continue

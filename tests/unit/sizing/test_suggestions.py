@@ -289,3 +289,17 @@ def test_every_change_with_words_is_an_option_of_some_rule() -> None:
     assert {change.partition("=")[0] for change in CHANGES} <= known
     assert set(NAMED) <= known
     assert set(SAME_RESULT) <= known
+
+
+def test_of_a_long_closed_form_single_options_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = workload()
+    device = small(int(0.45 * need(given)))
+    many = [each for each in remedies(given, device) if not each.new_algorithm]
+    assert any(len(remedy.options) > 1 for remedy in many)
+    assert not closed_form(given).takes_long
+
+    monkeypatch.setattr("trainfit.bench.sizing.closed_form.QUICK", 10)
+    few = [each for each in remedies(given, device) if not each.new_algorithm]
+
+    assert few
+    assert all(len(remedy.options) <= 1 for remedy in few)
