@@ -6,6 +6,8 @@ import csv
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from trainfit.bench.verdicts.memory import Status
 OVERLOOKED = ("--algorithm", "tests.plugins.misstated:Overlooked", "--model", "mlp-64-10")
 """Its closed form forgets a copy of x and the gradient."""
 
-FORGOTTEN = 32 * 64 * 4 + 64 * 10 * 4
+ROOT = Path(__file__).parent.parent.parent
 DIGITS = ("--algorithm", "backprop", "--model", "mlp-64-32x2-10")
 
 
@@ -346,3 +348,11 @@ def test_bad_questions_about_steps_are_one_line(
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_help_and_wrong_questions_wait_for_no_torch() -> None:
+    code = "import sys, trainfit.bench.cli.fit; sys.exit('torch' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT, timeout=60)
+
+    assert done.returncode == 0
