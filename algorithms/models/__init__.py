@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
 from trainfit.algorithms.models.locally_connected import LocallyConnected
 from trainfit.algorithms.models.mlp import Mlp
@@ -83,9 +81,10 @@ def _family(name: str) -> type[Model]:
 def _without_family(name: str) -> str:
     """The name of the net that is meant by widths alone; empty if they are those of none."""
     for family, model in FAMILIES.items():
-        with suppress(ConfigurationError):
-            model.parse(f"{family}-{name}")
-            return f"{family}-{name}"
+        try:
+            return model.parse(f"{family}-{name}").name
+        except ConfigurationError:
+            continue
     return ""
 
 
