@@ -55,6 +55,7 @@ class Algorithm(ABC, Generic[OptionsT]):
         options_type: The pydantic model of its options.
         phases: The phases a step may enter; ``forward``, ``gradient``, ``update`` or refinements.
         models: The architectures the rule supports; a model of another one is refused.
+        storage_note: When what it keeps in storage is read and written, for people.
     """
 
     name: ClassVar[str]
@@ -63,6 +64,7 @@ class Algorithm(ABC, Generic[OptionsT]):
     options_type: ClassVar[type[AlgorithmOptions]]
     phases: ClassVar[tuple[str, ...]] = ("forward", "gradient", "update")
     models: ClassVar[tuple[type[Model], ...]] = (Mlp,)
+    storage_note: ClassVar[str] = ""
     model: Model
 
     def __init_subclass__(cls, about: Description | None = None, **others: Any) -> None:

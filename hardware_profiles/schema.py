@@ -76,6 +76,8 @@ class Device(Table):
         reserved: RAM that stack and runtime (or operating system) take from the largest arena.
         flash: Its storage.
         flash_reserved: Storage that the program takes.
+        flash_at_least: Storage that is free for certain where ``flash`` or ``flash_reserved`` is
+            unknown: what needs no more fits, what needs more is unknown.
         tight_margin: A margin below this fraction of the usable bytes is ``tight``.
         budgets: Limits for one training step, none above what the device has.
     """
@@ -108,6 +110,7 @@ class Device(Table):
     reserved: Reserve
     flash: Size
     flash_reserved: Reserve
+    flash_at_least: Size | None = None
     tight_margin: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.10
     budgets: Budgets = Budgets()
 
@@ -128,6 +131,7 @@ class Device(Table):
             *overlaps(self.regions),
             *self._missing_for_kind(),
             *self._nothing_left(),
+            *self._bound_of_what_is_known(),
             *self._more_than_there_is(),
         ):
             raise ValueError(problem)
@@ -165,6 +169,14 @@ class Device(Table):
                     f"{key}.value: {reserve.value} bytes leave nothing of {place} with its"
                     f" {held} bytes; write less than {held}"
                 )
+
+    def _bound_of_what_is_known(self) -> Iterable[str]:
+        if self.flash_at_least is None:
+            return
+        if self.usable_flash_bytes is not None:
+            yield "flash_at_least: flash and flash_reserved are known; leave the lower bound out"
+        if self.flash_at_least.value is None:
+            yield "flash_at_least: a bound that is unknown is none; leave it out"
 
     def _more_than_there_is(self) -> Iterable[str]:
         for key, budget, usable, place in (
@@ -238,6 +250,12 @@ class Device(Table):
     def flash_unknown(self) -> str:
         """Why ``usable_flash_bytes`` is None; empty if it is not."""
         return _first_unknown([("flash", self.flash), ("flash_reserved", self.flash_reserved)])
+
+    @property
+    def free_flash_bytes(self) -> int | None:
+        """``usable_flash_bytes``, or what is free at least where that is unknown."""
+        least = self.flash_at_least
+        return least.value if self.flash_unknown and least else self.usable_flash_bytes
 
     def describe(self) -> list[Row]:
         """Every figure of the profile with its source, then the values derived from them."""

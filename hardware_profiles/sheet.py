@@ -58,6 +58,10 @@ def sheet(device: Device) -> list[Row]:
         Row("flash", device.flash.text, device.flash.origin),
         Row("flash reserved", device.flash_reserved.text, device.flash_reserved.origin),
     ]
+    if device.flash_at_least is not None:
+        rows.append(
+            Row("flash free at least", device.flash_at_least.text, device.flash_at_least.origin)
+        )
     rows += _budgets(device.budgets)
     for arena in device.arenas:
         size = "unknown" if arena.size_bytes is None else format_bytes(arena.size_bytes)

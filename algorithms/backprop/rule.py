@@ -39,6 +39,7 @@ from trainfit.algorithms.phases import Category, phase
 class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
     """Cross-entropy on a rectifier net, gradients by autograd if it is float, update in place."""
 
+    storage_note = "no step writes it: a slice is written back after its turn (once per pass)"
     model: Mlp
 
     def __init__(self, model: Mlp, options: BackpropOptions, *, seed: int = 0) -> None:

@@ -74,8 +74,20 @@ def _family(name: str) -> type[Model]:
     check_name(name)
     family = name.split("-", 1)[0]
     if family not in FAMILIES:
+        if meant := _without_family(name):
+            raise ConfigurationError(f"unknown model {name!r}; did you mean {meant}?")
         raise unknown_name("model family", family, FAMILIES, "(for instance mlp-64-128-128-10)")
     return FAMILIES[family]
+
+
+def _without_family(name: str) -> str:
+    """The name of the net that is meant by widths alone; empty if they are those of none."""
+    for family, model in FAMILIES.items():
+        try:
+            return model.parse(f"{family}-{name}").name
+        except ConfigurationError:
+            continue
+    return ""
 
 
 __all__ = [

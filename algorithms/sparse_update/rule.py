@@ -58,6 +58,8 @@ from trainfit.algorithms.sparse_update.stored_input import (
 class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
     """Cross-entropy on a rectifier net, with closed-form gradients of chosen parameters only."""
 
+    storage_note = "steps read these frozen weights there; nothing writes them"
+
     def __init__(self, model: Mlp, options: SparseUpdateOptions, *, seed: int = 0) -> None:
         # first, since drawing the weights uses it
         self._choice = choose(model, options.layers, options.biases, options.ratio, options.part)

@@ -59,6 +59,7 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
     """Layer-wise training of binary nets, a slice at a time."""
 
     models = (Mlp, LocallyConnected)
+    storage_note = "no step writes it: a slice is written back after its turn (once per pass)"
     model: Mlp | LocallyConnected
 
     def __init__(

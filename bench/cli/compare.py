@@ -105,8 +105,8 @@ def compare(
 def _bytes(a: Workload, b: Workload, data_root: Path | None) -> None:
     forms = [closed_form(_completed(workload, data_root)) for workload in (a, b)]
     plans = [form.plan for form in forms]
-    macs = [sum(form.operations[form.worst].macs.values()) for form in forms]
-    figures = {
+    macs = [_products(form.operations[form.worst]) for form in forms]
+    figures: dict[str, Sequence[int | None]] = {
         "static bytes": [plan.static_bytes for plan in plans],
         "peak dynamic bytes": [plan.closed_form_bytes for plan in plans],
         "both together": [plan.static_bytes + plan.closed_form_bytes for plan in plans],
@@ -120,7 +120,7 @@ def _bytes(a: Workload, b: Workload, data_root: Path | None) -> None:
         Column("ratio", "B/A", text=ratio, right=True),
     )
     rows = [
-        {"figure": figure, "a": own, "b": other, "ratio": other / own if own else None}
+        {"figure": figure, "a": own, "b": other, "ratio": _ratio(own, other)}
         for figure, (own, other) in figures.items()
     ]
     out = output()
@@ -133,13 +133,25 @@ def _bytes(a: Workload, b: Workload, data_root: Path | None) -> None:
     _arithmetic(*(form.operations[form.worst : form.worst + 1] for form in forms))
 
 
+def _products(stage: StageOperations) -> int | None:
+    """Multiply-accumulates of a step; None where the algorithm states no operations at all."""
+    return sum(stage.macs.values()) if stage.is_counted else None
+
+
+def _ratio(own: int | None, other: int | None) -> float | None:
+    return other / own if own and other is not None else None
+
+
 def _arithmetic(a: Sequence[StageOperations], b: Sequence[StageOperations]) -> None:
     """What number formats do to the energy of the arithmetic, as a ratio and no more."""
-    own, other = cost_horowitz.arithmetic(a), cost_horowitz.arithmetic(b)
-    if not own[0]:
-        return
-    low, high = cost_horowitz.ratio(other, own)
     out = output()
+    if reason := cost_horowitz.not_comparable(a, b):
+        out.fact("arithmetic_energy_ratio", None)
+        out.fact("no_arithmetic_energy_ratio_because", reason)
+        out.show(f"energy of the arithmetic alone, B/A: unknown ({reason})")
+        return
+    own, other = cost_horowitz.arithmetic(a), cost_horowitz.arithmetic(b)
+    low, high = cost_horowitz.ratio(other, own)
     out.fact("arithmetic_energy_ratio", {"low": low, "high": high, "source": cost_horowitz.SOURCE})
     text = cost_horowitz.ratio_text(other, own)
     out.show(f"energy of the arithmetic alone, B/A: {text} ({cost_horowitz.SOURCE})")

@@ -1,47 +1,33 @@
-"""``trainfit fit``: one device, algorithm and model; and the inverse question."""
+"""``trainfit fit``: does it fit, what size does, which of several does; and a step of one's own.
+
+What answers imports torch, which takes seconds; that happens once the question is understood.
+"""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Annotated
 
 import typer
-from rich.console import RenderableType
-from rich.text import Text
 
+from trainfit.algorithms import get_algorithm
+from trainfit.algorithms.errors import unknown_name
 from trainfit.bench.cli.options import (
     BudgetOption,
     asked_budgets,
     name_algorithms,
     refuse_contradictions,
 )
-from trainfit.bench.cli.output import drawn, output
 from trainfit.bench.cli.progress import SpinnerLine
-from trainfit.bench.cli.reports import fit as report
-from trainfit.bench.cli.reports import largest as largest_report
 from trainfit.bench.errors import BenchError
-from trainfit.bench.processes.child import Ending, Message
-from trainfit.bench.processes.isolation import call
-from trainfit.bench.records.schema import Memory, Workload
-from trainfit.bench.sizing import largest as sizing
-from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
-from trainfit.bench.sizing.suggestions import remedies
-from trainfit.bench.suite.workload_text import parse_options
-from trainfit.bench.verdicts.judge import amounts, judge_all
-from trainfit.bench.verdicts.memory import Verdict, worst
-from trainfit.hardware_profiles import Budgets, Device, load_device
+from trainfit.bench.records.schema import Workload
+from trainfit.bench.suite.workload_text import parse_options, parse_workload
+from trainfit.hardware_profiles import Device, load_device
 
-MEASURE_SECONDS = 300.0
-"""A measurement that confirms the answer may take this long."""
-
-MEMORY_SHARE = 0.5
-"""Of this machine's free memory, which a confirming measurement may need."""
-
-MEASURED = ("static_bytes", "storage_bytes", "peak_dynamic_bytes", "peak_phase", "deterministic")
-"""Of the whole measurement; its stages stand beside them."""
+DIMENSIONS = ("batch", "width", "depth")
+NO_DATA = "none"
+"""Stands for the data set, which has no influence on bytes."""
 
 
 class FitError(BenchError):
@@ -50,16 +36,29 @@ class FitError(BenchError):
 
 def fit(
     device: Annotated[
-        str,
-        typer.Option(metavar="NAME|FILE", help="Device to fit on, e.g. stm32f746."),
+        list[str],
+        typer.Option(metavar="NAME|FILE", help="Device to fit on, e.g. stm32f746; repeatable."),
     ],
     algorithm: Annotated[
-        str, typer.Option(metavar="NAME|MODULE:CLASS", help="Training algorithm, e.g. backprop.")
-    ],
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|MODULE:CLASS",
+            help="Training algorithm, e.g. backprop or 'backprop[update=fused]'; repeatable.",
+        ),
+    ] = None,
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="Full name of the model, e.g. mlp-64-128-128-10.")
-    ],
+        str | None,
+        typer.Option(metavar="NAME", help="Full name of the model, e.g. mlp-64-128-128-10."),
+    ] = None,
     *,
+    step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="Function that returns a training step of your own, instead of algorithm and"
+            " model, e.g. train:make_step.",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per step.")] = 32,
     option: Annotated[
         list[str] | None,
@@ -67,7 +66,7 @@ def fit(
             "--option",
             "-o",
             metavar="NAME=VALUE",
-            help="Option of the algorithm, e.g. optimizer=adam; repeatable.",
+            help="Option of every algorithm that has it, e.g. optimizer=adam; repeatable.",
         ),
     ] = None,
     budget: BudgetOption = None,
@@ -83,125 +82,106 @@ def fit(
         bool,
         typer.Option(help="Confirmation by measuring one step, in a process of its own."),
     ] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 unless something is sure to fit.")
+    ] = False,
 ) -> None:
     """Say if an algorithm fits on a device, or what size does.
 
     Shows every budget of the device, which tensors own the peak, and what would make it fit. The
-    answer comes from the closed form and is confirmed by measurement. Time and energy are modelled
-    for the device, as intervals, and judged where a budget limits them. With --max, the largest
-    batch, width or depth that fits.
+    answer comes from the closed form and is confirmed by measurement, which has the last word. Time
+    and energy are modelled for the device, as intervals, and judged where a budget limits them.
+    With --max, the largest batch, width or depth that fits. With several devices or algorithms, one
+    table; of what fits on a device, it marks what no other betters in RAM and in time (the Pareto
+    front). With --step, a training step of your own is measured and judged. Exit code 1: a
+    measured step does not fit although nothing had said so before, or, with --strict, nothing is
+    sure to fit.
     """
-    if largest is not None and largest not in list(sizing.Dimension):
-        raise FitError(f"--max {largest}: write {' or '.join(sizing.Dimension)}")
-    name_algorithms([algorithm])
-    found = load_device(device)
-    asked = asked_budgets(budget)
-    refuse_contradictions(found, asked)
-    workload = Workload(
-        algorithm=algorithm,
-        options=parse_options(option or [], algorithm=algorithm),
-        model=model,
-        dataset="none",
-        batch_size=batch_size,
-    )
-    if largest is not None:
-        _largest(workload, found, asked, largest, measure=measure)
+    if largest is not None and largest not in DIMENSIONS:
+        raise FitError(f"--max {largest}: write {' or '.join(DIMENSIONS)}")
+    name_algorithms(algorithm or [])
+    _refuse_halves(algorithm, model, step, largest, option)
+    devices = _devices(device)
+    budgets = asked_budgets(budget)
+    for each in devices.values():
+        refuse_contradictions(each, budgets)
+    with SpinnerLine("starting"):
+        from trainfit.bench.cli.answers import dispatch  # noqa: PLC0415  (imports torch)
+
+        asked = dispatch.asked(devices, budgets, budget or [], measure=measure, strict=strict)
+        if step is not None:
+            answer = partial(dispatch.about_step, asked, step)
+        else:
+            workloads = _workloads(algorithm or [], str(model), batch_size, option or [])
+            answer = partial(dispatch.about, asked, workloads, largest)
+    answer()
+
+
+def _refuse_halves(
+    algorithm: list[str] | None,
+    model: str | None,
+    step: str | None,
+    largest: str | None,
+    option: list[str] | None,
+) -> None:
+    """Either an algorithm and a model are asked about, or a step.
+
+    Raises:
+        FitError: A part is missing, or is there with what it does not go with.
+    """
+    if step is None:
+        for name, value in (("algorithm", algorithm), ("model", model)):
+            if not value:
+                raise FitError(f"Missing option '--{name}' (or '--step', for a step of your own)")
         return
-    form = closed_form(workload)
-    verdicts = _answer(form, found, asked)
-    if measure:
-        _confirm(form)
-    if worst(verdicts).status.value in {"exceeds", "unknown"}:
-        _remedies(workload, found, asked, verdicts)
-
-
-def _answer(form: ClosedForm, device: Device, asked: Budgets) -> list[Verdict]:
-    needs = form.demand(device)
-    verdicts = judge_all(needs, device, asked)
-    rows = report.budget_rows(verdicts, *amounts(needs, device, asked))
-    overall = worst(verdicts)
-    out = output()
-    head = Text(f"{_named(form.workload)} on {device.name} ({device.title}): ")
-    head.append(str(overall.status), style="bold")
-    lines: list[RenderableType] = [head, "", report.budgets_drawn(rows)]
-    lines += [
-        f"{report.NAMES[verdict.budget]}: {verdict.reason}"
-        for verdict in verdicts
-        if verdict.status != "fits"
-    ]
-    judged = {verdict.budget for verdict in verdicts}
-    lines += ["", *report.unlimited(needs.modelled, judged), *report.owners_drawn(form)]
-    out.fact("workload", form.workload.model_dump(mode="json"))
-    out.fact("device", device.name)
-    out.fact("status", str(overall.status))
-    out.table("budgets", report.BUDGET_COLUMNS, rows, printed=lines)
-    out.table("tensors", report.OWNER_COLUMNS, report.owners(form), printed=())
-    out.fact("modelled", needs.modelled.model_dump(mode="json"))
-    return verdicts
-
-
-def _named(workload: Workload) -> str:
-    return workload.label.replace(f" {workload.dataset} ", " ")
-
-
-def _confirm(form: ClosedForm) -> None:
-    out = output()
-    with SpinnerLine("measuring a step"):
-        result = _measured(form)
-    if isinstance(result, str):
-        out.show(f"not measured: {result}")
-        out.fact("measured", None)
-        out.fact("not_measured_because", result)
-    else:
-        out.show(report.confirmation(form, result))
-        totals = {name: getattr(result, name) for name in MEASURED}
-        out.fact("measured", {**totals, **result.model_dump(mode="json")})
-
-
-def _measured(form: ClosedForm) -> Memory | str:
-    """A measurement of the same step, or why there is none."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    # a real algorithm holds what is in storage on a device, too
-    needed = form.ram_bytes + (form.storage_bytes or 0)
-    if needed > MEMORY_SHARE * free:
-        return f"the step needs {needed:,} B, and this machine has {free:,} B free"
-    parts: Message = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        outcome = call(
-            "trainfit.bench.run.worker:confirm",
-            {"workload": form.workload.model_dump(mode="json")},
-            log=Path(scratch) / "log",
-            timeout_seconds=MEASURE_SECONDS,
-            on_message=parts.update,
+    others = {"algorithm": algorithm, "model": model, "max": largest, "option": option}
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise FitError(
+            f"--step {step}: --{given[0]} is for algorithms that come with trainfit or are written"
+            " for it; leave it out, a step of your own brings its net, batch and options with it"
         )
-    if outcome.ending is not Ending.RETURNED:
-        return f"{outcome.type}: {outcome.message}"
-    return Memory.model_validate(parts["memory"])
 
 
-def _remedies(
-    workload: Workload, device: Device, asked: Budgets, verdicts: Sequence[Verdict]
-) -> None:
-    out = output()
-    rows = report.remedy_rows(remedies(workload, device, asked))
-    out.table("remedies", report.REMEDY_COLUMNS, rows, printed=())
-    if not rows:
-        out.show("", *report.no_remedy(verdicts))
-        return
-    out.show("", "What would make it fit (by closed form; accuracy and time change too):")
-    out.show(drawn(report.REMEDY_COLUMNS, rows[: report.MOST_REMEDIES]))
-    more = len(rows) - report.MOST_REMEDIES
-    if more > 0:
-        out.show(f"and {more} more (--json or --csv lists all)")
+def _devices(texts: Sequence[str]) -> dict[str, Device]:
+    """Devices by the text that named each, once each.
+
+    Raises:
+        FitError: Two different profiles have the same name.
+    """
+    found: dict[str, Device] = {}
+    for text in dict.fromkeys(texts):
+        device = load_device(text)
+        known = next((each for each in found.values() if each.name == device.name), None)
+        if known is not None and known != device:
+            raise FitError(f"--device {text}: another profile is named {device.name}, too")
+        if known is None:
+            found[text] = device
+    return found
 
 
-def _largest(
-    workload: Workload, device: Device, asked: Budgets, what: str, *, measure: bool
-) -> None:
-    found = sizing.largest(workload, device, sizing.Dimension(what), asked)
-    out = output()
-    out.show(*largest_report.largest_lines(found, device))
-    out.fact("largest", largest_report.largest_fact(found))
-    out.table("sizes", largest_report.PROBE_COLUMNS, largest_report.probe_rows(found), printed=())
-    if found.size is not None and measure:
-        _confirm(closed_form(found.workload))
+def _workloads(
+    algorithms: Sequence[str], model: str, batch_size: int, options: Sequence[str]
+) -> list[Workload]:
+    """What is to be trained, once each.
+
+    An option counts for every algorithm that has it, and at least one has to.
+    """
+    found: list[Workload] = []
+    for text in algorithms:
+        given = parse_workload(text, model=model, dataset=NO_DATA, batch_size=batch_size)
+        beside = parse_options(options, algorithm=given.algorithm)
+        if len(algorithms) > 1:
+            known = get_algorithm(given.algorithm).options_type.model_fields
+            beside = {name: value for name, value in beside.items() if name in known}
+        twice = sorted(beside.keys() & given.options.keys())
+        if twice:
+            raise FitError(f"--option {twice[0]}: {text!r} has it already; leave one out")
+        workload = given.model_copy(update={"options": given.options | beside})
+        if workload not in found:
+            found.append(workload)
+    for name in parse_options(options) if len(algorithms) > 1 else ():
+        if not any(name in workload.options for workload in found):
+            first = get_algorithm(found[0].algorithm)
+            raise unknown_name("option of these algorithms", name, first.options_type.model_fields)
+    return found

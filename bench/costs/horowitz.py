@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from trainfit.bench.costs.intervals import Interval, scaled, summed
+from trainfit.bench.costs.intervals import Interval, not_countable, scaled, summed
 from trainfit.bench.costs.roofline import traffic_bytes
 from trainfit.bench.records.schema import PhaseOperations, StageOperations
 
@@ -54,6 +54,14 @@ def traffic(stages: Sequence[StageOperations]) -> Interval:
     """
     moved = sum(traffic_bytes(phase) for stage in stages for phase in stage.outermost)
     return moved * CACHE_PICOJOULES_PER_BYTE, moved * DRAM_PICOJOULES_PER_BYTE
+
+
+def not_comparable(a: Sequence[StageOperations], b: Sequence[StageOperations]) -> str:
+    """Why there is no ratio of the arithmetic of B to that of A; empty where there is one."""
+    for letter, stages in (("A", a), ("B", b)):
+        if reason := not_countable(stages):
+            return f"{letter}: {reason}"
+    return "" if arithmetic(a)[0] else "A: its operations may take nothing, by this table"
 
 
 def ratio(interval: Interval, base: Interval) -> Interval:

@@ -77,6 +77,10 @@ def not_countable(stages: Sequence[StageOperations]) -> str:
     """Why nothing can be modelled from these operations; empty where it can."""
     if not stages:
         return "the operations of the step are not known"
+    silent = [stage.stage for stage in stages if not stage.is_counted]
+    if silent:
+        where = "" if len(silent) == len(stages) else f" of stage {silent[0]}"
+        return f"the algorithm states no operations{where}"
     if any(stage.static_bytes is None for stage in stages):
         return "the record is of version 1, which lacks what products read and write"
     return ""

@@ -11,9 +11,16 @@ from functools import cached_property
 
 from trainfit.algorithms import MemoryPlan, build_on_meta
 from trainfit.bench.costs.device_model import model_device
-from trainfit.bench.records.schema import Evidence, StageOperations, Workload
+from trainfit.bench.costs.intervals import bounds, scaled, summed
+from trainfit.bench.records.schema import Bounds, Evidence, StageOperations, Workload
 from trainfit.bench.verdicts.judge import ResourceDemand
 from trainfit.hardware_profiles import Device
+
+QUICK = 1_000
+"""Tensors held by all stages together up to which a closed form takes milliseconds to make."""
+
+STORAGE_NOTE = "no step needs it in RAM"
+"""Of what is in storage, where the algorithm does not say more."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,13 @@ class ClosedForm:
         workload: With the full name of its model.
         stages: Names of the stages.
         plans: One per stage.
+        storage_note: When what is in storage is read and written.
     """
 
     workload: Workload
     stages: tuple[str, ...]
     plans: Sequence[MemoryPlan]
+    storage_note: str = STORAGE_NOTE
 
     @cached_property
     def worst(self) -> int:
@@ -60,6 +69,11 @@ class ClosedForm:
             for stage, plan in zip(self.stages, self.plans, strict=True)
         ]
 
+    @property
+    def takes_long(self) -> bool:
+        """It has so many stages and layers that making it hundreds of times takes minutes."""
+        return sum(len(plan.static) + len(plan.storage) for plan in self.plans) > QUICK
+
     def demand(self, device: Device) -> ResourceDemand:
         """To be judged against a device."""
         return ResourceDemand(
@@ -71,6 +85,25 @@ class ClosedForm:
             stages=len(self.stages),
             modelled=model_device(self.operations, device, self.workload.batch_size),
         )
+
+    def sample_seconds(self, device: Device) -> Bounds | None:
+        """Modelled time per training sample, which every stage is shown; None where unknown."""
+        batch = self.workload.batch_size
+        steps = [model_device([each], device, batch).latency.step for each in self.operations]
+        known = [(step.low, step.high) for step in steps if step is not None]
+        return bounds(scaled(summed(known), 1 / batch)) if len(known) == len(steps) else None
+
+    @property
+    def sample_operations(self) -> float | None:
+        """Multiply-accumulates and element operations per training sample, over all stages.
+
+        None where a stage states none. Every number format counts alike.
+        """
+        if not all(each.is_counted for each in self.operations):
+            return None
+        phases = [phase for each in self.operations for phase in each.outermost]
+        total = sum(sum(phase.macs.values()) + phase.elements for phase in phases)
+        return total / self.workload.batch_size
 
 
 def ram_bytes(plan: MemoryPlan) -> int:
@@ -90,4 +123,5 @@ def closed_form(workload: Workload) -> ClosedForm:
     for index in range(len(algorithm.stages)):
         algorithm.enter_stage(index)
         plans.append(algorithm.memory_model(workload.batch_size))
-    return ClosedForm(workload, tuple(algorithm.stages), plans)
+    note = algorithm.storage_note or STORAGE_NOTE
+    return ClosedForm(workload, tuple(algorithm.stages), plans, note)

@@ -18,6 +18,7 @@ from trainfit.algorithms.models import fully_connected, with_depth, with_width
 from trainfit.bench.errors import BenchError
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.verdicts.judge import FITTING as FITTING  # noqa: PLC0414
 from trainfit.bench.verdicts.judge import judge_all
 from trainfit.bench.verdicts.memory import Status, Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
@@ -37,6 +38,9 @@ CEILING = {Dimension.BATCH: 2**20, Dimension.WIDTH: 2**16, Dimension.DEPTH: 99}
 REFUSED_IN_A_ROW = 1024
 """So many neighbouring sizes may be none that a rule can be trained on (slices divide widths)."""
 
+FIRST_SIZES = 32
+"""Where only the reach is asked for, the smallest size that can be trained is one of so many."""
+
 SWEEP = {Dimension.BATCH: 24, Dimension.WIDTH: 24, Dimension.DEPTH: 6}
 """Sizes probed to see whether more needs more, spread evenly over the logarithm.
 
@@ -51,8 +55,6 @@ NEIGHBOURS = {Dimension.BATCH: 8, Dimension.WIDTH: 8, Dimension.DEPTH: 1}
 
 ROUNDS = 16
 """How often a sweep may find a larger size that fits, and the search go on from there."""
-
-FITTING = (Status.FITS, Status.TIGHT)
 
 
 class LargestError(BenchError):
@@ -152,7 +154,7 @@ def largest(
         ConfigurationError: The workload is not one, or has no such dimension.
     """
     own = _own_size(workload, dimension)
-    search = _Search(device, _maker(workload, dimension), budgets or Budgets())
+    search = _Search(device, sized(workload, dimension), budgets or Budgets())
     first = search.first([*range(1, REFUSED_IN_A_ROW + 1), own])
     if first is None:
         raise search.refused[own]
@@ -176,6 +178,35 @@ def largest(
     return _answer(search, dimension, search.top(), first)
 
 
+def reach(
+    workload: Workload, device: Device, dimension: Dimension, budgets: Budgets | None = None
+) -> Probe | None:
+    """The largest size that bisection alone finds, without looking for exceptions around it.
+
+    Args:
+        workload: As for :func:`largest`.
+        device: Likewise.
+        dimension: Likewise.
+        budgets: Likewise.
+
+    Returns:
+        None where no size fits or can be trained.
+    """
+    try:
+        own = _own_size(workload, dimension)
+    except ConfigurationError:
+        return None
+    search = _Search(device, sized(workload, dimension), budgets or Budgets())
+    first = search.first([*range(1, FIRST_SIZES + 1), own])
+    if first is None:
+        return None
+    start = own if (probe := search.probe(own)) is not None and probe.fits else first.size
+    if search.seen[start].fits:
+        _climb(search, start, CEILING[dimension])
+    top = search.top()
+    return None if top is None else search.seen[top]
+
+
 def _own_size(workload: Workload, dimension: Dimension) -> int:
     """The size that the workload has now; what would be wrong at any size is an error here."""
     algorithm, model = get_algorithm(workload.algorithm), get_model(workload.model)
@@ -183,12 +214,19 @@ def _own_size(workload: Workload, dimension: Dimension) -> int:
     parse_options(algorithm, workload.options)
     if dimension is Dimension.BATCH:
         return workload.batch_size
-    _maker(workload, dimension)(1)  # refuses a net that has no such dimension
+    sized(workload, dimension)(1)  # refuses a net that has no such dimension
     hidden = fully_connected(workload.model).hidden
     return hidden[0] if dimension is Dimension.WIDTH else len(hidden)
 
 
-def _maker(workload: Workload, dimension: Dimension) -> Callable[[int], Workload]:
+def sized(workload: Workload, dimension: Dimension) -> Callable[[int], Workload]:
+    """Makes the workload in any size.
+
+    Args:
+        workload: Everything but the dimension is taken from it.
+        dimension: What changes. Calling the result with a size of a net that has no such dimension
+            raises :class:`~trainfit.algorithms.errors.ConfigurationError`.
+    """
     if dimension is Dimension.BATCH:
         return lambda size: workload.model_copy(update={"batch_size": size})
     rename = with_width if dimension is Dimension.WIDTH else with_depth

@@ -1,45 +1,83 @@
-"""What would make a workload fit: a smaller batch, another option, another algorithm.
+"""What would make a workload fit: other options, a smaller batch, another algorithm, in any mix.
 
-Every remedy is tried on the closed form, so what is offered does fit. What it costs in time or in
-accuracy is not known here.
+Options and their values are those that an algorithm declares; those that change nothing of bytes or
+arithmetic are left out. Every remedy is judged by its closed form, so that what is offered does
+fit. What it costs in accuracy is not known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import combinations, product
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from trainfit._text import plain
-from trainfit.algorithms import algorithm_names, get_algorithm
+from trainfit.algorithms import algorithm_names, describe_algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import closed_form
-from trainfit.bench.sizing.largest import FITTING, Dimension, LargestError, largest
-from trainfit.bench.verdicts.judge import judge_all
+from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
+from trainfit.bench.verdicts.judge import FITTING, judge_all
 from trainfit.bench.verdicts.memory import Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
 
-CHANGES: tuple[tuple[str, Any, str], ...] = (
-    ("update", "fused", "apply every gradient in place as soon as it is made"),
-    ("optimizer", "sgd", "an optimiser with less state"),
-    ("momentum", 0.0, "no momentum"),
-    ("checkpoint", 2, "keep every second activation, compute the others again"),
-    ("micro_batch", 1, "one sample at a time, gradients summed"),
-    ("slices", 2, "fewer slices resident"),
-    ("slices", 4, "fewer slices resident"),
-    ("slices", 8, "fewer slices resident"),
-    ("features", "cached", "keep the frozen layers' output in storage"),
-    ("implementation", "closed_form", "written out in place, without autograd"),
-    ("passes", "sequential", "one pass at a time"),
-    ("frozen", "flash", "frozen weights stay in flash"),
-    ("layers", "last:1", "train the last layer only"),
-    ("lookahead", "off", "no look-ahead"),
-    ("weights", "binary", "binary weights"),
+Options = dict[str, Any]
+
+COUNTS = (1, 2, 4, 8, 16)
+"""Tried of every option that is a whole number: slices, parts, micro-batches, checkpoints."""
+
+OFF = (0.0,)
+"""Tried of every other option that is a number: what it switches off needs no memory."""
+
+NAMED: Mapping[str, tuple[Any, ...]] = {
+    "layers": ("last:1",),
+    "ratio": (0.25, 0.5),
+    "keep": (1.0,),
+}
+"""Tried of options, by name, whose type does not say what is worth a try."""
+
+CHANGES: Mapping[str, str] = {
+    "update=fused": "every gradient applied in place as soon as it is made",
+    "optimizer=sgd": "an optimiser with less state",
+    "momentum": "no momentum buffer",
+    "checkpoint": "activations recomputed instead of kept",
+    "micro_batch": "gradients summed over parts of the batch",
+    "slices": "a smaller part of every weight trained at a time",
+    "parts": "a smaller part of every layer trained at a time",
+    "ratio": "a smaller part of every chosen weight trained",
+    "features=cached": "the frozen layers' output kept in storage",
+    "implementation=closed_form": "written out in place, without autograd",
+    "passes=sequential": "one pass at a time",
+    "frozen=flash": "frozen weights kept in flash",
+    "layers": "fewer layers trained",
+    "lookahead=off": "no look-ahead",
+    "weights=binary": "binary weights",
+    "activations=binary": "binary activations",
+    "master=int8": "weights kept in INT8",
+    "weight_gradient=rows": "a few rows of a weight gradient at a time",
+}
+"""What an option, or one value of it, does to memory; others are shown by their names alone."""
+
+SAME_RESULT = frozenset(
+    {
+        "checkpoint",
+        "features",
+        "frozen",
+        "implementation",
+        "kernel",
+        "micro_batch",
+        "parts",
+        "update",
+        "weight_gradient",
+    }
 )
-"""Option, value, and what it does; a rule without the option or the value is not offered it."""
+"""Options that say how a step is computed, and not what it computes: the smaller change."""
+
+MOST_OPTIONS = {True: 3, False: 2}
+"""So many options are changed at once: of the algorithm asked about, of others."""
 
 
 @dataclass(frozen=True)
@@ -47,85 +85,274 @@ class Remedy:
     """Something to change.
 
     Attributes:
-        change: What to write, such as ``update=fused`` or ``--batch-size 12``.
-        what: What it does.
+        options: Options that are changed, and to what.
+        what: What that does.
         workload: The workload with it.
         ram_bytes: What that needs.
         verdict: The one that decides; it is within every budget.
+        new_algorithm: It is another algorithm.
+        new_batch: The batch is smaller than the one asked about.
     """
 
-    change: str
+    options: Options
     what: str
     workload: Workload
     ram_bytes: int
     verdict: Verdict
+    new_algorithm: bool
+    new_batch: bool
+
+    @property
+    def change(self) -> str:
+        """The changes in short: ``--algorithm tinyfoa slices=8 --batch-size 12``."""
+        parts = [f"--algorithm {self.workload.algorithm}"] if self.new_algorithm else []
+        parts += [f"{name}={plain(value)}" for name, value in self.options.items()]
+        parts += [f"--batch-size {self.workload.batch_size}"] if self.new_batch else []
+        return " ".join(parts)
+
+    @property
+    def distance(self) -> tuple[bool, bool, int, int, float]:
+        """The least changed first; then the largest batch, then what leaves the most.
+
+        The algorithm is changed last, then the batch. An option that changes what is computed
+        counts twice.
+        """
+        margin = self.verdict.margin or 0
+        changed = sum(1 if name in SAME_RESULT else 2 for name in self.options)
+        return self.new_algorithm, self.new_batch, changed, -self.workload.batch_size, -margin
 
 
-def remedies(workload: Workload, device: Device, budgets: Budgets | None = None) -> list[Remedy]:
-    """Everything tried that fits, the closest to the workload first.
+@dataclass(frozen=True)
+class Searched:
+    """What a search found, and how far it went.
 
-    A smaller batch; one changed option, or two where one is not enough; another algorithm with its
-    default options.
+    Attributes:
+        remedies: All that fits, the closest to the workload first.
+        combinations: Different workloads that were judged.
+        algorithms: Different algorithms among them.
+        batch_sizes: Different batch sizes among them.
     """
-    budgets = budgets or Budgets()
-    found = list(_smaller_batch(workload, device, budgets))
-    single = list(_options(workload))
-    changed = _fitting([[each] for each in single], workload, device, budgets)
-    if not changed:
-        pairs = [list(pair) for pair in combinations(single, 2) if pair[0][0] != pair[1][0]]
-        changed = _fitting(pairs, workload, device, budgets)
-    return [*found, *changed, *_other_algorithms(workload, device, budgets)]
+
+    remedies: tuple[Remedy, ...]
+    combinations: int
+    algorithms: int
+    batch_sizes: int
 
 
-def _smaller_batch(workload: Workload, device: Device, budgets: Budgets) -> Iterator[Remedy]:
-    with suppress(LargestError, ConfigurationError):
-        found = largest(workload, device, Dimension.BATCH, budgets)
-        if found.size is not None and found.size < workload.batch_size:
-            probe = found.probe
-            change = f"--batch-size {found.size}"
-            yield Remedy(change, "smaller batch", found.workload, probe.ram_bytes, probe.verdict)
+@dataclass
+class _Search:
+    """Judges workloads, each once."""
+
+    device: Device
+    budgets: Budgets
+    judged: dict[str, tuple[ClosedForm, Verdict] | None] = field(default_factory=dict)
+    algorithms: set[str] = field(default_factory=set)
+    batch_sizes: set[int] = field(default_factory=set)
+
+    def judge(self, workload: Workload) -> tuple[ClosedForm, Verdict] | None:
+        """Its closed form and the verdict that decides; None for one that there is not."""
+        parts = (workload.algorithm, workload.options, workload.batch_size)
+        key = json.dumps(parts, sort_keys=True)
+        if key not in self.judged:
+            self.judged[key] = self._judge(workload)
+        return self.judged[key]
+
+    def _judge(self, workload: Workload) -> tuple[ClosedForm, Verdict] | None:
+        try:
+            form = closed_form(workload)
+        except ConfigurationError:  # a value that this rule does not have, or not with others
+            return None
+        self.algorithms.add(workload.algorithm)
+        self.batch_sizes.add(workload.batch_size)
+        demand = form.demand(self.device)
+        return form, worst(judge_all(demand, self.device, self.budgets))
+
+    def fits(self, workload: Workload) -> bool:
+        """It is within every budget."""
+        found = self.judge(workload)
+        return found is not None and found[1].status in FITTING
+
+    def largest_batch(self, workload: Workload) -> int:
+        """The largest batch up to its own that fits; 0 where none does."""
+
+        def fits(size: int) -> bool:
+            return self.fits(workload.model_copy(update={"batch_size": size}))
+
+        size = workload.batch_size
+        if fits(size):
+            return size
+        if not fits(1):
+            return 0
+        low, high = 1, size
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return low
 
 
-def _options(workload: Workload) -> Iterator[tuple[str, Any, str]]:
-    """The changes that this rule knows and does not have already."""
-    known = get_algorithm(workload.algorithm).options_type.model_fields
-    for option, value, what in CHANGES:
-        if option in known:
-            now = workload.options.get(option, known[option].default)
-            if now != value:
-                yield option, value, what
-
-
-def _fitting(
-    changes: Iterable[list[tuple[str, Any, str]]],
+def search(
     workload: Workload,
     device: Device,
-    budgets: Budgets,
-) -> list[Remedy]:
-    found: list[Remedy] = []
-    for each in changes:
-        options = workload.options | {option: value for option, value, _ in each}
-        tried = workload.model_copy(update={"options": options})
-        change = " ".join(f"{option}={plain(value)}" for option, value, _ in each)
-        what = "; ".join(dict.fromkeys(what for _, _, what in each))
-        found += _tried(tried, device, budgets, change, what)
-    return found
+    budgets: Budgets | None = None,
+    *,
+    others_only: bool = False,
+) -> Searched:
+    """Search algorithms, their options and batch sizes for what fits.
 
+    Of the algorithm asked about, every set of changes that allows a larger batch than fewer of them
+    do; of every other algorithm, the one that is changed least.
 
-def _other_algorithms(workload: Workload, device: Device, budgets: Budgets) -> list[Remedy]:
-    found: list[Remedy] = []
+    Args:
+        workload: What does not fit.
+        device: What it is to fit.
+        budgets: Budgets beside those of the device's profile.
+        others_only: The closed form of the algorithm asked about is wrong, so that nothing can be
+            said of its other options and batches.
+    """
+    run = _Search(device, budgets or Budgets())
+    found = [] if others_only else list(_of_one(run, workload, workload))
     for name in algorithm_names():
         if name != workload.algorithm:
-            tried = workload.model_copy(update={"algorithm": name, "options": {}})
-            found += _tried(tried, device, budgets, f"--algorithm {name}", "another algorithm")
-    return sorted(found, key=lambda remedy: remedy.ram_bytes)
+            other = workload.model_copy(update={"algorithm": name, "options": {}})
+            found += sorted(_of_one(run, other, workload), key=lambda each: each.distance)[:1]
+    return Searched(
+        remedies=tuple(sorted(found, key=lambda each: each.distance)),
+        combinations=sum(each is not None for each in run.judged.values()),
+        algorithms=len(run.algorithms),
+        batch_sizes=len(run.batch_sizes),
+    )
 
 
-def _tried(
-    workload: Workload, device: Device, budgets: Budgets, change: str, what: str
-) -> Iterator[Remedy]:
-    with suppress(ConfigurationError):  # a value that this rule does not have, or not with others
-        form = closed_form(workload)
-        verdict = worst(judge_all(form.demand(device), device, budgets))
-        if verdict.status in FITTING:
-            yield Remedy(change, what, workload, form.ram_bytes, verdict)
+def _of_one(run: _Search, base: Workload, asked: Workload) -> Iterator[Remedy]:
+    """The sets of changes of one algorithm that allow a larger batch than their subsets do."""
+    judged = run.judge(base)
+    if judged is None:
+        return  # not of this net, or not installed here
+    same = base.algorithm == asked.algorithm
+    if not same and run.fits(base):
+        yield _remedy(run, base, {}, asked)
+        return
+    reached: list[tuple[Options, int]] = []
+    most = 1 if judged[0].takes_long else MOST_OPTIONS[same]
+    for options in changes(base, run.judge, most):
+        tried = base.model_copy(update={"options": base.options | options})
+        if _is_done(options, base.batch_size, reached):
+            continue
+        batch = run.largest_batch(tried)
+        if batch > max((other for part, other in reached if _within(part, options)), default=0):
+            reached.append((options, batch))
+            yield _remedy(run, tried.model_copy(update={"batch_size": batch}), options, asked)
+
+
+def _is_done(options: Options, batch: int, reached: Iterable[tuple[Options, int]]) -> bool:
+    """A part of these changes is enough for the whole batch."""
+    return any(other == batch and _within(part, options) for part, other in reached)
+
+
+def _within(part: Options, options: Options) -> bool:
+    return part.items() <= options.items()
+
+
+def _remedy(run: _Search, workload: Workload, options: Options, asked: Workload) -> Remedy:
+    found = run.judge(workload)
+    assert found is not None  # it has been found to fit
+    form, verdict = found
+    words = [_words(name, value) for name, value in options.items()]
+    new_algorithm = workload.algorithm != asked.algorithm
+    new_batch = workload.batch_size != asked.batch_size
+    words += ["another algorithm"] * new_algorithm + ["smaller batch"] * new_batch
+    return Remedy(
+        options=options,
+        what="; ".join(dict.fromkeys(words)),
+        workload=workload,
+        ram_bytes=form.ram_bytes,
+        verdict=verdict,
+        new_algorithm=new_algorithm,
+        new_batch=new_batch,
+    )
+
+
+def _words(name: str, value: Any) -> str:
+    pair = f"{name}={plain(value)}"
+    return CHANGES.get(pair) or CHANGES.get(name) or pair
+
+
+# ---- options -------------------------------------------------------------------------------------
+
+
+def changes(
+    base: Workload,
+    judge: Callable[[Workload], tuple[ClosedForm, Verdict] | None],
+    most: int,
+) -> Iterator[Options]:
+    """Sets of options that may need less than the workload has now, the smallest sets first.
+
+    The empty set, every single value that lowers something, then sets of the best value of several
+    options: of each option the values that lower it most are what more than one set is made of.
+
+    Args:
+        base: What they are changes to.
+        judge: Gives the closed form of a workload; None for one that there is not.
+        most: Largest number of options in a set.
+    """
+    yield {}
+    helpful = list(_helpful(base, judge))
+    yield from ({name: value} for name, value, _ in helpful)
+    best: dict[str, list[tuple[Any, tuple[float, ...]]]] = {}
+    for name, value, size in helpful:
+        best.setdefault(name, []).append((value, size))
+    kept = {name: _ends(values) for name, values in best.items()}
+    for count in range(2, most + 1):
+        for names in combinations(kept, count):
+            for values in product(*(kept[name] for name in names)):
+                yield dict(zip(names, values, strict=True))
+
+
+def _ends(values: Sequence[tuple[Any, tuple[float, ...]]]) -> list[Any]:
+    """The gentlest and the strongest of an option's values."""
+    ordered = [value for value, _ in sorted(values, key=lambda each: each[1])]
+    return ordered[:1] if len(ordered) == 1 else [ordered[-1], ordered[0]]
+
+
+def _helpful(
+    base: Workload, judge: Callable[[Workload], tuple[ClosedForm, Verdict] | None]
+) -> Iterator[tuple[str, Any, tuple[float, ...]]]:
+    """Option, value and what is needed with it, where any of that is less than it is now."""
+    now = judge(base)
+    for name, value in declared_values(base):
+        tried = judge(base.model_copy(update={"options": base.options | {name: value}}))
+        if tried is not None and now is not None:
+            size, before = _size(tried[0]), _size(now[0])
+            if any(less < more for less, more in zip(size, before, strict=True)):
+                yield name, value, size
+
+
+def _size(form: ClosedForm) -> tuple[float, ...]:
+    storage = float("inf") if form.storage_bytes is None else float(form.storage_bytes)
+    return float(form.ram_bytes), storage, form.sample_operations or 0.0
+
+
+def declared_values(workload: Workload) -> Iterator[tuple[str, Any]]:
+    """Options that the algorithm declares, each with values that the workload has not now."""
+    fields = describe_algorithm(workload.algorithm).options_type.model_fields
+    for name, declared in fields.items():
+        now = workload.options.get(name, declared.default)
+        for value in _values(name, declared.annotation):
+            if value != now:
+                yield name, value
+
+
+def _values(name: str, annotation: Any) -> tuple[Any, ...]:
+    if name in NAMED:
+        return NAMED[name]
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, StrEnum):
+            return tuple(each.value for each in kind)
+        if kind is bool:
+            return (False, True)
+        if kind is int:
+            return COUNTS
+        if kind is float:
+            return OFF
+    return ()

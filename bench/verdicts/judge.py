@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from trainfit.bench.costs.intervals import DeviceModel, Modelled, bounds, scaled
-from trainfit.bench.records.schema import Bounds, Energy, Evidence, Latency, Record
+from trainfit.bench.records.schema import Bounds, Energy, Evidence, Latency, Memory, Record
 from trainfit.bench.verdicts.intervals import judge_interval
 from trainfit.bench.verdicts.memory import Budget, Status, Verdict, judge, unknown
 from trainfit.hardware_profiles import Budgets, Device, tighten
+
+FITTING = (Status.FITS, Status.TIGHT)
+"""What is within a budget; ``unknown`` is not."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class ResourceDemand:
         modelled: Time and energy of a step on the device, as computed.
         latency: As measured here; it counts if this machine is the device.
         energy: Likewise.
+        left_bytes: What every step leaves behind, as measured.
     """
 
     static_bytes: int | None
@@ -42,6 +46,7 @@ class ResourceDemand:
     modelled: DeviceModel
     latency: Latency | None = None
     energy: Energy | None = None
+    left_bytes: int = 0
 
     @classmethod
     def of(cls, record: Record, modelled: DeviceModel) -> Self:
@@ -57,7 +62,12 @@ class ResourceDemand:
             modelled=modelled,
             latency=record.latency,
             energy=record.energy,
+            left_bytes=max((0, *_left(memory))) if memory else 0,
         )
+
+
+def _left(memory: Memory) -> Iterable[int]:
+    return (stage.residual.left_after_step_bytes for stage in memory.stages)
 
 
 def judge_all(
@@ -86,6 +96,7 @@ def judge_all(
             device,
             budgets=limits,
             evidence=demand.evidence,
+            left_bytes=demand.left_bytes,
         )
     found += _costs(demand, device, limits, here=here)
     return [
@@ -116,7 +127,7 @@ def amounts(
         needed["training_energy"] = _training(demand, energy, limits.training_samples).interval
     allowed = {
         "ram": _least(limits.ram_bytes, device.usable_ram_bytes),
-        "flash": _least(limits.flash_bytes, device.usable_flash_bytes),
+        "flash": _least(limits.flash_bytes, device.free_flash_bytes),
         "step_latency": limits.step_latency_seconds,
         "energy_per_step": limits.energy_per_step_joules,
         "training_energy": limits.battery_joules,

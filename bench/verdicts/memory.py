@@ -184,20 +184,28 @@ def _judge_flash(storage: int | None, device: Device, limit: int | None) -> Verd
     if storage is None:
         return unknown(device.name, "flash", "cannot be judged because the storage is not known")
     needs = f"needs {format_bytes(storage)} of storage"
-    usable = device.usable_flash_bytes
-    if limit is not None and usable is None:
-        return _beyond_unknown(device, "flash", storage, limit, needs, why=device.flash_unknown)
-    if limit is not None and usable is not None and limit < usable:
+    usable, free = device.usable_flash_bytes, device.free_flash_bytes
+    if free is None or (usable is None and storage > free):
+        why = device.flash_unknown
+        if limit is not None:
+            return _beyond_unknown(device, "flash", storage, limit, needs, why=why)
+        more = (
+            "" if free is None else f", more than the {format_bytes(free)} that are free at least"
+        )
+        return unknown(device.name, "flash", f"{needs}{more}, but {why}")
+    if limit is not None and limit < free:
         where = f"{needs} of a budget of {format_bytes(limit)}"
         return _compare(device, "flash", storage, limit, where)
-    if usable is None or device.flash.value is None:
-        return unknown(device.name, "flash", f"{needs}, but {device.flash_unknown}")
-    reserved = device.flash.value - usable
-    where = (
-        f"{needs} of the {format_bytes(usable)} usable in flash"
-        f" ({format_bytes(device.flash.value)} less {format_bytes(reserved)} for the program)"
+    return _compare(device, "flash", storage, free, f"{needs} of {_free_flash(device, free)}")
+
+
+def _free_flash(device: Device, free: int) -> str:
+    if device.usable_flash_bytes is None or device.flash.value is None:
+        return f"at least {format_bytes(free)} that are free ({device.flash_unknown})"
+    return (
+        f"the {format_bytes(free)} usable in flash ({format_bytes(device.flash.value)} less"
+        f" {format_bytes(device.flash.value - free)} for the program)"
     )
-    return _compare(device, "flash", storage, usable, where)
 
 
 def _beyond_unknown(

@@ -138,6 +138,22 @@ def test_bad_input_is_one_line(main: Any, arguments: tuple[str, ...], message: s
     assert err.count("\n") == 1
 
 
+def test_operations_that_nobody_states_are_unknown(main: Any) -> None:
+    silent = "tests.plugins.misstated:Uncounted"
+
+    code, out, err = main("backprop", silent, "--model", "mlp-64-10", "--batch-size", "8", "--json")
+
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    rows = {row["figure"]: row for row in document["bytes"]}
+    assert rows["multiply-accumulates"]["a"] > 0
+    assert rows["multiply-accumulates"]["b"] is None
+    assert rows["multiply-accumulates"]["ratio"] is None
+    assert document["arithmetic_energy_ratio"] is None
+    why = "B: the algorithm states no operations"
+    assert document["no_arithmetic_energy_ratio_because"] == why
+
+
 # ---- time ----------------------------------------------------------------------------------------
 
 

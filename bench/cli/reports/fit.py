@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trainfit.bench.cli.output import Column, unseen
+from trainfit._text import counted
+from trainfit.bench.cli.output import WIDTH, unseen
+from trainfit.bench.cli.reports.pasting import pasted
 from trainfit.bench.cli.reports.run import CELLS
 from trainfit.bench.costs.intervals import DeviceModel, Modelled
-from trainfit.bench.records.schema import Bounds, Evidence, Memory
+from trainfit.bench.records.schema import Bounds, Evidence, Memory, Workload
 from trainfit.bench.sizing.closed_form import ClosedForm
-from trainfit.bench.sizing.suggestions import Remedy
+from trainfit.bench.sizing.measuring import Confirmed
+from trainfit.bench.sizing.suggestions import Remedy, Searched
 from trainfit.bench.verdicts.intervals import format_quantity, spread
 from trainfit.bench.verdicts.memory import Status, Verdict
-from trainfit.hardware_profiles import format_bytes
+from trainfit.hardware_profiles import Device, format_bytes
+
+COLOURS = {status: colour for status, (_, _, colour) in CELLS.items()}
+"""Of a verdict, which is always written as its own word here."""
 
 BAR = 19
 """Columns of a bar, the stroke of the limit among them."""
@@ -37,16 +44,11 @@ NAMES = {
 MOST_OWNERS = 5
 """Tensors at the peak that are named; the rest is summed."""
 
-MOST_REMEDIES = 6
-"""So that the whole answer is on a screen of 80 x 30."""
+MOST_REMEDIES = 4
 
 BUDGET_COLUMNS = unseen("budget status low high limit margin unit evidence reason")
-REMEDY_COLUMNS = (
-    Column("change", "change"),
-    Column("what", "what it does"),
-    Column("ram_bytes", "RAM needed", format_bytes, right=True),
-    Column("status", "verdict"),
-    *unseen("margin algorithm options batch_size"),
+REMEDY_COLUMNS = unseen(
+    "change what ram_bytes status margin unit algorithm options model batch_size command"
 )
 OWNER_COLUMNS = unseen("name category kind bytes")
 
@@ -79,12 +81,12 @@ def budgets_drawn(rows: Iterable[dict[str, Any]]) -> Table:
     for title in ("budget", "", "verdict", "needs", "limit", "evidence"):
         table.add_column(title, no_wrap=title != "needs")
     for row in rows:
-        word, _, colour = CELLS[Status(row["status"])]
+        colour = COLOURS[Status(row["status"])]
         need = Bounds(low=row["low"], high=row["high"]) if row["high"] is not None else None
         table.add_row(
             NAMES[row["budget"]],
             bar(need, row["limit"], colour),
-            Text(word, style=colour),
+            Text(row["status"], style=colour),
             _amount(need, row["unit"]),
             "unknown" if row["limit"] is None else _figure(row["limit"], row["unit"]),
             "-" if row["evidence"] == Evidence.UNAVAILABLE else row["evidence"],
@@ -171,6 +173,8 @@ def owners_drawn(form: ClosedForm) -> list[RenderableType]:
     )
     if form.storage_bytes:
         head += f", {format_bytes(form.storage_bytes)} in storage"
+    elif form.storage_bytes is None:
+        head += ", and what is in storage grows with the training set"
     lines: list[RenderableType] = [Text(head)]
     for kind, title in (("dynamic", "come and go"), ("static", "stay")):
         items = [row for row in owners(form) if row["kind"] == kind and row["bytes"]]
@@ -179,11 +183,23 @@ def owners_drawn(form: ClosedForm) -> list[RenderableType]:
         if rest:
             parts.append(f"others {format_bytes(rest)}")
         lines.append(Text(f"  {title}: {', '.join(parts) or 'nothing'}"))
+    if plan.storage:
+        lines.append(Text(_stored(form)))
     return lines
 
 
-def remedy_rows(found: Sequence[Remedy]) -> list[dict[str, Any]]:
-    """One row per remedy."""
+def _stored(form: ClosedForm) -> str:
+    """What is in storage, and when it is read and written."""
+    items = sorted(form.plan.storage, key=lambda item: -item.stored_bytes)
+    names = ", ".join(item.name for item in items[:MOST_OWNERS])
+    more = f" and {len(items) - MOST_OWNERS} more" if len(items) > MOST_OWNERS else ""
+    return f"  in storage (judged against flash): {names}{more}; {form.storage_note}"
+
+
+def remedy_rows(
+    found: Sequence[Remedy], command: Callable[[Workload], str]
+) -> list[dict[str, Any]]:
+    """One row per remedy, with the command that asks about it."""
     return [
         {
             "change": remedy.change,
@@ -191,26 +207,114 @@ def remedy_rows(found: Sequence[Remedy]) -> list[dict[str, Any]]:
             "ram_bytes": remedy.ram_bytes,
             "status": str(remedy.verdict.status),
             "margin": remedy.verdict.margin,
+            "unit": remedy.verdict.unit,
             "algorithm": remedy.workload.algorithm,
             "options": remedy.workload.options,
+            "model": remedy.workload.model,
             "batch_size": remedy.workload.batch_size,
+            "command": command(remedy.workload),
         }
         for remedy in found
     ]
 
 
-def no_remedy(verdicts: Iterable[Verdict]) -> list[str]:
-    """Why nothing is offered, and where to look on."""
+def remedy_rows_left(verdicts: int) -> int:
+    """Rows of a screen of 80 x 30 that are left for remedies below so many verdicts."""
+    return 12 - 2 * verdicts
+
+
+def remedies_drawn(
+    searched: Searched,
+    command: Callable[[Workload], str],
+    *,
+    width: int = WIDTH,
+    columns: int | None = None,
+    room: int = 10,
+) -> list[str]:
+    """A handful of remedies, each with its command on a line of its own that can be pasted.
+
+    Args:
+        searched: At least one remedy.
+        command: Makes the command of a workload.
+        width: Of the screen, on which a long line takes several rows.
+        columns: As :func:`~trainfit.bench.cli.reports.pasting.pasted` takes it.
+        room: Rows that there are for remedies; one is shown in any case.
+    """
+    chosen = handful(searched.remedies)
+    commands = [pasted(command(remedy.workload), columns) for remedy in chosen]
+    rows = [1 + sum(-(-len(line) // width) for line in each) for each in commands]
+    shown = max(1, sum(total <= room for total in accumulate(rows)))
+    chosen, commands = chosen[:shown], commands[:shown]
+    column = max(len(remedy.change) for remedy in chosen)
+    lines = ["What would make it fit, by closed form (accuracy and time change, too):"]
+    for remedy, text in zip(chosen, commands, strict=True):
+        needs = f"{format_bytes(remedy.ram_bytes)} of RAM"
+        lines.append(f"  {remedy.change:<{column}}  {needs}, {remedy.verdict.status}")
+        lines += text
+    more = len(searched.remedies) - len(chosen)
+    listed = f"and {more} more (--json or --csv lists all); " if more else ""
+    lines.append(f"{listed}{_how_far(searched)}")
+    return lines
+
+
+def handful(found: Sequence[Remedy]) -> list[Remedy]:
+    """Some of many: the closest, but not all of one algorithm where others would fit, too."""
+    own = [remedy for remedy in found if not remedy.new_algorithm]
+    kept = [remedy for remedy in own if not remedy.new_batch]
+    half = MOST_REMEDIES // 2
+    smaller = [remedy for remedy in own if remedy.new_batch]
+    first = _different([*kept[:1], *smaller])[:half]
+    others = [remedy for remedy in found if remedy.new_algorithm][: MOST_REMEDIES - len(first)]
+    rest = [remedy for remedy in _different(found) if remedy not in [*first, *others]]
+    filled = [*first, *others, *rest][:MOST_REMEDIES]
+    return sorted(filled, key=lambda remedy: remedy.distance)
+
+
+def _different(found: Iterable[Remedy]) -> list[Remedy]:
+    """Of those that change the same options to other values, with the same batch, the first."""
+    first: dict[tuple[str, int, tuple[str, ...]], Remedy] = {}
+    for each in found:
+        key = (each.workload.algorithm, each.workload.batch_size, tuple(each.options))
+        first.setdefault(key, each)
+    return list(first.values())
+
+
+def _how_far(searched: Searched) -> str:
+    counts = (
+        f"{counted(searched.combinations, 'combination')} of",
+        f"{counted(searched.algorithms, 'algorithm')},",
+        counted(searched.batch_sizes, "batch size"),
+    )
+    return f"searched {' '.join(counts)}"
+
+
+def no_remedy(verdicts: Iterable[Verdict], searched: Searched) -> list[str]:
+    """Why nothing is offered, how far was looked, and where to look on."""
+    tried = f"Nothing that was tried is sure to fit ({_how_far(searched)})"
     blind = [NAMES[each.budget] for each in verdicts if each.margin is None]
     if blind:
-        return [
-            f"Nothing that was tried is sure to fit, since {' and '.join(blind)} cannot be judged"
-            " (see above)."
-        ]
-    return [
-        "Nothing that was tried is sure to fit: batches, options, other algorithms. A smaller net"
-        " may be (--max width, --max depth)."
+        return [f"{tried}, since {' and '.join(blind)} cannot be judged (see above)."]
+    return [f"{tried}. A smaller net may (--max width, --max depth)."]
+
+
+def refutation(found: Confirmed, device: Device) -> list[str]:
+    """That a measurement says what the closed form does not: both figures, loudly."""
+    memory, form = found.memory, found.form
+    assert memory is not None
+    usable = device.usable_ram_bytes
+    has = "" if usable is None else f"; {device.name} has {usable:,} B"
+    lines = [
+        f"MEASURED OTHERWISE: the closed form of {form.workload.algorithm} says"
+        f" {form.ram_bytes:,} B of RAM, the measurement {found.ram_bytes:,} B"
+        f" ({found.difference:+,} B){has}. The verdict is the measurement's."
     ]
+    if found.left_bytes:
+        lines.append(f"Every step leaves {found.left_bytes:,} B behind.")
+    items = sorted(memory.worst.residual.items, key=lambda item: -abs(item.bytes))
+    if items:
+        named = ", ".join(f"{item.name} {item.bytes:+,} B" for item in items[:MOST_OWNERS])
+        lines.append(f"What the closed form is wrong about: {named}")
+    return lines
 
 
 def confirmation(form: ClosedForm, memory: Memory) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from trainfit._text import plain
 from trainfit.bench.cli.output import unseen
 from trainfit.bench.cli.reports.fit import NAMES
+from trainfit.bench.cli.reports.pasting import pasted
+from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.largest import Largest, Probe
-from trainfit.bench.verdicts.memory import Status
+from trainfit.bench.sizing.measured_largest import MeasuredLargest
+from trainfit.bench.sizing.other_options import Reach
+from trainfit.bench.verdicts.memory import Status, Verdict
 from trainfit.hardware_profiles import Device, format_bytes
 
 PROBE_COLUMNS = unseen("size ram_bytes status budget margin unit evidence reason")
@@ -16,8 +22,29 @@ PROBE_COLUMNS = unseen("size ram_bytes status budget margin unit evidence reason
 MOST_EXCEPTIONS = 5
 
 
-def largest_lines(found: Largest, device: Device) -> list[str]:
-    """The answer to the inverse question, in sentences."""
+STEP_COLUMNS = unseen("size ram_bytes closed_form_bytes status budget margin unit evidence reason")
+"""Of every size that was measured; machines only."""
+
+REACH_COLUMNS = unseen("size options ram_bytes status algorithm model batch_size command")
+"""Of every size that other options allow; machines only."""
+
+MOST_REACHED = 3
+
+NOT_TRIED = "other options were not tried: the closed form of so many layers takes too long"
+
+
+def largest_lines(
+    found: Largest, device: Device, measured: MeasuredLargest | None = None
+) -> list[str]:
+    """The answer to the inverse question, in sentences.
+
+    Args:
+        found: By closed form.
+        device: What it had to fit.
+        measured: What a measurement said; where it disagrees, it has the word.
+    """
+    if measured is not None and measured.refuted:
+        return _refuted_lines(measured, device)
     name, probe, size = found.dimension, found.probe, found.size
     if size is None:
         sure = "is sure to fit" if probe.verdict.status is Status.UNKNOWN else "fits"
@@ -52,15 +79,110 @@ def largest_lines(found: Largest, device: Device) -> list[str]:
     return lines
 
 
+def _refuted_lines(found: MeasuredLargest, device: Device) -> list[str]:
+    """The closed form's answer does not fit when it is measured: what does, and both figures."""
+    name, first, answer = found.predicted.dimension, found.steps[0], found.answer
+    if answer is None:
+        lines = [f"no {name} that was measured fits {device.name}"]
+    else:
+        workload = answer.confirmed.form.workload
+        lines = [
+            f"largest {name} that fits {device.name} when it is measured: {answer.size:,}"
+            f" ({workload.model}, batch {workload.batch_size:,})"
+        ]
+    lines.append(
+        f"  MEASURED OTHERWISE: by closed form {name} {first.size:,} fits and needs"
+        f" {first.confirmed.form.ram_bytes:,} B of RAM; measured, it needs"
+        f" {first.confirmed.ram_bytes:,} B. The verdict is the measurement's."
+    )
+    for step in sorted(found.steps, key=lambda each: each.size):
+        says = f"  {name} {step.size:,}: measured {step.confirmed.ram_bytes:,} B of RAM"
+        lines.append(f"{says}, {step.verdict.status}{_much(step.verdict)}")
+    if found.reason:
+        lines.append(f"  the search ended there: {found.reason}")
+    return lines
+
+
+def measured_fact(found: MeasuredLargest) -> dict[str, Any]:
+    """What a measurement made of the answer, for machines."""
+    if not found.refuted:
+        return {"refuted": False}
+    answer = found.answer
+    workload = None if answer is None else answer.confirmed.form.workload.model_dump(mode="json")
+    return {
+        "refuted": True,
+        "predicted_size": found.predicted.size,
+        "size": found.size,
+        "ram_bytes": None if answer is None else answer.confirmed.ram_bytes,
+        "verdict": (answer or found.steps[0]).verdict.model_dump(mode="json"),
+        "workload": workload,
+    }
+
+
+def step_rows(found: MeasuredLargest) -> list[dict[str, Any]]:
+    """One row per size that was measured."""
+    return [
+        {
+            "size": step.size,
+            "ram_bytes": step.confirmed.ram_bytes,
+            "closed_form_bytes": step.confirmed.form.ram_bytes,
+            **step.verdict.model_dump(mode="json"),
+        }
+        for step in found.steps
+    ]
+
+
+def reach_rows(
+    reached: Iterable[Reach], command: Callable[[Workload], str]
+) -> list[dict[str, Any]]:
+    """One row per set of options that reaches farther."""
+    return [
+        {
+            "size": each.probe.size,
+            "options": each.options,
+            "ram_bytes": each.probe.ram_bytes,
+            "status": str(each.probe.verdict.status),
+            "algorithm": each.workload.algorithm,
+            "model": each.workload.model,
+            "batch_size": each.workload.batch_size,
+            "command": command(each.workload),
+        }
+        for each in reached
+    ]
+
+
+def reach_lines(
+    found: Largest,
+    reached: Sequence[Reach],
+    command: Callable[[Workload], str],
+    columns: int | None = None,
+) -> list[str]:
+    """How far other options reach, each with its command; nothing where none does."""
+    if not reached:
+        return []
+    instead = "" if found.size is None else f" instead of {found.size:,}"
+    lines = ["with other options, by closed form (accuracy and time change, too):"]
+    for each in reached[:MOST_REACHED]:
+        options = " ".join(f"-o {name}={plain(value)}" for name, value in each.options.items())
+        lines.append(f"  {found.dimension} {each.probe.size:,}{instead} with {options}")
+        lines += pasted(command(each.workload), columns)
+    return lines
+
+
 def _probed(found: Largest, probe: Probe) -> str:
     """What a size needs to the byte, and the verdict that decides, with its margin."""
     verdict = probe.verdict
     says = f"{found.dimension} {probe.size:,}: needs {probe.ram_bytes:,} B of RAM, {verdict.status}"
+    return f"{says}{_much(verdict)}"
+
+
+def _much(verdict: Verdict) -> str:
+    """What is left or lacks, of which budget; the whole reason where that is no number of bytes."""
     if verdict.unit != "B" or not isinstance(verdict.margin, int):
-        return f"{says}; {NAMES[verdict.budget]}: {verdict.reason}"
+        return f"; {NAMES[verdict.budget]}: {verdict.reason}"
     much = format_bytes(abs(verdict.margin))
     left = f"{much} too much" if verdict.margin < 0 else f"{much} left"
-    return f"{says} ({NAMES[verdict.budget]}: {left})"
+    return f" ({NAMES[verdict.budget]}: {left})"
 
 
 def _between(low: int, high: int) -> str:

@@ -55,6 +55,14 @@ class StageOperations(Block):
         return total
 
     @property
+    def is_counted(self) -> bool:
+        """Whether any operation is stated: a step without arithmetic trains nothing."""
+        return any(
+            phase.elements or any(any(tally.values()) for tally in (phase.macs, phase.results))
+            for phase in self.outermost
+        )
+
+    @property
     def outermost(self) -> list[PhaseOperations]:
         """The phases that refine no other: every operation counts in exactly one of them."""
         return [phase for name, phase in self.phases.items() if "." not in name]

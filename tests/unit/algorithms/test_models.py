@@ -229,3 +229,19 @@ def test_a_workload_with_a_short_name_is_measured() -> None:
     assert [stage["stage"] for stage in stages] == ["layer1", "layer2"]
     assert [stage["residual"]["unexplained_bytes"] for stage in stages] == [0, 0]
     assert parts["accuracy"]["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("784-256-256-10", "mlp-784-256-256-10"),
+        ("784-256x2-10", "mlp-784-256x2-10"),
+        ("1x28x28-16-32-10", "lc-1x28x28-16-32-10"),
+    ],
+)
+def test_widths_without_a_family_are_told_whose_they_may_be(written: str, meant: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        get_model(written)
+
+    assert str(error.value) == f"unknown model '{written}'; did you mean {meant}?"
+    get_model(meant)

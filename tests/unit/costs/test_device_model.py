@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.builders.costs import UNKNOWN, core, mcu, phase, sbc, stage
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import DeviceModel
+from trainfit.bench.records.schema import Evidence
+from trainfit.hardware_profiles import Device
 
 STAGES = [
     stage({"forward": phase(macs={"fp32": 1_000})}, "first"),
@@ -95,3 +99,26 @@ def test_the_model_of_a_record_reads_back() -> None:
     model = model_device(STAGES, sbc(), 10)
 
     assert DeviceModel.model_validate_json(model.model_dump_json()) == model
+
+
+@pytest.mark.parametrize("device", [mcu(), sbc()], ids=["cycles", "roofline"])
+@pytest.mark.parametrize("tallies", [{}, {"macs": {"fp32": 0}}])
+def test_what_states_no_operations_takes_nobody_knows_how_long(
+    device: Device, tallies: dict[str, Any]
+) -> None:
+    silent = stage({"forward": phase(**tallies), "update": phase(**tallies)})
+
+    model = model_device([silent], device, 10)
+
+    for figure in (model.latency, model.energy):
+        assert figure.step is None
+        assert figure.evidence is Evidence.UNAVAILABLE
+        assert figure.reason == "the algorithm states no operations"
+    assert model.energy_per_sample is None
+
+
+def test_one_stage_that_states_nothing_is_named() -> None:
+    model = model_device([*STAGES, stage({"forward": phase()}, "third")], mcu(), 10)
+
+    assert model.latency.reason == "the algorithm states no operations of stage third"
+    assert model.energy_per_sample is None

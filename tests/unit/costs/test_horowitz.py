@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders.costs import phase, stage
 from trainfit.algorithms.memory.operations import NumberFormat
-from trainfit.bench.costs.horowitz import MAC_PICOJOULES, arithmetic, traffic
+from trainfit.bench.costs.horowitz import MAC_PICOJOULES, arithmetic, not_comparable, traffic
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,15 @@ def test_all_stages_count_and_refined_phases_do_not_count_twice() -> None:
         twice = energy([single, refined])
         assert twice == pytest.approx([2 * end for end in energy([single])])
         assert energy([]) == (0, 0)
+
+
+def test_what_states_no_operations_is_compared_with_nothing() -> None:
+    counted = [stage()]
+    silent = [stage({"forward": phase(), "update": phase()})]
+
+    assert not_comparable(counted, counted) == ""
+    assert not_comparable(counted, silent) == "B: the algorithm states no operations"
+    assert not_comparable(silent, counted) == "A: the algorithm states no operations"
+    bits = [stage({"forward": phase(macs={"binary": 5})})]
+    assert not_comparable(bits, counted).startswith("A: its operations may take nothing")
+    assert not_comparable(counted, bits) == ""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tests.fakes import small_boards
 from trainfit import hardware_profiles
 from trainfit.hardware_profiles import (
     Device,
@@ -593,3 +594,28 @@ def test_power_modes_need_distinct_names() -> None:
     text = BOARD.replace('kind = "mcu"', 'kind = "sbc"') + mode + mode
     with pytest.raises(ProfileError, match=r"power_modes\[2\]\.name: 'm' is there 2 times"):
         parse_device(text.encode(), "board.toml", stem="board")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            'flash_at_least = { value = 1, unit = "B", source = "box" }',
+            "flash_at_least: flash and flash_reserved are known; leave the lower bound out",
+        ),
+        ('flash_at_least = { unknown = "no box" }', "a bound that is unknown is none"),
+    ],
+)
+def test_a_lower_bound_of_storage_is_for_what_is_unknown(line: str, message: str) -> None:
+    text = small_boards.board(10**6, flash=None if "unknown" in line else 10**6)
+    text = text.replace("[[regions]]", f"{line}\n[[regions]]")
+
+    with pytest.raises(ProfileError, match=message):
+        parse_device(text.encode(), "small.toml", stem="small")
+
+
+def test_a_lower_bound_of_storage_is_in_the_sheet() -> None:
+    rows = {row.figure: row for row in load_device("jetson-nano").describe()}
+
+    assert rows["flash free at least"].value.startswith("2.0 GiB")
+    assert "assumption of this project" in rows["flash free at least"].source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from typing import Any
 
 import pytest
@@ -16,22 +17,28 @@ from trainfit.bench.cli.reports.fit import (
     BAR,
     LIMIT_AT,
     MOST_OWNERS,
+    MOST_REMEDIES,
     NAMES,
     bar,
     budget_rows,
     budgets_drawn,
     confirmation,
+    handful,
     no_remedy,
     owners,
     owners_drawn,
+    refutation,
+    remedies_drawn,
     remedy_rows,
     unlimited,
 )
 from trainfit.bench.cli.reports.largest import largest_fact, largest_lines, probe_rows
+from trainfit.bench.cli.reports.pasting import pasted
 from trainfit.bench.records.schema import Bounds, Workload
 from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
 from trainfit.bench.sizing.largest import Dimension, Largest, Probe, largest
-from trainfit.bench.sizing.suggestions import remedies
+from trainfit.bench.sizing.measuring import Confirmed
+from trainfit.bench.sizing.suggestions import Searched, search
 from trainfit.bench.verdicts.judge import amounts, judge_all
 from trainfit.bench.verdicts.memory import UNITS, Status
 from trainfit.hardware_profiles import Budgets, Device, format_bytes, load_device, parse_budgets
@@ -146,7 +153,7 @@ def test_a_limit_is_shown_in_its_unit_even_where_the_need_is_unknown() -> None:
 
     (line,) = [text for text in shown(budgets_drawn(rows)).splitlines() if "energy" in text]
 
-    assert line.split() == ["energy", "per", "step", "?", "?", "unknown", "2", "mJ", "-"]
+    assert line.split() == ["energy", "per", "step", "?", "unknown", "unknown", "2", "mJ", "-"]
 
 
 def test_what_no_budget_limits_is_still_told() -> None:
@@ -188,7 +195,10 @@ def test_the_lines_on_the_peak() -> None:
     assert layered[0].endswith(" in storage")
     assert plain[0].startswith("The peak is in gradient: ")
     for lines in (layered, plain):
-        assert [line.partition(":")[0].strip() for line in lines[1:]] == ["come and go", "stay"]
+        assert [line.partition(":")[0].strip() for line in lines[1:]][:2] == [
+            "come and go",
+            "stay",
+        ]
         assert all(line.count(",") <= MOST_OWNERS for line in lines[1:])
 
 
@@ -196,13 +206,69 @@ def test_a_remedy_as_a_row() -> None:
     given = workload()
     device = small(closed_form(workload(batch_size=5)).ram_bytes)
 
-    found = remedies(given, device)
-    first = remedy_rows(found)[0]
+    rows = remedy_rows(search(given, device).remedies, lambda each: f"ask {each.batch_size}")
+    (row,) = [row for row in rows if row["change"] == "--batch-size 5"]
 
-    assert first["change"] == "--batch-size 5"
-    assert first["batch_size"] == 5
-    assert first["ram_bytes"] == device.usable_ram_bytes
-    assert (first["status"], first["margin"]) == ("tight", 0)
+    assert row["batch_size"] == 5
+    assert row["ram_bytes"] == device.usable_ram_bytes
+    assert (row["status"], row["margin"]) == ("tight", 0)
+    assert row["command"] == "ask 5"
+
+
+def test_a_handful_is_not_all_of_one_algorithm() -> None:
+    given = workload(options={"optimizer": "adam"})
+    found = search(given, small(closed_form(given).ram_bytes * 3 // 4))
+    assert sum(not remedy.new_algorithm for remedy in found.remedies) > MOST_REMEDIES
+
+    chosen = handful(found.remedies)
+
+    assert len(chosen) == MOST_REMEDIES
+    assert {remedy.new_algorithm for remedy in chosen} == {False, True}
+    assert chosen[0] == found.remedies[0]
+    assert any(remedy.new_batch and not remedy.new_algorithm for remedy in chosen)
+    assert chosen == sorted(chosen, key=lambda remedy: remedy.distance)
+
+
+def test_remedies_say_how_far_was_looked_and_end_with_commands() -> None:
+    given = workload()
+    found = search(given, small(closed_form(given).ram_bytes - 1))
+
+    lines = remedies_drawn(found, lambda each: f"ask {each.algorithm} {each.options}")
+
+    assert lines[0].startswith("What would make it fit, by closed form (accuracy and time")
+    shown = [line.startswith("    ask ") for line in lines[1:-1]]
+    assert shown == [False, True] * MOST_REMEDIES
+    more = len(found.remedies) - MOST_REMEDIES
+    assert lines[-1] == (
+        f"and {more} more (--json or --csv lists all); searched {found.combinations:,} combinations"
+        f" of {found.algorithms} algorithms, {found.batch_sizes} batch sizes"
+    )
+
+
+def test_long_commands_leave_room_for_fewer_remedies() -> None:
+    given = workload()
+    found = search(given, small(closed_form(given).ram_bytes - 1))
+
+    for words, count in ((10, MOST_REMEDIES), (40, 2), (400, 1)):
+        text = " ".join(["word"] * words)
+        lines = remedies_drawn(found, lambda _, text=text: text, width=80, columns=80)  # type: ignore[misc]
+        assert sum(line.split()[0] != "word" for line in lines) - 2 == count
+
+
+@pytest.mark.parametrize("columns", [None, 20, 40, 80, 1_000])
+def test_a_command_is_pasted_whole(columns: int | None) -> None:
+    command = shlex.join(["trainfit", "fit", "--device", "my boards/it's.toml", "-o", "slices=8"])
+
+    lines = pasted(command, columns)
+
+    text = " ".join(line.removesuffix("\\") for line in lines)
+    assert shlex.split(text) == shlex.split(command)
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    if columns in (None, 1_000):
+        assert len(lines) == 1
+    else:
+        most = 4 + len("  --device 'my boards/it'\"'\"'s.toml' \\")  # an option and its value
+        assert all(len(line) <= max(columns, most) for line in lines)
 
 
 def test_where_there_is_no_remedy_the_reader_is_sent_on() -> None:
@@ -211,8 +277,13 @@ def test_where_there_is_no_remedy_the_reader_is_sent_on() -> None:
     asked = parse_budgets({"energy_per_step": "1J"}, "")
     blind = judge_all(closed_form(workload()).demand(device), device, asked)
 
-    assert "--max width" in no_remedy(exceeds)[0]
-    assert "since energy per step cannot be judged" in no_remedy(blind)[0]
+    nothing = Searched(remedies=(), combinations=412, algorithms=14, batch_sizes=1)
+
+    assert "--max width" in no_remedy(exceeds, nothing)[0]
+    assert "since energy per step cannot be judged" in no_remedy(blind, nothing)[0]
+    for verdicts in (exceeds, blind):
+        says = no_remedy(verdicts, nothing)[0]
+        assert "searched 412 combinations of 14 algorithms, 1 batch" in says
 
 
 @pytest.mark.parametrize(
@@ -231,6 +302,44 @@ def test_what_the_measurement_says(extra: int, ending: str) -> None:
 
     assert says.startswith(f"measured: {form.ram_bytes + extra:,} B of RAM, peak in gradient")
     assert says.endswith(ending)
+
+
+def test_a_refutation_names_both_figures_and_what_is_wrong() -> None:
+    form = closed_form(workload())
+    measured = memory(static=form.plan.static_bytes, peak=form.plan.closed_form_bytes + 7)
+
+    says = refutation(Confirmed(form, measured), small(50_000))[0]
+
+    assert f"says {form.ram_bytes:,} B of RAM, the measurement {form.ram_bytes + 7:,} B (+7 B)" in (
+        says
+    )
+    assert "small has 50,000 B. The verdict is the measurement's." in says
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options", "note"),
+    [
+        ("tinyfoa", {}, "no step writes it: a slice is written back after its turn"),
+        ("sparse_update", {"frozen": "flash"}, "nothing writes them"),
+    ],
+)
+def test_what_is_in_storage_is_named_with_who_writes_it(
+    algorithm: str, options: dict[str, Any], note: str
+) -> None:
+    form = closed_form(workload(algorithm, options=options))
+
+    line = str(owners_drawn(form)[-1])
+
+    assert line.startswith("  in storage (judged against flash): ")
+    assert max(form.plan.storage, key=lambda item: item.stored_bytes).name in line
+    assert note in line
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_verdict_is_one_word(status: Status) -> None:
+    row = dict.fromkeys(("low", "high", "limit", "evidence")) | {"budget": "ram", "unit": "B"}
+
+    assert f" {status} " in shown(budgets_drawn([{**row, "status": str(status)}]))
 
 
 # The inverse question.

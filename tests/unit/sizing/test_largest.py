@@ -200,18 +200,26 @@ def test_a_budget_inside_the_interval_at_the_smallest_size_is_no_size_and_no_fau
 
 
 def test_an_unknown_figure_means_no_answer() -> None:
-    jetson = load_device("jetson-orin-nano-8gb")
+    device = small(10**6, flash=None)
 
     with pytest.raises(LargestError) as error:
-        largest(workload("tinyfoa"), jetson, Dimension.BATCH)
+        largest(workload("tinyfoa"), device, Dimension.BATCH)
 
     assert str(error.value) == (
-        "jetson-orin-nano-8gb: the largest batch cannot be found: flash: needs"
+        "small: the largest batch cannot be found: flash: needs"
         f" {closed_form(workload('tinyfoa', batch_size=1)).storage_bytes} B of storage, but flash"
-        " is unknown: the module has no storage of its own; how much is free depends on the drive"
-        " and the installation; a device file of your own (--device FILE.toml) can give what is"
+        " is unknown: nobody knows; a device file of your own (--device FILE.toml) can give what is"
         " unknown"
     )
+
+
+def test_what_is_free_at_least_is_enough_for_an_answer() -> None:
+    jetson = load_device("jetson-orin-nano-8gb")
+
+    found = largest(workload("tinyfoa"), jetson, Dimension.BATCH)
+
+    assert found.size is not None
+    assert found.probe.fits
 
 
 def test_what_does_not_fit_anyway_needs_no_figure() -> None:

@@ -7,15 +7,24 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from tests.fakes.small_boards import small
-from trainfit.algorithms import ConfigurationError, algorithm_names, get_algorithm
+from tests.plugins.plain import Delta, DeltaOptions
+from trainfit.algorithms import ConfigurationError, MemoryPlan, algorithm_names, get_algorithm
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.closed_form import closed_form
-from trainfit.bench.sizing.suggestions import CHANGES, Remedy, remedies
+from trainfit.bench.sizing.suggestions import (
+    CHANGES,
+    NAMED,
+    SAME_RESULT,
+    Remedy,
+    declared_values,
+    search,
+)
 from trainfit.bench.verdicts.judge import judge_all
 from trainfit.bench.verdicts.memory import Status, worst
-from trainfit.hardware_profiles import Budgets, Device, parse_budgets
+from trainfit.hardware_profiles import Budgets, Device, load_device, parse_budgets
 
 MODEL = "mlp-64-32x3-10"
 
@@ -29,9 +38,17 @@ def need(given: Workload) -> int:
     return closed_form(given).ram_bytes
 
 
-def kinds(found: list[Remedy]) -> list[str]:
-    words = {"--batch-size": "batch", "--algorithm": "algorithm"}
-    return [words.get(remedy.change.split(" ")[0], "options") for remedy in found]
+def remedies(given: Workload, device: Device, asked: Budgets | None = None) -> list[Remedy]:
+    return list(search(given, device, asked).remedies)
+
+
+FEW = ["backprop", "ff_int8", "sparse_update", "tinyfoa", "zeroth_order"]
+
+
+@pytest.fixture(autouse=True)
+def few_algorithms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search of all of them takes seconds; one test does that."""
+    monkeypatch.setattr("trainfit.bench.sizing.suggestions.algorithm_names", lambda: FEW)
 
 
 CASES: dict[str, tuple[Workload, float, dict[str, str]]] = {
@@ -76,9 +93,21 @@ def test_every_remedy_fits_and_is_offered_once(case: str) -> None:
     assert len(set(dumped)) == len(dumped)
     assert given not in [remedy.workload for remedy in found]
 
-    # THEN the closest to the workload come first
-    order = ["batch", "options", "algorithm"]
-    assert kinds(found) == sorted(kinds(found), key=order.index)
+    # THEN the algorithm asked about comes first, then its batch, then what changes few options
+    order = [
+        (each.new_algorithm, each.new_batch, weight(each), -each.workload.batch_size)
+        for each in found
+    ]
+    assert order == sorted(order)
+    for each in found:
+        assert each.new_algorithm == (each.workload.algorithm != given.algorithm)
+        assert each.new_batch == (each.workload.batch_size < given.batch_size)
+        assert not each.new_batch or each.workload.batch_size < given.batch_size
+
+
+def weight(remedy: Remedy) -> int:
+    """How much its options change: what is computed counts more than how."""
+    return sum(1 if name in SAME_RESULT else 2 for name in remedy.options)
 
 
 def fits(given: Workload, device: Device, asked: Budgets) -> bool:
@@ -90,9 +119,8 @@ def test_a_smaller_batch_is_the_largest_that_fits() -> None:
     given = workload()
     device = small(need(workload(batch_size=11)))
 
-    remedy = remedies(given, device)[0]
+    (remedy,) = [each for each in remedies(given, device) if each.change == "--batch-size 11"]
 
-    assert remedy.change == "--batch-size 11"
     assert remedy.workload == workload(batch_size=11)
 
 
@@ -102,37 +130,72 @@ def test_other_options_are_kept() -> None:
     device = small(int(0.75 * need(given)))
 
     for remedy in remedies(given, device):
-        if kinds([remedy]) == ["algorithm"]:
-            assert remedy.workload.options == {}
-        elif kinds([remedy]) == ["options"]:
-            changes = dict(part.split("=") for part in remedy.change.split(" "))
-            kept = {name: value for name, value in options.items() if name not in changes}
-            assert kept.items() <= remedy.workload.options.items()
-            assert set(remedy.workload.options) == set(options) | set(changes)
+        if remedy.new_algorithm:
+            assert remedy.workload.options == remedy.options
         else:
-            assert remedy.workload.options == options
+            assert remedy.workload.options == options | remedy.options
         same = {"model", "dataset", "seed"}
         assert remedy.workload.model_dump(include=same) == given.model_dump(include=same)
 
 
-def test_two_changes_are_tried_where_one_is_not_enough() -> None:
-    # GIVEN a device for less than any single change leaves
+def test_several_changes_are_tried_where_one_is_not_enough() -> None:
+    # GIVEN a device for less than any single change leaves, at the batch as it is
     given = workload(options={"optimizer": "adam"}, model="mlp-61-31x3-10")
     alone = []
-    for option, value, _ in CHANGES:
+    for option, value in declared_values(given):
         with suppress(ConfigurationError):
             changed = given.model_copy(update={"options": given.options | {option: value}})
             alone.append(need(changed))
     device = small(min(alone) - 1)
 
-    # WHEN remedies are asked for
-    found = [remedy for remedy in remedies(given, device) if kinds([remedy]) == ["options"]]
+    # WHEN remedies are asked for that keep algorithm and batch
+    found = [each for each in remedies(given, device) if not (each.new_algorithm or each.new_batch)]
 
-    # THEN they are pairs of different options
+    # THEN they are of several options
     assert found
+    assert all(len(each.options) >= 2 for each in found)
+
+
+def test_more_changes_than_are_needed_are_not_offered() -> None:
+    given = workload()
+    found = [
+        each for each in remedies(given, small(int(0.6 * need(given)))) if not each.new_algorithm
+    ]
+
+    assert len(found) > 2
     for remedy in found:
-        names = [part.split("=")[0] for part in remedy.change.split(" ")]
-        assert len(set(names)) == len(names) == 2
+        fewer = [each for each in found if each.options.items() < remedy.options.items()]
+        assert all(each.workload.batch_size < remedy.workload.batch_size for each in fewer)
+
+
+def test_algorithm_batch_and_options_are_searched_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # GIVEN a board on which nothing fits with the batch, nor with a smaller one, nor with an option
+    given = Workload(
+        algorithm="backprop", model="mlp-784-256-256-10", dataset="none", batch_size=32
+    )
+
+    monkeypatch.setattr("trainfit.bench.sizing.suggestions.algorithm_names", algorithm_names)
+    found = search(given, load_device("stm32f746"))
+
+    # THEN the only ways out change the algorithm and the batch, and one an option as well
+    assert all(each.new_algorithm and each.new_batch for each in found.remedies)
+    by_name = {each.workload.algorithm: each for each in found.remedies}
+    assert by_name["ff_int8"].change == "--algorithm ff_int8 --batch-size 3"
+    assert by_name["sparse_update"].options
+    assert found.combinations > 100
+    assert found.algorithms > 10
+    assert found.batch_sizes > 3
+
+
+def test_the_algorithm_is_left_out_whose_closed_form_is_wrong() -> None:
+    given = workload()
+
+    found = search(given, small(need(given) - 1), others_only=True)
+
+    assert found.remedies
+    assert all(each.new_algorithm for each in found.remedies)
 
 
 @pytest.mark.parametrize(
@@ -141,35 +204,60 @@ def test_two_changes_are_tried_where_one_is_not_enough() -> None:
 )
 def test_what_the_workload_has_already_is_not_offered(options: dict[str, Any]) -> None:
     given = workload(options=options)
-    (name,) = options
+    ((name, value),) = options.items()
 
     found = remedies(given, small(int(0.6 * need(given))))
 
     for remedy in found:
-        assert f"{name}={float(options[name]) if name == 'momentum' else options[name]}" not in (
-            remedy.change.split(" ")
-        )
+        if not remedy.new_algorithm:
+            assert remedy.options.get(name, "other") != value
 
 
 def test_values_that_a_rule_does_not_have_are_passed_over() -> None:
-    # GIVEN a rule whose update is whole or fused, and no separate; slices divide no width here
+    # GIVEN a rule whose update is whole or fused, and no separate; few slices divide a width here
     given = workload("tinyfoa", model="mlp-63-33x2-10", options={"slices": 3})
 
     for remedy in remedies(given, small(int(0.9 * need(given)))):
         closed_form(remedy.workload)
-        assert not remedy.change.startswith("slices=")
+        if not remedy.new_algorithm:
+            assert remedy.options.get("slices", 1) == 1  # the only number tried that divides both
 
 
-def test_other_algorithms_are_sorted_by_what_they_need() -> None:
+def test_of_other_algorithms_each_is_offered_once() -> None:
     given = workload()
 
-    found = [r for r in remedies(given, small(need(given) - 1)) if r.change.startswith("--algo")]
+    found = [each for each in remedies(given, small(need(given) - 1)) if each.new_algorithm]
 
-    assert [r.ram_bytes for r in found] == sorted(r.ram_bytes for r in found)
     names = [remedy.workload.algorithm for remedy in found]
+    assert len(set(names)) == len(names)
     assert "backprop" not in names
     assert set(names) <= set(algorithm_names())
     assert "zeroth_order" in names
+
+
+class OwnOptions(DeltaOptions):
+    halves: int = Field(default=1, ge=1, le=2)
+    colour: str = "red"
+
+
+class Own(Delta):
+    """A third party's rule whose option halves what it needs."""
+
+    options_type = OwnOptions
+
+    def memory_model(self, batch_size: int) -> MemoryPlan:
+        return super().memory_model(batch_size // self.options.halves)  # type: ignore[attr-defined]
+
+
+def test_options_of_a_third_party_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainfit.algorithms.registry.load_algorithm", lambda name: Own)
+    monkeypatch.setattr("trainfit.bench.sizing.suggestions.algorithm_names", lambda: [])
+    given = workload("own:Own", model="mlp-64-10", batch_size=32)
+
+    found = remedies(given, small(int(0.8 * need(given))))
+
+    assert found[0].change == "halves=2"
+    assert found[0].what == "halves=2"  # nobody has words for it
 
 
 def test_nothing_is_offered_where_nothing_helps() -> None:
@@ -191,11 +279,27 @@ def test_what_needs_no_flash_is_offered_where_flash_is_unknown() -> None:
     assert all(closed_form(remedy.workload).storage_bytes == 0 for remedy in found)
 
 
-def test_every_change_is_an_option_of_some_rule() -> None:
+def test_every_change_with_words_is_an_option_of_some_rule() -> None:
     known = {
         name
         for algorithm in algorithm_names()
         for name in get_algorithm(algorithm).options_type.model_fields
     }
 
-    assert {option for option, _, _ in CHANGES} <= known
+    assert {change.partition("=")[0] for change in CHANGES} <= known
+    assert set(NAMED) <= known
+    assert set(SAME_RESULT) <= known
+
+
+def test_of_a_long_closed_form_single_options_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = workload()
+    device = small(int(0.45 * need(given)))
+    many = [each for each in remedies(given, device) if not each.new_algorithm]
+    assert any(len(remedy.options) > 1 for remedy in many)
+    assert not closed_form(given).takes_long
+
+    monkeypatch.setattr("trainfit.bench.sizing.closed_form.QUICK", 10)
+    few = [each for each in remedies(given, device) if not each.new_algorithm]
+
+    assert few
+    assert all(len(remedy.options) <= 1 for remedy in few)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.builders.costs import mcu, modelled, needs, not_modelled
+from tests.builders.runs import memory, record
 from trainfit.bench.costs.intervals import DeviceModel
-from trainfit.bench.records.schema import Bounds, Energy, Evidence, Latency
+from trainfit.bench.records.schema import Bounds, Energy, Evidence, Latency, Residual
 from trainfit.bench.verdicts.judge import ResourceDemand, amounts, judge_all
 from trainfit.bench.verdicts.memory import Status, Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
@@ -445,3 +446,25 @@ def test_amounts_take_the_tighter_limit_and_leave_open_what_is_not_known() -> No
     assert (allowed["ram"], allowed["flash"]) == (51_200, None)
     assert allowed["step_latency"] is None
     assert amounts(needs(), unknown, asked(flash="10 KiB"))[1]["flash"] == 10_240
+
+
+def test_a_record_of_a_step_that_leaks_fits_no_device() -> None:
+    # GIVEN a record of two stages, of which the one that needs less RAM leaves bytes behind
+    whole = memory()
+    leaking = whole.stages[0].model_copy(
+        update={
+            "stage": "second",
+            "static_bytes": 1,
+            "residual": Residual(unexplained_bytes=0, left_after_step_bytes=100),
+        }
+    )
+    kept = record(memory=whole.model_copy(update={"stages": [*whole.stages, leaking]}))
+    device = mcu()
+
+    demand = ResourceDemand.of(kept, needs().modelled)
+    (ram,) = judge_all(demand, device)
+
+    assert demand.left_bytes == 100
+    assert ram.status is Status.EXCEEDS
+    assert "but leaves 100 B per step" in ram.reason
+    assert judge_all(ResourceDemand.of(record(), needs().modelled), device)[0].status is Status.FITS

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trainfit.bench.verdicts.memory import Status, Verdict, judge, worst
-from trainfit.hardware_profiles import Device, load_device, parse_device
+from trainfit.hardware_profiles import (
+    Device,
+    device_names,
+    load_device,
+    parse_budgets,
+    parse_device,
+)
 
 KIB = 1024
 USABLE = 112 * KIB
@@ -188,7 +194,46 @@ def test_unknown_flash_concerns_flash_alone() -> None:
     verdicts = judge(1, 1, 5, tiny(30, flash='{ unknown = "external" }'))
     assert [verdict.status for verdict in verdicts] == [Status.FITS, Status.UNKNOWN]
     assert verdicts[1].reason == "needs 5 B of storage, but flash is unknown: external"
-    assert judge(1, 1, 5, load_device("jetson-orin-nano-4gb"))[1].status is Status.UNKNOWN
+
+
+BOUND = '{ unknown = "external" }\nflash_at_least = { value = 100, unit = "B", source = "box" }'
+
+
+@pytest.mark.parametrize(
+    ("storage", "limit", "status", "margin"),
+    [
+        (5, None, Status.FITS, 95),
+        (95, None, Status.TIGHT, 5),
+        (100, None, Status.TIGHT, 0),
+        (101, None, Status.UNKNOWN, None),
+        (5, 50, Status.FITS, 45),
+        (51, 50, Status.EXCEEDS, -1),
+        (101, 200, Status.UNKNOWN, None),
+        (5, 200, Status.FITS, 95),
+    ],
+)
+def test_storage_that_is_free_at_least(
+    storage: int, limit: int | None, status: Status, margin: int | None
+) -> None:
+    budgets = parse_budgets({} if limit is None else {"flash": f"{limit}B"}, "-")
+
+    verdict = judge(1, 1, storage, tiny(30, flash=BOUND), budgets=budgets)[1]
+
+    assert (verdict.status, verdict.margin) == (status, margin)
+    if limit is None and status is not Status.UNKNOWN:
+        assert "of at least 100 B that are free (flash is unknown: external)" in verdict.reason
+    if limit is None and status is Status.UNKNOWN:
+        assert "more than the 100 B that are free at least, but flash is unknown" in (
+            verdict.reason
+        )
+
+
+@pytest.mark.parametrize("name", [each for each in device_names() if each.startswith("jetson")])
+def test_some_storage_is_free_on_every_jetson_and_no_more_is_promised(name: str) -> None:
+    device = load_device(name)
+
+    assert judge(1, 1, 2**30, device)[1].status is Status.FITS
+    assert judge(1, 1, 2**40, device)[1].status is Status.UNKNOWN
 
 
 def test_what_was_not_measured_is_unknown(f407: Device) -> None:

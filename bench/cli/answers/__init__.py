@@ -1,0 +1,1 @@
+"""What ``trainfit fit`` answers to each kind of question, once torch may be imported."""

@@ -1,0 +1,49 @@
+"""Which answer a question gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainfit.bench.cli.answers import largest, one, own_step, sizes, table
+from trainfit.bench.cli.answers.question import Asked
+from trainfit.bench.records.schema import Workload
+from trainfit.bench.sizing.largest import Dimension
+from trainfit.bench.sizing.measuring import measured
+from trainfit.hardware_profiles import Budgets, Device
+
+
+def asked(
+    devices: dict[str, Device],
+    budgets: Budgets,
+    budget_texts: Sequence[str],
+    *,
+    measure: bool,
+    strict: bool,
+) -> Asked:
+    """What was asked, with the way in which steps are measured."""
+    return Asked(devices, budgets, budget_texts, measured if measure else None, strict)
+
+
+def about_step(question: Asked, target: str) -> None:
+    """Answer about a step of one's own, and end the command."""
+    own_step.answer(question, target)
+
+
+def about(question: Asked, workloads: Sequence[Workload], dimension: str | None) -> None:
+    """Answer about workloads, and end the command.
+
+    Args:
+        question: What was asked.
+        workloads: At least one.
+        dimension: What is to be as large as possible; None where each is taken as it is.
+    """
+    several = len(question.devices) * len(workloads) > 1
+    if dimension is None:
+        if several:
+            table.answer(question, workloads)
+        else:
+            one.answer(question, workloads[0])
+    elif several:
+        sizes.answer(question, workloads, Dimension(dimension))
+    else:
+        largest.answer(question, workloads[0], Dimension(dimension))

@@ -1,0 +1,55 @@
+"""A training step of one's own on several devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from trainfit.bench.cli.answers.question import Asked
+from trainfit.bench.cli.output import output
+from trainfit.bench.cli.progress import SpinnerLine
+from trainfit.bench.cli.reports import fit as single
+from trainfit.bench.cli.reports import own_step as report
+from trainfit.bench.sizing.own_step import measure_own_step
+from trainfit.bench.verdicts.judge import FITTING, amounts
+from trainfit.bench.verdicts.memory import Status, worst
+
+
+def answer(asked: Asked, target: str) -> None:
+    """Measure the step once, judge it for every device, show the answer and end the command."""
+    with SpinnerLine(f"measuring {target}"):
+        step = measure_own_step(target, Path.cwd())
+    out = output()
+    rows, printed = [], list[RenderableType]()
+    statuses = []
+    for device in asked.devices.values():
+        verdicts = step.verdicts(device, asked.budgets)
+        overall = worst(verdicts)
+        statuses.append(overall.status)
+        own = single.budget_rows(verdicts, *amounts(step.demand(device), device, asked.budgets))
+        head = Text(f"{target} on {device.name} ({device.title}): ")
+        head.append(str(overall.status), style="bold")
+        reasons = [
+            f"{single.NAMES[verdict.budget]}: {verdict.reason}"
+            for verdict in verdicts
+            if verdict.status != "fits"
+        ]
+        printed += [head, single.budgets_drawn(own), *reasons, ""]
+        rows += own
+    out.fact("step", target)
+    out.fact("status", str(min(statuses, key=lambda status: status.severity)))
+    names = [device.name for device in asked.devices.values()]
+    judged = [{"device": n, "status": str(s)} for n, s in zip(names, statuses, strict=True)]
+    out.table("devices", report.DEVICE_COLUMNS, judged, printed=())
+    out.table("budgets", report.BUDGET_COLUMNS, rows, printed=printed)
+    out.fact("measured", report.fact(step))
+    out.table("phases", report.PHASE_COLUMNS, report.phase_rows(step))
+    out.table("tensors", report.TENSOR_COLUMNS, report.tensor_rows(step.tensors), printed=())
+    out.table("left", report.TENSOR_COLUMNS, report.tensor_rows(step.left), printed=())
+    out.show("", *report.lines(step))
+    asked.end(
+        sure=any(status in FITTING for status in statuses),
+        refuted=Status.EXCEEDS in statuses,
+    )

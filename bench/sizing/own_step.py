@@ -1,0 +1,278 @@
+"""A training step of one's own, measured for boards that are not here: ``--step module:make_step``.
+
+``make_step`` is a function without arguments that makes net, optimiser and batch and returns the
+step, a callable without arguments that trains once. It runs in a process of its own, in which the
+current folder is searched for modules first.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from trainfit.bench.costs.device_model import not_modelled
+from trainfit.bench.errors import BenchError
+from trainfit.bench.processes.child import Ending, Message, Outcome, Send
+from trainfit.bench.processes.isolation import call
+from trainfit.bench.records.schema import Evidence
+from trainfit.bench.verdicts.judge import ResourceDemand, judge_all
+from trainfit.bench.verdicts.memory import Verdict
+from trainfit.hardware_profiles import Budgets, Device
+
+MEASURE_SECONDS = 600.0
+"""A step of one's own may take this long, with all its repeats."""
+
+MOST_TENSORS = 40
+"""Tensors alive at the peak that are kept; the rest of a peak is small change."""
+
+NOT_COUNTED = "the operations of a step of your own are not counted"
+
+FORM = "train:make_step, for the function make_step of train.py in the current folder"
+
+UNSEEN = ("SessionError", "ForeignThreadError", "StreamError")
+"""What the profiler raises where it cannot see all that a step allocates."""
+
+EXPLAINED = (
+    "it has to be a function without arguments that makes net, optimiser and batch and returns the"
+    " step, a callable without arguments that trains once"
+)
+
+
+class OwnStepError(BenchError):
+    """The step cannot be found, made or measured; the message says why."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor that is alive at the peak, or that a step leaves behind.
+
+    Attributes:
+        bytes: Its size.
+        phase: The phase it was made in; empty if before the step.
+        category: What it is for.
+        label: Operator, number format and shape.
+        module: Path of the module that made it; empty if not known.
+        line: Where in the user's code; empty if not known.
+    """
+
+    bytes: int
+    phase: str
+    category: str
+    label: str
+    module: str = ""
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class OwnStep:
+    """What a step of one's own needs, to the byte.
+
+    Attributes:
+        target: As it was named.
+        static_bytes: As :class:`~trainfit.bench.profiler.step.StepProfile` has it, as the rest.
+        peak_dynamic_bytes: Likewise.
+        peak_phase: Likewise.
+        left_after_step_bytes: Likewise.
+        steps: Likewise.
+        deterministic: Likewise.
+        repeats: Likewise.
+        attribution: Likewise.
+        phases: Peak in bytes by phase.
+        tensors: Those alive at the peak, largest first.
+        left: Those that a step leaves behind, largest first.
+    """
+
+    target: str
+    static_bytes: int
+    peak_dynamic_bytes: int
+    peak_phase: str
+    left_after_step_bytes: int
+    steps: int
+    deterministic: bool
+    repeats: int
+    attribution: str
+    phases: dict[str, int] = field(default_factory=dict)
+    tensors: tuple[Tensor, ...] = ()
+    left: tuple[Tensor, ...] = ()
+
+    @property
+    def ram_bytes(self) -> int:
+        """Static plus peak dynamic bytes."""
+        return self.static_bytes + self.peak_dynamic_bytes
+
+    def demand(self, device: Device) -> ResourceDemand:
+        """What is to be judged; time and energy are unknown."""
+        return ResourceDemand(
+            static_bytes=self.static_bytes,
+            peak_dynamic_bytes=self.peak_dynamic_bytes,
+            storage_bytes=0,
+            evidence=Evidence.ALLOCATOR,
+            batch_size=1,
+            stages=1,
+            modelled=not_modelled(device.name, NOT_COUNTED),
+            left_bytes=max(0, self.left_after_step_bytes),
+        )
+
+    def verdicts(self, device: Device, budgets: Budgets) -> list[Verdict]:
+        """On every budget of a device."""
+        return judge_all(self.demand(device), device, budgets)
+
+
+def measure_own_step(target: str, folder: Path) -> OwnStep:
+    """Import, make and measure a step in a process of its own.
+
+    Args:
+        target: ``module:function``.
+        folder: Searched for the module before everything else.
+
+    Raises:
+        OwnStepError: There is no such function, it makes no step, or the step cannot be measured.
+    """
+    module, colon, name = target.partition(":")
+    if not (module and colon and name):
+        raise OwnStepError(f"--step {target}: write module:function, such as {FORM}")
+    if module.endswith(".py") or "/" in module:
+        right = Path(module).stem
+        raise OwnStepError(
+            f"--step {target}: {module} is a file; write the name of the module, {right}:{name},"
+            " in the folder of the file"
+        )
+    parts: Message = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch) / "log"
+        outcome = call(
+            "trainfit.bench.sizing.own_step:run",
+            {"target": target, "folder": str(folder)},
+            log=log,
+            timeout_seconds=MEASURE_SECONDS,
+            on_message=parts.update,
+        )
+    if outcome.ending is not Ending.RETURNED or "step" not in parts:
+        raise OwnStepError(f"--step {target}: {_why(outcome, parts.get('doing', ''))}")
+    found = parts["step"]
+    return OwnStep(
+        **found
+        | {
+            "tensors": tuple(Tensor(**each) for each in found["tensors"]),
+            "left": tuple(Tensor(**each) for each in found["left"]),
+        }
+    )
+
+
+def _why(outcome: Outcome, doing: str) -> str:
+    if outcome.type == OwnStepError.__name__:
+        return outcome.message
+    where = f" ({outcome.where})" if outcome.where else ""
+    if outcome.type in UNSEEN:
+        return f"the step cannot be measured: {outcome.message}"
+    if outcome.ending is Ending.RAISED:
+        return f"{doing} raised {outcome.type}: {outcome.message}{where}"
+    return f"{doing} ended badly: {outcome.type}: {outcome.message}{where}"
+
+
+# ---- in the process of its own -------------------------------------------------------------------
+
+
+def run(job: Message, send: Send) -> None:
+    """Import, make and measure the step; runs in the process of its own.
+
+    Args:
+        job: ``target`` and ``folder``.
+        send: Gets ``{"doing": ...}`` before every part and ``{"step": ...}`` in the end.
+
+    Raises:
+        OwnStepError: There is no such function, or it makes no step.
+    """
+    target = job["target"]
+    sys.path.insert(0, job["folder"])  # a module that is named on the command line lies there
+    send({"doing": "importing the module"})
+    make = _function(target)
+    send({"doing": f"{target.partition(':')[2]}()"})
+    step = make()
+    if not callable(step):
+        raise OwnStepError(
+            f"{target.partition(':')[2]} returned {_described(step)} and not a step; {EXPLAINED}"
+        )
+    _takes_nothing(step, "the step that it returned")
+    send({"doing": "the step"})
+    send({"step": _measured(target, step)})
+
+
+def _function(target: str) -> Callable[[], Any]:
+    module_name, _, name = target.partition(":")
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise OwnStepError(
+            f"there is no module {error.name!r} in the current folder or among what is installed;"
+            f" write {FORM}"
+        ) from error
+    try:
+        found = getattr(module, name)
+    except AttributeError:
+        raise OwnStepError(
+            f"module {module_name!r} has no {name!r}; {_near(module, name)}"
+        ) from None
+    if not callable(found):
+        raise OwnStepError(f"{name} is {_described(found)} and cannot be called; {EXPLAINED}")
+    _takes_nothing(found, name)
+    return found  # type: ignore[no-any-return]
+
+
+def _near(module: Any, name: str) -> str:
+    from trainfit._text import nearest  # noqa: PLC0415  (only where something is wrong)
+
+    own = [each for each, value in vars(module).items() if callable(value)]
+    return nearest(name, [each for each in own if not each.startswith("_")])
+
+
+def _takes_nothing(function: Callable[..., Any], name: str) -> None:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise OwnStepError(
+            f"{name} cannot be called without arguments: {error}; {EXPLAINED}"
+        ) from None
+    except ValueError:
+        return  # written in C: calling it will tell
+
+
+def _described(value: Any) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def _measured(target: str, step: Callable[[], Any]) -> Message:
+    from trainfit.bench.profiler.step import profile_step  # noqa: PLC0415  (imports torch)
+
+    profile = profile_step(step)
+    alike = {each.name for each in fields(OwnStep)} - {"target", "phases", "tensors", "left"}
+    return {
+        **{name: getattr(profile, name) for name in sorted(alike)},
+        "target": target,
+        "phases": {name: phase.peak_bytes for name, phase in profile.phases.items()},
+        "tensors": _listed(profile.live_at_peak),
+        "left": _listed(profile.left_blocks),
+    }
+
+
+def _listed(blocks: Iterable[Any]) -> list[Message]:
+    ordered = sorted(blocks, key=lambda block: -block.size)[:MOST_TENSORS]
+    return [
+        {
+            "bytes": block.size,
+            "phase": block.phase,
+            "category": str(block.category),
+            "label": block.label,
+            "module": block.module,
+            "line": block.line,
+        }
+        for block in ordered
+    ]
