@@ -124,7 +124,7 @@ class Output:
         Raises:
             OutputError: The CSV file cannot be written.
         """
-        found = [{column.key: row.get(column.key) for column in columns} for row in rows]
+        found: list[Row] = [{column.key: row.get(column.key) for column in columns} for row in rows]
         self._document[name] = found
         self._unwritten[name] = [column.key for column in columns], found
         if not self.csv_at_end:

@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 import threading
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from tempfile import mkdtemp
 from types import FrameType
 
 import trainfit
+from trainfit._files import FileError, parse_toml, read_text
 from trainfit.algorithms.outside import permitted
 from trainfit.bench.errors import BenchError
 from trainfit.bench.processes.child import Ending, Message, Outcome, Send
@@ -159,9 +159,9 @@ class Repository:
 def declared_dependencies(root: Path) -> list[str]:
     """What a tree's ``pyproject.toml`` asks to be installed, sorted; empty if it does not say."""
     try:
-        project = tomllib.loads((root / "pyproject.toml").read_text("utf-8")).get("project", {})
+        project = parse_toml(read_text(root / "pyproject.toml")).get("project", {})
         return sorted(str(each) for each in project.get("dependencies", []))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError, TypeError):
+    except (FileError, AttributeError, TypeError):
         return []
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -53,6 +54,10 @@ DEVICES = "devices"
 
 _PRESENT = f'{{"schema":"{SCHEMA}"'.encode()
 """How a line of the present version begins: read at once, without a dictionary between."""
+
+
+_LONG = re.compile(rb"[0-9]{19}")
+"""Digits that may be more than the largest number."""
 
 
 def workload_key(workload: Workload) -> str:
@@ -109,8 +114,9 @@ def iter_records(path: Path) -> Iterator[Record]:
             try:
                 yield parse_record(line)
             except (ValidationError, FileError) as error:
-                broken = isinstance(error, ValidationError)
-                what = line_problem(error, line, Record) if broken else error
+                what = str(error)
+                if isinstance(error, ValidationError):
+                    what = line_problem(error, line, Record)
                 raise RunFolderError(
                     f"{file}:{number}: not a record of this version: {what}"
                 ) from None
@@ -127,6 +133,7 @@ def parse_record(line: bytes) -> Record:
         ValidationError: It is not a record.
         FileError: It has numbers beyond the limits.
     """
+    refuse_long_numbers(line)
     if not line.startswith(_PRESENT):
         try:
             raw = from_json(line)
@@ -135,7 +142,6 @@ def parse_record(line: bytes) -> Record:
         if isinstance(raw, dict):
             schema = raw.get("schema")
             if schema in READABLE[:-1]:
-                refuse_excess(raw)  # also in what is left out, for it is said elsewhere
                 return Record.model_validate_json(
                     to_json(upgraded(raw)), strict=True, context=FROM_FILE
                 )
@@ -144,6 +150,17 @@ def parse_record(line: bytes) -> Record:
                     to_json(raw | {"schema": None}), strict=True, context=FROM_FILE
                 )
     return Record.model_validate_json(line, strict=True, context=FROM_FILE)
+
+
+def refuse_long_numbers(line: bytes) -> None:
+    """Refuse a line with numbers beyond the limits, which no table could hold.
+
+    Raises:
+        FileError: Where the first one is.
+    """
+    if _LONG.search(line):  # seldom: so that every value is looked at where it is worth it
+        with suppress(ValueError):  # no JSON: whoever reads it says so
+            refuse_excess(from_json(line))
 
 
 def line_problem(error: ValidationError, line: bytes, schema: type[BaseModel]) -> str:

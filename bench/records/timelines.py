@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from trainfit._files import FileError, NoFileError, read_lines
 from trainfit.bench.errors import RunFolderError
-from trainfit.bench.records.reading import line_problem, workload_key
+from trainfit.bench.records.reading import line_problem, refuse_long_numbers, workload_key
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.records.schema.base import Block, Count
 
@@ -84,9 +84,12 @@ def read_timelines(run: Path) -> list[TimelineLine]:
     try:
         for number, text in enumerate(read_lines(file), start=1):
             try:
+                refuse_long_numbers(text)
                 line = TimelineLine.model_validate_json(text, strict=True)
-            except ValidationError as error:
-                what = line_problem(error, text, TimelineLine)
+            except (ValidationError, FileError) as error:
+                what = str(error)
+                if isinstance(error, ValidationError):
+                    what = line_problem(error, text, TimelineLine)
                 raise RunFolderError(
                     f"{file}:{number}: not a timeline of this version: {what}"
                 ) from None

@@ -130,7 +130,7 @@ def test_a_workload_that_is_twice_in_a_golden_is_named(
     [
         ({"batch_size": True}, "workload.batch_size: must be a whole number, got True"),
         ({"batch_size": "32"}, "workload.batch_size: must be a whole number, got '32'"),
-        ({"batch_size": 10**40}, "workload.batch_size: must be at most 9223372036854775807"),
+        ({"batch_size": 10**40}, "workload.batch_size: is too large a number; whole numbers"),
         ({"model": 3}, "workload.model: must be text in quotes, got 3"),
     ],
 )
@@ -176,6 +176,71 @@ def test_figures_that_cannot_be_are_refused(
     assert code == 2
     assert said_of_it in err
     assert "pydantic" not in err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said_of_it"),
+    [
+        ('"static_bytes": 9000', '"static_bytes": -9000', "it cannot be less than 0"),
+        ('"static_bytes": 9000', '"static_bytes": true', "static_bytes"),
+        ('"static_bytes": 9000', f'"static_bytes": {10**40}', "static_bytes"),
+        ('"torch": "2.13.0"', '"torch": ""', "conditions.torch: must be a version"),
+        ('"threads": 1', '"threads": "1"', "conditions.threads: must be a whole number, got '1'"),
+    ],
+)
+def test_a_golden_of_other_types_is_refused(
+    old: str, new: str, said_of_it: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = Path(golden("g.json"))
+    text = file.read_text("utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    code, _, err = said(capsys, "gate", run, "--golden", file)
+    assert code == 2
+    assert said_of_it in err
+
+
+@pytest.mark.parametrize(
+    ("extra", "said_of_it"),
+    [
+        ([1], "benchmark 1 (t): extra_info: must be a JSON object, got [1]"),
+        ({"trainfit": [1]}, "benchmark 1 (t): extra_info.trainfit: schema is [1], expected"),
+        ({"trainfit": {"schema": "trainfit.benchmark/1", "torch": "2"}}, "no benchmark in it has"),
+    ],
+)
+def test_a_benchmark_of_other_types_is_refused(
+    extra: Any, said_of_it: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("b.json").write_text(json.dumps({"benchmarks": [{"fullname": "t", "extra_info": extra}]}))
+    code, _, err = said(capsys, "gate-benchmark", "b.json", "--golden", golden("g.json"))
+    assert code == 2
+    assert said_of_it in err
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said_of_it"),
+    [
+        ("suite.json", {"devices": [{"name": "x"}, 1]}, "devices[2]: must be a table, got 1"),
+        ("suite.json", {"measure": {"a": 1}}, "suite.json: measure: must be a list"),
+        ("suite.json", {"budgets": {"ram": 5}}, "suite.json: budgets: ram: 5 has no unit"),
+        ("environment.json", {"versions": []}, "versions: must be a table, got []"),
+    ],
+)
+def test_a_run_folder_of_other_types_is_refused(
+    name: str,
+    changes: dict[str, Any],
+    said_of_it: str,
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    known = json.loads((run / name).read_text())
+    (run / name).write_text(json.dumps(known | changes))
+    arguments = ("plot", run, "--out", "figures", "--figure", "budget-matrix")
+    if name == "environment.json":
+        arguments = ("gate", run, "--golden", golden("g.json"))
+    code, _, err = said(capsys, *arguments)
+    assert code == 2
+    assert said_of_it in err
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainfit._limits import LARGEST_INTEGER
-
-Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
-"""Bytes, operations, samples: what is counted."""
-Change = Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
-"""A difference of counts."""
+Count = Annotated[int, Field(ge=0)]
+"""Bytes, operations, samples: what is counted. A closed form counts beyond what a file may say."""
 Time = Annotated[float, Field(ge=0)]
 """Seconds."""
 Share = Annotated[float, Field(ge=0, le=1)]

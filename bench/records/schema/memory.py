@@ -7,14 +7,14 @@ from typing import Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from trainfit.bench.records.schema.base import FROM_FILE, Block, Change, Count, Evidence
+from trainfit.bench.records.schema.base import FROM_FILE, Block, Count, Evidence
 
 
 class TensorBytes(Block):
     """One tensor alive at the peak, as measured or as the closed form lists it."""
 
     name: str
-    bytes: Change
+    bytes: int
     """Of a residual, what is missing may be less than 0."""
     category: str
     shape: tuple[int, ...] | None = None
@@ -33,7 +33,7 @@ class PhaseMemory(Block):
     peak_bytes: Count
     entry_bytes: Count
     exit_bytes: Count
-    categories: dict[str, Change]
+    categories: dict[str, int]
     closed_form_bytes: Count | None = None
     lower_bound_bytes: Count | None = None
     """None in records of versions 1 and 2."""
@@ -43,8 +43,8 @@ class PhaseMemory(Block):
     @field_validator("categories")
     @classmethod
     def _no_less_than_nothing(
-        cls, categories: dict[str, Change], info: ValidationInfo
-    ) -> dict[str, Change]:
+        cls, categories: dict[str, int], info: ValidationInfo
+    ) -> dict[str, int]:
         if info.context == FROM_FILE and any(size < 0 for size in categories.values()):
             raise ValueError("categories: bytes cannot be less than 0")
         return categories
@@ -70,8 +70,8 @@ class Residual(Block):
     ``left_after_step_bytes`` is the level after the step minus the level before it.
     """
 
-    unexplained_bytes: Change
-    left_after_step_bytes: Change
+    unexplained_bytes: int
+    left_after_step_bytes: int
     items: list[TensorBytes] = Field(default_factory=list)
 
 
