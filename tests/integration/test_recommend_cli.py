@@ -72,11 +72,26 @@ def test_the_front_of_a_device(main: Any) -> None:
     code, out, err = main("recommend", "--device", "stm32f746", "--dataset", "digits", *GRID)
 
     assert (code, err) == (0, "")
-    assert out.startswith("digits: 4 trained workloads in 2 run folders, 6 judged against devices")
-    rows = [line for line in out.splitlines() if "%" in line]
-    assert [row.split()[0] for row in rows] == ["96.00%", "91.00%", "80.00%"]
+    read, searched, *lines = out.splitlines()
+    assert read == (
+        "digits: 4 trained workloads: 0 come with trainfit (torch 2.13.0+cpu), 4 in 2 run folders"
+        " here"
+    )
+    assert searched.startswith(
+        "Searched: 2 algorithms, 1 hidden layers of 32 units, batches of 1 to 32: "
+    )
+    rows = [line.split() for line in lines if "%" in line]
+    # the mean, the worst seed, how many seeds
+    assert [row[:3] for row in rows] == [
+        ["96.00%", "96.00%", "1"],
+        ["91.00%", "90.00%", "2"],
+        ["80.00%", "80.00%", "1"],
+    ]
     assert "\nstm32f746\n" in out
-    assert "Fits, and nobody has trained it yet: 2 workloads" in out
+    # backprop has been trained 256 units wide, which is wider than the grid that was asked for
+    assert "Fits, and nobody has trained it yet: 1 workload (of every" in out
+    assert "\nzeroth_order mlp-64-32-10 b32 " in out
+    assert "is trained): 1 of 2 combinations" in out
     assert not list(Path().glob("*.toml"))
 
 
@@ -100,10 +115,18 @@ def test_machines_get_the_front_all_candidates_and_what_is_untrained(
         assert row["ram_bytes"] == form.ram_bytes
         assert row["sample_joules_high"] is None  # the current of this part is not known
         assert row["sample_seconds_low"] < row["sample_seconds_high"]
-    assert len(found["candidates"]) == 6
-    assert models(found["untrained"]) == ["mlp-64-32-10"] * 2
-    assert [row["batch_size"] for row in found["untrained"]] == [32, 32]
-    for name in ("front", "candidates", "untrained"):
+    assert [row["worst"] for row in found["front"]] == [0.96, 0.9, 0.8]
+    assert found["front"][1]["runs"] == [str(Path("runs/first"))]
+    assert len(found["candidates"]) == 4 + 3  # backprop plainly and frugally, zeroth_order
+    (offered,) = found["untrained"]
+    assert (offered["algorithm"], offered["model"]) == ("zeroth_order", "mlp-64-32-10")
+    assert (offered["batch_size"], offered["epochs"]) == (32, 10)
+    assert offered["training_seconds"] is None
+    assert [row["algorithm"] for row in found["done"]] == ["backprop"]
+    assert found["searched"]["widths"] == [32]
+    assert found["searched"]["batch_sizes"] == [1, 2, 4, 8, 16, 32]
+    assert found["skipped"] == []
+    for name in ("front", "candidates", "untrained", "done"):
         with (tmp_path / "tables" / f"{name}.csv").open(encoding="utf-8") as stream:
             assert len(list(csv.DictReader(stream))) == len(found[name])
 
@@ -222,7 +245,8 @@ def test_where_nothing_is_missing_no_suite_is_written(main: Any) -> None:
     )
 
     assert code == 0
-    assert "Nothing of the grid fits that has no record; next.toml was not written." in out
+    assert "Nothing of the grid fits that has no record." in out
+    assert "next.toml was not written." in out
     assert not Path("next.toml").exists()
 
 
