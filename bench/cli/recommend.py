@@ -70,7 +70,10 @@ def recommend(
     *,
     min_accuracy: Annotated[
         float,
-        typer.Option(help="Smallest test accuracy that counts, a share from 0 to 1, e.g. 0.9."),
+        typer.Option(
+            help="Smallest test accuracy that counts, as mean over seeds: a share from 0 to 1, e.g."
+            " 0.9."
+        ),
     ] = 0.0,
     objective: Annotated[
         str,
@@ -256,12 +259,15 @@ def _show_search(
 ) -> None:
     """What was read, and what was searched."""
     out = output()
-    own = f"{len(sources.runs) - sources.packaged} run folders"
+    own = report.count(len(sources.runs) - sources.packaged, "run folder")
+    devices = report.count(len(space["devices"]), "device")
     read = f"{data.name}: {len(in_hand) + len(skipped)} trained workloads"
     if sources.packaged:
         here = sum(any(not run.startswith(NAMED) for run in each.runs) for each in in_hand)
         torch = ", ".join(sources.torch)
-        read += f": {len(in_hand) - here} come with trainfit (torch {torch}), {here} in {own} here"
+        read += f": {len(in_hand) - here} come with trainfit (torch {torch})"
+        if len(sources.runs) > sources.packaged:
+            read += f", {here} in {own} here"
     else:
         read += f" in {own}"
     out.show(
@@ -270,7 +276,7 @@ def _show_search(
         report.prose(
             f"Searched: {len(space['algorithms'])} algorithms, {_span(space['depths'])} hidden"
             f" layers of {_span(space['widths'])} units, batches of {_span(space['batch_sizes'])}:"
-            f" {space['closed_forms']:,} closed forms on {len(space['devices'])} devices"
+            f" {space['closed_forms']:,} closed forms on {devices}"
         ),
     )
     out.fact("dataset", data.name)

@@ -63,7 +63,16 @@ def offer(found: Iterable[Candidate]) -> Offer:
             done.append(trained[place][1])
         else:
             missing.append(each)
-    return Offer(tuple(missing), tuple(done))
+    return Offer(tuple(_shallow_first(missing)), tuple(_shallow_first(done)))
+
+
+def _shallow_first(found: Iterable[Candidate]) -> list[Candidate]:
+    """Device by device, all algorithms at one depth before the next."""
+    order: dict[str, int] = {}
+    return sorted(
+        found,
+        key=lambda each: (order.setdefault(each.device, len(order)), len(_hidden(each.workload))),
+    )
 
 
 def _hidden(workload: Workload) -> tuple[int, ...]:

@@ -91,7 +91,7 @@ def test_the_front_of_a_device(main: Any) -> None:
     # backprop has been trained 256 units wide, which is wider than the grid that was asked for
     assert "Fits, and nobody has trained it yet: 1 workload (of every" in out
     assert "\nzeroth_order mlp-64-32-10 b32 " in out
-    assert "is trained): 1 of 2 combinations" in out
+    assert "Of 2 combinations of algorithm and depth: 1 done (" in out
     assert not list(Path().glob("*.toml"))
 
 
@@ -245,7 +245,7 @@ def test_where_nothing_is_missing_no_suite_is_written(main: Any) -> None:
     )
 
     assert code == 0
-    assert "Nothing of the grid fits that has no record." in out
+    assert "Nothing of the grid is left to train: it has a record, or does not fit." in out
     assert "next.toml was not written." in out
     assert not Path("next.toml").exists()
 

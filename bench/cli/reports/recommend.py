@@ -22,7 +22,7 @@ from trainfit.hardware_profiles import format_bytes
 MOST_ROWS = 20
 """Rows of a front that are printed."""
 
-MOST_OFFERED = 10
+MOST_OFFERED = 16
 """Rows of what is offered that are printed."""
 
 
@@ -151,11 +151,20 @@ def prose(text: str) -> RenderableType:
 def skipped_lines(skipped: Iterable[Skipped]) -> list[RenderableType]:
     """One line per reason."""
     counts = Counter(each.reason for each in skipped)
-    return [prose(f"Not judged: {_count(n, 'workload')}, {why}") for why, n in counts.items()]
+    return [prose(f"Not judged: {count(n, 'workload')}, {why}") for why, n in counts.items()]
 
 
-def _count(number: int, what: str) -> str:
+def count(number: int, what: str) -> str:
+    """``1 device``, ``2 devices``."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """A table in which only the workload is wrapped, between its words."""
+    table = drawn(columns, rows)
+    for made, column in zip(table.columns, columns, strict=True):
+        made.no_wrap = column is not WORKLOAD
+    return table
 
 
 def by_device(
@@ -170,7 +179,7 @@ def by_device(
             parts.append(prose(why_none(own, asked)))
             continue
         columns = front_columns(asked.objective)
-        parts.append(drawn(columns, [row(each) for each in front[:MOST_ROWS]]))
+        parts.append(_table(columns, [row(each) for each in front[:MOST_ROWS]]))
         if len(front) > MOST_ROWS:
             parts.append(f"and {len(front) - MOST_ROWS} more (--json or --csv lists all)")
         parts += map(prose, _cautions(front, asked))
@@ -222,22 +231,25 @@ def offered_parts(
         places: Combinations of device, algorithm and depth.
         devices: How many devices there are.
     """
-    done = f"{len(offered.done)} of {places}"
     kinds = "algorithm and depth" if devices == 1 else "device, algorithm and depth"
+    done = len(offered.done)
     closing = prose(
-        f"Done (the widest net of the grid that fits, or a wider one, is trained): {done}"
-        f" combinations of {kinds}; of {places - len(offered.done) - len(rows)} nothing is sure"
-        " to fit."
+        f"Of {places} combinations of {kinds}: {done} done (the widest net of the grid that fits,"
+        f" or a wider one, has been trained on all of the data), {len(rows)} left,"
+        f" {places - done - len(rows)} where nothing is sure to fit."
     )
     if not rows:
-        return [prose("Nothing of the grid fits that has no record."), closing]
+        return [
+            prose("Nothing of the grid is left to train: it has a record, or does not fit."),
+            closing,
+        ]
     columns = [*([DEVICE] if devices > 1 else []), WORKLOAD, RAM, VERDICT, TRAINING]
     parts: list[RenderableType] = [
         prose(
-            f"Fits, and nobody has trained it yet: {_count(len(rows), 'workload')} (of every"
+            f"Fits, and nobody has trained it yet: {count(len(rows), 'workload')} (of every"
             " algorithm and depth the widest net in the largest batch)"
         ),
-        drawn(columns, rows[:MOST_OFFERED]),
+        _table(columns, rows[:MOST_OFFERED]),
     ]
     if len(rows) > MOST_OFFERED:
         parts.append(f"and {len(rows) - MOST_OFFERED} more (--json or --csv lists all)")
