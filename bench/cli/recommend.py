@@ -274,9 +274,9 @@ def _show_search(
         report.prose(read),
         *report.skipped_lines(skipped),
         report.prose(
-            f"Searched: {len(space['algorithms'])} algorithms, {_span(space['depths'])} hidden"
-            f" layers of {_span(space['widths'])} units, batches of {_span(space['batch_sizes'])}:"
-            f" {space['closed_forms']:,} closed forms on {devices}"
+            f"Searched: {report.count(len(space['algorithms']), 'algorithm')}; hidden layers:"
+            f" {_span(space['depths'])}, units: {_span(space['widths'])}, batch:"
+            f" {_span(space['batch_sizes'])}; {space['closed_forms']:,} closed forms on {devices}"
         ),
     )
     out.fact("dataset", data.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.fakes.small_boards import board
 from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Workload
 from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.sizing.kept import kept_runs
 from trainfit.bench.suite.suite import load_suite
 from trainfit.hardware_profiles import device_names
 
@@ -78,7 +80,7 @@ def test_the_front_of_a_device(main: Any) -> None:
         " here"
     )
     assert searched.startswith(
-        "Searched: 2 algorithms, 1 hidden layers of 32 units, batches of 1 to 32: "
+        "Searched: 2 algorithms; hidden layers: 1, units: 32, batch: 1 to 32; "
     )
     rows = [line.split() for line in lines if "%" in line]
     # the mean, the worst seed, how many seeds
@@ -200,6 +202,78 @@ def test_only_the_runs_that_are_named_are_read(main: Any) -> None:
 
     assert models(found["front"]) == ["mlp-64-10"]
     assert found["front"][0]["seeds"] == 1
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_folder_of_runs_is_all_of_them(main: Any) -> None:
+    below = answer(main, "--device", "jetson-nano", "--from", "runs", "--from", "results/runs")
+
+    assert below["front"] == answer(main, "--device", "jetson-nano")["front"]
+    assert below["packaged"] == {"runs": 0, "torch": []}
+
+
+def test_trainings_that_come_with_trainfit_answer_in_any_folder(main: Any) -> None:
+    asked = ("--device", "apollo4-plus", "--dataset", "mnist", "--algorithm", "backprop",
+             "--width", "32", "--depth", "1")  # fmt: skip
+
+    code, out, err = main("--json", "recommend", *asked)
+
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["packaged"]["runs"] == len(kept_runs())
+    assert found["front"]
+    for each in found["front"]:
+        assert all(run.startswith("trainfit/") for run in each["runs"])
+
+    # AND a copy of them in this folder changes no answer but where it is read from
+    shutil.copytree(kept_runs()[0].parent, "runs")
+    code, out, _ = main("--json", "recommend", *asked)
+    again = json.loads(out)
+    for each, other in zip(found["front"], again["front"], strict=True):
+        assert each | {"runs": None} == other | {"runs": None}
+        assert all(run.startswith("runs") for run in other["runs"])
+    assert len(again["candidates"]) == len(found["candidates"])
+
+
+def test_what_a_record_names_is_not_imported_and_what_is_skipped_is_said(
+    main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN records of a module on the path, of a rule that is not there, and of no net
+    Path("evil.py").write_text("open('ran', 'w').close()\n", "utf-8")
+    monkeypatch.syspath_prepend(str(Path().resolve()))
+    write_run(
+        "runs/first",
+        trained(0.9),
+        trained(0.99, algorithm="evil:Rule"),
+        trained(0.99, algorithm="gone"),
+        trained(0.99, algorithm="tinyfoa", model="mlp-64-33-10"),
+    )
+
+    code, out, err = main("recommend", "--device", "stm32f746", "--dataset", "digits", *GRID)
+
+    assert (code, err) == (0, "")
+    assert not Path("ran").exists()
+    assert "\nNot judged: 1 workload, algorithm evil:Rule is not installed here\n" in out
+    assert "\nNot judged: 1 workload, algorithm gone is not installed here\n" in out
+    assert "33" in next(line for line in out.splitlines() if "slices" in line)
+    found = answer(main, "--device", "stm32f746")
+    assert models(found["front"]) == ["mlp-64-32-10"]
+    assert [row["algorithm"] for row in found["skipped"]] == ["evil:Rule", "gone", "tinyfoa"]
+
+
+def test_what_is_offered_is_listed_and_shortened_with_a_count(main: Any) -> None:
+    asked = ("recommend", "--device", "stm32f746", "--dataset", "digits", "--width", "8")
+    code, out, _ = main(*asked)
+    rows = json.loads(main("--json", *asked)[1])["untrained"]
+
+    assert code == 0
+    assert len(rows) > 16
+    listed = out.split("Fits, and nobody has trained it yet")[1].splitlines()
+    shown = [line for line in listed if " mlp-64-8" in line]
+    assert [line.split()[0] for line in shown] == [row["algorithm"] for row in rows[:16]]
+    assert f"and {len(rows) - 16} more (--json or --csv lists all)" in listed
+    assert all(row["status"] in {"fits", "tight"} for row in rows)
+    assert "How long training takes is not known: no record of a like workload." in listed
 
 
 def test_without_records_nothing_is_recommended_but_a_suite(main: Any) -> None:
