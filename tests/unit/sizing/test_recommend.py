@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console, RenderableType
 
 from tests.builders.runs import record
 from tests.builders.trainings import alone, measured, workload
 from tests.fakes.small_boards import small
-from trainfit.bench.cli.reports.recommend import Asked, by_device, row, why_none
+from trainfit.bench.cli.reports.recommend import Asked, by_device, offered_parts, row, why_none
 from trainfit.bench.records.schema import Bounds, RecordStatus, Workload
 from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.grid import Forms, key
 from trainfit.bench.sizing.recommend import Candidate, Objective, candidates, front
+from trainfit.bench.sizing.recommend_suite import Offer
 from trainfit.bench.sizing.trained import Skipped, Trained, split_by_installed, trained
 from trainfit.bench.verdicts.memory import Status, Verdict
 from trainfit.hardware_profiles import Budgets, load_device
@@ -289,3 +293,72 @@ def test_a_failed_record_with_an_accuracy_counts() -> None:
     late = measured(0.9).model_copy(update={"status": RecordStatus.TIMED_OUT})
 
     assert len(trained({"a": [late]}, "digits")) == 1
+
+
+def printed(parts: list[RenderableType], width: int) -> str:
+    stream = StringIO()
+    console = Console(file=stream, width=width, highlight=False)
+    for part in parts:
+        console.print(part)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_word_of_a_table_is_broken(width: int, devices: int) -> None:
+    # GIVEN the longest names that there are, trained and not
+    options = {"checkpoint": 2, "update": "separate", "momentum": 0.0}
+    wide = workload(model="mlp-784-1000-1000-10", batch_size=100, options=options)
+    other = workload("forward_forward", model="mlp-784-512x4-10", batch_size=32)
+    device = load_device("jetson-orin-nano-4gb" if devices > 1 else "stm32h743")
+    (best,) = candidates([Trained(wide, (0.9, 0.95), 3)], [], device, Budgets(), Forms())
+    longest = Verdict(device="any", budget="ram", status=Status.UNKNOWN, margin=0, reason="")
+    best = replace(best, verdict=longest)
+    (left,) = candidates([], [alone(other)], device, Budgets(), Forms())
+
+    # WHEN they are printed
+    asked = Asked(Objective.LATENCY, 0.0)
+    text = printed(by_device({device.name: [best]}, [best], asked), width)
+    text += printed(
+        offered_parts(Offer((left,), ()), [row(left) | {"training_seconds": None}], 8, devices),
+        width,
+    )
+
+    # THEN every word of names, verdicts and heads is whole
+    words = text.split()
+    for each in (best, left):
+        assert set(row(each)["workload"].split()) <= set(words)
+        assert str(each.verdict.status) in words
+    for title in ("test", "acc", "worst", "seeds", "workload", "RAM", "verdict", "training"):
+        assert title in words
+    assert {"95.00%", "92.50%", "90.00%"} & set(words) == {"92.50%", "90.00%"}
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_what_the_rows_of_a_front_do_not_say_is_said() -> None:
+    several = replace(candidate(0.9, 1), trained=Trained(workload(), (0.88, 0.94), 1))
+
+    text = "\n".join(
+        str(part)
+        for part in by_device({"small": [several]}, [several], Asked(Objective.BYTES, 0.9))
+    )
+
+    assert "Of 1 the worst seed is below 90.00%." in text
+    assert "one seed" not in text
+
+
+def test_how_long_training_takes_is_said_as_far_as_it_is_known() -> None:
+    left = candidate(None, 1)
+    offered = Offer((left, left), (left,))
+
+    def said(*seconds: float | None) -> str:
+        rows = [row(left) | {"training_seconds": each} for each in seconds]
+        return printed(offered_parts(offered, rows, 4, 1), 200)
+
+    assert "not known: no record of a like workload" in said(None, None)
+    assert "about 10 min by records of like workloads, on this kind of machine." in said(540, 60)
+    assert "about 9 min by records of like workloads, on this kind of machine, and 1" in said(
+        540, None
+    )
+    assert "Of 4 combinations of algorithm and depth: 1 done (" in said(1, 1)
+    assert "2 left, 1 where nothing is sure to fit." in said(1, 1)
