@@ -309,7 +309,8 @@ def test_no_word_of_a_table_is_broken(width: int, devices: int) -> None:
     # GIVEN the longest names that there are, trained and not
     options = {"checkpoint": 2, "update": "separate", "momentum": 0.0}
     wide = workload(model="mlp-784-1000-1000-10", batch_size=100, options=options)
-    other = workload("forward_forward", model="mlp-784-512x4-10", batch_size=32)
+    chosen = {"momentum": 0.0, "decay": "constant", "score": "head", "negatives": "hard"}
+    other = workload("forward_forward", model="mlp-784-512x4-10", batch_size=32, options=chosen)
     device = load_device("jetson-orin-nano-4gb" if devices > 1 else "stm32h743")
     (best,) = candidates([Trained(wide, (0.9, 0.95), 3)], [], device, Budgets(), Forms())
     longest = Verdict(device="any", budget="ram", status=Status.UNKNOWN, margin=0, reason="")
