@@ -98,8 +98,9 @@ def candidates(
 ) -> list[Candidate]:
     """Everything trained, then what of the grid is not, judged against a device.
 
-    Of a net of the grid there is the largest batch that fits, or the smallest one where none does;
-    wider nets than the first that exceeds the device are not looked at.
+    Of a net of the grid there is the largest batch that fits, or the smallest one where none does.
+    A wider net is tried in no larger batch, and none is that is wider than the first that exceeds
+    the device.
 
     Args:
         in_hand: What has been trained.
@@ -120,10 +121,12 @@ def candidates(
         return None if form is None else _candidate(form, None, device, budgets, workload)
 
     for family in sizes:
+        most: int | None = None
         for net in family.nets:
-            best = _largest_batch(net, judged)
+            best = _largest_batch([w for w in net if most is None or w.batch_size <= most], judged)
             if best is None:
                 continue  # a rule that does not train this net
+            most = best.workload.batch_size
             if key(best.workload) not in known:
                 found.append(best)
             if best.verdict.status is Status.EXCEEDS:
@@ -135,10 +138,12 @@ def _largest_batch(
     net: Sequence[Workload], judged: Callable[[Workload], Candidate | None]
 ) -> Candidate | None:
     """Of one net with the largest batch that fits; with the smallest where none does."""
-    smallest = next((each for w in reversed(net) if (each := judged(w)) is not None), None)
-    if smallest is None or not smallest.fits:
-        return smallest
-    return next(each for w in net if (each := judged(w)) is not None and each.fits)
+    able = (each for w in net if (each := judged(w)) is not None)  # from the largest
+    largest = next(able, None)
+    if largest is None or largest.fits:
+        return largest
+    smallest = next(each for w in reversed(net) if (each := judged(w)) is not None)
+    return next((each for each in able if each.fits), smallest) if smallest.fits else smallest
 
 
 def _candidate(
