@@ -313,6 +313,15 @@ def _show_fronts(
                 "Trained, fitting, and nothing that fits is at least as accurate for less:"
             )
         )
+    answers = [
+        {
+            "device": name,
+            "answers": len(chosen),
+            "reason": None if chosen else report.why_none(report.of(name, found), asked),
+        }
+        for name, chosen in fronts.items()
+    ]
+    out.table("devices", report.ANSWERS, answers, printed=())
     rows = [report.row(each) for chosen in fronts.values() for each in chosen]
     printed = report.by_device(fronts, found, asked) if in_hand else ()
     out.table("front", report.COLUMNS, rows, printed=printed)
@@ -325,6 +334,9 @@ def _show_offer(
     out = output()
     printed = report.offered_parts(offered, rows, places, devices)
     out.table("untrained", report.OFFERED, rows, printed=printed)
+    done = len(offered.done)
+    left = {"done": done, "left": len(rows), "nothing_fits": places - done - len(rows)}
+    out.fact("combinations", {"all": places} | left)
     out.table("done", report.COLUMNS, [report.row(each) for each in offered.done], printed=())
 
 

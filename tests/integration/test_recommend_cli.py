@@ -128,6 +128,8 @@ def test_machines_get_the_front_all_candidates_and_what_is_untrained(
     assert found["searched"]["widths"] == [32]
     assert found["searched"]["batch_sizes"] == [1, 2, 4, 8, 16, 32]
     assert found["skipped"] == []
+    assert found["devices"] == [{"device": "stm32f746", "answers": 3, "reason": None}]
+    assert found["combinations"] == {"all": 2, "done": 1, "left": 1, "nothing_fits": 0}
     for name in ("front", "candidates", "untrained", "done"):
         with (tmp_path / "tables" / f"{name}.csv").open(encoding="utf-8") as stream:
             assert len(list(csv.DictReader(stream))) == len(found[name])
@@ -151,6 +153,13 @@ def test_every_device_is_answered_for_by_name(main: Any) -> None:
     assert code == 0
     assert "\nsmall\nnone of 4 trained workloads is sure to fit; the smallest, backprop" in out
     assert "\njetson-nano\nnone of 4 trained workloads that fit reaches 97.00%; the best" in out
+    found = answer(
+        main, "--device", "small.toml", "--device", "jetson-nano", "--min-accuracy", "0.97"
+    )
+    assert [each["device"] for each in found["devices"]] == ["small", "jetson-nano"]
+    for each in found["devices"]:
+        assert each["answers"] == 0
+        assert f"\n{each['device']}\n{each['reason']}\n" in out
 
 
 @pytest.mark.usefixtures("runs")

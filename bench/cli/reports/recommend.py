@@ -85,6 +85,7 @@ COLUMNS = (
 """Everything that is known of a candidate."""
 
 OFFERED = (*COLUMNS, TRAINING, Column("epochs"))
+ANSWERS = (DEVICE, Column("answers"), Column("reason"))
 SKIPPED = (WORKLOAD, Column("reason", "not judged because"), Column("algorithm"))
 
 
@@ -175,8 +176,7 @@ def by_device(
     for name, front in fronts.items():
         parts.append(Text(f"\n{name}", style="bold"))
         if not front:
-            own = [each for each in found if each.device == name]
-            parts.append(prose(why_none(own, asked)))
+            parts.append(prose(why_none(of(name, found), asked)))
             continue
         columns = front_columns(asked.objective)
         parts.append(_table(columns, [row(each) for each in front[:MOST_ROWS]]))
@@ -184,6 +184,11 @@ def by_device(
             parts.append(f"and {len(front) - MOST_ROWS} more (--json or --csv lists all)")
         parts += map(prose, _cautions(front, asked))
     return [*parts, ""]
+
+
+def of(device: str, found: Iterable[Candidate]) -> list[Candidate]:
+    """Those of a device."""
+    return [each for each in found if each.device == device]
 
 
 def _cautions(front: Sequence[Candidate], asked: Asked) -> list[str]:

@@ -9,8 +9,12 @@ import pytest
 import kept as script
 from tests.builders.runs import failed, record, workload
 from trainfit.bench.records.reading import read_records, runs_below
+from trainfit.bench.sizing.grid import Forms
 from trainfit.bench.sizing.kept import kept_runs, reduced, torch_versions
+from trainfit.bench.sizing.recommend import Objective, candidates, front
 from trainfit.bench.sizing.trained import trained
+from trainfit.bench.verdicts.memory import Status
+from trainfit.hardware_profiles import Budgets, device_names, load_device
 
 RESULTS = Path(__file__).parents[3] / "results" / "runs"
 
@@ -80,3 +84,32 @@ def test_the_script_says_whether_the_folder_is_current(
     monkeypatch.setattr("sys.argv", ["kept.py", "--check"])
 
     assert script.main() == code
+
+
+QUARTER = 230 * 1024
+"""Usable RAM of a board of 256 KiB, at least: some is reserved."""
+
+LARGE_ENOUGH = [name for name in device_names() if load_device(name).usable_ram_bytes >= QUARTER]
+
+
+def test_the_boards_of_256_kib_and_more() -> None:
+    assert {"nrf52840", "rp2040", "rp2350", "stm32f746", "stm32h743", "stm32l4r5"} < set(
+        LARGE_ENOUGH
+    )
+    assert {"microbit-v1", "stm32f407", "stm32f411"} & set(LARGE_ENOUGH) == set()
+
+
+@pytest.mark.parametrize("name", LARGE_ENOUGH)
+def test_a_board_of_256_kib_and_more_has_an_answer_at_95_percent_on_mnist(name: str) -> None:
+    runs = {run.name: read_records(run) for run in kept_runs()}
+
+    found = candidates(trained(runs, "mnist"), [], load_device(name), Budgets(), Forms())
+
+    answers = front(found, Objective.BYTES, min_accuracy=0.95)
+    assert answers
+    assert all(each.verdict.status is Status.FITS for each in answers)
+    # AND more than one algorithm has one, with several seeds
+    good = [each.trained for each in found if each.fits and each.trained]
+    good = [each for each in good if each.worst >= 0.95 and each.seeds > 1]
+    assert len({each.workload.algorithm for each in good}) > 2
+    assert "backprop" in {each.workload.algorithm for each in good}
