@@ -25,7 +25,7 @@ from trainfit.bench.records.reading import read_records, run_folders, runs_below
 from trainfit.bench.records.schema import Record
 from trainfit.bench.sizing import grid as sizes
 from trainfit.bench.sizing.kept import NAMED, kept_runs, torch_versions
-from trainfit.bench.sizing.recommend import Candidate, Objective, candidates, front
+from trainfit.bench.sizing.recommend import Candidate, Objective, candidates, front, runners_up
 from trainfit.bench.sizing.recommend_suite import Offer, distinct, offer, suite_text
 from trainfit.bench.sizing.trained import Skipped, Trained, split_by_installed, trained
 from trainfit.bench.sizing.training_time import training_seconds
@@ -323,6 +323,14 @@ def _show_fronts(
     ]
     out.table("devices", report.ANSWERS, answers, printed=())
     rows = [report.row(each) for chosen in fronts.values() for each in chosen]
+    others = [
+        report.row(each)
+        for name, chosen in fronts.items()
+        for each in (
+            runners_up(report.of(name, found), chosen, asked.min_accuracy) if chosen else ()
+        )
+    ]
+    out.table("runners_up", report.COLUMNS, others, printed=())
     printed = report.by_device(fronts, found, asked) if in_hand else ()
     out.table("front", report.COLUMNS, rows, printed=printed)
     out.table("candidates", report.COLUMNS, [report.row(each) for each in found], printed=())

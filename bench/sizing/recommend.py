@@ -198,3 +198,28 @@ def front(
             chosen.append(each)
             cheapest = cost
     return chosen
+
+
+def runners_up(
+    found: Iterable[Candidate], chosen: Iterable[Candidate], min_accuracy: float = 0.0
+) -> list[Candidate]:
+    """Of every algorithm that is not on the front the most accurate that fits.
+
+    Args:
+        found: Candidates of a device.
+        chosen: Its front.
+        min_accuracy: As for :func:`front`.
+
+    Returns:
+        One candidate per algorithm, the most accurate first.
+    """
+    there = {each.workload.algorithm for each in chosen}
+    best: dict[str, tuple[float, int, Candidate]] = {}
+    for each in found:
+        if each.trained is None or not each.fits or each.trained.accuracy < min_accuracy:
+            continue
+        rank = each.trained.accuracy, -each.ram_bytes
+        name = each.workload.algorithm
+        if name not in there and (name not in best or rank > best[name][:2]):
+            best[name] = *rank, each
+    return [each for _, _, each in sorted(best.values(), key=lambda row: row[:2], reverse=True)]

@@ -13,7 +13,7 @@ from trainfit.bench.cli.output import Column, drawn, plain, stdout, unseen
 from trainfit.bench.cli.reports.fit import NAMES
 from trainfit.bench.frames.workloads import ends
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.recommend import Candidate, Objective
+from trainfit.bench.sizing.recommend import Candidate, Objective, runners_up
 from trainfit.bench.sizing.recommend_suite import Offer
 from trainfit.bench.sizing.trained import Skipped
 from trainfit.bench.verdicts.intervals import format_quantity
@@ -182,7 +182,11 @@ def by_device(
         parts.append(_table(columns, [row(each) for each in front[:MOST_ROWS]]))
         if len(front) > MOST_ROWS:
             parts.append(f"and {len(front) - MOST_ROWS} more (--json or --csv lists all)")
-        parts += map(prose, _cautions(front, asked))
+        others = runners_up(of(name, found), front, asked.min_accuracy)
+        if others:
+            parts.append(prose("Other algorithms, each at its most accurate:"))
+            parts.append(_table(columns, [row(each) for each in others]))
+        parts += map(prose, _cautions([*front[:MOST_ROWS], *others], asked))
     return [*parts, ""]
 
 

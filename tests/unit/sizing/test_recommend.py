@@ -18,7 +18,7 @@ from trainfit.bench.cli.reports.recommend import Asked, by_device, offered_parts
 from trainfit.bench.records.schema import Bounds, RecordStatus, Workload
 from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.grid import Forms, key
-from trainfit.bench.sizing.recommend import Candidate, Objective, candidates, front
+from trainfit.bench.sizing.recommend import Candidate, Objective, candidates, front, runners_up
 from trainfit.bench.sizing.recommend_suite import Offer
 from trainfit.bench.sizing.trained import Skipped, Trained, split_by_installed, trained
 from trainfit.bench.verdicts.memory import Status, Verdict
@@ -152,6 +152,26 @@ def test_the_front_is_what_nothing_beats(pool: list[Candidate], least: float) ->
     assert set(pairs) == unbeaten
     assert len(pairs) == len(unbeaten)
     assert pairs == sorted(pairs, reverse=True)
+
+
+def test_every_other_algorithm_is_there_at_its_most_accurate() -> None:
+    def of(algorithm: str, accuracy: float, status: Status = Status.FITS) -> Candidate:
+        made = candidate(accuracy, 1, status=status)
+        return replace(made, trained=Trained(workload(algorithm), (accuracy,), 1))
+
+    first, second = of("backprop", 0.99), of("backprop", 0.98)
+    best, worse = of("pepita", 0.95), of("pepita", 0.93)
+    others = [of("dfa", 0.96), of("drtp", 0.97, Status.EXCEEDS), of("ff_int8", 0.85)]
+    pool = [first, second, worse, best, *others, candidate(None, 1)]
+
+    assert runners_up(pool, [first], 0.9) == [others[0], best]
+    assert runners_up(pool, [first]) == [others[0], best, others[2]]
+
+    text = printed(by_device({"small": [first]}, pool, Asked(Objective.BYTES, 0.9)), 200)
+
+    below = text.split("Other algorithms, each at its most accurate:")[1]
+    rows = [line.split() for line in below.splitlines() if "b8" in line]
+    assert [words[3] for words in rows] == ["dfa", "pepita"]
 
 
 def test_each_objective_has_its_own_front() -> None:
