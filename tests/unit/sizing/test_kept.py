@@ -12,7 +12,7 @@ from trainfit.bench.records.reading import read_records, runs_below
 from trainfit.bench.sizing.grid import Forms
 from trainfit.bench.sizing.kept import kept_runs, reduced, torch_versions
 from trainfit.bench.sizing.recommend import Objective, candidates, front
-from trainfit.bench.sizing.trained import trained
+from trainfit.bench.sizing.trained import Trained, trained
 from trainfit.bench.verdicts.memory import Status
 from trainfit.hardware_profiles import Budgets, device_names, load_device
 
@@ -99,11 +99,20 @@ def test_the_boards_of_256_kib_and_more() -> None:
     assert {"microbit-v1", "stm32f407", "stm32f411"} & set(LARGE_ENOUGH) == set()
 
 
-@pytest.mark.parametrize("name", LARGE_ENOUGH)
-def test_a_board_of_256_kib_and_more_has_an_answer_at_95_percent_on_mnist(name: str) -> None:
+@pytest.fixture(scope="module")
+def mnist() -> tuple[list[Trained], Forms]:
+    """What comes with trainfit, and closed forms for all boards."""
     runs = {run.name: read_records(run) for run in kept_runs()}
+    return trained(runs, "mnist"), Forms()
 
-    found = candidates(trained(runs, "mnist"), [], load_device(name), Budgets(), Forms())
+
+@pytest.mark.parametrize("name", LARGE_ENOUGH)
+def test_a_board_of_256_kib_and_more_has_an_answer_at_95_percent_on_mnist(
+    name: str, mnist: tuple[list[Trained], Forms]
+) -> None:
+    in_hand, made = mnist
+
+    found = candidates(in_hand, [], load_device(name), Budgets(), made)
 
     answers = front(found, Objective.BYTES, min_accuracy=0.95)
     assert answers
@@ -113,3 +122,18 @@ def test_a_board_of_256_kib_and_more_has_an_answer_at_95_percent_on_mnist(name: 
     good = [each for each in good if each.worst >= 0.95 and each.seeds > 1]
     assert len({each.workload.algorithm for each in good}) > 2
     assert "backprop" in {each.workload.algorithm for each in good}
+
+
+@pytest.mark.parametrize("name", ["stm32f407", "stm32f411"])
+def test_a_board_of_128_kib_has_an_answer_too(
+    name: str, mnist: tuple[list[Trained], Forms]
+) -> None:
+    in_hand, made = mnist
+
+    found = candidates(in_hand, [], load_device(name), Budgets(), made)
+
+    answers = front(found, Objective.BYTES, min_accuracy=0.95)
+    assert {each.workload.algorithm for each in answers} == {"local_head"}
+    assert {"local_head", "sparse_update", "dfa"} <= {
+        each.workload.algorithm for each in found if each.fits
+    }
