@@ -1,30 +1,26 @@
 """What to train on a device: what fits of many algorithms and model sizes, and how well it trains.
 
-What fits comes from the closed form; how well it trains comes from records, and from nowhere else.
-What fits and has not been trained is offered as a suite, so that the question can be answered.
+What fits comes from the closed form, or from a record's own measurement where it has one; how well
+it trains comes from records, and from nowhere else. What fits and has not been trained is offered
+as a suite, so that the question can be answered.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean
 
-from trainfit.algorithms import Mlp
-from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import bounds, scaled, summed
-from trainfit.bench.records.schema import Bounds, Record, Workload
-from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
+from trainfit.bench.records.schema import Bounds, Evidence, Memory, Workload
+from trainfit.bench.sizing.closed_form import ClosedForm
+from trainfit.bench.sizing.grid import Family, Forms, key
 from trainfit.bench.sizing.largest import FITTING
-from trainfit.bench.verdicts.judge import judge_all
-from trainfit.bench.verdicts.memory import Verdict, worst
+from trainfit.bench.sizing.trained import Trained
+from trainfit.bench.verdicts.judge import ResourceDemand, judge_all
+from trainfit.bench.verdicts.memory import Status, Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
-
-WIDTHS = (32, 64, 128, 256, 512)
-DEPTHS = (1, 2, 3, 4)
 
 
 class Objective(StrEnum):
@@ -33,23 +29,6 @@ class Objective(StrEnum):
     BYTES = "bytes"
     ENERGY = "energy"
     LATENCY = "latency"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A workload that has been trained, once or with several seeds.
-
-    Attributes:
-        workload: With the seed of the first record.
-        accuracy: Mean test accuracy of all records.
-        seeds: How many different seeds they have.
-        passes: Passes over the training data.
-    """
-
-    workload: Workload
-    accuracy: float
-    seeds: int
-    passes: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +42,8 @@ class Candidate:
         verdict: The one that decides.
         sample_seconds, sample_joules: Modelled per training sample, which is shown to every stage;
             None where that is unknown.
+        planned: What would be trained where nothing is; a form may have been made for another
+            workload of its :func:`key`.
     """
 
     device: str
@@ -71,11 +52,24 @@ class Candidate:
     verdict: Verdict
     sample_seconds: Bounds | None
     sample_joules: Bounds | None
+    planned: Workload | None = None
 
     @property
     def workload(self) -> Workload:
         """As it was trained; as it would be where no record says so."""
-        return self.trained.workload if self.trained else self.form.workload
+        return self.trained.workload if self.trained else self.planned or self.form.workload
+
+    @property
+    def ram_bytes(self) -> int:
+        """Static plus peak dynamic bytes: measured if a record has them, else by closed form."""
+        memory = self.trained.memory if self.trained else None
+        return ram_of(memory) if memory else self.form.ram_bytes
+
+    @property
+    def evidence(self) -> Evidence:
+        """Of these bytes."""
+        memory = self.trained.memory if self.trained else None
+        return memory.evidence if memory else Evidence.ANALYTIC
 
     @property
     def fits(self) -> bool:
@@ -85,103 +79,83 @@ class Candidate:
     def cost(self, objective: Objective) -> float | None:
         """Bytes, or seconds or joules per sample at their upper bound; None where not known."""
         if objective is Objective.BYTES:
-            return self.form.ram_bytes
+            return self.ram_bytes
         interval = self.sample_joules if objective is Objective.ENERGY else self.sample_seconds
         return interval.high if interval else None
 
 
-def trained(records: Iterable[Record], dataset: str) -> list[Trained]:
-    """What the records say about a data set: workloads by accuracy, seeds joined to one."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        if record.accuracy is not None and record.workload.dataset == dataset:
-            key = record.workload.model_dump(mode="json", exclude={"seed", "evaluate_every"})
-            groups.setdefault(json.dumps(key, sort_keys=True), []).append(record)
-    found = [
-        Trained(
-            workload=group[0].workload,
-            accuracy=fmean(r.accuracy.test_accuracy for r in group if r.accuracy),
-            seeds=len({record.workload.seed for record in group}),
-            passes=group[0].accuracy.epochs if group[0].accuracy else 0,
-        )
-        for group in groups.values()
-    ]
-    return sorted(found, key=lambda each: -each.accuracy)
-
-
-def grid(
-    algorithms: Sequence[str],
-    features: int,
-    classes: int,
-    *,
-    dataset: str,
-    batch_size: int,
-    widths: Sequence[int] = WIDTHS,
-    depths: Sequence[int] = DEPTHS,
-) -> list[Workload]:
-    """Every algorithm with its default options on fully connected nets of every size."""
-    return [
-        Workload(
-            algorithm=algorithm,
-            model=Mlp.uniform(features, width, depth, classes).name,
-            dataset=dataset,
-            batch_size=batch_size,
-        )
-        for algorithm in algorithms
-        for depth in depths
-        for width in widths
-    ]
-
-
-def forms(workloads: Iterable[Workload]) -> dict[str, ClosedForm]:
-    """Closed forms by :func:`key`; a workload that cannot be built is left out."""
-    found: dict[str, ClosedForm] = {}
-    for workload in workloads:
-        name = key(workload)
-        if name not in found:
-            try:
-                found[name] = closed_form(workload)
-            except ConfigurationError:
-                continue  # a rule that does not train this net, or is not installed here
-    return found
-
-
-def key(workload: Workload) -> str:
-    """What decides about bytes: algorithm, options, model and batch size."""
-    parts = (workload.algorithm, workload.options, workload.model, workload.batch_size)
-    return json.dumps(parts, sort_keys=True)
+def ram_of(memory: Memory) -> int:
+    """What a device must hold."""
+    return memory.static_bytes + memory.peak_dynamic_bytes
 
 
 def candidates(
     in_hand: Sequence[Trained],
-    sizes: Sequence[Workload],
+    sizes: Iterable[Family],
     device: Device,
     budgets: Budgets,
-    made: dict[str, ClosedForm],
+    made: Forms,
 ) -> list[Candidate]:
-    """Everything trained, then everything of the grid that is not, judged against a device.
+    """Everything trained, then what of the grid is not, judged against a device.
+
+    Of a net of the grid there is the largest batch that fits, or the smallest one where none does.
+    A wider net is tried in no larger batch, and none is that is wider than the first that exceeds
+    the device.
 
     Args:
         in_hand: What has been trained.
         sizes: The grid.
         device: The device.
         budgets: Budgets beside those of its profile.
-        made: The closed forms of both.
+        made: Closed forms, also for other devices.
     """
-    known = {key(each.workload) for each in in_hand}
-    pairs: list[tuple[Workload, Trained | None]] = [(each.workload, each) for each in in_hand]
-    pairs += [(workload, None) for workload in sizes if key(workload) not in known]
-    return [
-        _candidate(made[key(workload)], each, device, budgets)
-        for workload, each in pairs
-        if key(workload) in made
-    ]
+    found: list[Candidate] = []
+    for each in in_hand:
+        form = made.of(each.workload)
+        if form is not None:
+            found.append(_candidate(form, each, device, budgets))
+    known = {key(each.workload) for each in in_hand if each.workload.train_samples is None}
+
+    def judged(workload: Workload) -> Candidate | None:
+        form = made.of(workload)
+        return None if form is None else _candidate(form, None, device, budgets, workload)
+
+    for family in sizes:
+        most: int | None = None
+        for net in family.nets:
+            best = _largest_batch([w for w in net if most is None or w.batch_size <= most], judged)
+            if best is None:
+                continue  # a rule that does not train this net
+            most = best.workload.batch_size
+            if key(best.workload) not in known:
+                found.append(best)
+            if best.verdict.status is Status.EXCEEDS:
+                break
+    return found
+
+
+def _largest_batch(
+    net: Sequence[Workload], judged: Callable[[Workload], Candidate | None]
+) -> Candidate | None:
+    """Of one net with the largest batch that fits; with the smallest where none does."""
+    able = (each for w in net if (each := judged(w)) is not None)  # from the largest
+    largest = next(able, None)
+    if largest is None or largest.fits:
+        return largest
+    smallest = next(each for w in reversed(net) if (each := judged(w)) is not None)
+    return next((each for each in able if each.fits), smallest) if smallest.fits else smallest
 
 
 def _candidate(
-    form: ClosedForm, each: Trained | None, device: Device, budgets: Budgets
+    form: ClosedForm,
+    each: Trained | None,
+    device: Device,
+    budgets: Budgets,
+    planned: Workload | None = None,
 ) -> Candidate:
     demand = form.demand(device)
+    if each and each.measured:
+        demand = ResourceDemand.of(each.measured, demand.modelled)
     return Candidate(
         device=device.name,
         form=form,
@@ -189,6 +163,7 @@ def _candidate(
         verdict=worst(judge_all(demand, device, budgets)),
         sample_seconds=_sample_seconds(form, device, demand.modelled.latency.step),
         sample_joules=demand.modelled.energy_per_sample,
+        planned=planned,
     )
 
 
@@ -223,3 +198,28 @@ def front(
             chosen.append(each)
             cheapest = cost
     return chosen
+
+
+def runners_up(
+    found: Iterable[Candidate], chosen: Iterable[Candidate], min_accuracy: float = 0.0
+) -> list[Candidate]:
+    """Of every algorithm that is not on the front the most accurate that fits.
+
+    Args:
+        found: Candidates of a device.
+        chosen: Its front.
+        min_accuracy: As for :func:`front`.
+
+    Returns:
+        One candidate per algorithm, the most accurate first.
+    """
+    there = {each.workload.algorithm for each in chosen}
+    best: dict[str, tuple[float, int, Candidate]] = {}
+    for each in found:
+        if each.trained is None or not each.fits or each.trained.accuracy < min_accuracy:
+            continue
+        rank = each.trained.accuracy, -each.ram_bytes
+        name = each.workload.algorithm
+        if name not in there and (name not in best or rank > best[name][:2]):
+            best[name] = *rank, each
+    return [each for _, _, each in sorted(best.values(), key=lambda row: row[:2], reverse=True)]

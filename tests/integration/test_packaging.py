@@ -65,6 +65,13 @@ def test_the_wheel_has_every_module_every_toml_file_and_the_type_marker(wheel: s
     assert (parts | face) - wheel == set()
 
 
+def test_the_wheel_has_the_trainings_that_come_with_it(wheel: set[str]) -> None:
+    folder = ROOT / "bench" / "sizing" / "kept"
+    kept = {f"trainfit/{path.relative_to(ROOT)}" for path in folder.glob("*/*")}
+    assert "trainfit/bench/sizing/kept/mnist-backprop/records.jsonl" in kept
+    assert kept - wheel == set()
+
+
 def test_the_wheel_puts_one_name_beside_its_metadata(wheel: set[str]) -> None:
     tops = {name.partition("/")[0] for name in wheel}
     assert {top.rpartition(".")[2] for top in tops - {"trainfit"}} == {"dist-info"}

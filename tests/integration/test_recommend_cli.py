@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.fakes.small_boards import board
 from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Workload
 from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.sizing.kept import kept_runs
 from trainfit.bench.suite.suite import load_suite
 from trainfit.hardware_profiles import device_names
 
@@ -72,11 +74,26 @@ def test_the_front_of_a_device(main: Any) -> None:
     code, out, err = main("recommend", "--device", "stm32f746", "--dataset", "digits", *GRID)
 
     assert (code, err) == (0, "")
-    assert out.startswith("digits: 4 trained workloads in 2 run folders, 6 judged against devices")
-    rows = [line for line in out.splitlines() if "%" in line]
-    assert [row.split()[0] for row in rows] == ["96.00%", "91.00%", "80.00%"]
+    read, searched, *lines = out.splitlines()
+    assert read == (
+        "digits: 4 trained workloads: 0 come with trainfit (torch 2.13.0+cpu), 4 in 2 run folders"
+        " here"
+    )
+    assert searched.startswith(
+        "Searched: 2 algorithms; hidden layers: 1, units: 32, batch: 1 to 32; "
+    )
+    rows = [line.split() for line in lines if "%" in line]
+    # the mean, the worst seed, how many seeds
+    assert [row[:3] for row in rows] == [
+        ["96.00%", "96.00%", "1"],
+        ["91.00%", "90.00%", "2"],
+        ["80.00%", "80.00%", "1"],
+    ]
     assert "\nstm32f746\n" in out
-    assert "Fits, and nobody has trained it yet: 2 workloads" in out
+    # backprop has been trained 256 units wide, which is wider than the grid that was asked for
+    assert "Fits, and nobody has trained it yet: 1 workload (of every" in out
+    assert "\nzeroth_order mlp-64-32-10 b32 " in out
+    assert "Of 2 combinations of algorithm and depth: 1 done (" in out
     assert not list(Path().glob("*.toml"))
 
 
@@ -100,10 +117,20 @@ def test_machines_get_the_front_all_candidates_and_what_is_untrained(
         assert row["ram_bytes"] == form.ram_bytes
         assert row["sample_joules_high"] is None  # the current of this part is not known
         assert row["sample_seconds_low"] < row["sample_seconds_high"]
-    assert len(found["candidates"]) == 6
-    assert models(found["untrained"]) == ["mlp-64-32-10"] * 2
-    assert [row["batch_size"] for row in found["untrained"]] == [32, 32]
-    for name in ("front", "candidates", "untrained"):
+    assert [row["worst"] for row in found["front"]] == [0.96, 0.9, 0.8]
+    assert found["front"][1]["runs"] == [str(Path("runs/first"))]
+    assert len(found["candidates"]) == 4 + 3  # backprop plainly and frugally, zeroth_order
+    (offered,) = found["untrained"]
+    assert (offered["algorithm"], offered["model"]) == ("zeroth_order", "mlp-64-32-10")
+    assert (offered["batch_size"], offered["epochs"]) == (32, 10)
+    assert offered["training_seconds"] is None
+    assert [row["algorithm"] for row in found["done"]] == ["backprop"]
+    assert found["searched"]["widths"] == [32]
+    assert found["searched"]["batch_sizes"] == [1, 2, 4, 8, 16, 32]
+    assert found["skipped"] == []
+    assert found["devices"] == [{"device": "stm32f746", "answers": 3, "reason": None}]
+    assert found["combinations"] == {"all": 2, "done": 1, "left": 1, "nothing_fits": 0}
+    for name in ("front", "candidates", "untrained", "done"):
         with (tmp_path / "tables" / f"{name}.csv").open(encoding="utf-8") as stream:
             assert len(list(csv.DictReader(stream))) == len(found[name])
 
@@ -126,6 +153,13 @@ def test_every_device_is_answered_for_by_name(main: Any) -> None:
     assert code == 0
     assert "\nsmall\nnone of 4 trained workloads is sure to fit; the smallest, backprop" in out
     assert "\njetson-nano\nnone of 4 trained workloads that fit reaches 97.00%; the best" in out
+    found = answer(
+        main, "--device", "small.toml", "--device", "jetson-nano", "--min-accuracy", "0.97"
+    )
+    assert [each["device"] for each in found["devices"]] == ["small", "jetson-nano"]
+    for each in found["devices"]:
+        assert each["answers"] == 0
+        assert f"\n{each['device']}\n{each['reason']}\n" in out
 
 
 @pytest.mark.usefixtures("runs")
@@ -179,6 +213,78 @@ def test_only_the_runs_that_are_named_are_read(main: Any) -> None:
     assert found["front"][0]["seeds"] == 1
 
 
+@pytest.mark.usefixtures("runs")
+def test_a_folder_of_runs_is_all_of_them(main: Any) -> None:
+    below = answer(main, "--device", "jetson-nano", "--from", "runs", "--from", "results/runs")
+
+    assert below["front"] == answer(main, "--device", "jetson-nano")["front"]
+    assert below["packaged"] == {"runs": 0, "torch": []}
+
+
+def test_trainings_that_come_with_trainfit_answer_in_any_folder(main: Any) -> None:
+    asked = ("--device", "apollo4-plus", "--dataset", "mnist", "--algorithm", "backprop",
+             "--width", "32", "--depth", "1")  # fmt: skip
+
+    code, out, err = main("--json", "recommend", *asked)
+
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["packaged"]["runs"] == len(kept_runs())
+    assert found["front"]
+    for each in found["front"]:
+        assert all(run.startswith("trainfit/") for run in each["runs"])
+
+    # AND a copy of them in this folder changes no answer but where it is read from
+    shutil.copytree(kept_runs()[0].parent, "runs")
+    code, out, _ = main("--json", "recommend", *asked)
+    again = json.loads(out)
+    for each, other in zip(found["front"], again["front"], strict=True):
+        assert each | {"runs": None} == other | {"runs": None}
+        assert all(run.startswith("runs") for run in other["runs"])
+    assert len(again["candidates"]) == len(found["candidates"])
+
+
+def test_what_a_record_names_is_not_imported_and_what_is_skipped_is_said(
+    main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN records of a module on the path, of a rule that is not there, and of no net
+    Path("evil.py").write_text("open('ran', 'w').close()\n", "utf-8")
+    monkeypatch.syspath_prepend(str(Path().resolve()))
+    write_run(
+        "runs/first",
+        trained(0.9),
+        trained(0.99, algorithm="evil:Rule"),
+        trained(0.99, algorithm="gone"),
+        trained(0.99, algorithm="tinyfoa", model="mlp-64-33-10"),
+    )
+
+    code, out, err = main("recommend", "--device", "stm32f746", "--dataset", "digits", *GRID)
+
+    assert (code, err) == (0, "")
+    assert not Path("ran").exists()
+    assert "\nNot judged: 1 workload, algorithm evil:Rule is not installed here\n" in out
+    assert "\nNot judged: 1 workload, algorithm gone is not installed here\n" in out
+    assert "33" in next(line for line in out.splitlines() if "slices" in line)
+    found = answer(main, "--device", "stm32f746")
+    assert models(found["front"]) == ["mlp-64-32-10"]
+    assert [row["algorithm"] for row in found["skipped"]] == ["evil:Rule", "gone", "tinyfoa"]
+
+
+def test_what_is_offered_is_listed_and_shortened_with_a_count(main: Any) -> None:
+    asked = ("recommend", "--device", "stm32f746", "--dataset", "digits", "--width", "8")
+    code, out, _ = main(*asked)
+    rows = json.loads(main("--json", *asked)[1])["untrained"]
+
+    assert code == 0
+    assert len(rows) > 16
+    listed = out.split("Fits, and nobody has trained it yet")[1].splitlines()
+    shown = [line for line in listed if " mlp-64-8" in line]
+    assert [line.split()[0] for line in shown] == [row["algorithm"] for row in rows[:16]]
+    assert f"and {len(rows) - 16} more (--json or --csv lists all)" in listed
+    assert all(row["status"] in {"fits", "tight"} for row in rows)
+    assert "How long training takes is not known: no record of a like workload." in listed
+
+
 def test_without_records_nothing_is_recommended_but_a_suite(main: Any) -> None:
     # WHEN there is no run folder at all
     Path("small.toml").write_text(board(60_000), "utf-8")
@@ -222,7 +328,8 @@ def test_where_nothing_is_missing_no_suite_is_written(main: Any) -> None:
     )
 
     assert code == 0
-    assert "Nothing of the grid fits that has no record; next.toml was not written." in out
+    assert "Nothing of the grid is left to train: it has a record, or does not fit." in out
+    assert "next.toml was not written." in out
     assert not Path("next.toml").exists()
 
 

@@ -1,49 +1,30 @@
-"""What is recommended: the front, what it is read from, and the suite of what is missing."""
+"""What is recommended: the front, what it is read from, and what people read of it."""
 
 from __future__ import annotations
 
-import itertools
-from pathlib import Path
+from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console, RenderableType
 
 from tests.builders.runs import record
+from tests.builders.trainings import alone, measured, workload
 from tests.fakes.small_boards import small
-from trainfit.bench.cli.reports.recommend import Asked, by_device, row, why_none
-from trainfit.bench.records.schema import Accuracy, Bounds, Record, RecordStatus, Workload
+from trainfit.bench.cli.reports.recommend import Asked, by_device, offered_parts, row, why_none
+from trainfit.bench.records.schema import Bounds, RecordStatus, Workload
 from trainfit.bench.sizing.closed_form import closed_form
-from trainfit.bench.sizing.recommend import (
-    Candidate,
-    Objective,
-    Trained,
-    candidates,
-    forms,
-    front,
-    grid,
-    key,
-    trained,
-)
-from trainfit.bench.sizing.recommend_suite import suite_text, untrained
-from trainfit.bench.suite.suite import parse_suite
+from trainfit.bench.sizing.grid import Forms, key
+from trainfit.bench.sizing.recommend import Candidate, Objective, candidates, front, runners_up
+from trainfit.bench.sizing.recommend_suite import Offer
+from trainfit.bench.sizing.trained import Skipped, Trained, split_by_installed, trained
 from trainfit.bench.verdicts.memory import Status, Verdict
-from trainfit.hardware_profiles import Budgets, Device, load_device
+from trainfit.hardware_profiles import Budgets, load_device
 
 FORM = closed_form(Workload(algorithm="backprop", model="mlp-64-10", dataset="none", batch_size=1))
-
-
-def workload(algorithm: str = "backprop", **changes: Any) -> Workload:
-    values = {"model": "mlp-64-32-10", "dataset": "digits", "batch_size": 8}
-    return Workload(algorithm=algorithm, **values | changes)
-
-
-def measured(accuracy: float | None, **changes: Any) -> Record:
-    result = None
-    if accuracy is not None:
-        result = Accuracy(test_accuracy=accuracy, epochs=3, train_seconds=1.0)
-    return record(accuracy=result).model_copy(update={"workload": workload(**changes)})
 
 
 # What the records say.
@@ -52,7 +33,7 @@ def measured(accuracy: float | None, **changes: Any) -> Record:
 def test_seeds_are_joined_to_their_mean() -> None:
     records = [measured(0.90, seed=0), measured(0.94, seed=1), measured(0.92, seed=7)]
 
-    (found,) = trained(records, "digits")
+    (found,) = trained({"a": records}, "digits")
 
     assert found.accuracy == pytest.approx(0.92)
     assert (found.seeds, found.passes) == (3, 3)
@@ -73,14 +54,16 @@ def test_seeds_are_joined_to_their_mean() -> None:
     ],
 )
 def test_what_differs_otherwise_is_not_joined(change: dict[str, Any]) -> None:
-    found = trained([measured(0.9), measured(0.8, **change)], "digits")
+    found = trained({"a": [measured(0.9), measured(0.8, **change)]}, "digits")
 
     assert [each.accuracy for each in found] == [0.9, 0.8]
     assert [each.seeds for each in found] == [1, 1]
 
 
 def test_how_often_it_was_evaluated_makes_no_difference() -> None:
-    (found,) = trained([measured(0.8), measured(0.9, evaluate_every=5, seed=1)], "digits")
+    records = [measured(0.8), measured(0.9, evaluate_every=5, seed=1)]
+
+    (found,) = trained({"a": records}, "digits")
 
     assert found.seeds == 2
 
@@ -88,9 +71,36 @@ def test_how_often_it_was_evaluated_makes_no_difference() -> None:
 def test_data_sets_are_kept_apart_and_no_accuracy_is_no_training() -> None:
     records = [measured(0.9), measured(0.99, dataset="mnist"), measured(None, batch_size=4)]
 
-    assert [each.accuracy for each in trained(records, "digits")] == [0.9]
-    assert [each.accuracy for each in trained(records, "mnist")] == [0.99]
-    assert trained(records, "cifar10") == []
+    assert [each.accuracy for each in trained({"a": records}, "digits")] == [0.9]
+    assert [each.accuracy for each in trained({"a": records}, "mnist")] == [0.99]
+    assert trained({"a": records}, "cifar10") == []
+
+
+def test_a_seed_counts_once_by_its_last_record() -> None:
+    # GIVEN a run, a copy of it, and one that trained a seed again
+    first = [measured(0.90, seed=0), measured(0.92, seed=1)]
+    runs = {"a": first, "copy": first, "again": [measured(0.98, seed=1)]}
+
+    (found,) = trained(runs, "digits")
+
+    assert found.accuracies == (0.90, 0.98)
+    assert (found.accuracy, found.worst, found.seeds) == (pytest.approx(0.94), 0.90, 2)
+    assert found.runs == ("copy", "again")
+
+
+def test_an_algorithm_that_is_not_installed_is_skipped_and_never_imported() -> None:
+    found = trained(
+        {"a": [measured(0.9), measured(0.8, algorithm="mine"), measured(0.7, algorithm="m:C")]},
+        "digits",
+    )
+
+    usable, skipped = split_by_installed(found, ["backprop"])
+
+    assert [each.workload.algorithm for each in usable] == ["backprop"]
+    assert skipped == [
+        Skipped(workload("mine"), "algorithm mine is not installed here"),
+        Skipped(workload("m:C"), "algorithm m:C is not installed here"),
+    ]
 
 
 # The front.
@@ -102,7 +112,7 @@ def candidate(
     """Of a need in all objectives; a negative one is not known."""
     known = Bounds(low=need / 2, high=need) if need >= 0 else None
     judged = Verdict(device=device, budget="ram", status=status, margin=0, reason="as made up")
-    held = None if accuracy is None else Trained(workload(), accuracy, 1, 1)
+    held = None if accuracy is None else Trained(workload(), (accuracy,), 1)
     return Candidate(device, FORM, held, judged, known, known)
 
 
@@ -144,15 +154,34 @@ def test_the_front_is_what_nothing_beats(pool: list[Candidate], least: float) ->
     assert pairs == sorted(pairs, reverse=True)
 
 
+def test_every_other_algorithm_is_there_at_its_most_accurate() -> None:
+    def of(algorithm: str, accuracy: float, status: Status = Status.FITS) -> Candidate:
+        made = candidate(accuracy, 1, status=status)
+        return replace(made, trained=Trained(workload(algorithm), (accuracy,), 1))
+
+    first, second = of("backprop", 0.99), of("backprop", 0.98)
+    best, worse = of("pepita", 0.95), of("pepita", 0.93)
+    others = [of("dfa", 0.96), of("drtp", 0.97, Status.EXCEEDS), of("ff_int8", 0.85)]
+    pool = [first, second, worse, best, *others, candidate(None, 1)]
+
+    assert runners_up(pool, [first], 0.9) == [others[0], best]
+    assert runners_up(pool, [first]) == [others[0], best, others[2]]
+
+    text = printed(by_device({"small": [first]}, pool, Asked(Objective.BYTES, 0.9)), 200)
+
+    below = text.split("Other algorithms, each at its most accurate:")[1]
+    rows = [line.split() for line in below.splitlines() if "b8" in line]
+    assert [words[3] for words in rows] == ["dfa", "pepita"]
+
+
 def test_each_objective_has_its_own_front() -> None:
     device = load_device("jetson-nano")
     # GIVEN the more accurate of two needs more bytes; time and energy go with the operations
-    large = Trained(workload(model="mlp-64-256-10"), 0.95, 1, 1)
-    small_one = Trained(workload(model="mlp-64-8-10"), 0.90, 1, 1)
-    checkpointed = Trained(workload(model="mlp-64-256x4-10", options={"checkpoint": 2}), 0.97, 1, 1)
+    large = Trained(workload(model="mlp-64-256-10"), (0.95,), 1)
+    small_one = Trained(workload(model="mlp-64-8-10"), (0.90,), 1)
+    checkpointed = Trained(workload(model="mlp-64-256x4-10", options={"checkpoint": 2}), (0.97,), 1)
     in_hand = [checkpointed, large, small_one]
-    made = forms([each.workload for each in in_hand])
-    found = candidates(in_hand, [], device, Budgets(), made)
+    found = candidates(in_hand, [], device, Budgets(), Forms())
 
     for objective in Objective:
         chosen = front(found, objective)
@@ -174,11 +203,10 @@ def test_bytes_are_whole_and_the_upper_bound_is_what_counts() -> None:
 
 
 def test_what_is_trained_and_what_is_not_are_held_against_the_device() -> None:
-    in_hand = [Trained(workload(), 0.9, 1, 1)]
+    in_hand = [Trained(workload(), (0.9,), 1)]
     sizes = [workload(), workload("pepita"), workload("tinyfoa", model="mlp-64-33-10")]
-    made = forms([*(each.workload for each in in_hand), *sizes])
 
-    found = candidates(in_hand, sizes, small(10**6), Budgets(), made)
+    found = candidates(in_hand, [alone(each) for each in sizes], small(10**6), Budgets(), Forms())
 
     # THEN what has a record is there once, and what no rule can train is not there
     assert [each.workload.algorithm for each in found] == ["backprop", "pepita"]
@@ -189,12 +217,10 @@ def test_what_is_trained_and_what_is_not_are_held_against_the_device() -> None:
 
 def test_two_trainings_of_the_same_bytes_keep_their_own_names() -> None:
     # GIVEN two trainings that differ in what takes no bytes
-    in_hand = [Trained(workload(), 0.9, 1, 1), Trained(workload(train_samples=50), 0.5, 1, 1)]
+    in_hand = [Trained(workload(), (0.9,), 1), Trained(workload(train_samples=50), (0.5,), 1)]
     assert key(in_hand[0].workload) == key(in_hand[1].workload)
 
-    found = candidates(
-        in_hand, [], small(10**6), Budgets(), forms([each.workload for each in in_hand])
-    )
+    found = candidates(in_hand, [], small(10**6), Budgets(), Forms())
 
     assert [row(each)["workload"] for each in found] == [
         "backprop mlp-64-32-10 b8",
@@ -204,11 +230,9 @@ def test_two_trainings_of_the_same_bytes_keep_their_own_names() -> None:
 
 def test_a_sample_is_shown_to_every_stage() -> None:
     device = small(10**6, clock=10**7, current=100.0)
-    made = forms([workload("tinyfoa", model="mlp-64-32x3-10"), workload()])
+    sizes = [alone(workload("tinyfoa", model="mlp-64-32x3-10")), alone(workload())]
 
-    staged, plain = candidates(
-        [], [workload("tinyfoa", model="mlp-64-32x3-10"), workload()], device, Budgets(), made
-    )
+    staged, plain = candidates([], sizes, device, Budgets(), Forms())
 
     # THEN time over energy is the same for both: seconds per cycle over joules per cycle
     assert staged.sample_seconds
@@ -224,11 +248,10 @@ def test_a_sample_is_shown_to_every_stage() -> None:
 
 
 def test_budgets_are_held_against_every_device() -> None:
-    made = forms([workload()])
     asked = Budgets(ram="4 KiB")  # type: ignore[call-arg]
 
     found = [
-        candidates([], [workload()], load_device(name), asked, made)[0]
+        candidates([], [alone(workload())], load_device(name), asked, Forms())[0]
         for name in ("stm32f407", "jetson-agx-orin")
     ]
 
@@ -236,98 +259,21 @@ def test_budgets_are_held_against_every_device() -> None:
     assert [each.device for each in found] == ["stm32f407", "jetson-agx-orin"]
 
 
-# The grid, and the suite of what is missing.
+def test_a_measurement_beats_the_closed_form() -> None:
+    # GIVEN a record whose step needed more than the closed form says
+    memory_of_record = record().memory
+    assert memory_of_record is not None
+    form = closed_form(workload())
+    (each,) = trained({"a": [measured(0.9)]}, "digits")
+    assert each.memory == memory_of_record
 
+    (found,) = candidates([each], [], small(memory_of_record.static_bytes), Budgets(), Forms())
 
-def test_the_grid_is_every_algorithm_on_every_size() -> None:
-    sizes = grid(["backprop", "pepita"], 64, 10, dataset="digits", batch_size=4, depths=(1, 3))
-
-    assert len(sizes) == 2 * 5 * 2
-    assert len({key(each) for each in sizes}) == len(sizes)
-    assert {each.model for each in sizes} >= {"mlp-64-32-10", "mlp-64-512x3-10"}
-    assert len(forms(sizes)) == len(sizes)
-
-
-TRAINED = ("backprop", "mlp-64-64-10")
-
-
-@pytest.fixture(scope="module")
-def offered() -> list[Candidate]:
-    """What two devices leave of a grid, of which one size has been trained."""
-    sizes = grid(["backprop", "tinyfoa", "zeroth_order"], 64, 10, dataset="digits", batch_size=4)
-    in_hand = [Trained(workload(TRAINED[0], model=TRAINED[1], batch_size=4), 0.9, 1, 1)]
-    made = forms([each.workload for each in in_hand] + sizes)
-    devices: list[Device] = [small(60_000), load_device("stm32f407")]
-    return untrained(
-        list(
-            itertools.chain.from_iterable(
-                candidates(in_hand, sizes, device, Budgets(), made) for device in devices
-            )
-        )
-    )
-
-
-def test_what_is_offered_fits_and_is_the_widest_of_its_kind(offered: list[Candidate]) -> None:
-    assert offered
-    places = [(each.device, each.workload.algorithm, _depth(each)) for each in offered]
-    assert len(set(places)) == len(places)
-    for each in offered:
-        assert each.fits
-        assert each.trained is None
-        assert (each.workload.algorithm, each.workload.model) != TRAINED
-        wider = _wider(each)
-        if wider is not None and (wider.algorithm, wider.model) != TRAINED:
-            device = small(60_000) if each.device == "small" else load_device(each.device)
-            (beyond,) = candidates([], [wider], device, Budgets(), forms([wider]))
-            assert not beyond.fits
-
-
-def _depth(each: Candidate) -> str:
-    return each.workload.model.split("-")[2].partition("x")[2]
-
-
-def _wider(each: Candidate) -> Workload | None:
-    width, x, depth = each.workload.model.split("-")[2].partition("x")
-    if width == "512":
-        return None
-    model = f"mlp-64-{2 * int(width)}{x}{depth}-10"
-    return each.workload.model_copy(update={"model": model})
-
-
-def test_the_suite_can_be_run_and_names_only_what_fits(offered: list[Candidate]) -> None:
-    text = suite_text(
-        offered,
-        "digits",
-        4,
-        name="next",
-        devices=["a/small.toml", "stm32f407"],
-        budgets={"ram": "96KiB", "battery": "1Wh", "training_samples": 100},
-    )
-
-    suite = parse_suite(text, source="next.toml", folder=Path("boards"))
-
-    assert suite.name == "next"
-    assert suite.devices == ["boards/a/small.toml", "stm32f407"]
-    assert suite.limits.ram_bytes == 96 * 1024
-    assert suite.limits.training_samples == 100
-    named = {(each.algorithm, each.model) for each in suite.workloads}
-    assert named == {(each.workload.algorithm, each.workload.model) for each in offered}
-    assert len(suite.workloads) == len(named)
-    for each in suite.workloads:
-        assert (each.dataset, each.batch_size) == ("digits", 4)
-        assert each.epochs > 0
-
-
-@pytest.mark.parametrize(
-    ("stem", "name"),
-    [("my suite", "my-suite"), ('a"b', "a-b"), (".x", "x"), ("übung", "bung"), ("ü", "untrained")],
-)
-def test_a_file_of_any_name_makes_a_suite_with_a_name(
-    offered: list[Candidate], stem: str, name: str
-) -> None:
-    text = suite_text(offered[:1], "digits", 4, name=stem, devices=["rp2040"])
-
-    assert parse_suite(text, source="x", folder=Path()).name == name
+    # THEN that is what it needs, and it does not fit
+    assert found.ram_bytes == 3_000 + 1_000 != form.ram_bytes
+    assert found.evidence == "allocator"
+    assert found.verdict.status is Status.EXCEEDS
+    assert row(found)["ram_bytes"] == 4_000
 
 
 # What people read.
@@ -343,7 +289,8 @@ def test_why_a_device_has_no_front() -> None:
         " as made up"
     )
     assert why_none([too_large, candidate(0.9, 1), candidate(0.8, 1)], asked) == (
-        "none of 2 trained workloads that fit reaches 95.00%; the best has 90.00%"
+        "none of 2 trained workloads that fit reaches 95.00%; the best has 90.00%:"
+        " backprop mlp-64-32-10 b8"
     )
     assert why_none([candidate(0.99, -1)], asked) == (
         "the energy of no trained workload that fits can be modelled"
@@ -357,11 +304,82 @@ def test_a_device_without_a_front_is_there_with_the_reason() -> None:
     shown = [str(part) for part in by_device(fronts, pool, Asked(Objective.BYTES, 0.0))]
 
     assert shown[0] == "\nsmall"
-    assert shown[2] == "\nother"
-    assert shown[3].startswith("none of 1 trained workloads is sure to fit")
+    assert shown[2] == "Of 1 there is one seed: how far others spread is not known."
+    assert shown[3] == "\nother"
+    assert shown[4].startswith("none of 1 trained workloads is sure to fit")
 
 
 def test_a_failed_record_with_an_accuracy_counts() -> None:
     late = measured(0.9).model_copy(update={"status": RecordStatus.TIMED_OUT})
 
-    assert len(trained([late], "digits")) == 1
+    assert len(trained({"a": [late]}, "digits")) == 1
+
+
+def printed(parts: list[RenderableType], width: int) -> str:
+    stream = StringIO()
+    console = Console(file=stream, width=width, highlight=False)
+    for part in parts:
+        console.print(part)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_word_of_a_table_is_broken(width: int, devices: int) -> None:
+    # GIVEN the longest names that there are, trained and not
+    options = {"checkpoint": 2, "update": "separate", "momentum": 0.0}
+    wide = workload(model="mlp-784-1000-1000-10", batch_size=100, options=options)
+    chosen = {"momentum": 0.0, "decay": "constant", "score": "head", "negatives": "hard"}
+    other = workload("forward_forward", model="mlp-784-512x4-10", batch_size=32, options=chosen)
+    device = load_device("jetson-orin-nano-4gb" if devices > 1 else "stm32h743")
+    (best,) = candidates([Trained(wide, (0.9, 0.95), 3)], [], device, Budgets(), Forms())
+    longest = Verdict(device="any", budget="ram", status=Status.UNKNOWN, margin=0, reason="")
+    best = replace(best, verdict=longest)
+    (left,) = candidates([], [alone(other)], device, Budgets(), Forms())
+
+    # WHEN they are printed
+    asked = Asked(Objective.LATENCY, 0.0)
+    text = printed(by_device({device.name: [best]}, [best], asked), width)
+    text += printed(
+        offered_parts(Offer((left,), ()), [row(left) | {"training_seconds": None}], 8, devices),
+        width,
+    )
+
+    # THEN every word of names, verdicts and heads is whole
+    words = text.split()
+    for each in (best, left):
+        assert set(row(each)["workload"].split()) <= set(words)
+        assert str(each.verdict.status) in words
+    for title in ("test", "acc", "worst", "seeds", "workload", "RAM", "verdict", "training"):
+        assert title in words
+    assert {"95.00%", "92.50%", "90.00%"} & set(words) == {"92.50%", "90.00%"}
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_what_the_rows_of_a_front_do_not_say_is_said() -> None:
+    several = replace(candidate(0.9, 1), trained=Trained(workload(), (0.88, 0.94), 1))
+
+    text = "\n".join(
+        str(part)
+        for part in by_device({"small": [several]}, [several], Asked(Objective.BYTES, 0.9))
+    )
+
+    assert "Of 1 the worst seed is below 90.00%." in text
+    assert "one seed" not in text
+
+
+def test_how_long_training_takes_is_said_as_far_as_it_is_known() -> None:
+    left = candidate(None, 1)
+    offered = Offer((left, left), (left,))
+
+    def said(*seconds: float | None) -> str:
+        rows = [row(left) | {"training_seconds": each} for each in seconds]
+        return printed(offered_parts(offered, rows, 4, 1), 200)
+
+    assert "not known: no record of a like workload" in said(None, None)
+    assert "about 10 min by records of like workloads, on this kind of machine." in said(540, 60)
+    assert "about 9 min by records of like workloads, on this kind of machine, and 1" in said(
+        540, None
+    )
+    assert "Of 4 combinations of algorithm and depth: 1 done (" in said(1, 1)
+    assert "2 left, 1 where nothing is sure to fit." in said(1, 1)
