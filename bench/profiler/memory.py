@@ -139,7 +139,13 @@ def _phases(profile: StepProfile, plan: MemoryPlan) -> dict[str, PhaseMemory]:
 
 def _listed(blocks: Sequence[Block]) -> list[TensorBytes]:
     return [
-        TensorBytes(name=block.label or "?", bytes=block.size, category=block.category)
+        TensorBytes(
+            name=block.label or "?",
+            bytes=block.size,
+            category=block.category,
+            module=block.module or None,
+            line=block.line or None,
+        )
         for block in blocks[:_MOST_TENSORS]
     ]
 

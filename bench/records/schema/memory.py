@@ -11,7 +11,11 @@ from trainfit.bench.records.schema.base import FROM_FILE, Block, Count, Evidence
 
 
 class TensorBytes(Block):
-    """One tensor alive at the peak, as measured or as the closed form lists it."""
+    """One tensor alive at the peak, as measured or as the closed form lists it.
+
+    ``module`` and ``line`` say where a measured one was made, as ``features.3.conv`` and
+    ``train.py:41``.
+    """
 
     name: str
     bytes: int
@@ -20,6 +24,8 @@ class TensorBytes(Block):
     shape: tuple[int, ...] | None = None
     bits: Count | None = None
     essential: bool | None = None
+    module: str | None = None
+    line: str | None = None
 
 
 class PhaseMemory(Block):
