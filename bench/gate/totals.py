@@ -48,7 +48,7 @@ class Change:
     def net(self) -> str:
         """RAM before and after in one line, and which part moved.
 
-        ``RAM 448,232 B -> 453,288 B, +5,056 B (+1.1 %): static +15,464 B, peak_dynamic -10,408 B``
+        ``RAM 455,456 B -> 460,512 B, +5,056 B (+1.1 %): static +15,464 B, peak_dynamic -10,408 B``
         """
         parts = ", ".join(self.parts())
         then, now = self.before.ram, self.after.ram

@@ -55,6 +55,9 @@ class Listener(Protocol):
     def touch(self, number: int) -> None:
         """An operator is given tensors: entry ``number`` of a list that the caller keeps."""
 
+    def scratch(self, operator: str) -> None:
+        """An operator that was given tensors has ended; what it made and freed was for itself."""
+
 
 def category_of(phase: str, *, backward: bool, recording: bool) -> Category:
     """What a tensor is for, by when it is made.
@@ -79,7 +82,7 @@ class Attribution(TorchDispatchMode):
     The rule: what is born while autograd runs backward, or in phase ``gradient``, is a gradient;
     in ``forward``, or recomputed during backward, an activation; in ``update`` workspace. In no
     phase, what is made while gradients are being recorded is an activation and the rest is
-    workspace. What an operator allocates for itself is seen by nobody here and stays workspace.
+    workspace, and so is what an operator allocates for itself.
 
     A dispatch mode is part of the thread state that autograd hands to its device threads, so
     operators of a backward on CUDA are seen too. Compiled code that is given a tensor's memory
@@ -143,9 +146,12 @@ class Attribution(TorchDispatchMode):
         if given and not func.is_view:  # a view reads nothing: what is read is the part it shows
             self._touch(given, self._written(func, args, kwargs))
         result = func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        if given and not func.is_view:
+            self._observer.scratch(name)
         for tensor in self._tensors(result):
             if storage_pointer(tensor) not in pointers:
-                label = f"{func.overloadpacket.__name__} {describe(tensor)}"
+                label = f"{name} {describe(tensor)}"
                 self._observer.tag(tensor, self._category(), label)
         return result
 

@@ -100,6 +100,22 @@ class Stream:
         """An operator was given tensors: entry ``number`` of a list that its observer keeps."""
         self.marks.append(Mark(len(self.sizes), MarkKind.TOUCH, label=str(number)))
 
+    def scratch(self, operator: str, module: str = "", line: str = "") -> None:
+        """What was allocated and freed since the last touch was an operator's own scratch memory."""
+        started = next((m.position for m in reversed(self.marks) if m.kind is MarkKind.TOUCH), None)
+        if started is None:
+            return
+        open_at: dict[int, int] = {}
+        for event in range(started, len(self.sizes)):
+            pointer = self.pointers[event]
+            if self.sizes[event] > 0:
+                open_at[pointer] = event + 1
+            elif pointer in open_at:
+                label = f"scratch of {operator}"
+                position = open_at.pop(pointer)
+                made = Mark(position, MarkKind.TAG, "workspace", pointer, label, module, line)
+                self.marks.append(made)
+
     def begin(self) -> None:
         """The measured step begins."""
         self.marks.append(Mark(len(self.sizes), MarkKind.BEGIN))

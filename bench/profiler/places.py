@@ -148,8 +148,9 @@ class Places:
         line = user_line(sys._getframe(1))
         if torch._C._current_graph_task_id() == -1:
             place = Place(self._running[-1] if self._running else "", line)
-            # The node of an operator, if it has one, was numbered before the operator runs.
-            self._recorded[_autograd._get_sequence_nr() - 1] = place
+            # The node of an operator, if it has one, was numbered before the operator runs; who
+            # comes after it without a node of his own finds the same number.
+            self._recorded.setdefault(_autograd._get_sequence_nr() - 1, place)
             return place
         return backward_place(self._recorded_at(torch._C._current_autograd_node()), line)
 

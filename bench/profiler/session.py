@@ -101,6 +101,12 @@ class SessionObserver:
         with mark("touch", number):
             pass
 
+    def scratch(self, operator: str) -> None:
+        """An operator has ended that was the last to be given tensors."""
+        place = self._places.here() if self._places else NOWHERE
+        with mark("scratch", operator, *place):
+            pass
+
 
 def record(
     program: Callable[[], None], *, all_threads: bool = False, operators: bool = False
@@ -215,6 +221,8 @@ def _tell(stream: Stream, said: tuple[str, ...]) -> None:
             stream.tag(int(pointer), category, label, module, line)
         case ("touch", number):
             stream.touch(int(number))
+        case ("scratch", operator, module, line):
+            stream.scratch(operator, module, line)
         case ("freed", pointer, size):
             stream.free(int(pointer), int(size))
         case _:

@@ -29,6 +29,9 @@ LEAST_WATTS = -1.0
 """A rail that is off may read below zero, since the offset of an INA3221 is not calibrated: the GPU
 of a Thor was seen at -0.392 W. Beyond this it is no offset but a fault."""
 
+UNKNOWN_TOTAL = "the total is not known"
+"""Words of a coverage whose sum may lack a part of the board: no budget is judged by it."""
+
 _WHOLE = {
     "VIN": "VIN is all that the developer kit draws at its input, module and carrier board",
     "VDD_IN": "VDD_IN is the whole module with its memory and regulators, not the carrier board",
@@ -45,7 +48,7 @@ _PARTS = {
         "these rails together are the module with its memory, not the carrier board"
     ),
     ("VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"): (
-        "the total is not known: on a Jetson AGX Thor only VIN has it, from an INA238 that is not "
+        f"{UNKNOWN_TOTAL}: on a Jetson AGX Thor only VIN has it, from an INA238 that is not "
         "listed here, and whether these rails make up the module is not documented"
     ),
 }

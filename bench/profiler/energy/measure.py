@@ -23,6 +23,7 @@ from trainfit.bench.profiler.energy.windows import (
 from trainfit.bench.records.schema import Bounds, Energy, Evidence
 from trainfit.bench.sensors.base import Sensor, Unavailable
 from trainfit.bench.sensors.pacing import REAL_TIME, Timebase
+from trainfit.bench.sensors.rails import UNKNOWN_TOTAL
 from trainfit.bench.sensors.trace import LEAST_INTERVALS, Broken
 from trainfit.bench.statistics import mean_interval
 
@@ -106,6 +107,7 @@ def _record(
         )
     rails, left_out = _rails(sensor, idle, windows, subtract_idle=subtract_idle)
     phases, split = split_over_phases(windows, sensor, idle_watts=taken_off, on_gpu=on_gpu)
+    known = UNKNOWN_TOTAL not in sensor.coverage
     note = f"; left out, since they do not read well: {', '.join(left_out)}" if left_out else ""
     return Energy(
         evidence=Evidence.SENSOR,
@@ -121,7 +123,8 @@ def _record(
         window_seconds=float(np.mean([window.seconds for window in windows])),
         windows=len(windows),
         steps=sum(window.steps for window in windows),
-        valid=True,
+        valid=known,
+        reason=None if known else sensor.coverage,
         phases=phases,
         phase_split=split,
     )

@@ -462,6 +462,9 @@ def test_attribution_watches_the_tensors_of_the_device_it_is_given() -> None:
         def touch(self, number: int) -> None:
             stream.touch(number)
 
+        def scratch(self, operator: str) -> None:
+            stream.scratch(operator)
+
     def watch(*device: torch.device | str) -> tuple[list[tuple[Category, str]], Any]:
         nonlocal stream
         stream = Stream()

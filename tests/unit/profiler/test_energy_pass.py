@@ -18,6 +18,7 @@ from trainfit.bench.records.schema import Energy, Evidence
 from trainfit.bench.sensors.base import Reading, Unavailable
 from trainfit.bench.sensors.jetson import open_jetson
 from trainfit.bench.sensors.pacing import Timebase
+from trainfit.bench.sensors.rails import UNKNOWN_TOTAL
 from trainfit.bench.sensors.zeus_sensors import RaplSensor, open_rapl
 
 STEP = {"forward": 0.01, "gradient": 0.02, "update": 0.01}
@@ -59,6 +60,15 @@ def test_steady_power(clock):
     assert found.window_seconds == pytest.approx(1.52)
     assert found.steps == 5 * 38
     assert (found.sensor, found.rails, found.coverage) == ("fake", ["A"], "what a test needs")
+
+
+def test_a_sum_that_may_lack_a_part_of_the_board_judges_no_budget(clock):
+    sensor = FakeSensor(clock, flicker)
+    sensor.coverage = f"the sum of A and B: {UNKNOWN_TOTAL}"
+    found = measure(clock, sensor)
+    assert found.joules_per_step == pytest.approx(5.0 * 0.04, rel=0.002)
+    assert not found.valid
+    assert found.reason == sensor.coverage
 
 
 def test_a_counter_is_exact(clock):
@@ -326,7 +336,7 @@ def test_an_orin_nano(clock, tmp_path):
 
 def test_a_rail_with_an_offset_below_zero_is_left_out_and_named(clock):
     def show(now):
-        return {**flicker(now), "VDD_GPU": -0.39}
+        return {**flicker(now), "VDD_GPU": -3.9}
 
     found = measure(clock, FakeSensor(clock, show, rails=("A", "VDD_GPU")))
     assert found.valid

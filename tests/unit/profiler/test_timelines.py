@@ -182,7 +182,7 @@ def test_a_run_keeps_what_its_workloads_send(
 def test_going_on_with_a_run_takes_back_a_cut_off_line_and_the_last_line_counts(
     tmp_path: Path,
 ) -> None:
-    out, made = tmp_path / "run", {"name": "small"}
+    out, made = tmp_path / "run", {"name": "small", "devices": []}
     with RunFolder.create(out, made, ENVIRONMENT) as folder:
         folder.append_beside(TIMELINES, timeline_line(workload(), COURSE))
         folder.append_beside(TIMELINES, timeline_line(workload(batch_size=4), COURSE))
@@ -234,8 +234,8 @@ def test_a_run_from_before_there_were_timelines_gives_an_empty_frame(tmp_path: P
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("{}", "stage: Field required"),
-        ("nonsense", "Invalid JSON"),
+        ("{}", "stage: is missing"),
+        ("nonsense", "not valid JSON"),
         (
             timeline_line(workload(), COURSE).replace('"forward",', ""),
             "phase has 2 points, index has 3",
