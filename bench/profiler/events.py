@@ -101,7 +101,7 @@ class Stream:
         self.marks.append(Mark(len(self.sizes), MarkKind.TOUCH, label=str(number)))
 
     def scratch(self, operator: str, module: str = "", line: str = "") -> None:
-        """What was allocated and freed since the last touch was an operator's own scratch memory."""
+        """What was allocated and freed since the last touch was for an operator itself."""
         started = next((m.position for m in reversed(self.marks) if m.kind is MarkKind.TOUCH), None)
         if started is None:
             return

@@ -23,6 +23,7 @@ from torch.nn.modules import module as hooks
 _TORCH = str(Path(torch.__file__).parent)
 _BENCH = str(Path(__file__).parents[1])
 _OURS = str(Path(__file__).parents[2])
+_TYPED = ("<stdin>", "<string>", "<ipython-input")  # code that was never in a file
 _MARKERS = str(Path("algorithms", "phases.py"))
 _LIBRARIES = tuple({*sysconfig.get_paths().values()} - {sysconfig.get_paths()["data"]})
 
@@ -207,6 +208,8 @@ def _found(name: str) -> str:
 @cache
 def _file(name: str) -> tuple[str, str]:
     """What kind of file it is (``user``, ``library``, ``engine``), and how it is shown."""
+    if name.startswith(_TYPED):
+        return "user", name
     if name.startswith("<") or not name or _is_engine(name):
         return "engine", ""
     path = Path(name)

@@ -68,7 +68,9 @@ def named(block: Block) -> str:
     if not label and not block.phase:
         label = "found from before the step"
     elif not label:
-        label = "a scalar" if block.size <= SCALAR_BYTES else "memory that an operator took for itself"
+        label = (
+            "a scalar" if block.size <= SCALAR_BYTES else "memory that an operator took for itself"
+        )
     where = f" in {block.module}" if block.module else ""
     return f"{label}{where}{f', {block.line}' if block.line else ''}"
 

@@ -106,7 +106,8 @@ def follow(text: str, folder: Path) -> tuple[int, str]:
                     previous = python("-m", "trainfit.bench.cli.main", *words, cwd=folder)
                     measured += words[0] == "run"
         elif block.language == "python":
-            previous = python("-c", block.text, cwd=folder)
+            (folder / "train.py").write_text(block.text, "utf-8")
+            previous = python("train.py", cwd=folder)
         elif block.language == "text":
             assert previous == block.text
     return measured, previous

@@ -255,7 +255,7 @@ def test_a_run_folder_of_other_types_is_refused(
         ("fit|--device|stm32f407|--algorithm|tinyfoa|--model|mlp-64-8x999-10",
          "tinyfoa trains every hidden layer on all below it"),
         (f"fit|--device|stm32f407|--algorithm|backprop|--model|mlp-{'9' * 10_000}",
-         "characters in its name"),
+         "its model has more than 1,000 characters"),
         (f"fit|--device|stm32f407|--algorithm|backprop|--model|mlp-64-10|--batch-size|1{'0' * 400}",
          "--batch-size 1000"),
         ("fit|--device|stm32f407|--algorithm|backprop|--model|mlp-64-10|-o|lr=inf",

@@ -220,5 +220,12 @@ def test_modules_in_a_ring_have_names():
     assert {path for _, path, _ in names.held()} == {"inner.weight", "inner.bias"}
 
 
+def test_code_that_was_never_in_a_file_has_a_line_too():
+    made = {}
+    exec("import torch\n\ndef step():\n    return torch.rand(100)\n", made)
+    (block,) = profile_step(made["step"]).live_at_peak
+    assert block.line == "<string>:4"
+
+
 def test_lines_of_torch_and_of_the_measuring_are_nobodys():
     assert user_line(sys._getframe()).startswith(f"{HERE}:")
