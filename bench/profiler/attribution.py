@@ -1,10 +1,9 @@
 """What bytes are for: watches one step at the operator level and tags what is born there.
 
-Runs in a repeat of its own, whose answer is carried over to the repeats without it allocation
-by allocation. That works only if both allocate the same blocks in the same order; autograd, for
-one, adds gradients in place only while nobody watches operators this way. Where they differ,
-:mod:`~trainfit.bench.profiler.operators` gives the answer. Blocks of at most 8 bytes are always
-workspace: they are scalars, and watching operators makes a few more of them.
+Runs in a repeat of its own, whose answer :mod:`~trainfit.bench.profiler.carrying` carries over to
+the repeats without it. That works only if both allocate the same blocks in the same order; autograd,
+for one, adds gradients in place only while nobody watches operators this way. Where they differ,
+:mod:`~trainfit.bench.profiler.operators` gives the answer.
 """
 
 from __future__ import annotations
@@ -24,13 +23,11 @@ from torch.utils._pytree import tree_leaves
 
 from trainfit.algorithms.phases import Category
 from trainfit.bench.profiler.determinism import is_plain
-from trainfit.bench.profiler.events import Mark, MarkKind, Stream
+from trainfit.bench.profiler.events import Stream
 from trainfit.bench.profiler.fold import Block
 from trainfit.bench.profiler.places import ModuleNames
 from trainfit.bench.profiler.session import storage_pointer
 from trainfit.bench.profiler.touches import Extent, StaticBlock, Touch, static_blocks
-
-SCALAR_BYTES = 8
 
 _BY_PHASE = {
     "forward": Category.ACTIVATIONS,
@@ -377,58 +374,3 @@ def _wraps(kind: type) -> bool:
 
 def _checksum(pointer: int, size: int) -> int:
     return zlib.crc32((ctypes.c_char * size).from_address(pointer)) if size else 0
-
-
-def carry_tags(source: Stream, target: Stream) -> str:
-    """Tag the blocks of ``target`` as the matching blocks of ``source`` are tagged.
-
-    Blocks are matched backwards from the end of the measured step, beyond its beginning as far
-    as both agree, since a step may free what an earlier one made.
-
-    Returns:
-        Empty if every block of the measured step was matched, otherwise why not.
-    """
-    tags: dict[int, list[Mark]] = {}
-    born: dict[int, int] = {}
-    marks = sorted((m for m in source.marks if m.kind is MarkKind.TAG), key=lambda m: m.position)
-    upcoming = iter(marks)
-    mark = next(upcoming, None)
-    for event in range(len(source.sizes) + 1):
-        while mark is not None and mark.position == event:
-            if mark.pointer in born:
-                tags.setdefault(born[mark.pointer], []).append(mark)
-            mark = next(upcoming, None)
-        if event < len(source.sizes):
-            if source.sizes[event] > 0:
-                born[source.pointers[event]] = event
-            else:
-                born.pop(source.pointers[event], None)
-    ours, our_begin = _blocks(source)
-    theirs, their_begin = _blocks(target)
-    carried: list[Mark] = []
-    for mine, its in zip(reversed(ours), reversed(theirs), strict=False):
-        if source.sizes[mine] != target.sizes[its] or (mine >= our_begin) != (its >= their_begin):
-            if mine >= our_begin or its >= their_begin:
-                return CHANGED
-            break
-        carried += [
-            tag._replace(position=its + 1, pointer=target.pointers[its])
-            for tag in tags.get(mine, [])
-        ]
-    missed = sum(e >= our_begin for e in ours) != sum(e >= their_begin for e in theirs)
-    if missed:
-        return CHANGED
-    target.marks[:0] = carried
-    return ""
-
-
-CHANGED = "watching operators changes what is allocated"
-"""Why categories are not known."""
-
-
-def _blocks(stream: Stream) -> tuple[list[int], int]:
-    """Allocations of more than a scalar up to the end of the measured step, and its begin."""
-    begin = next(m.position for m in stream.marks if m.kind is MarkKind.BEGIN)
-    end = next(m.position for m in stream.marks if m.kind is MarkKind.END)
-    sizes = stream.sizes[:end]
-    return [event for event, size in enumerate(sizes) if size > SCALAR_BYTES], begin

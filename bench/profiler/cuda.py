@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 from trainfit.algorithms.phases import Category, observing
-from trainfit.bench.profiler.attribution import Attribution, carry_tags
+from trainfit.bench.profiler.attribution import Attribution
+from trainfit.bench.profiler.carrying import carry_tags
 from trainfit.bench.profiler.cuda_history import (
     MAX_ENTRIES,
     SENTINEL_BYTES,

@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any
 
 from trainfit.algorithms.phases import observing
-from trainfit.bench.profiler.attribution import Attribution, carry_tags
+from trainfit.bench.profiler.attribution import Attribution
+from trainfit.bench.profiler.carrying import carry_tags
 from trainfit.bench.profiler.determinism import (
     Heap,
     collect_young,

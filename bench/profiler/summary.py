@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from trainfit.bench.profiler.attribution import SCALAR_BYTES
+from trainfit.bench.profiler.carrying import SCALAR_BYTES
 from trainfit.bench.profiler.fold import OUTSIDE, Block
 
 if TYPE_CHECKING:
