@@ -1,8 +1,8 @@
 """What bytes are for: watches one step at the operator level and tags what is born there.
 
-Runs in a repeat of its own; :mod:`~trainfit.bench.profiler.carrying` carries its answer over to the
-repeats without it. That works only if both allocate the same blocks in the same order; autograd, for
-one, adds gradients in place only while nobody watches operators this way. Where they differ,
+Runs in a repeat of its own; :mod:`~trainfit.bench.profiler.carrying` carries the answer over to the
+others. That works only if both allocate the same blocks in the same order; autograd, for one, adds
+gradients in place only while nobody watches operators this way. Where they differ,
 :mod:`~trainfit.bench.profiler.operators` gives the answer.
 """
 
