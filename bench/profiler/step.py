@@ -139,8 +139,9 @@ def profile_step(
             reason = carry_tags(_operator_pass(cycle, warmup, names), streams[0])
         profile = assemble(streams, static, reason, steps=steps)
         profile = replace(profile, notes=tuple(others.notes(mode.elsewhere)))
-        if profile.left_after_step_bytes > 0 >= growth(attributed):
-            profile = replace(profile, deterministic=False)  # it filled up, and has ended since
+        filled_up = profile.left_after_step_bytes > 0 >= growth(attributed)
+        if filled_up or (reason and not fold(*_clean_pass(cycle, 0, 1)).same_bytes(profile)):
+            profile = replace(profile, deterministic=False)  # it does something else by now
         if profile.deterministic or steps > 1:
             return profile
         return replace(profile, period=_period(step))

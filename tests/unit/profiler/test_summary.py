@@ -120,6 +120,24 @@ def test_a_step_that_settles_late_is_told_to_warm_up():
     assert profile_step(step).deterministic
 
 
+def test_a_step_that_does_more_after_some_calls_is_not_said_to_be_the_same():
+    """RAdam needs more from its sixth step on; three repeats before it are identical."""
+    net, x = nn.Linear(40, 40), torch.rand(8, 40)
+    optimiser = torch.optim.RAdam(net.parameters())
+
+    def step():
+        net(x).sum().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    early = profile_step(step)
+    assert not early.deterministic
+    assert "more warm-up" in str(early)
+    late = profile_step(step)
+    assert late.deterministic
+    assert late.peak_dynamic_bytes > early.peak_dynamic_bytes
+
+
 class Block(nn.Module):
     def __init__(self):
         super().__init__()
