@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import pytest
 from tests.builders.runs import suite
 from trainfit._text import nearest
 from trainfit.bench.errors import SuiteError
-from trainfit.bench.suite.manifest import from_manifest, load_devices, to_manifest
+from trainfit.bench.suite.manifest import device_digest, from_manifest, load_devices, to_manifest
 from trainfit.bench.suite.suite import load_suite, parse_suite, suite_names, with_algorithms
-from trainfit.hardware_profiles import Budgets, ProfileError
+from trainfit.hardware_profiles import Budgets, ProfileError, load_device
 
 HEAD = 'name = "s"\n'
 DEFAULTS = '[defaults]\nmodel = "mlp-64-10"\ndataset = "digits"\nbatch_size = 32\n'
@@ -330,3 +331,18 @@ def test_devices_are_all_or_the_named_ones_each_once() -> None:
 def test_nearest_lists_everything_where_nothing_is_near() -> None:
     assert nearest("zzz", ["b", "a"]) == "known: a, b"
     assert nearest("zzz", []) == "known: none"
+
+
+@pytest.mark.parametrize("name", ["stm32f746", "nrf52840"])
+def test_a_figure_that_came_later_leaves_the_digest_of_other_devices_as_it_was(name):
+    """A run knows its devices by their digest: of all figures that profiles had at first."""
+    device = load_device(name)
+    first = device.model_dump_json(exclude={"flash_at_least"})
+    assert device_digest(device) == hashlib.sha256(first.encode()).hexdigest()
+
+
+def test_a_figure_that_is_said_is_in_the_digest():
+    device = load_device("jetson-nano")
+    assert device.flash_at_least is not None
+    without = device.model_copy(update={"flash_at_least": None})
+    assert device_digest(device) != device_digest(without)
