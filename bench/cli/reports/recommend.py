@@ -265,8 +265,10 @@ def offered_parts(
     known = [each["training_seconds"] for each in rows if each["training_seconds"] is not None]
     unknown = len(rows) - len(known)
     if known:
-        text = f"To train: about {_wait(sum(known))} by records of like workloads, on this kind of"
-        text += " machine" + (f", and {unknown} of which it is not known." if unknown else ".")
+        which = f"{len(known)} of them" if unknown else "all of them"
+        text = f"To train {which} takes about {_wait(sum(known))} on a machine like that of the"
+        text += " records"
+        text += f"; for the other {unknown} it is not known." if unknown else "."
     else:
         text = "How long training takes is not known: no record of a like workload."
     return [*parts, prose(text), closing]
