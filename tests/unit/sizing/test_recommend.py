@@ -377,9 +377,8 @@ def test_how_long_training_takes_is_said_as_far_as_it_is_known() -> None:
         return printed(offered_parts(offered, rows, 4, 1), 200)
 
     assert "not known: no record of a like workload" in said(None, None)
-    assert "about 10 min by records of like workloads, on this kind of machine." in said(540, 60)
-    assert "about 9 min by records of like workloads, on this kind of machine, and 1" in said(
-        540, None
-    )
+    assert "all of them takes about 10 min on a machine like that of the records." in said(540, 60)
+    assert "To train 1 of them takes about 9 min on" in said(540, None)
+    assert "records; for the other 1 it is not known." in said(540, None)
     assert "Of 4 combinations of algorithm and depth: 1 done (" in said(1, 1)
     assert "2 left, 1 where nothing is sure to fit." in said(1, 1)
