@@ -88,19 +88,24 @@ def _leak(profile: StepProfile) -> Iterator[str]:
         )
 
 
-def period_advice(profile: StepProfile) -> str:
-    """What to do about a step that does not do the same every time."""
+def period_advice(profile: StepProfile, call: str = "profile_step") -> str:
+    """What to do about a step that does not do the same every time.
+
+    Args:
+        profile: Of that step.
+        call: What its user calls to measure it, with the arguments of ``profile_step``.
+    """
     if profile.period == 1:
         return (
             "the step did not do the same every time at first, and does now: measure it with more"
-            f" warm-up, profile_step(step, warmup={_SETTLED})"
+            f" warm-up, {call}(step, warmup={_SETTLED})"
         )
     if profile.period:
         return (
             f"the step repeats itself every {profile.period} calls: measure a whole cycle with"
-            f" profile_step(step, steps={profile.period})"
+            f" {call}(step, steps={profile.period})"
         )
     return (
         "the repeats differ: look for shapes that change from step to step, caches that grow, and"
-        " work done every so many steps (which profile_step(step, steps=N) measures as one)"
+        f" work done every so many steps (which {call}(step, steps=N) measures as one)"
     )

@@ -22,7 +22,7 @@ from trainfit.bench.processes.child import Ending, Message, Outcome, Send
 from trainfit.bench.processes.isolation import call
 from trainfit.bench.records.schema import Evidence
 from trainfit.bench.verdicts.judge import ResourceDemand, judge_all
-from trainfit.bench.verdicts.memory import Verdict
+from trainfit.bench.verdicts.memory import Status, Verdict, unknown
 from trainfit.hardware_profiles import Budgets, Device
 
 MEASURE_SECONDS = 600.0
@@ -35,7 +35,10 @@ NOT_COUNTED = "the operations of a step of your own are not counted"
 
 FORM = "train:make_step, for the function make_step of train.py in the current folder"
 
-UNSEEN = ("SessionError", "ForeignThreadError", "StreamError")
+UNSEEN = (
+    *("SessionError", "ForeignThreadError", "ForeignProcessError", "NothingMeasuredError"),
+    "StreamError",
+)
 """What the profiler raises where it cannot see all that a step allocates."""
 
 EXPLAINED = (
@@ -83,6 +86,8 @@ class OwnStep:
         deterministic: Likewise.
         repeats: Likewise.
         attribution: Likewise.
+        notes: Likewise.
+        advice: What to do if the repeats differ; then the bytes are those of one of them.
         phases: Peak in bytes by phase.
         tensors: Those alive at the peak, largest first.
         left: Those that a step leaves behind, largest first.
@@ -97,6 +102,8 @@ class OwnStep:
     deterministic: bool
     repeats: int
     attribution: str
+    notes: tuple[str, ...] = ()
+    advice: str = ""
     phases: dict[str, int] = field(default_factory=dict)
     tensors: tuple[Tensor, ...] = ()
     left: tuple[Tensor, ...] = ()
@@ -120,8 +127,16 @@ class OwnStep:
         )
 
     def verdicts(self, device: Device, budgets: Budgets) -> list[Verdict]:
-        """On every budget of a device."""
-        return judge_all(self.demand(device), device, budgets)
+        """On every budget of a device; what differs from call to call may need more elsewhere."""
+        found = judge_all(self.demand(device), device, budgets)
+        if self.deterministic:
+            return found
+        return [
+            each
+            if each.status is Status.EXCEEDS
+            else unknown(each.device, each.budget, f"{each.reason}; but {self.advice}")
+            for each in found
+        ]
 
 
 def measure_own_step(target: str, folder: Path) -> OwnStep:
@@ -159,6 +174,7 @@ def measure_own_step(target: str, folder: Path) -> OwnStep:
     return OwnStep(
         **found
         | {
+            "notes": tuple(found["notes"]),
             "tensors": tuple(Tensor(**each) for each in found["tensors"]),
             "left": tuple(Tensor(**each) for each in found["left"]),
         }
@@ -251,12 +267,18 @@ def _described(value: Any) -> str:
 
 def _measured(target: str, step: Callable[[], Any]) -> Message:
     from trainfit.bench.profiler.step import profile_step  # noqa: PLC0415  (imports torch)
+    from trainfit.bench.profiler.summary import period_advice  # noqa: PLC0415
 
     profile = profile_step(step)
-    alike = {each.name for each in fields(OwnStep)} - {"target", "phases", "tensors", "left"}
+    advice = "" if profile.deterministic else period_advice(profile)
+    if profile.period > 1:
+        advice += f", or let {target} return a step that makes all {profile.period} of them"
+    own = {"target", "advice", "phases", "tensors", "left"}
+    names = sorted({each.name for each in fields(OwnStep)} - own)
     return {
-        **{name: getattr(profile, name) for name in sorted(alike)},
+        **{name: getattr(profile, name) for name in names},
         "target": target,
+        "advice": advice,
         "phases": {name: phase.peak_bytes for name, phase in profile.phases.items()},
         "tensors": _listed(profile.live_at_peak),
         "left": _listed(profile.left_blocks),

@@ -67,10 +67,11 @@ class Problem:
 def check(step: StepProfile, limits: StepLimits) -> list[Problem]:
     """Everything that limits on bytes and devices do not allow; the golden is not looked at."""
     if not step.deterministic:
+        from trainfit.bench.profiler.summary import period_advice  # noqa: PLC0415  (imports torch)
+
         text = (
             f"the {step.repeats} repeats of the step did not allocate the same, so there is no"
-            " figure to hold to a limit; look for shapes that change from step to step, caches that"
-            " grow, and work done every so many steps"
+            f" figure to hold to a limit; {period_advice(step, 'training_memory')}"
         )
         return [Problem("repeats", CheckKind.NOT_DETERMINISTIC, text)]
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,11 @@ def limits_of(item: pytest.Item) -> StepLimits | None:
     return read_limits(markers, item.path) if markers else None
 
 
+def _calls(step: Callable[[], Any], times: int) -> None:
+    for _ in range(times):
+        step()
+
+
 @dataclass(repr=False)
 class TrainingMemory:
     """The fixture ``training_memory``: call it with a training step.
@@ -69,6 +75,7 @@ class TrainingMemory:
         *,
         warmup: int = 2,
         repeats: int = 3,
+        steps: int = 1,
         name: str | None = None,
     ) -> StepProfile:
         """Measure a step, as ``trainfit.profile_step`` does, and compare it with the marker.
@@ -77,6 +84,7 @@ class TrainingMemory:
             step: Any callable without arguments that does one training step.
             warmup: Steps before the measured ones, at least 1.
             repeats: Measured steps that must agree, at least 1.
+            steps: Calls that are measured as one, of a step that accumulates gradients over them.
             name: Tells several steps of one test apart, in reports and goldens; without one the
                 second is ``#2``.
 
@@ -86,18 +94,18 @@ class TrainingMemory:
         """
         __tracebackhide__ = True
         try:
-            return self._measure(step, warmup, repeats, self._free(name))
+            return self._measure(step, warmup, repeats, steps, self._free(name))
         except (LimitError, GoldenError) as error:
             pytest.fail(str(error), pytrace=False)
 
     def _measure(
-        self, step: Callable[[], Any], warmup: int, repeats: int, name: str
+        self, step: Callable[[], Any], warmup: int, repeats: int, steps: int, name: str
     ) -> StepProfile:
         __tracebackhide__ = True
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its sessions report on stderr otherwise
         from trainfit.bench.profiler import profile_step  # noqa: PLC0415  (imports torch)
 
-        profile = profile_step(step, warmup=warmup, repeats=repeats)
+        profile = profile_step(step, warmup=warmup, repeats=repeats, steps=steps)
         problems = check(profile, self.limits)
         golden, comparisons, figures = None, [], None
         if profile.deterministic:
@@ -128,7 +136,7 @@ class TrainingMemory:
         if problems:
             pytest.fail(message(problems, profile))
         if self.self_test:
-            self._test_itself(step, warmup, repeats)
+            self._test_itself(partial(_calls, step, steps), warmup, repeats)
         return profile
 
     def _title(self, name: str) -> str:

@@ -31,7 +31,7 @@ import sys
 from types import ModuleType
 
 profiler = ModuleType("trainfit.bench.profiler")
-profiler.profile_step = lambda step, *, warmup, repeats: step()
+profiler.profile_step = lambda step, *, warmup, repeats, steps: step()
 sys.modules.setdefault("trainfit.bench.profiler", profiler)
 """
 

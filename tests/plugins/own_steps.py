@@ -30,6 +30,28 @@ def small_net() -> Callable[[], None]:
     return step
 
 
+def accumulating() -> Callable[[], None]:
+    """Gradients are added up over four calls."""
+    net, x, calls = torch.nn.Linear(64, 10), torch.rand(32, 64), [0]
+
+    def step() -> None:
+        calls[0] += 1
+        net(x).sum().backward()
+        if calls[0] % 4 == 0:
+            net.zero_grad()
+
+    return step
+
+
+def without_torch() -> Callable[[], None]:
+    """A step that makes no tensor."""
+
+    def step() -> None:
+        sum(range(100))
+
+    return step
+
+
 def leaking() -> Callable[[], None]:
     """Every step keeps 1,280 B."""
     net, x = torch.nn.Linear(64, 10), torch.rand(32, 64)

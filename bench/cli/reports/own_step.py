@@ -29,7 +29,7 @@ TENSOR_COLUMNS = unseen("bytes phase category label module line")
 def fact(step: OwnStep) -> dict[str, Any]:
     """The figures for machines."""
     names = "static_bytes peak_dynamic_bytes ram_bytes peak_phase left_after_step_bytes steps"
-    names += " deterministic repeats attribution"
+    names += " deterministic repeats attribution notes advice"
     return {name: getattr(step, name) for name in names.split()}
 
 
@@ -54,6 +54,8 @@ def lines(step: OwnStep) -> list[str]:
         f" {step.peak_dynamic_bytes:,} B that come and go at the peak, in {step.peak_phase}"
         f" ({_repeats(step)}{of})"
     ]
+    if step.advice:
+        found.append(step.advice)
     if step.left_after_step_bytes > 0:
         found.append(
             f"LEAK: every step leaves {step.left_after_step_bytes:,} B behind, so that memory fills"
@@ -70,6 +72,7 @@ def lines(step: OwnStep) -> list[str]:
             f"{OUTSIDE} = in no phase; with trainfit.phase('forward'): around its parts, a step has"
             " a peak for each"
         )
+    found += step.notes
     if step.attribution:
         found.append(f"what tensors are for is not known: {step.attribution}")
     return found

@@ -19,7 +19,7 @@ from trainfit.bench.sizing.own_step import (
     run,
 )
 from trainfit.bench.verdicts.memory import Status, worst
-from trainfit.hardware_profiles import Budgets, parse_budgets
+from trainfit.hardware_profiles import Budgets, load_device, parse_budgets
 
 HERE = Path(__file__).parent
 STEPS = "tests.plugins.own_steps"
@@ -101,6 +101,16 @@ def test_repeats_that_differ_are_not_passed_over() -> None:
     assert "NOT THE SAME in 3 repeats" in lines(step(deterministic=False))[0]
 
 
+def test_a_step_that_differs_from_call_to_call_gets_no_verdict_but_what_to_do() -> None:
+    found = measure_own_step(f"{STEPS}:accumulating", HERE)
+    assert not found.deterministic
+    assert "profile_step(step, steps=4)" in found.advice
+    assert found.advice in lines(found)
+    (verdict,) = found.verdicts(load_device("stm32f746"), Budgets())
+    assert verdict.status is Status.UNKNOWN
+    assert verdict.reason.endswith(found.advice)
+
+
 WRONG = {
     "no colon": ("train", "write module:function, such as train:make_step"),
     "no name": ("train:", "write module:function"),
@@ -113,6 +123,7 @@ WRONG = {
     "step takes a batch": (f"{STEPS}:of_a_batch", "the step that it returned cannot be called"),
     "making raises": (f"{STEPS}:broken", "broken() raised KeyError: 'no data' ("),
     "step raises": (f"{STEPS}:raising", "the step raised ValueError: the batch is broken ("),
+    "no tensor": (f"{STEPS}:without_torch", "the step cannot be measured: nothing was seen that"),
     "generator": (f"{STEPS}:generating", "the step raised TypeError: the step returned a gener"),
 }
 

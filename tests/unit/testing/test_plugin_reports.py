@@ -50,7 +50,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What every step is measured to be."""
     found = [step_profile()]
     monkeypatch.setattr(
-        "trainfit.bench.profiler.profile_step", lambda step, *, warmup, repeats: found[0]
+        "trainfit.bench.profiler.profile_step", lambda step, *, warmup, repeats, steps=1: found[0]
     )
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
         monkeypatch.delenv(name, raising=False)

@@ -146,6 +146,12 @@ def test_a_step_that_differs_from_itself_is_held_to_nothing() -> None:
     assert [kind for kind, _, _ in found.values()] == [CheckKind.NOT_DETERMINISTIC]
 
 
+def test_a_step_that_repeats_itself_is_offered_a_whole_cycle() -> None:
+    found = problems(limits(max_peak="1 B"), deterministic=False, period=4)
+    ((_, _, text),) = found.values()
+    assert "every 4 calls: measure a whole cycle with training_memory(step, steps=4)" in text
+
+
 def test_a_device_needs_room_for_all_of_it() -> None:
     asked = limits(device=["microbit-v1", "stm32f746"])
     usable = asked.devices[0].usable_ram_bytes
