@@ -17,13 +17,8 @@ import numpy as np
 
 from trainfit.algorithms.numerics.compiled import compiled
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
-from trainfit.algorithms.numerics.int8.kernels import (
-    clipped,
-    dot_rows,
-    pair_rows,
-    spread_rows,
-    uniform,
-)
+from trainfit.algorithms.numerics.int8.product_kernels import dot_rows, group_rows, spread_rows
+from trainfit.algorithms.numerics.int8.rounding_kernels import clipped, uniform
 
 _U32 = np.uint32
 _F32 = np.float32
@@ -204,7 +199,7 @@ def _round_row(  # noqa: PLR0917
 def back(  # noqa: PLR0917
     e_BO: Any,
     w_OI: Any,
-    pairs_RP: Any,
+    groups_RP: Any,
     dh_RI: Any,
     row_2I: Any,
     q_BI: Any,
@@ -234,8 +229,8 @@ def back(  # noqa: PLR0917
     zero = _F32(0.0)
     for block in range(0, batch, SPREAD_ROWS):
         first = min(block, batch - count)
-        pair_rows(e_BO, first, count, pairs_RP)
-        spread_rows(pairs_RP, w_OI, dh_RI, 0, count)
+        group_rows(e_BO, first, count, inputs, groups_RP)
+        spread_rows(groups_RP, w_OI, dh_RI, 0, count)
         for r in range(count):
             b = first + r
             q_I, dh_I, local, later = q_BI[b], dh_RI[r], local_B[b], later_B[b]

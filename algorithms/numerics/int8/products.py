@@ -12,7 +12,7 @@ from trainfit.algorithms.memory.operations import NumberFormat
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8 import torch_kernels as int8_torch
 from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
-from trainfit.algorithms.numerics.lazy_kernels import int8_kernels
+from trainfit.algorithms.numerics.lazy_kernels import int8_product_kernels
 from trainfit.algorithms.options import Int8Kernel
 from trainfit.algorithms.phases import Category, tag
 
@@ -37,7 +37,7 @@ def int8_linear(
         int8_torch.linear(h_BI, w_OI, z_BO)
     else:
         wide_GI = wide_of(*h_BI.shape)
-        int8_kernels.linear(h_BI.numpy(), w_OI.numpy(), z_BO.numpy(), wide_GI.numpy())
+        int8_product_kernels.linear(h_BI.numpy(), w_OI.numpy(), z_BO.numpy(), wide_GI.numpy())
     return z_BO
 
 
@@ -54,7 +54,7 @@ def int8_grad_input(
         int8_torch.through(d_BO, w_OI, dh_BI)
     else:
         pairs = pairs_of(d_BO.shape[1])
-        int8_kernels.through(d_BO.numpy(), w_OI.numpy(), dh_BI.numpy(), pairs.numpy())
+        int8_product_kernels.through(d_BO.numpy(), w_OI.numpy(), dh_BI.numpy(), pairs.numpy())
     return dh_BI
 
 
@@ -71,7 +71,7 @@ def int8_grad_weight(
         int8_torch.outer(d_BO, h_BI, g_OI)
     else:
         pairs = pairs_of(len(d_BO))
-        int8_kernels.outer(d_BO.numpy(), h_BI.numpy(), g_OI.numpy(), pairs.numpy())
+        int8_product_kernels.outer(d_BO.numpy(), h_BI.numpy(), g_OI.numpy(), pairs.numpy())
     return g_OI
 
 

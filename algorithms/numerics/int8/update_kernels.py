@@ -16,8 +16,9 @@ import numpy as np
 
 from trainfit.algorithms.numerics.compiled import compiled
 from trainfit.algorithms.numerics.int8.blocks import DOUBLINGS, SPREAD_ROWS
-from trainfit.algorithms.numerics.int8.kernels import clipped, pair_columns, spread_rows, uniform
 from trainfit.algorithms.numerics.int8.layer_kernels import as_float
+from trainfit.algorithms.numerics.int8.product_kernels import group_columns, spread_rows
+from trainfit.algorithms.numerics.int8.rounding_kernels import clipped, uniform
 
 _U32 = np.uint32
 _F32 = np.float32
@@ -48,7 +49,7 @@ def _move_row(  # noqa: PLR0917
 def update_int8(  # noqa: PLR0917
     d_BO: Any,
     h_BI: Any,
-    pairs_RP: Any,
+    groups_RP: Any,
     g_RI: Any,
     moved_I: Any,
     w_OI: Any,
@@ -62,8 +63,8 @@ def update_int8(  # noqa: PLR0917
     count = min(SPREAD_ROWS, outputs)
     for block in range(0, outputs, SPREAD_ROWS):
         first = min(block, outputs - count)
-        pair_columns(d_BO, first, count, pairs_RP)
-        spread_rows(pairs_RP, h_BI, g_RI, 0, count)
+        group_columns(d_BO, first, count, inputs, groups_RP)
+        spread_rows(groups_RP, h_BI, g_RI, 0, count)
         for r in range(block - first, count):
             o = first + r
             w_I, g_I = w_OI[o], g_RI[r]
@@ -90,7 +91,7 @@ def update_int8(  # noqa: PLR0917
 def update_fp32(  # noqa: PLR0917
     d_BO: Any,
     h_BI: Any,
-    pairs_RP: Any,
+    groups_RP: Any,
     g_RI: Any,
     w_OI: Any,
     m_OI: Any,
@@ -103,8 +104,8 @@ def update_fp32(  # noqa: PLR0917
     count = min(SPREAD_ROWS, outputs)
     for block in range(0, outputs, SPREAD_ROWS):
         first = min(block, outputs - count)
-        pair_columns(d_BO, first, count, pairs_RP)
-        spread_rows(pairs_RP, h_BI, g_RI, 0, count)
+        group_columns(d_BO, first, count, inputs, groups_RP)
+        spread_rows(groups_RP, h_BI, g_RI, 0, count)
         for r in range(block - first, count):
             w_I, g_I = w_OI[first + r], g_RI[r]
             if len(m_OI):
