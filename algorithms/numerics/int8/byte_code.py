@@ -161,7 +161,7 @@ def _operands(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def dot_columns(
+def dot_columns(  # noqa: PLR0917
     context: Any, h_BK: Any, w_NK: Any, z: Any, row: Any, place: Any
 ) -> Any:  # pragma: no cover  (as above)
     """Dot products of ``DOT_ROWS`` rows of h, from ``row``, and all rows of w.
@@ -328,7 +328,9 @@ def spread_columns(
                 own = sums_RV[r * _VECTORS : (r + 1) * _VECTORS]
                 for v, sums in enumerate(_in_order(code, [builder.load(sums) for sums in own])):
                     column = builder.add(first, number(v * _SUMS))
-                    code.store(sums, code.address(out, builder.add(place, number(r)), width, column))
+                    code.store(
+                        sums, code.address(out, builder.add(place, number(r)), width, column)
+                    )
         return target.get_dummy_value()
 
     return types.void(fours_RQ, b_KN, out, types.intp), generate

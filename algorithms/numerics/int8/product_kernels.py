@@ -41,7 +41,7 @@ def _chosen(with_bytes: Any, without: Any) -> Any:
 
 
 @numba.njit  # type: ignore[untyped-decorator]
-def _dot_words(
+def _dot_words(  # noqa: PLR0917
     h_BK: Any, w_NK: Any, wide_GK: Any, z: Any, first: Any, place: Any
 ) -> None:  # pragma: no cover  (compiled)
     columns, inner = w_NK.shape
@@ -65,7 +65,7 @@ def _dot_words(
             dot_block(wide_GK, w_NK, z, r, n, place + r)
 
 
-def _dot_bytes(
+def _dot_bytes(  # noqa: PLR0917
     h_BK: Any, w_NK: Any, wide_GK: Any, z: Any, first: Any, place: Any
 ) -> None:  # pragma: no cover  (compiled)
     columns, inner = w_NK.shape

@@ -23,12 +23,15 @@ _F32 = np.float32
 def uniform(index: Any, low: Any, high: Any) -> Any:  # pragma: no cover  (compiled)
     """The pseudo-random number of an element: 2^16 values, uniform between 0 and 1.
 
-    Two rounds of multiplying and folding, with multipliers found by Wellons's search (2018).
+    Two rounds of multiplying and folding, with multipliers found by Wellons's search (2018). The
+    upper 16 bits and one half become the fraction of a number between 1 and 2, which is exact and
+    takes fewer instructions than a conversion.
     """
     x = _U32(index + low)
     x = _U32((x ^ (x >> _U32(16))) * _U32(0x7FEB352D))
     x = _U32((x ^ (x >> _U32(15)) ^ high) * _U32(0x846CA68B))
-    return _F32(x >> _U32(16)) * _F32(2.0**-16) + _F32(2.0**-17)
+    bits = np.int32(((x >> _U32(9)) & _U32(0x7FFF80)) | _U32(0x3F800040))
+    return bits.view(np.float32) - _F32(1.0)
 
 
 @numba.njit(inline="always")  # type: ignore[untyped-decorator]

@@ -64,6 +64,56 @@ def plan_update_int8(
     count_rounding(plan, elements, Rounding.STOCHASTIC)
 
 
+def move_int8(  # noqa: PLR0917
+    q_OI: torch.Tensor,
+    scale: torch.Tensor,
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    factor: float,
+    rate: float,
+    way: QuantConfig,
+    seed: int,
+) -> None:
+    """``scale q += rate factor d^T h`` in place, with the largest magnitude as the new range.
+
+    That is known only when all weights have moved, so the products are computed twice.
+
+    Args:
+        q_OI: int8, the weights.
+        scale: float32, shape (1,), of all weights.
+        d_BO: int8, the gradient of the outputs.
+        h_BI: int8, the inputs.
+        factor: The product of the scales of d and h.
+        rate: The learning rate, negative.
+        way: Rounding and kernel.
+        seed: 64 bits, for stochastic rounding.
+    """
+    chance = way.chance(seed)
+    if way.in_torch:
+        plain.move_int8(q_OI, scale, d_BO, h_BI, factor, rate, chance)
+        return
+    pairs_RP = pairs_of(len(d_BO))
+    operands = (d_BO, h_BI, pairs_RP, sums_of(SPREAD_ROWS, h_BI.shape[1]), q_OI, scale)
+    compiled.move_int8(*(t.numpy() for t in operands), factor, rate, *chance)
+
+
+def plan_move_int8(plan: MemoryPlan, batch: int, shape: tuple[int, int], way: QuantConfig) -> None:
+    """The closed form of ``move_int8``."""
+    outputs, inputs = shape
+    if way.in_torch:
+        plain.plan_move_int8(plan, batch, inputs, outputs, stochastic=way.stochastic)
+    else:
+        _plan_update_scratch(plan, batch, inputs, moved_row=False)
+    elements = outputs * inputs
+    for _ in range(2):
+        plan.product(outputs, batch, inputs, NumberFormat.INT8)
+        plan.each(Kind.MULTIPLY, 3 * elements)
+        plan.each(Kind.ADD, elements)
+    plan.each(Kind.COMPARE, elements)
+    plan.each(Kind.DIVIDE, 2)
+    count_rounding(plan, elements, way.rounding)
+
+
 def update_fp32(
     w_OI: torch.Tensor,
     m_OI: torch.Tensor,

@@ -24,21 +24,34 @@ _U32 = np.uint32
 _F32 = np.float32
 _LEVELS = _F32(127.0)
 _HALF = _F32(63.0)
+_SMALLEST = _F32(2.0**-126)
 
 
 @numba.njit  # type: ignore[untyped-decorator]
 def _move_row(  # noqa: PLR0917
-    w_I: Any, g_I: Any, rate: Any, factor: Any, start: Any, low: Any, high: Any, moved_I: Any
+    w_I: Any, g_I: Any, rate: Any, start: Any, low: Any, high: Any, moved_I: Any
 ) -> Any:  # pragma: no cover  (compiled)
-    """``moved = round(factor (w + rate g))``; returns the largest magnitude without factor."""
+    """``moved = round(w + rate g)``; returns the largest magnitude before rounding."""
     highest = np.int32(0)
     index = _U32(start)
     for i in range(len(w_I)):
         t = _F32(w_I[i]) + _F32(g_I[i]) * rate
         highest = max(highest, np.float32(abs(t)).view(np.int32))
-        moved_I[i] = clipped(np.floor(t * factor + uniform(index, low, high)))
+        moved_I[i] = clipped(np.floor(t + uniform(index, low, high)))
         index = _U32(index + _U32(1))
     return as_float(highest)
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _move_row_rescaled(  # noqa: PLR0917
+    w_I: Any, g_I: Any, rate: Any, factor: Any, start: Any, low: Any, high: Any, moved_I: Any
+) -> None:  # pragma: no cover  (compiled)
+    """``moved = round(factor (w + rate g))``."""
+    index = _U32(start)
+    for i in range(len(w_I)):
+        t = (_F32(w_I[i]) + _F32(g_I[i]) * rate) * factor
+        moved_I[i] = clipped(np.floor(t + uniform(index, low, high)))
+        index = _U32(index + _U32(1))
 
 
 @compiled(
@@ -69,7 +82,7 @@ def update_int8(  # noqa: PLR0917
             o = first + r
             w_I, g_I = w_OI[o], g_RI[r]
             rate = step / ws_O[o]
-            most = _move_row(w_I, g_I, rate, _F32(1.0), o * inputs, low, high, moved_I)
+            most = _move_row(w_I, g_I, rate, o * inputs, low, high, moved_I)
             factor = _F32(1.0)
             for _ in range(DOUBLINGS):
                 if most * factor > _LEVELS:
@@ -77,10 +90,70 @@ def update_int8(  # noqa: PLR0917
             if _F32(0.0) < most <= _HALF:
                 factor = _F32(2.0)
             if factor != _F32(1.0):
-                _move_row(w_I, g_I, rate, factor, o * inputs, low, high, moved_I)
+                _move_row_rescaled(w_I, g_I, rate, factor, o * inputs, low, high, moved_I)
             for i in range(inputs):
                 w_I[i] = moved_I[i]
             ws_O[o] = ws_O[o] / factor
+
+
+@numba.njit(inline="always")  # type: ignore[untyped-decorator]
+def _moved(
+    w: Any, scale: Any, sums: Any, factor: Any, rate: Any
+) -> Any:  # pragma: no cover  (compiled)
+    """``scale w + rate factor sums``; rounded after every operation, as torch does it."""
+    return _F32(w) * scale + _F32(sums) * factor * rate
+
+
+@compiled(
+    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], int8[:,::1], float32[::1],"
+    " float32, float32, boolean, uint32, uint32)",
+    nogil=True,
+)
+def move_int8(  # noqa: PLR0917
+    d_BO: Any,
+    h_BI: Any,
+    groups_RP: Any,
+    g_RI: Any,
+    w_OI: Any,
+    ws_1: Any,
+    factor: Any,
+    rate: Any,
+    stochastic: Any,
+    low: Any,
+    high: Any,
+) -> None:  # pragma: no cover  (compiled)
+    """``ws w += rate factor d^T h``, one scale; summed twice, for the range and for rounding."""
+    outputs, inputs = w_OI.shape
+    count = min(SPREAD_ROWS, outputs)
+    old = ws_1[0]
+    highest = np.int32(0)
+    for block in range(0, outputs, SPREAD_ROWS):
+        first = min(block, outputs - count)
+        group_columns(d_BO, first, count, inputs, groups_RP)
+        spread_rows(groups_RP, h_BI, g_RI, 0, count)
+        for r in range(block - first, count):
+            w_I, g_I = w_OI[first + r], g_RI[r]
+            for i in range(inputs):
+                t = _moved(w_I[i], old, g_I[i], factor, rate)
+                highest = max(highest, np.float32(abs(t)).view(np.int32))
+    new = as_float(highest) / _LEVELS
+    inverse = _F32(1.0) / max(new, _SMALLEST)
+    for block in range(0, outputs, SPREAD_ROWS):
+        first = min(block, outputs - count)
+        group_columns(d_BO, first, count, inputs, groups_RP)
+        spread_rows(groups_RP, h_BI, g_RI, 0, count)
+        for r in range(block - first, count):
+            w_I, g_I = w_OI[first + r], g_RI[r]
+            if stochastic:
+                index = _U32((first + r) * inputs)
+                for i in range(inputs):
+                    t = _moved(w_I[i], old, g_I[i], factor, rate) * inverse
+                    w_I[i] = clipped(np.floor(t + uniform(index, low, high)))
+                    index = _U32(index + _U32(1))
+            else:
+                for i in range(inputs):
+                    w_I[i] = clipped(np.rint(_moved(w_I[i], old, g_I[i], factor, rate) * inverse))
+    ws_1[0] = new
 
 
 @compiled(
