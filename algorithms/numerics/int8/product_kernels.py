@@ -32,9 +32,9 @@ _BYTE_ROWS, _BYTE_COLUMNS = byte_code.DOT_ROWS, byte_code.DOT_COLUMNS
 _WORD_ROWS, _WORD_COLUMNS = vector_code.DOT_ROWS, vector_code.DOT_COLUMNS
 
 
-def _chosen(with_bytes: Any, without: Any) -> Any:
-    """A function for this processor: where it has no such instruction, none must be compiled."""
-    return numba.njit(with_bytes if has_byte_dots() else without)
+# Functions are compiled when a compiled one first calls them, so those with an instruction that the
+# processor does not have never are.
+_HAS_BYTE_DOTS = has_byte_dots()
 
 
 # ---- rows by rows ---------------------------------------------------------------------------
@@ -65,6 +65,7 @@ def _dot_words(  # noqa: PLR0917
             dot_block(wide_GK, w_NK, z, r, n, place + r)
 
 
+@numba.njit  # type: ignore[untyped-decorator]
 def _dot_bytes(  # noqa: PLR0917
     h_BK: Any, w_NK: Any, wide_GK: Any, z: Any, first: Any, place: Any
 ) -> None:  # pragma: no cover  (compiled)
@@ -78,7 +79,7 @@ def _dot_bytes(  # noqa: PLR0917
         dot_columns(h_BK, w_NK, z, first + r, place + r)
 
 
-dot_rows = _chosen(_dot_bytes, _dot_words)
+dot_rows = _dot_bytes if _HAS_BYTE_DOTS else _dot_words
 """``h w^T`` for a group of rows of h from ``first``, into the rows of z from ``place`` on.
 
 There are as many rows as in ``wide_GK``, INT16 scratch, in which they may be widened once for all
@@ -89,15 +90,17 @@ columns. If no whole block is left, the last one is shifted inwards and repeats 
 # ---- rows by columns ------------------------------------------------------------------------
 
 
+@numba.njit  # type: ignore[untyped-decorator]
 def _fours(count: Any, columns: Any) -> Any:  # pragma: no cover  (compiled)
     return count == SPREAD_ROWS and columns >= _BYTES
 
 
+@numba.njit  # type: ignore[untyped-decorator]
 def _never(count: Any, columns: Any) -> Any:  # pragma: no cover  (compiled)
     return False
 
 
-_in_fours = _chosen(_fours, _never)
+_in_fours = _fours if _HAS_BYTE_DOTS else _never
 """Whether a few rows are multiplied four elements at a time; otherwise, two."""
 
 
@@ -126,6 +129,7 @@ def _pair_columns(
             groups_RP[r, inner // 2] = _pair(a_KR[inner - 1, first + r], np.int8(0))
 
 
+@numba.njit  # type: ignore[untyped-decorator]
 def _group_columns(
     a_KR: Any, first: Any, count: Any, columns: Any, groups_RP: Any
 ) -> None:  # pragma: no cover  (compiled)
@@ -145,7 +149,7 @@ def _group_columns(
             groups_RP[r, whole // 4] = _four(a_KR[whole, c], second, third, zero)
 
 
-group_columns = _chosen(_group_columns, _pair_columns)
+group_columns = _group_columns if _HAS_BYTE_DOTS else _pair_columns
 """``count`` columns of a, from ``first`` on, for a product with ``columns`` columns."""
 
 
@@ -194,6 +198,7 @@ def _spread_words(
                 out_N[n] = np.int32(out_N[n] + a * np.int32(b_N[n]))
 
 
+@numba.njit  # type: ignore[untyped-decorator]
 def _spread_bytes(
     groups_RP: Any, b_KN: Any, out: Any, place: Any, count: Any
 ) -> None:  # pragma: no cover  (compiled)
@@ -203,7 +208,7 @@ def _spread_bytes(
         _spread_words(groups_RP, b_KN, out, place, count)
 
 
-spread_rows = _chosen(_spread_bytes, _spread_words)
+spread_rows = _spread_bytes if _HAS_BYTE_DOTS else _spread_words
 """``a b`` for the ``count`` rows of a in ``groups_RP``, into ``out`` from row ``place`` on.
 
 The groups are those of ``group_rows`` or ``group_columns``, for as many rows and columns.
