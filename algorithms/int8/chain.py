@@ -12,10 +12,11 @@ float32 in the memory of its INT32 sums until it is rounded; one is alive at a t
 propagated down and rounded before the weights it went through are updated. Biases are float32 and
 use the gradient before rounding.
 
-A weight gradient is not rounded again. With ``weight_gradient=rows`` it exists a few rows at a
-time, float32 in the memory of their sums; with ``whole``, a layer's gradient exists at once. If
-weights are INT8 only, their new range is known only after all are updated: with ``rows`` the
-products are computed twice, for the range and for the rounding.
+A weight gradient is not rounded again. With ``weight_gradient=rows`` a few rows of it exist at a
+time; with ``whole``, a layer's gradient exists at once. If weights are INT8 only, their new range
+is known only after all are updated: with ``rows`` the products are computed twice, for the range
+and for the rounding (:func:`trainfit.algorithms.numerics.int8.update.move_int8`); latent weights
+are updated in tiles of float32.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes, T outputs of a tile.
 """

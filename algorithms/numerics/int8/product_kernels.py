@@ -1,8 +1,8 @@
 """Products of INT8 matrices that sum in INT32, compiled with numba.
 
-Compiled for one thread; nothing here allocates, and the scratch that callers pass has the same size
-on every processor. Sums of integers are exact, so the blocks of :mod:`.byte_code`, those of
-:mod:`.vector_code` and plain loops give the same bits, as does
+Each call is for one thread and a range of rows. Nothing here allocates, and the scratch that is
+passed has the same size on every processor. Sums of integers are exact, so the blocks of
+:mod:`.byte_code`, those of :mod:`.vector_code` and plain loops give the same bits, as does
 :mod:`trainfit.algorithms.numerics.int8.torch_kernels`.
 
 Shape suffixes: R rows, B batch, I inputs, O outputs, G rows of a group, K the dimension that is
@@ -215,35 +215,50 @@ The groups are those of ``group_rows`` or ``group_columns``, for as many rows an
 """
 
 
-# ---- whole products -------------------------------------------------------------------------
+# ---- whole products, for a range of rows ----------------------------------------------------
 
 
-@compiled("void(int8[:,::1], int8[:,::1], int32[:,::1], int16[:,::1])", nogil=True)
-def linear(h_BI: Any, w_OI: Any, z_BO: Any, wide_GI: Any) -> None:  # pragma: no cover
-    """``z = h w^T``; ``wide_GI`` is scratch of shape (min(GROUP, B), I)."""
-    batch, count = len(h_BI), len(wide_GI)
-    for group in range(0, batch, count):
-        first = min(group, batch - count)
+@compiled(
+    "void(int8[:,::1], int8[:,::1], int32[:,::1], int16[:,::1], intp, intp)",
+    nogil=True,
+)
+def linear(  # noqa: PLR0917
+    h_BI: Any, w_OI: Any, z_BO: Any, wide_GI: Any, start: Any, stop: Any
+) -> None:  # pragma: no cover  (compiled)
+    """Rows of ``z = h w^T``; ``wide_GI`` is scratch of at most as many rows."""
+    count = len(wide_GI)
+    for group in range(start, stop, count):
+        first = min(group, stop - count)
         dot_rows(h_BI, w_OI, wide_GI, z_BO, first, first)
 
 
-@compiled("void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1])", nogil=True)
-def through(d_BO: Any, w_OI: Any, dh_BI: Any, groups_RP: Any) -> None:  # pragma: no cover
-    """``dh = d w``; ``groups_RP`` is scratch of shape (SPREAD_ROWS, (O + 1) // 2)."""
-    batch, columns = len(d_BO), w_OI.shape[1]
-    count = min(SPREAD_ROWS, batch)
-    for block in range(0, batch, SPREAD_ROWS):
-        first = min(block, batch - count)
+@compiled(
+    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], intp, intp)",
+    nogil=True,
+)
+def through(  # noqa: PLR0917
+    d_BO: Any, w_OI: Any, dh_BI: Any, groups_RP: Any, start: Any, stop: Any
+) -> None:  # pragma: no cover  (compiled)
+    """Rows of ``dh = d w``; ``groups_RP`` is scratch of shape (SPREAD_ROWS, (O + 1) // 2)."""
+    columns = w_OI.shape[1]
+    count = min(SPREAD_ROWS, stop - start)
+    for block in range(start, stop, SPREAD_ROWS):
+        first = min(block, stop - count)
         group_rows(d_BO, first, count, columns, groups_RP)
         spread_rows(groups_RP, w_OI, dh_BI, first, count)
 
 
-@compiled("void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1])", nogil=True)
-def outer(d_BO: Any, h_BI: Any, g_OI: Any, groups_RP: Any) -> None:  # pragma: no cover
-    """``g = d^T h``; ``groups_RP`` is scratch of shape (SPREAD_ROWS, (B + 1) // 2)."""
-    outputs, columns = d_BO.shape[1], h_BI.shape[1]
-    count = min(SPREAD_ROWS, outputs)
-    for block in range(0, outputs, SPREAD_ROWS):
-        first = min(block, outputs - count)
+@compiled(
+    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], intp, intp)",
+    nogil=True,
+)
+def outer(  # noqa: PLR0917
+    d_BO: Any, h_BI: Any, g_OI: Any, groups_RP: Any, start: Any, stop: Any
+) -> None:  # pragma: no cover  (compiled)
+    """Rows of ``g = d^T h``; ``groups_RP`` is scratch of shape (SPREAD_ROWS, (B + 1) // 2)."""
+    columns = h_BI.shape[1]
+    count = min(SPREAD_ROWS, stop - start)
+    for block in range(start, stop, SPREAD_ROWS):
+        first = min(block, stop - count)
         group_columns(d_BO, first, count, columns, groups_RP)
         spread_rows(groups_RP, h_BI, g_OI, first, count)

@@ -24,7 +24,6 @@ _U32 = np.uint32
 _F32 = np.float32
 _LEVELS = _F32(127.0)
 _HALF = _F32(63.0)
-_SMALLEST = _F32(2.0**-126)
 
 
 @numba.njit  # type: ignore[untyped-decorator]
@@ -56,7 +55,7 @@ def _move_row_rescaled(  # noqa: PLR0917
 
 @compiled(
     "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], int8[::1], int8[:,::1],"
-    " float32[::1], float32, uint32, uint32)",
+    " float32[::1], float32, uint32, uint32, intp, intp)",
     nogil=True,
 )
 def update_int8(  # noqa: PLR0917
@@ -70,12 +69,14 @@ def update_int8(  # noqa: PLR0917
     step: Any,
     low: Any,
     high: Any,
+    start: Any,
+    stop: Any,
 ) -> None:  # pragma: no cover  (compiled)
-    """``ws w += step d^T h``, rounded stochastically; ws doubles or halves if its row needs it."""
-    outputs, inputs = w_OI.shape
-    count = min(SPREAD_ROWS, outputs)
-    for block in range(0, outputs, SPREAD_ROWS):
-        first = min(block, outputs - count)
+    """Rows of ``ws w += step d^T h``, rounded stochastically; ws doubles or halves if needed."""
+    inputs = w_OI.shape[1]
+    count = min(SPREAD_ROWS, stop - start)
+    for block in range(start, stop, SPREAD_ROWS):
+        first = min(block, stop - count)
         group_columns(d_BO, first, count, inputs, groups_RP)
         spread_rows(groups_RP, h_BI, g_RI, 0, count)
         for r in range(block - first, count):
@@ -105,8 +106,41 @@ def _moved(
 
 
 @compiled(
-    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], int8[:,::1], float32[::1],"
-    " float32, float32, boolean, uint32, uint32)",
+    "float32(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], int8[:,::1], float32, float32,"
+    " float32, intp, intp)",
+    nogil=True,
+)
+def moved_range(  # noqa: PLR0917
+    d_BO: Any,
+    h_BI: Any,
+    groups_RP: Any,
+    g_RI: Any,
+    w_OI: Any,
+    scale: Any,
+    factor: Any,
+    rate: Any,
+    start: Any,
+    stop: Any,
+) -> Any:  # pragma: no cover  (compiled)
+    """The largest magnitude of rows of ``scale w + rate factor d^T h``."""
+    inputs = w_OI.shape[1]
+    count = min(SPREAD_ROWS, stop - start)
+    highest = np.int32(0)
+    for block in range(start, stop, SPREAD_ROWS):
+        first = min(block, stop - count)
+        group_columns(d_BO, first, count, inputs, groups_RP)
+        spread_rows(groups_RP, h_BI, g_RI, 0, count)
+        for r in range(block - first, count):
+            w_I, g_I = w_OI[first + r], g_RI[r]
+            for i in range(inputs):
+                t = _moved(w_I[i], scale, g_I[i], factor, rate)
+                highest = max(highest, np.float32(abs(t)).view(np.int32))
+    return as_float(highest)
+
+
+@compiled(
+    "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], int8[:,::1], float32, float32,"
+    " float32, float32, boolean, uint32, uint32, intp, intp)",
     nogil=True,
 )
 def move_int8(  # noqa: PLR0917
@@ -115,31 +149,21 @@ def move_int8(  # noqa: PLR0917
     groups_RP: Any,
     g_RI: Any,
     w_OI: Any,
-    ws_1: Any,
+    scale: Any,
     factor: Any,
     rate: Any,
+    inverse: Any,
     stochastic: Any,
     low: Any,
     high: Any,
+    start: Any,
+    stop: Any,
 ) -> None:  # pragma: no cover  (compiled)
-    """``ws w += rate factor d^T h``, one scale; summed twice, for the range and for rounding."""
-    outputs, inputs = w_OI.shape
-    count = min(SPREAD_ROWS, outputs)
-    old = ws_1[0]
-    highest = np.int32(0)
-    for block in range(0, outputs, SPREAD_ROWS):
-        first = min(block, outputs - count)
-        group_columns(d_BO, first, count, inputs, groups_RP)
-        spread_rows(groups_RP, h_BI, g_RI, 0, count)
-        for r in range(block - first, count):
-            w_I, g_I = w_OI[first + r], g_RI[r]
-            for i in range(inputs):
-                t = _moved(w_I[i], old, g_I[i], factor, rate)
-                highest = max(highest, np.float32(abs(t)).view(np.int32))
-    new = as_float(highest) / _LEVELS
-    inverse = _F32(1.0) / max(new, _SMALLEST)
-    for block in range(0, outputs, SPREAD_ROWS):
-        first = min(block, outputs - count)
+    """Rows of ``w = round(inverse (scale w + rate factor d^T h))``."""
+    inputs = w_OI.shape[1]
+    count = min(SPREAD_ROWS, stop - start)
+    for block in range(start, stop, SPREAD_ROWS):
+        first = min(block, stop - count)
         group_columns(d_BO, first, count, inputs, groups_RP)
         spread_rows(groups_RP, h_BI, g_RI, 0, count)
         for r in range(block - first, count):
@@ -147,18 +171,18 @@ def move_int8(  # noqa: PLR0917
             if stochastic:
                 index = _U32((first + r) * inputs)
                 for i in range(inputs):
-                    t = _moved(w_I[i], old, g_I[i], factor, rate) * inverse
+                    t = _moved(w_I[i], scale, g_I[i], factor, rate) * inverse
                     w_I[i] = clipped(np.floor(t + uniform(index, low, high)))
                     index = _U32(index + _U32(1))
             else:
                 for i in range(inputs):
-                    w_I[i] = clipped(np.rint(_moved(w_I[i], old, g_I[i], factor, rate) * inverse))
-    ws_1[0] = new
+                    t = _moved(w_I[i], scale, g_I[i], factor, rate) * inverse
+                    w_I[i] = clipped(np.rint(t))
 
 
 @compiled(
     "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], float32[:,::1], float32[:,::1],"
-    " float32, float32, float32)",
+    " float32, float32, float32, intp, intp)",
     nogil=True,
 )
 def update_fp32(  # noqa: PLR0917
@@ -171,12 +195,14 @@ def update_fp32(  # noqa: PLR0917
     scale: Any,
     momentum: Any,
     rate: Any,
+    start: Any,
+    stop: Any,
 ) -> None:  # pragma: no cover  (compiled)
-    """``m = momentum m + scale d^T h; w -= rate m``; without rows, m is not kept."""
-    outputs, inputs = w_OI.shape
-    count = min(SPREAD_ROWS, outputs)
-    for block in range(0, outputs, SPREAD_ROWS):
-        first = min(block, outputs - count)
+    """Rows of ``m = momentum m + scale d^T h; w -= rate m``; without rows, m is not kept."""
+    inputs = w_OI.shape[1]
+    count = min(SPREAD_ROWS, stop - start)
+    for block in range(start, stop, SPREAD_ROWS):
+        first = min(block, stop - count)
         group_columns(d_BO, first, count, inputs, groups_RP)
         spread_rows(groups_RP, h_BI, g_RI, 0, count)
         for r in range(block - first, count):
