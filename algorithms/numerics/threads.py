@@ -11,7 +11,7 @@ OpenMP threads has to agree with torch's.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, NamedTuple
@@ -52,7 +52,7 @@ def call(
     kernel: Callable[..., Any],
     parts: list[Part],
     operands: tuple[object, ...],
-    scratch: list[tuple[torch.Tensor, ...]],
+    scratch: Sequence[tuple[torch.Tensor, ...]],
     rest: tuple[object, ...] = (),
 ) -> list[Any]:
     """Call a compiled kernel for every range of rows: the first on this thread, others on theirs.
