@@ -1,7 +1,10 @@
 """Optimisers that work in place, with no temporary larger than one tile.
 
-The update rules are those of ``torch.optim.SGD`` (momentum) and ``torch.optim.Adam`` (no weight
-decay). State is allocated when a parameter is added, so it is static from the first step on.
+The update rules are those of ``torch.optim.SGD`` (momentum, weight decay, Nesterov) and
+``torch.optim.Adam`` (weight decay). Weight decay is the gradient of an L2 penalty, as there: ``g <-
+g + weight_decay p`` before anything else is done with g (Adam's second moment sees it, too; that is
+not AdamW). It applies to every parameter that the optimiser is given, biases too. State is
+allocated when a parameter is added, so it is static from the first step on.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import torch
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.lazy_kernels import adam_kernel
+from trainfit.algorithms.numerics.shrinking import Shrinking
 from trainfit.algorithms.options import OptimizerName
 from trainfit.algorithms.phases import Category, tag
 
@@ -28,10 +32,12 @@ class Optimiser(ABC):
 
     Attributes:
         lr: Learning rate; a schedule may change it between steps.
+        weight_decay: Factor of a parameter that is added to its gradient.
     """
 
-    def __init__(self, lr: float) -> None:
+    def __init__(self, lr: float, weight_decay: float = 0.0) -> None:
         self.lr = lr
+        self.weight_decay = weight_decay
         self._states: dict[str, dict[str, torch.Tensor]] = {}
 
     @abstractmethod
@@ -44,7 +50,10 @@ class Optimiser(ABC):
 
     @abstractmethod
     def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Update a parameter, contiguous and of the gradient's shape, in place."""
+        """Update a parameter, contiguous and of the gradient's shape, in place.
+
+        The gradient may be overwritten.
+        """
 
     @abstractmethod
     def apply_rows(
@@ -83,14 +92,23 @@ class Optimiser(ABC):
 
 
 class Sgd(Optimiser):
-    """m <- momentum m + g;  p <- p - lr m (no m without momentum)."""
+    """g <- g + weight_decay p;  m <- momentum m + g;  p <- p - lr m.
 
-    def __init__(self, lr: float, momentum: float) -> None:
-        super().__init__(lr)
+    Without momentum there is no m and ``p <- p - lr g``. With ``nesterov``, ``p <- p - lr (g +
+    momentum m)`` (Sutskever et al., ICML 2013, in the form of ``torch.optim.SGD``).
+    """
+
+    def __init__(
+        self, lr: float, momentum: float, *, weight_decay: float = 0.0, nesterov: bool = False
+    ) -> None:
+        super().__init__(lr, weight_decay)
         self.momentum = momentum
+        self.nesterov = nesterov
+        self._shrinking: dict[str, Shrinking] = {}
 
     def add(self, name: str, parameter: torch.Tensor) -> None:
         """Allocate the momentum buffer, if there is momentum."""
+        self._shrinking[name] = Shrinking()
         if self.momentum:
             self._states[name] = {"momentum": parameter.new_zeros(parameter.shape)}
 
@@ -99,35 +117,56 @@ class Sgd(Optimiser):
 
     def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
         """One update without any temporary."""
-        direction = gradient
-        if self.momentum:
-            direction = self._states[name]["momentum"]
-            torch.add(gradient, direction, alpha=self.momentum, out=direction)
-        parameter.add_(direction, alpha=-self.lr)
+        self._descend(parameter, gradient, self._momentum_of(name))
 
     def apply_rows(
         self, name: str, parameter: torch.Tensor, gradient: torch.Tensor, rows: slice
     ) -> None:
         """The update of some rows of a matrix, without any temporary."""
+        momentum = self._momentum_of(name)
+        self._descend(parameter[rows], gradient, None if momentum is None else momentum[rows])
+
+    def _momentum_of(self, name: str) -> torch.Tensor | None:
+        return self._states[name]["momentum"] if self.momentum else None
+
+    def _descend(
+        self, parameter: torch.Tensor, gradient: torch.Tensor, momentum: torch.Tensor | None
+    ) -> None:
         direction = gradient
-        if self.momentum:
-            direction = self._states[name]["momentum"][rows]
-            torch.add(gradient, direction, alpha=self.momentum, out=direction)
-        parameter[rows].add_(direction, alpha=-self.lr)
+        if self.weight_decay:
+            gradient.add_(parameter, alpha=self.weight_decay)
+        if momentum is not None:
+            direction = torch.add(gradient, momentum, alpha=self.momentum, out=momentum)
+            if self.nesterov:
+                direction = gradient.add_(momentum, alpha=self.momentum)
+        parameter.add_(direction, alpha=-self.lr)
 
     def apply_product(
         self, name: str, parameter: torch.Tensor, left: torch.Tensor, right: torch.Tensor
     ) -> None:
-        """The product goes into the momentum, or into the parameter: no gradient exists."""
-        vector = right.dim() == 1
-        if not self.momentum:
-            add = parameter.addmv_ if vector else parameter.addmm_
-            add(left, right, alpha=-self.lr)
+        """The product goes into the momentum, or into the parameter: no gradient exists.
+
+        Nesterov's step needs g beside m, but ``g = m - momentum m_before``: the parameter takes
+        ``lr momentum m_before`` before the product and ``- lr (1 + momentum) m`` after it, which
+        costs a pass over the parameter, where a second product would cost one per row. With p' the
+        parameter in between, the decay is ``weight_decay (p' - lr momentum m_before)``.
+        """
+        momentum, taken = self._momentum_of(name), self.lr * self.weight_decay
+        if momentum is None:
+            shrink = self._shrinking[name].factor(taken) if taken else 1.0
+            _accumulate(parameter, left, right, beta=shrink, alpha=-self.lr)
             return
-        direction = self._states[name]["momentum"]
-        accumulate = direction.addmv_ if vector else direction.addmm_
-        accumulate(left, right, beta=self.momentum)
-        parameter.add_(direction, alpha=-self.lr)
+        if not self.nesterov:
+            _accumulate(momentum, left, right, beta=self.momentum)
+            if self.weight_decay:
+                momentum.add_(parameter, alpha=self.weight_decay)
+            parameter.add_(momentum, alpha=-self.lr)
+            return
+        parameter.add_(momentum, alpha=self.lr * self.momentum)
+        _accumulate(momentum, left, right, beta=self.momentum * (1.0 - taken))
+        if self.weight_decay:
+            momentum.add_(parameter, alpha=self.weight_decay)
+        parameter.add_(momentum, alpha=-self.lr * (1.0 + self.momentum))
 
     def plan_static(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
         """One buffer of the parameter's shape, if there is momentum."""
@@ -135,17 +174,22 @@ class Sgd(Optimiser):
             plan.hold(f"{name}.momentum", shape, Category.OPTIMIZER_STATE)
 
     def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
-        """No temporary."""
-        each = 2 * elements if self.momentum else elements
-        plan.each(Kind.MULTIPLY, each)
-        plan.each(Kind.ADD, each)
+        """No temporary; momentum, weight decay and Nesterov are a multiply-add each."""
+        extra = (self.momentum > 0) + (self.weight_decay > 0) + self.nesterov
+        plan.each(Kind.MULTIPLY, (1 + extra) * elements)
+        plan.each(Kind.ADD, (1 + extra) * elements)
 
     def plan_apply_product(
         self, plan: MemoryPlan, name: str, shape: tuple[int, ...], inner: int
     ) -> None:
         """No gradient and no temporary."""
         _count_product(plan, shape, inner)
-        self.plan_apply(plan, math.prod(shape))
+        elements = math.prod(shape)
+        if self.momentum:
+            self.plan_apply(plan, elements)
+        else:  # decay is a factor on the parameter
+            plan.each(Kind.MULTIPLY, (2 if self.weight_decay else 1) * elements)
+            plan.each(Kind.ADD, elements)
 
 
 class Adam(Optimiser):
@@ -155,9 +199,14 @@ class Adam(Optimiser):
     """
 
     def __init__(
-        self, lr: float, betas: tuple[float, float] = (0.9, 0.999), *, compiled: bool = False
+        self,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        *,
+        weight_decay: float = 0.0,
+        compiled: bool = False,
     ) -> None:
-        super().__init__(lr)
+        super().__init__(lr, weight_decay)
         self.compiled = compiled
         self.betas = betas
         self.epsilon = 1e-8
@@ -218,6 +267,7 @@ class Adam(Optimiser):
                 second=1.0 - second,
                 epsilon=self.epsilon * root,
                 rate=-rate,
+                decay=self.weight_decay,
             )
             return
         size = adam_tile(parameter.numel())
@@ -226,6 +276,8 @@ class Adam(Optimiser):
             part = slice(start, min(start + size, parameter.numel()))
             g, m, v = gradient[part], mean[part], square[part]
             tile = scratch[: part.stop - part.start]
+            if self.weight_decay:
+                g.add_(parameter[part], alpha=self.weight_decay)
             m.lerp_(g, 1.0 - first)
             torch.mul(g, g, out=tile)
             v.lerp_(tile, 1.0 - second)
@@ -246,10 +298,24 @@ class Adam(Optimiser):
             tile = plan.alloc("adam tile", (size,), Category.WORKSPACE, essential=False)
             plan.scalar()
             plan.free(tile)
-        # two moving averages, g^2, root, epsilon, quotient, step
-        plan.each(Kind.MULTIPLY, 4 * elements)
-        plan.each(Kind.ADD, 6 * elements)
+        # two moving averages, g^2, root, epsilon, quotient, step; the decay
+        decay = int(self.weight_decay > 0)
+        plan.each(Kind.MULTIPLY, (4 + decay) * elements)
+        plan.each(Kind.ADD, (6 + decay) * elements)
         plan.each(Kind.DIVIDE, 2 * elements)
+
+
+def _accumulate(
+    into: torch.Tensor,
+    left: torch.Tensor,
+    right: torch.Tensor,
+    *,
+    beta: float = 1.0,
+    alpha: float = 1.0,
+) -> None:
+    """``into <- beta into + alpha left right``, in place."""
+    add = into.addmv_ if right.dim() == 1 else into.addmm_
+    add(left, right, beta=beta, alpha=alpha)
 
 
 def _count_product(plan: MemoryPlan, shape: tuple[int, ...], inner: int) -> None:
@@ -266,6 +332,15 @@ def adam_tile(elements: int) -> int:
     return min(elements, max(_TILE_LEAST, min(_TILE_MOST, -(-elements // _TILES))))
 
 
-def make_optimiser(name: OptimizerName, lr: float, momentum: float) -> Optimiser:
-    """An optimiser by name; ``momentum`` is for SGD only."""
-    return Adam(lr) if name is OptimizerName.ADAM else Sgd(lr, momentum)
+def make_optimiser(
+    name: OptimizerName,
+    lr: float,
+    momentum: float,
+    *,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> Optimiser:
+    """An optimiser by name; ``momentum`` and ``nesterov`` are for SGD only."""
+    if name is OptimizerName.ADAM:
+        return Adam(lr, weight_decay=weight_decay)
+    return Sgd(lr, momentum, weight_decay=weight_decay, nesterov=nesterov)
