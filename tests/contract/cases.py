@@ -87,9 +87,9 @@ OPTIONS = {
         {"lookahead": "true", "master": "fp32", "goodness": "mean"},
         {"kernel": "torch"},
         {"kernel": "torch", "lookahead": "true", "master": "fp32", "momentum": 0.9},
-        {"weight_decay": 0.1},
-        {"weight_decay": 0.1, "master": "fp32"},
-        {"weight_decay": 0.1, "master": "fp32", "momentum": 0.9, "nesterov": True},
+        {"weight_decay": 0.01},
+        {"weight_decay": 0.01, "master": "fp32"},
+        {"weight_decay": 0.01, "master": "fp32", "momentum": 0.9, "nesterov": True},
     ],
     "forward_forward": [
         {},
