@@ -6,11 +6,13 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from tests.contract.cases import batch_for
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights
+from trainfit.algorithms.forward_forward.labels import random_wrong_labels
 from trainfit.algorithms.numerics.int8.layer import QuantConfig
 from trainfit.algorithms.numerics.optimisers import Adam, Sgd
 from trainfit.algorithms.options import Int8Kernel, Rounding
@@ -121,6 +123,61 @@ def test_a_rule_ends_where_torchs_optimiser_leads_it(name, options, added, most,
     assert torch.isfinite(its).all()
     assert (ours - its).norm() < most * (without - its).norm()
     assert (without - its).norm() > 0.01 * its.norm()
+
+
+def test_forward_forward_decays_as_loewes_code_does():
+    """Two groups of ``torch.optim.SGD``: layers and head, each with its rate and its decay.
+
+    Their loss is a mean over the rows of both passes, half of ours: twice the decay, half the rate.
+    """
+    options = {"passes": "joint", "score": "head", "lr": 0.004, "head_lr": 0.05}
+    options |= {"weight_decay": 0.6, "head_weight_decay": 0.3}
+    ours = build_algorithm("forward_forward", NET, options)
+    held = {each.name: each.tensor for each in ours.static_tensors()}
+    its = {n: t.clone().requires_grad_() for n, t in held.items() if "momentum" not in n}
+    head = [t for name, t in its.items() if name.startswith("classifier")]
+    layers = [t for name, t in its.items() if not name.startswith("classifier")]
+    groups = [
+        {"params": layers, "lr": 0.008, "weight_decay": 0.3},
+        {"params": head, "lr": 0.05, "weight_decay": 0.3},
+    ]
+    optimiser = torch.optim.SGD(groups, momentum=0.9)
+    start = {name: tensor.detach().clone() for name, tensor in its.items()}
+    for seed in range(STEPS):
+        x, y = batch_for(ours, ROWS, seed)
+        wrong = random_wrong_labels(y, 4, torch.Generator().set_state(ours.generator.get_state()))
+        optimiser.zero_grad()
+        loss, _ = loewes_layers(its, torch.cat([labelled(x, y), labelled(x, wrong)]))
+        neutral = x.clone()
+        neutral[:, :4] = 0.25
+        _, activities = loewes_layers(its, neutral)
+        scores = sum(h @ its[f"classifier{n}"].T for n, h in activities.items() if n > 1)
+        (loss + functional.cross_entropy(scores, y)).backward()
+        optimiser.step()
+        ours.step(x, y)
+    for name, tensor in its.items():
+        apart = (held[name] - tensor.detach()).norm()
+        assert apart < EXACT * (tensor.detach() - start[name]).norm(), name
+
+
+def labelled(x, y):
+    x = x.clone()
+    x[:, :4] = functional.one_hot(y, 4)
+    return x
+
+
+def loewes_layers(its, h):
+    """The sum of all layers' binary cross-entropies, and their normalised outputs by number."""
+    total, outputs = torch.zeros(()), {}
+    h = h / h.square().mean(1, keepdim=True).sqrt()
+    truth = torch.cat([torch.ones(len(h) // 2), torch.zeros(len(h) // 2)])
+    for number in range(1, 4):
+        z = functional.linear(h, its[f"w{number}"], its[f"b{number}"]).relu()
+        logits = z.square().sum(1) - z.shape[1]
+        total = total + functional.binary_cross_entropy_with_logits(logits, truth)
+        h = (z / (z.square().mean(1, keepdim=True).sqrt() + 1e-8)).detach()
+        outputs[number] = h
+    return total, outputs
 
 
 # ---- INT8 weights ---------------------------------------------------------------------------
