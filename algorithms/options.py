@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class AlgorithmOptions(BaseModel):
@@ -71,6 +73,20 @@ class Int8Kernel(StrEnum):
     TORCH = "torch"
 
 
+def check_nesterov(optimizer: OptimizerName, momentum: float, *, nesterov: bool) -> None:
+    """Refuse Nesterov's momentum where there is no momentum.
+
+    Raises:
+        PydanticCustomError: pydantic adds the rule's options.
+    """
+    if nesterov and (optimizer is not OptimizerName.SGD or not momentum):
+        raise PydanticCustomError(
+            "nesterov",
+            "nesterov=true is a form of the momentum of SGD and needs optimizer=sgd with momentum"
+            " above 0",
+        )
+
+
 class RateOptions(AlgorithmOptions):
     """A rate and its schedule, for plain descent without state."""
 
@@ -78,6 +94,9 @@ class RateOptions(AlgorithmOptions):
     """Learning rate."""
     decay: Decay = Decay.CONSTANT
     """Schedule of the learning rate."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Factor of every trained parameter, biases too, that is added to its gradient (L2 penalty, as
+    in ``torch.optim``)."""
 
 
 class TrainingOptions(RateOptions):
@@ -87,6 +106,13 @@ class TrainingOptions(RateOptions):
     """Update rule."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of ``optimizer=sgd``; 0 keeps no buffer."""
+    nesterov: bool = False
+    """Nesterov's form of the momentum of ``optimizer=sgd``."""
+
+    @model_validator(mode="after")
+    def _check_nesterov(self) -> Self:
+        check_nesterov(self.optimizer, self.momentum, nesterov=self.nesterov)
+        return self
 
 
 class BinarisedOptions(TrainingOptions):

@@ -59,7 +59,13 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
 
     def _new_optimiser(self) -> Optimiser:
         options = self.options
-        return make_optimiser(options.optimizer, options.lr, options.momentum)
+        return make_optimiser(
+            options.optimizer,
+            options.lr,
+            options.momentum,
+            weight_decay=options.weight_decay,
+            nesterov=options.nesterov,
+        )
 
     def _add_parameters(self) -> None:
         for number, (inputs, outputs) in enumerate(self.model.layers, start=1):

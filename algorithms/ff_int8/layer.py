@@ -74,11 +74,11 @@ class Int8Layer:
     one rate changes the outputs of wide and narrow layers equally.
     """
 
-    def __init__(self, name: str, weights: Weights, lr: float, momentum: float) -> None:
+    def __init__(self, name: str, weights: Weights, lr: float, optimiser: Sgd) -> None:
         self.name = name
         self.weights = weights
         self._b_O = torch.zeros(self.width)
-        self._optimiser = Sgd(0.0, momentum)  # for the bias; the weights use its rate too
+        self._optimiser = optimiser  # for the bias; the weights use its rate too
         self._optimiser.add(f"b{name}", self._b_O)
         self.set_rate(lr)
 

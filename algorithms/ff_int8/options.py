@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainfit.algorithms.forward_forward.options import Goodness
-from trainfit.algorithms.options import AlgorithmOptions, Decay, Description, Int8Kernel, Rounding
+from trainfit.algorithms.options import (
+    AlgorithmOptions,
+    Decay,
+    Description,
+    Int8Kernel,
+    OptimizerName,
+    Rounding,
+    check_nesterov,
+)
 
 
 class Master(StrEnum):
@@ -41,6 +50,11 @@ class FfInt8Options(AlgorithmOptions):
     """Learning rate, to be divided by the number of a layer's inputs."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
     """Momentum of ``master=fp32``; 0 keeps no buffer."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Factor of every parameter, biases too, that is added to its gradient (L2 penalty, as in
+    ``torch.optim.SGD``), so it decays at the rate that is divided by the number of inputs."""
+    nesterov: bool = False
+    """Nesterov's form of the momentum of ``master=fp32``."""
     decay: Decay = Decay.CONSTANT
     """Schedule of the learning rate."""
     goodness: Goodness = Goodness.SUM
@@ -51,6 +65,11 @@ class FfInt8Options(AlgorithmOptions):
     """Value written into the pixel of the label."""
     kernel: Int8Kernel = Int8Kernel.COMPILED
     """Implementation of the INT8 arithmetic; no influence on the result."""
+
+    @model_validator(mode="after")
+    def _check_nesterov(self) -> Self:
+        check_nesterov(OptimizerName.SGD, self.momentum, nesterov=self.nesterov)
+        return self
 
 
 FF_INT8 = Description(

@@ -25,7 +25,8 @@ Decisions where the paper is silent:
 * ``master=int8``: only the integers of a weight exist; updates are rounded stochastically and a
   row's scale follows its largest weight by powers of two
   (:func:`trainfit.algorithms.numerics.int8.update.update_int8`). ``master=fp32``: float32 weights,
-  quantised layer by layer; only these can have ``momentum``.
+  quantised layer by layer; only these can have ``momentum``. ``weight_decay`` works with both: it
+  multiplies the scales of INT8 weights, which loses nothing to rounding.
 * Plain descent; the rate is divided by a layer's inputs, see ``Int8Layer``. ``goodness=mean``
   divides the gradient by a layer's width and needs a rate larger by that factor.
 * An image's predicted class is the label that gives the largest goodness, summed over all hidden
@@ -41,6 +42,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
+from typing import Any
 
 import torch
 
@@ -73,6 +75,7 @@ from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, plan_draw_seed
+from trainfit.algorithms.numerics.optimisers import Sgd
 from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import phase
@@ -97,12 +100,14 @@ class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
         self._layers = []
         for number, (inputs, outputs) in enumerate(model.layers[:-1], start=1):
             w_OI = torch.empty(outputs, inputs).normal_(0, inputs**-0.5, generator=self.generator)
+            how: Any = {"weight_decay": options.weight_decay, "nesterov": options.nesterov}
             weights = (
-                Int8Weights(w_OI)
+                Int8Weights(w_OI, weight_decay=options.weight_decay)
                 if options.master is Master.INT8
-                else LatentWeights(w_OI, options.momentum)
+                else LatentWeights(w_OI, options.momentum, **how)
             )
-            self._layers.append(Int8Layer(str(number), weights, options.lr, options.momentum))
+            for_bias = Sgd(options.lr, options.momentum, **how)
+            self._layers.append(Int8Layer(str(number), weights, options.lr, for_bias))
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Set the learning rate and the weight of later layers."""

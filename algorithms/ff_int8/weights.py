@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
+from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized
 from trainfit.algorithms.numerics.int8.quantise import (
@@ -24,6 +25,7 @@ from trainfit.algorithms.numerics.int8.update import (
     update_fp32,
     update_int8,
 )
+from trainfit.algorithms.numerics.shrinking import LEAST_OF_SCALES, Shrinking
 from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, tag
 
@@ -72,10 +74,15 @@ class Weights(ABC):
 
 
 class Int8Weights(Weights):
-    """Integers and a scale per row; updates are rounded stochastically, see ``update_int8``."""
+    """Integers and a scale per row; updates are rounded stochastically, see ``update_int8``.
 
-    def __init__(self, w_OI: torch.Tensor) -> None:
+    Weight decay makes the scales smaller, which rounds no integer.
+    """
+
+    def __init__(self, w_OI: torch.Tensor, *, weight_decay: float = 0.0) -> None:
         super().__init__((w_OI.shape[0], w_OI.shape[1]))
+        self._weight_decay = weight_decay
+        self._shrinking = Shrinking(LEAST_OF_SCALES)
         self._rows = RowQuantized(*quantise(w_OI, rounding=Rounding.NEAREST, axis=0))
 
     def integers(self, way: QuantConfig) -> RowQuantized:
@@ -104,10 +111,15 @@ class Int8Weights(Weights):
         seed: int,
     ) -> None:
         """A few rows of the gradient at a time, added and rounded."""
+        if self._weight_decay:
+            self._rows.scale.mul_(self._shrinking.factor(lr * self._weight_decay))
         update_int8(self._rows, d_BO, h_BI, -lr * scale, way, seed)
 
     def plan_descend(self, plan: MemoryPlan, batch: int, way: QuantConfig) -> None:
         """Some rows of scratch."""
+        if self._weight_decay:
+            plan.scalar()
+            plan.each(Kind.MULTIPLY, self.shape[0])
         plan_update_int8(plan, batch, self.shape, way)
 
     def held(self) -> Iterator[tuple[str, torch.Tensor, Category]]:
@@ -120,10 +132,24 @@ class LatentWeights(Weights):
     """float32 weights, and their momentum if there is one.
 
     For each product they are rounded to the nearest integers, which are then freed.
+
+    The kernel takes a plain step of momentum. Weight decay and Nesterov's form of it come before
+    and after, as in :meth:`trainfit.algorithms.numerics.optimisers.Sgd.apply_product`; the decay is
+    divided by the momentum, since the kernel multiplies with it.
     """
 
-    def __init__(self, w_OI: torch.Tensor, momentum: float) -> None:
+    def __init__(
+        self,
+        w_OI: torch.Tensor,
+        momentum: float,
+        *,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
         super().__init__((w_OI.shape[0], w_OI.shape[1]))
+        self._weight_decay = weight_decay
+        self._nesterov = nesterov
+        self._shrinking = Shrinking()
         self._w_OI = w_OI
         self._momentum = momentum
         self._m_OI = w_OI.new_zeros(w_OI.shape) if momentum else w_OI[:0]
@@ -166,6 +192,15 @@ class LatentWeights(Weights):
         seed: int,
     ) -> None:
         """The gradient of the integers is used as that of the float32 weights."""
+        part = lr * self._weight_decay
+        if self._nesterov:
+            self._w_OI.add_(self._m_OI, alpha=lr * self._momentum)
+        if part and not self._momentum:
+            self._w_OI.mul_(self._shrinking.factor(part))
+        elif part:
+            if self._nesterov:
+                self._m_OI.mul_(1.0 - part)
+            self._m_OI.add_(self._w_OI, alpha=self._weight_decay / self._momentum)
         update_fp32(
             self._w_OI,
             self._m_OI,
@@ -176,9 +211,18 @@ class LatentWeights(Weights):
             rate=lr,
             way=way,
         )
+        if self._nesterov:
+            self._w_OI.add_(self._m_OI, alpha=-lr * self._momentum)
 
     def plan_descend(self, plan: MemoryPlan, batch: int, way: QuantConfig) -> None:
         """Some rows of scratch."""
+        elements = self.shape[0] * self.shape[1]
+        factors = int(self._weight_decay > 0 and (self._nesterov or not self._momentum))
+        adds = 2 * self._nesterov + int(self._weight_decay > 0 and self._momentum > 0)
+        if factors:
+            plan.scalar()
+        plan.each(Kind.MULTIPLY, (factors + adds) * elements)
+        plan.each(Kind.ADD, adds * elements)
         plan_update_fp32(plan, batch, self.shape, way, momentum=self._momentum > 0)
 
     def held(self) -> Iterator[tuple[str, torch.Tensor, Category]]:

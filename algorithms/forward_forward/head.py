@@ -21,6 +21,7 @@ from typing import cast
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.forward_forward.options import ForwardForwardOptions
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
@@ -42,8 +43,13 @@ def judging_layers(model: Mlp) -> range:
 class FeatureHead:
     """Weights ``classifier_CO`` per judging layer, and their optimiser."""
 
-    def __init__(self, model: Mlp, lr: float, momentum: float) -> None:
-        self.optimiser = Sgd(lr, momentum)
+    def __init__(self, model: Mlp, options: ForwardForwardOptions) -> None:
+        self.optimiser = Sgd(
+            options.head_lr,
+            options.momentum,
+            weight_decay=options.head_weight_decay,
+            nesterov=options.nesterov,
+        )
         self._classes = model.classes
         self._weights = {
             number: torch.zeros(model.classes, model.sizes[number])

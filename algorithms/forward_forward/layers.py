@@ -63,7 +63,13 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         self._objective = Objective(
             options.goodness, options.loss, options.threshold, options.symba_scale
         )
-        self._optimiser = make_optimiser(options.optimizer, options.lr, options.momentum)
+        self._optimiser = make_optimiser(
+            options.optimizer,
+            options.lr,
+            options.momentum,
+            weight_decay=options.weight_decay,
+            nesterov=options.nesterov,
+        )
         self._parameters: dict[str, torch.Tensor] = {}
         self._peers: list[torch.Tensor] = []
         naive = options.implementation is Implementation.AUTOGRAD
@@ -86,7 +92,7 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         for name, parameter in self._parameters.items():
             self._optimiser.add(name, parameter.detach())
         head = BitFeatureHead if options.activations is Precision.BINARY else FeatureHead
-        self._head = head(model, options.head_lr, options.momentum) if options.has_head else None
+        self._head = head(model, options) if options.has_head else None
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Set the learning rates of the pass."""

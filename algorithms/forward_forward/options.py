@@ -4,7 +4,7 @@ Variants in use, which differ in bytes or accuracy:
 
 * ``passes=sequential``: the positive pass through all layers, each updated during the pass, then
   the negative one. ``joint``: both as one batch of twice the rows, with one update; SymBa's loss
-  (Lee & Song 2023) needs it.
+  (Lee & Song 2023) needs it. ``weight_decay`` is part of every update: a sequential step has two.
 * ``negatives=random``: any wrong label. ``hard``: labels that a classifier on the activities
   confuses with the true one.
 * ``score=head``: that classifier, which needs one pass, predicts the class.
@@ -92,6 +92,9 @@ class ForwardForwardOptions(TrainingOptions):
     head_lr: float = Field(default=0.01, gt=0)
     """Learning rate of the classifier on the activities, if there is one; 0.01 as in the
     Forward-Forward code released with TinyFoA."""
+    head_weight_decay: float = Field(default=0.0, ge=0)
+    """Weight decay of that classifier, as ``weight_decay`` is of the hidden layers. loeweX's code has
+    3e-3, and 3e-4 for layers whose loss is half of ours: 6e-4 here, at half its rate."""
     peer: float = Field(default=0.0, ge=0)
     """Strength of peer normalisation; 0 is off."""
     label_scale: float = Field(default=1.0, gt=0)

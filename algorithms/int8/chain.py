@@ -48,6 +48,7 @@ from trainfit.algorithms.numerics.int8.products import int8_grad_input, int8_gra
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, quantise_into, scale_of
 from trainfit.algorithms.numerics.int8.update import move_int8
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
+from trainfit.algorithms.numerics.shrinking import LEAST_OF_SCALES, Shrinking
 from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, phase, tag
 
@@ -64,6 +65,7 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
         super().__init__(model, options, seed=seed)
         self._quantiser = self._make_quantiser()
         self._seed = 0
+        self._shrinking = [Shrinking(LEAST_OF_SCALES) for _ in model.layers]
 
     @abstractmethod
     def _make_quantiser(self) -> GradientQuantiser:
@@ -110,8 +112,16 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
         if self._latent:
             self._move_latent(number, d.for_weights, h)
         else:
+            self._shrink(number)
             self._move_integers(number, d.for_weights, h)
         optimiser.lr = lr
+
+    def _shrink(self, number: int) -> None:
+        """Weight decay of integers: their scale is made smaller, which rounds none of them."""
+        if self.options.weight_decay:
+            part = self._optimiser.lr * self.options.weight_decay
+            with phase("update"):
+                self._weights[number - 1].scale.mul_(self._shrinking[number - 1].factor(part))
 
     def _move_latent(self, number: int, d: Quantised, h: Quantised) -> None:
         """Update float32 weights, then round them."""

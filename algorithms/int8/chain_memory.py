@@ -110,7 +110,14 @@ class ChainPlan:
         if self._latent:
             self._move_latent(number)
         else:
+            self._shrink()
             self._move_integers(number)
+
+    def _shrink(self) -> None:
+        if self._optimiser.weight_decay:
+            with self._plan.phase("update"):
+                self._plan.scalar()
+                self._plan.each(Kind.MULTIPLY, 1)
 
     def _move_latent(self, number: int) -> None:
         plan, (inputs, outputs) = self._plan, self._model.layers[number - 1]

@@ -4,8 +4,9 @@
   nearest, and with ``master=int8`` weights exist in INT8 only: ``w - lr dw`` is rounded back in
   every step, its largest magnitude being the new range. A change of less than half a step of that
   grid is lost, so it falls behind, the more so at low rates. There is no optimiser, because its
-  state would be a float matrix. ``master=fp32`` keeps float32 weights, updates them with any
-  optimiser and rounds them to INT8 afterwards.
+  state would be a float matrix. ``weight_decay`` multiplies the range, which loses nothing.
+  ``master=fp32`` keeps float32 weights, updates them with any optimiser and rounds them to INT8
+  afterwards.
 * ``backprop_ui8`` (Zhu et al. 2020) clips gradients so that they keep their direction:
   :mod:`trainfit.algorithms.int8.ui8_clipping`.
 * ``backprop_dai8`` (Zhao et al. 2021) rounds by channel:

@@ -35,8 +35,14 @@ TrainingOptionsT = TypeVar("TrainingOptionsT", bound=TrainingOptions)
 def _optimiser(options: RateOptions) -> Optimiser:
     """The update rule that is chosen; plain descent where only a rate can be."""
     if isinstance(options, TrainingOptions):
-        return make_optimiser(options.optimizer, options.lr, options.momentum)
-    return Sgd(options.lr, momentum=0.0)
+        return make_optimiser(
+            options.optimizer,
+            options.lr,
+            options.momentum,
+            weight_decay=options.weight_decay,
+            nesterov=options.nesterov,
+        )
+    return Sgd(options.lr, momentum=0.0, weight_decay=options.weight_decay)
 
 
 class FullyConnected(Algorithm[RateOptionsT]):

@@ -44,8 +44,11 @@ def _adam(
     p_N: Any, g_N: Any, m_N: Any, v_N: Any, numbers: Any
 ) -> None:  # pragma: no cover  (compiled)
     first, second, epsilon, rate = numbers[0], numbers[1], numbers[2], numbers[3]
+    decay = numbers[4]
     for i in range(p_N.shape[0]):
         g = g_N[i]
+        if decay != np.float32(0.0):
+            g = _fma(decay, p_N[i], g)
         m = _fma(first, g - m_N[i], m_N[i])
         v = _fma(second, g * g - v_N[i], v_N[i])
         m_N[i] = m
@@ -64,8 +67,11 @@ def adam_step(
     second: float,
     epsilon: float,
     rate: float,
+    decay: float = 0.0,
 ) -> None:
     """``m += first (g - m)``, ``v += second (g^2 - v)``, ``p += rate m / (sqrt(v) + epsilon)``.
+
+    With ``decay``, g is ``gradient_N + decay p``; ``gradient_N`` itself does not change.
 
     Args:
         parameter_N: float32 on the CPU, flat, contiguous, like the others.
@@ -76,11 +82,12 @@ def adam_step(
         second: One minus beta 2.
         epsilon: Added to the denominator.
         rate: Negative learning rate, corrected for the bias of the averages.
+        decay: Weight decay.
     """
     _adam(
         parameter_N.numpy(),
         gradient_N.numpy(),
         mean_N.numpy(),
         square_N.numpy(),
-        np.array([first, second, epsilon, rate], dtype=np.float32),
+        np.array([first, second, epsilon, rate, decay], dtype=np.float32),
     )

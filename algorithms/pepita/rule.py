@@ -21,11 +21,14 @@ the same ones in both passes. The sign of F e does not matter, since F is drawn 
 0. The masks are computed again from a seed, which takes 8 bytes, where packed masks take a bit per
 unit (see :mod:`trainfit.algorithms.numerics.dropout`). ``output_error=standard`` uses e instead of
 e', as in the code of Srinivasan et al. (arXiv 2302.05440): the classifier then computes nothing in
-the modulated pass, but e is alive for the whole step.
+the modulated pass, but e is alive for the whole step. The rate multiplies the velocity here, as in
+``torch.optim.SGD``; theirs holds the rate (``v <- momentum v - rate g; w <- w + v``), so that after
+a decay what it has gathered still moves weights at the old rate.
 
 ``weights=binary`` and ``activations=binary`` follow the code of TinyFoA's authors, without any
 straight-through cut: no gradient is propagated through binarised values, and that code, too, adds
-the products to the latent weights unchanged. See :mod:`trainfit.algorithms.nets.binarised` and
+the products to the latent weights unchanged. That code clips float weights to [-1, 1], too; here
+only weights that are binarised are clipped. See :mod:`trainfit.algorithms.nets.binarised` and
 :mod:`trainfit.algorithms.pepita.binary`.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.

@@ -25,6 +25,7 @@ from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category
 from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
 from trainfit.algorithms.tinyfoa.slice_turns import TurnTaking
+from trainfit.algorithms.tinyfoa.variant import AdamSettings
 
 _ROWS = 500  # samples whose features are computed at a time, between steps: no influence on a peak
 
@@ -49,9 +50,9 @@ class FeatureRule(TurnTaking):
     """Whether products read groups of inputs in the batch's layout, sample by sample."""
 
     def __init__(
-        self, lr: float, kernel: Kernel, slices: int, layers: int, source: FeatureSource
+        self, adam: AdamSettings, kernel: Kernel, slices: int, layers: int, source: FeatureSource
     ) -> None:
-        super().__init__(lr, kernel)
+        super().__init__(adam, kernel)
         self._slices = slices
         self._cached = source is FeatureSource.CACHED
         self._output_scales = [torch.ones(()) for _ in range(layers)] if self._cached else []

@@ -53,6 +53,9 @@ class TinyFoAOptions(AlgorithmOptions):
     """M: a layer's weight is cut into M x M slices, in the first layer of ``lc-...`` into M."""
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate of Adam."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Factor of every parameter that a step trains, biases too, that is added to its gradient (L2
+    penalty, as in ``torch.optim.Adam``); neither the paper nor its code has any."""
     update: SliceUpdate = SliceUpdate.WHOLE
     """Slice's gradient held whole, or applied some rows at a time; for ``variant=described``."""
     kernel: Kernel = Kernel.POPCOUNT

@@ -52,7 +52,7 @@ from trainfit.algorithms.tinyfoa.options import (
 )
 from trainfit.algorithms.tinyfoa.released.locally_connected import LcReleased
 from trainfit.algorithms.tinyfoa.released.mlp import Released
-from trainfit.algorithms.tinyfoa.variant import VariantRule
+from trainfit.algorithms.tinyfoa.variant import AdamSettings, VariantRule
 
 
 class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
@@ -107,15 +107,15 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
     def _make_rule(self) -> VariantRule:
         """The variant for the model's architecture."""
         model, options, generator = self.model, self.options, self.generator
-        slices, lr = options.slices, options.lr
+        slices, adam = options.slices, AdamSettings(options.lr, options.weight_decay)
         fused = options.update is SliceUpdate.FUSED
         if isinstance(model, LocallyConnected):
             if options.variant is Variant.RELEASED:
-                return LcReleased(model, slices, lr, generator)
+                return LcReleased(model, slices, adam, generator)
             return LcDescribed(
                 model,
                 slices,
-                lr,
+                adam,
                 generator,
                 fused=fused,
                 kernel=options.kernel,
@@ -129,11 +129,11 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
                     f" {model.name!r}; choose a divisor of all widths but the last"
                 )
         if options.variant is Variant.RELEASED:
-            return Released(model, slices, lr, generator)
+            return Released(model, slices, adam, generator)
         return Described(
             model,
             slices,
-            lr,
+            adam,
             generator,
             fused=fused,
             kernel=options.kernel,

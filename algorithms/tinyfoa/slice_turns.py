@@ -14,7 +14,7 @@ import torch
 from trainfit.algorithms.numerics.binary.activations import abs_of_others
 from trainfit.algorithms.numerics.optimisers import Adam
 from trainfit.algorithms.tinyfoa.options import Kernel
-from trainfit.algorithms.tinyfoa.variant import VariantRule
+from trainfit.algorithms.tinyfoa.variant import AdamSettings, VariantRule
 
 
 class TurnTaking(VariantRule):
@@ -24,8 +24,8 @@ class TurnTaking(VariantRule):
     ``self._active`` in storage, and the small parameters that are trained together with it.
     """
 
-    def __init__(self, lr: float, kernel: Kernel) -> None:
-        self._lr = lr
+    def __init__(self, adam: AdamSettings, kernel: Kernel) -> None:
+        self._adam_settings = adam
         self._kernel = kernel
         self._active = -1
         self._place = (0, 0)
@@ -67,7 +67,9 @@ class TurnTaking(VariantRule):
         self._slice = self._stored_slice().clone()
         # The other slices' contribution to the layer's scale, which does not change.
         self._others = abs_of_others(self._latent(), self._slice)
-        self._adam = Adam(self._lr, compiled=self._kernel is Kernel.POPCOUNT)
+        lr, weight_decay = self._adam_settings
+        compiled = self._kernel is Kernel.POPCOUNT
+        self._adam = Adam(lr, weight_decay=weight_decay, compiled=compiled)
         self._adam.add("w", self._slice)
         for name, parameter in self._companions().items():
             self._adam.add(name, parameter)

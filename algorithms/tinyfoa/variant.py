@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.memory.plan import MemoryPlan
+
+
+class AdamSettings(NamedTuple):
+    """What the optimiser of every layer and slice is made with."""
+
+    lr: float
+    weight_decay: float = 0.0
 
 
 class VariantRule(ABC):

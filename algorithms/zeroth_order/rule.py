@@ -23,8 +23,12 @@ estimate's error grows with the number of weights over n, and the rate at which 
 falls accordingly.
 
 ``distribution``: the paper draws z from a normal distribution, which is the default. SPSA is more
-often used with random signs; ``rademacher`` draws those, without logarithm or cosine. The weight
-decay that the released trainer offers is left out: it is not in the paper's algorithm.
+often used with random signs; ``rademacher`` draws those, without logarithm or cosine.
+
+``weight_decay`` is not in the paper's algorithm, but in the released trainer (``w <- w - lr (g z +
+weight_decay w)``, which spares biases and layer norms). As in every rule here, biases decay, too:
+``w <- (1 - lr weight_decay) w - lr g z``. The factor multiplies ``w - eps z``, and eps in the last
+move.
 
 The slope is exact up to the square of eps where the loss is smooth; a rectifier that opens between
 the two points adds an error that falls more slowly.
@@ -44,7 +48,9 @@ import torch
 
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
+from trainfit.algorithms.numerics.shrinking import Shrinking
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.zeroth_order.options import ZEROTH_ORDER, Distribution, ZerothOrderOptions
 
@@ -66,6 +72,10 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
         "forward.minus",
     )
 
+    def __init__(self, model: Mlp, options: ZerothOrderOptions, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        self._shrinking = Shrinking()
+
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update along every direction of the step."""
         eps, samples = self.options.eps, self.options.samples
@@ -86,10 +96,19 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
                     self._move(seed, eps, len(x))
                     undone.append((seed, slope))
                 else:
-                    self._move(seed, eps - rate * slope, len(x))
+                    self._move(seed, eps * self._decay() - rate * slope, len(x))
         with phase("update"):
             for seed, slope in undone:
                 self._move(seed, -rate * slope, len(x))
+
+    def _decay(self) -> float:
+        """Multiply all parameters by ``1 - lr weight_decay``; returns that factor."""
+        if not self.options.weight_decay:
+            return 1.0
+        factor = self._shrinking.factor(self._optimiser.lr * self.options.weight_decay)
+        for parameter in self._parameters.values():
+            parameter.mul_(factor)
+        return factor
 
     def _move(self, seed: int, distance: float, batch: int) -> None:
         """``w <- w + distance z`` for all parameters, with the z that belongs to ``seed``."""
@@ -131,7 +150,7 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """Inference, and a tile of the direction before and after it."""
         plan = self._plan_static(batch_size)
-        for _ in range(self.options.samples):
+        for sample in range(self.options.samples):
             with plan.phase("forward.plus"):
                 plan.workspace("seed", (1,), bits=64)
                 self._plan_move(plan, batch_size)
@@ -143,6 +162,9 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
                 plan.each(Kind.ADD, 1)
                 plan.each(Kind.DIVIDE, 1)
             with plan.phase("update"):
+                if self.options.weight_decay and sample == self.options.samples - 1:
+                    plan.scalar()
+                    plan.each(Kind.MULTIPLY, self.model.parameters)
                 self._plan_move(plan, batch_size)
         with plan.phase("update"):
             for _ in range(self.options.samples - 1):

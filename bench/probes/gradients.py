@@ -32,6 +32,9 @@ from trainfit.bench.training.train import build
 PLAIN: dict[str, Any] = {
     "optimizer": "sgd",
     "momentum": 0.0,
+    "nesterov": False,
+    "weight_decay": 0.0,
+    "head_weight_decay": 0.0,
     "decay": "constant",
     "passes": "joint",
 }

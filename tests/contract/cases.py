@@ -28,8 +28,17 @@ OPTIONS = {
         {"weights": "binary", "activations": "binary", "slices": 2, "optimizer": "adam"},
         {"weights": "binary", "activations": "binary", "slices": 4},
         {"weights": "binary", "activations": "binary", "slices": 2, "slice_rule": "released"},
+        {"weight_decay": 0.001, "nesterov": True},
+        {"weight_decay": 0.001, "optimizer": "adam", "update": "fused"},
+        {"weight_decay": 0.001, "nesterov": True, "weights": "binary", "slices": 2},
     ],
-    "backprop_dai8": [{}, {"optimizer": "adam"}, {"rounding": "stochastic"}, {"kernel": "torch"}],
+    "backprop_dai8": [
+        {},
+        {"optimizer": "adam"},
+        {"rounding": "stochastic"},
+        {"kernel": "torch"},
+        {"weight_decay": 0.001, "nesterov": True},
+    ],
     "backprop_int8": [
         {},
         {"weight_gradient": "whole", "rounding": "stochastic"},
@@ -38,6 +47,8 @@ OPTIONS = {
         {"master": "fp32", "momentum": 0.9},
         {"master": "fp32", "optimizer": "adam"},
         {"master": "fp32", "rounding": "stochastic", "weight_gradient": "whole"},
+        {"weight_decay": 0.001},
+        {"weight_decay": 0.001, "master": "fp32", "momentum": 0.9, "nesterov": True},
     ],
     "backprop_ui8": [
         {},
@@ -46,6 +57,7 @@ OPTIONS = {
         {"rounding": "nearest"},
         {"period": 4, "candidates": 12},
         {"kernel": "torch", "candidates": 2},
+        {"weight_decay": 0.001, "momentum": 0.0},
     ],
     "dfa": [
         {},
@@ -53,6 +65,8 @@ OPTIONS = {
         {"optimizer": "adam"},
         {"weights": "binary", "activations": "binary"},
         {"activations": "binary", "activation": "relu"},
+        {"weight_decay": 0.001, "nesterov": True},
+        {"weight_decay": 0.001, "momentum": 0.0},
     ],
     "drtp": [
         {},
@@ -61,6 +75,8 @@ OPTIONS = {
         {"weights": "binary"},
         {"activations": "binary"},
         {"weights": "binary", "activations": "binary", "optimizer": "adam"},
+        {"weight_decay": 0.001, "nesterov": True},
+        {"weight_decay": 0.001, "nesterov": True, "weights": "binary", "activations": "binary"},
     ],
     "ff_int8": [
         {},
@@ -71,6 +87,9 @@ OPTIONS = {
         {"lookahead": "true", "master": "fp32", "goodness": "mean"},
         {"kernel": "torch"},
         {"kernel": "torch", "lookahead": "true", "master": "fp32", "momentum": 0.9},
+        {"weight_decay": 0.01},
+        {"weight_decay": 0.01, "master": "fp32"},
+        {"weight_decay": 0.01, "master": "fp32", "momentum": 0.9, "nesterov": True},
     ],
     "forward_forward": [
         {},
@@ -88,6 +107,15 @@ OPTIONS = {
         {"weights": "binary", "activations": "binary", "negatives": "hard", "peer": 0.03},
         {"activations": "binary", "passes": "joint", "score": "head", "peer": 0.03},
         {"weights": "binary", "negatives": "hard", "peer": 0.03},
+        {"weight_decay": 0.001, "nesterov": True},
+        {"weight_decay": 0.001, "momentum": 0.0},
+        {"head_weight_decay": 0.003, "score": "head", "passes": "joint", "nesterov": True},
+        {
+            "head_weight_decay": 0.003,
+            "weight_decay": 0.001,
+            "activations": "binary",
+            "score": "head",
+        },
     ],
     "local_head": [
         {},
@@ -98,6 +126,7 @@ OPTIONS = {
         {"keep": 0.9, "predict": "sum"},
         {"parts": 3},
         {"parts": 8, "optimizer": "adam"},
+        {"weight_decay": 0.001, "nesterov": True, "parts": 3},
     ],
     "mem_pepita": [
         {},
@@ -108,6 +137,7 @@ OPTIONS = {
         {"weights": "binary"},
         {"activations": "binary", "keep": 1.0},
         {"weights": "binary", "activations": "binary", "output_error": "standard"},
+        {"weight_decay": 0.001, "nesterov": True},
     ],
     "pepita": [
         {},
@@ -118,9 +148,22 @@ OPTIONS = {
         {"weights": "binary"},
         {"activations": "binary", "keep": 1.0},
         {"weights": "binary", "activations": "binary", "output_error": "standard"},
+        {"weight_decay": 0.001, "nesterov": True},
+        {"weight_decay": 0.001, "momentum": 0.0, "activations": "binary", "keep": 1.0},
     ],
-    "ptq_int8": [{}, {"update": "fused"}, {"kernel": "torch"}],
-    "qat_int8": [{}, {"momentum": 0.0}, {"optimizer": "adam"}, {"kernel": "torch"}],
+    "ptq_int8": [
+        {},
+        {"update": "fused"},
+        {"kernel": "torch"},
+        {"weight_decay": 0.001, "nesterov": True},
+    ],
+    "qat_int8": [
+        {},
+        {"momentum": 0.0},
+        {"optimizer": "adam"},
+        {"kernel": "torch"},
+        {"weight_decay": 0.001, "nesterov": True},
+    ],
     "sparse_update": [
         {},
         {"layers": "all", "biases": "all", "momentum": 0.0},
@@ -130,6 +173,7 @@ OPTIONS = {
         {"layers": "2", "biases": "all", "ratio": 0.5},
         {"ratio": 0.5, "part": "outputs", "frozen": "flash"},
         {"layers": "all", "ratio": 0.5, "frozen": "flash", "optimizer": "adam"},
+        {"weight_decay": 0.001, "nesterov": True, "ratio": 0.5},
     ],
     "tinyfoa": [
         {},
@@ -142,8 +186,15 @@ OPTIONS = {
         {"features": "cached", "kernel": "tiles", "update": "fused"},
         {"variant": "released"},
         {"variant": "released", "slices": 4},
+        {"weight_decay": 0.001},
+        {"weight_decay": 0.001, "kernel": "tiles", "update": "fused"},
+        {"weight_decay": 0.001, "variant": "released"},
     ],
-    "zeroth_order": [{}, {"distribution": "rademacher"}],
+    "zeroth_order": [
+        {},
+        {"distribution": "rademacher"},
+        {"weight_decay": 0.01},
+    ],
 }
 """Options per algorithm; an algorithm that is not named here is tried with its defaults."""
 
@@ -167,6 +218,8 @@ LC_OPTIONS = {
         {"features": "cached", "kernel": "tiles", "update": "fused"},
         {"variant": "released"},
         {"variant": "released", "slices": 4},
+        {"weight_decay": 0.001},
+        {"weight_decay": 0.001, "variant": "released"},
     ],
 }
 """The same for the algorithms that train locally connected nets."""

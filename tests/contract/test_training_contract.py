@@ -94,6 +94,7 @@ RATES = {
     ("drtp", "binary"): {"lr": 0.02},
     ("drtp", "adam", "binary"): {"lr": 0.003},
     ("ff_int8", "mean"): {"lr": 30.0},
+    ("ff_int8", True): {"lr": 0.3},  # Nesterov's diverges at 1, momentum not yet
     ("forward_forward",): {"lr": 0.005},
     ("forward_forward", "mean"): {"lr": 0.1},
     ("forward_forward", "mean", "adam"): {"lr": 0.01},

@@ -32,6 +32,7 @@ from trainfit.algorithms.numerics.locally_connected import patches, tiles, weigh
 from trainfit.algorithms.tinyfoa.grid import make_grids
 from trainfit.algorithms.tinyfoa.released.locally_connected_memory import plan_step, tile_positions
 from trainfit.algorithms.tinyfoa.released.rule import ReleasedRule, binarise
+from trainfit.algorithms.tinyfoa.variant import AdamSettings
 
 
 class LocalProduct(torch.autograd.Function):
@@ -63,9 +64,9 @@ class LcReleased(ReleasedRule):
     """Dense training of one binarised locally connected layer."""
 
     def __init__(
-        self, model: LocallyConnected, slices: int, lr: float, generator: torch.Generator
+        self, model: LocallyConnected, slices: int, adam: AdamSettings, generator: torch.Generator
     ) -> None:
-        super().__init__(slices, lr)
+        super().__init__(slices, adam)
         self._model = model
         make_grids(model, slices)  # for its check of the sizes
         positions = model.positions
@@ -129,4 +130,5 @@ class LcReleased(ReleasedRule):
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """See :mod:`trainfit.algorithms.tinyfoa.released.locally_connected_memory`."""
         self.check_batch(batch_size)
-        return plan_step(self._model, self._active, self._slices, batch_size)
+        decays = self._adam_settings.weight_decay > 0
+        return plan_step(self._model, self._active, self._slices, batch_size, decays=decays)

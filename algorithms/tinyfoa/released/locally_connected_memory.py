@@ -32,8 +32,10 @@ def tile_positions(shape: Sequence[int]) -> int:
     return max(1, positions * outputs // inner)
 
 
-def plan_step(model: LocallyConnected, active: int, slices: int, batch_size: int) -> MemoryPlan:
-    """The closed form of one step of layer ``active`` (from 0)."""
+def plan_step(
+    model: LocallyConnected, active: int, slices: int, batch_size: int, *, decays: bool
+) -> MemoryPlan:
+    """The closed form of one step of layer ``active`` (from 0); ``decays``: with weight decay."""
     plan = MemoryPlan()
     hold_inputs(plan, model, batch_size)
     parameters, buffers = Category.PARAMETERS, Category.BUFFERS
@@ -48,15 +50,17 @@ def plan_step(model: LocallyConnected, active: int, slices: int, batch_size: int
         plan.hold(f"variance{number}", (outputs,), buffers, storage=above)
         plan.hold(f"head{number}", (model.classes, units), buffers, storage=idle)
         plan.hold(f"head_bias{number}", (model.classes,), buffers, storage=idle)
-    _Step(plan, model, batch_size).run(active, slices)
+    _Step(plan, model, batch_size, decays=decays).run(active, slices)
     return plan
 
 
 class _Step(ReleasedPlan):
     """The tensors of one step."""
 
-    def __init__(self, plan: MemoryPlan, model: LocallyConnected, batch: int) -> None:
-        super().__init__(plan, batch, model.classes)
+    def __init__(
+        self, plan: MemoryPlan, model: LocallyConnected, batch: int, *, decays: bool
+    ) -> None:
+        super().__init__(plan, batch, model.classes, decays=decays)
         self._model = model
 
     def run(self, active: int, slices: int) -> None:

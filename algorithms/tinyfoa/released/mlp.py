@@ -17,14 +17,16 @@ from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.tinyfoa.released.mlp_memory import plan_step
 from trainfit.algorithms.tinyfoa.released.rule import ReleasedRule, binarise
-from trainfit.algorithms.tinyfoa.variant import fixed_head
+from trainfit.algorithms.tinyfoa.variant import AdamSettings, fixed_head
 
 
 class Released(ReleasedRule):
     """Dense training of one binarised fully connected layer."""
 
-    def __init__(self, model: Mlp, slices: int, lr: float, generator: torch.Generator) -> None:
-        super().__init__(slices, lr)
+    def __init__(
+        self, model: Mlp, slices: int, adam: AdamSettings, generator: torch.Generator
+    ) -> None:
+        super().__init__(slices, adam)
         self._model = model
         for inputs, outputs in model.layers[:-1]:
             w_OI, b_O = linear_init(inputs, outputs, generator)
@@ -46,4 +48,5 @@ class Released(ReleasedRule):
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """See :mod:`trainfit.algorithms.tinyfoa.released.mlp_memory`."""
-        return plan_step(self._model, self._active, self._slices, batch_size)
+        decays = self._adam_settings.weight_decay > 0
+        return plan_step(self._model, self._active, self._slices, batch_size, decays=decays)

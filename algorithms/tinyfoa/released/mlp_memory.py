@@ -16,8 +16,8 @@ from trainfit.algorithms.phases import Category
 from trainfit.algorithms.tinyfoa.released.parts_memory import ReleasedPlan
 
 
-def plan_step(model: Mlp, active: int, slices: int, batch_size: int) -> MemoryPlan:
-    """The closed form of one step of layer ``active`` (from 0)."""
+def plan_step(model: Mlp, active: int, slices: int, batch_size: int, *, decays: bool) -> MemoryPlan:
+    """The closed form of one step of layer ``active`` (from 0); ``decays``: with weight decay."""
     plan = MemoryPlan()
     hold_inputs(plan, model, batch_size)
     for index, (inputs, outputs) in enumerate(model.layers[:-1]):
@@ -26,15 +26,15 @@ def plan_step(model: Mlp, active: int, slices: int, batch_size: int) -> MemoryPl
         plan.hold(f"b{number}", (outputs,), Category.PARAMETERS, storage=above)
         head = (model.classes, outputs)
         plan.hold(f"head{number}", head, Category.BUFFERS, storage=index != active)
-    _Step(plan, model, batch_size).run(active, slices)
+    _Step(plan, model, batch_size, decays=decays).run(active, slices)
     return plan
 
 
 class _Step(ReleasedPlan):
     """The tensors of one step."""
 
-    def __init__(self, plan: MemoryPlan, model: Mlp, batch: int) -> None:
-        super().__init__(plan, batch, model.classes)
+    def __init__(self, plan: MemoryPlan, model: Mlp, batch: int, *, decays: bool) -> None:
+        super().__init__(plan, batch, model.classes, decays=decays)
         self._model = model
 
     def run(self, active: int, slices: int) -> None:

@@ -23,10 +23,11 @@ def count_head_error(plan: MemoryPlan, batch: int, classes: int) -> None:
 class ReleasedPlan:
     """A plan, with the tensors of autograd's and Adam's operations."""
 
-    def __init__(self, plan: MemoryPlan, batch: int, classes: int) -> None:
+    def __init__(self, plan: MemoryPlan, batch: int, classes: int, *, decays: bool) -> None:
         self._plan = plan
         self._batch = batch
         self._classes = classes
+        self._decays = decays
 
     def _scalar(self, name: str) -> Item:
         return self._plan.alloc(name, (), Category.WORKSPACE, essential=False)
@@ -117,11 +118,20 @@ class ReleasedPlan:
         plan.free(kept, *gradients)
 
     def _adam(self, shapes: list[tuple[int, ...]]) -> None:
-        """``torch.optim.Adam``, one tensor after the other; a denominator lives until the next."""
+        """``torch.optim.Adam``, one tensor after the other; a denominator lives until the next.
+
+        With weight decay it makes another gradient, which lives until the next tensor's turn.
+        """
         plan = self._plan
         previous: Item | None = None
+        decayed: Item | None = None
         for shape in shapes:
+            plan.free(*([decayed] if decayed else []))
             plan.scalar()
+            if self._decays:
+                decayed = plan.alloc("decayed gradient", shape, Category.WORKSPACE, essential=False)
+                plan.each(Kind.MULTIPLY, decayed.elements)
+                plan.each(Kind.ADD, decayed.elements)
             plan.scalar()
             root = plan.alloc("sqrt(v)", shape, Category.WORKSPACE, essential=False)
             with plan.number():
@@ -134,4 +144,4 @@ class ReleasedPlan:
             plan.scalar()
             plan.free(*([previous] if previous else []))
             previous = divided
-        plan.free(*([previous] if previous else []))
+        plan.free(*([previous] if previous else []), *([decayed] if decayed else []))

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.phases import Category, phase
-from trainfit.algorithms.tinyfoa.variant import VariantRule
+from trainfit.algorithms.tinyfoa.variant import AdamSettings, VariantRule
 
 
 class Binarise(torch.autograd.Function):
@@ -53,9 +53,9 @@ class ReleasedRule(VariantRule):
     head's.
     """
 
-    def __init__(self, slices: int, lr: float) -> None:
+    def __init__(self, slices: int, adam: AdamSettings) -> None:
         self._slices = slices
-        self._lr = lr
+        self._adam_settings = adam
         self._layers: list[dict[str, torch.Tensor]] = []
         self._fixed: list[dict[str, torch.Tensor]] = []
 
@@ -76,7 +76,10 @@ class ReleasedRule(VariantRule):
         self._active = index
         self._block = 0
         parameters = self._layers[index].values()
-        self._optimiser = torch.optim.Adam(parameters, lr=self._lr, foreach=False)
+        lr, weight_decay = self._adam_settings
+        self._optimiser = torch.optim.Adam(
+            parameters, lr=lr, weight_decay=weight_decay, foreach=False
+        )
         for parameter in parameters:
             self._optimiser.state[parameter] = {
                 "step": torch.tensor(0.0),

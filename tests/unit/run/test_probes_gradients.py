@@ -55,7 +55,15 @@ def same_as_autograd(found: dict[str, torch.Tensor], expected: dict[str, torch.T
         assert float((g - own).norm()) < 1e-5 * float(own.norm()), name
 
 
-@pytest.mark.parametrize("options", [{}, {"optimizer": "adam"}, {"update": "fused"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"optimizer": "adam"},
+        {"update": "fused"},
+        {"weight_decay": 0.1, "nesterov": True},
+    ],
+)
 def test_of_backprop_it_is_what_autograd_says(options: dict[str, Any]) -> None:
     chosen, rule = trained("backprop", **options)
     w = leaves(rule)

@@ -32,6 +32,7 @@ from trainfit.algorithms.tinyfoa.described.locally_connected.slices import LcSli
 from trainfit.algorithms.tinyfoa.described.locally_connected.tiles import Tiles, choose_tiles
 from trainfit.algorithms.tinyfoa.features import Features
 from trainfit.algorithms.tinyfoa.options import FeatureSource, FrozenStatistics, Kernel
+from trainfit.algorithms.tinyfoa.variant import AdamSettings
 
 
 class LcForward(LcSlicedRule):
@@ -41,7 +42,7 @@ class LcForward(LcSlicedRule):
         self,
         model: LocallyConnected,
         slices: int,
-        lr: float,
+        adam: AdamSettings,
         generator: torch.Generator,
         *,
         fused: bool,
@@ -49,7 +50,7 @@ class LcForward(LcSlicedRule):
         frozen_statistics: FrozenStatistics,
         features: FeatureSource,
     ) -> None:
-        super().__init__(model, slices, lr, generator, kernel=kernel, features=features)
+        super().__init__(model, slices, adam, generator, kernel=kernel, features=features)
         self._fused = fused
         self._frozen_by_batch = frozen_statistics is FrozenStatistics.BATCH
 

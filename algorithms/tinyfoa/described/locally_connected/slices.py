@@ -30,6 +30,7 @@ from trainfit.algorithms.phases import Category
 from trainfit.algorithms.tinyfoa.features import FeatureRule
 from trainfit.algorithms.tinyfoa.grid import Grid, make_grids
 from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
+from trainfit.algorithms.tinyfoa.variant import AdamSettings
 
 
 @dataclass
@@ -60,13 +61,13 @@ class LcSlicedRule(FeatureRule):
         self,
         model: LocallyConnected,
         slices: int,
-        lr: float,
+        adam: AdamSettings,
         generator: torch.Generator,
         *,
         kernel: Kernel,
         features: FeatureSource,
     ) -> None:
-        super().__init__(lr, kernel, slices, len(model.hidden), features)
+        super().__init__(adam, kernel, slices, len(model.hidden), features)
         self._model = model
         self._grids = make_grids(model, slices)
         self._layers = [_new_layer(grid, model.classes, generator) for grid in self._grids]

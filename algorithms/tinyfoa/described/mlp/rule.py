@@ -36,6 +36,7 @@ from trainfit.algorithms.tinyfoa.described.mlp.slices import SlicedLayer, Sliced
 from trainfit.algorithms.tinyfoa.described.mlp.tiles import Tiles, choose_tiles
 from trainfit.algorithms.tinyfoa.features import Features
 from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
+from trainfit.algorithms.tinyfoa.variant import AdamSettings
 
 
 class Described(SlicedRule):
@@ -45,14 +46,14 @@ class Described(SlicedRule):
         self,
         model: Mlp,
         slices: int,
-        lr: float,
+        adam: AdamSettings,
         generator: torch.Generator,
         *,
         fused: bool,
         kernel: Kernel,
         features: FeatureSource,
     ) -> None:
-        super().__init__(model, slices, lr, generator, kernel=kernel, features=features)
+        super().__init__(model, slices, adam, generator, kernel=kernel, features=features)
         self._fused = fused
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:

@@ -24,7 +24,7 @@ from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width
 from trainfit.algorithms.phases import Category
 from trainfit.algorithms.tinyfoa.features import FeatureRule
 from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
-from trainfit.algorithms.tinyfoa.variant import fixed_head
+from trainfit.algorithms.tinyfoa.variant import AdamSettings, fixed_head
 
 
 @dataclass
@@ -47,13 +47,13 @@ class SlicedRule(FeatureRule):
         self,
         model: Mlp,
         slices: int,
-        lr: float,
+        adam: AdamSettings,
         generator: torch.Generator,
         *,
         kernel: Kernel,
         features: FeatureSource,
     ) -> None:
-        super().__init__(lr, kernel, slices, len(model.hidden), features)
+        super().__init__(adam, kernel, slices, len(model.hidden), features)
         self._model = model
         self._layers = [self._new_layer(i, o, generator) for i, o in model.layers[:-1]]
 

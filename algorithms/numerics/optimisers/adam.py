@@ -1,0 +1,133 @@
+"""Adam, a tile at a time or compiled."""
+
+from __future__ import annotations
+
+import torch
+
+from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics.lazy_kernels import adam_kernel
+from trainfit.algorithms.numerics.optimisers.base import Optimiser
+from trainfit.algorithms.phases import Category
+
+_TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
+_TILE_LEAST = 64
+_TILES = 16  # a tile is at most this fraction of the parameter, so that it never sets the peak
+
+
+class Adam(Optimiser):
+    """Adam (Kingma & Ba 2015, algorithm 1): a tile at a time, or compiled without workspace.
+
+    Both give the same bits if torch's operators use fused multiply-adds (AVX2 or later).
+    """
+
+    def __init__(
+        self,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        *,
+        weight_decay: float = 0.0,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.compiled = compiled
+        self.betas = betas
+        self.epsilon = 1e-8
+        self.steps = 0
+
+    def add(self, name: str, parameter: torch.Tensor) -> None:
+        """Allocate both moments."""
+        self._states[name] = {
+            "mean": parameter.new_zeros(parameter.shape),
+            "square": parameter.new_zeros(parameter.shape),
+        }
+
+    def begin_step(self) -> None:
+        """Count the step, for the bias correction."""
+        self.steps += 1
+
+    def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
+        """One update with one tile as workspace.
+
+        ``p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps)`` is computed with ``sqrt(c2)`` taken out
+        of the denominator: ``p -= lr sqrt(c2) / c1 * m / (sqrt(v) + eps sqrt(c2))``.
+        """
+        state = self._states[name]
+        self.apply_tiled(
+            parameter.view(-1), gradient.view(-1), state["mean"].view(-1), state["square"].view(-1)
+        )
+
+    def apply_rows(
+        self, name: str, parameter: torch.Tensor, gradient: torch.Tensor, rows: slice
+    ) -> None:
+        """The update of some rows of a matrix; ``gradient`` holds those rows only."""
+        state = self._states[name]
+        self.apply_tiled(
+            parameter[rows].view(-1),
+            gradient.view(-1),
+            state["mean"][rows].view(-1),
+            state["square"][rows].view(-1),
+        )
+
+    def apply_tiled(
+        self,
+        parameter: torch.Tensor,
+        gradient: torch.Tensor,
+        mean: torch.Tensor,
+        square: torch.Tensor,
+    ) -> None:
+        """The update on flat tensors; the moments may be part of a larger state."""
+        first, second = self.betas
+        root = (1.0 - second**self.steps) ** 0.5
+        rate = self.lr * root / (1.0 - first**self.steps)
+        if self.compiled:
+            adam_kernel.adam_step(
+                parameter,
+                gradient,
+                mean,
+                square,
+                first=1.0 - first,
+                second=1.0 - second,
+                epsilon=self.epsilon * root,
+                rate=-rate,
+                decay=self.weight_decay,
+            )
+            return
+        size = adam_tile(parameter.numel())
+        scratch = parameter.new_empty(size)
+        for start in range(0, parameter.numel(), size):
+            part = slice(start, min(start + size, parameter.numel()))
+            g, m, v = gradient[part], mean[part], square[part]
+            tile = scratch[: part.stop - part.start]
+            if self.weight_decay:
+                g.add_(parameter[part], alpha=self.weight_decay)
+            m.lerp_(g, 1.0 - first)
+            torch.mul(g, g, out=tile)
+            v.lerp_(tile, 1.0 - second)
+            torch.rsqrt(v, out=tile)  # rounded like the processor's root, unlike torch.sqrt
+            tile.reciprocal_()
+            tile.add_(self.epsilon * root)
+            parameter[part].addcdiv_(m, tile, value=-rate)
+
+    def plan_static(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
+        """Two moments of the parameter's shape."""
+        plan.hold(f"{name}.mean", shape, Category.OPTIMIZER_STATE)
+        plan.hold(f"{name}.square", shape, Category.OPTIMIZER_STATE)
+
+    def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
+        """One tile, and a scalar that is added to it; nothing if compiled."""
+        if not self.compiled:
+            size = adam_tile(elements)
+            tile = plan.alloc("adam tile", (size,), Category.WORKSPACE, essential=False)
+            plan.scalar()
+            plan.free(tile)
+        # two moving averages, g^2, root, epsilon, quotient, step; the decay
+        decay = int(self.weight_decay > 0)
+        plan.each(Kind.MULTIPLY, (4 + decay) * elements)
+        plan.each(Kind.ADD, (6 + decay) * elements)
+        plan.each(Kind.DIVIDE, 2 * elements)
+
+
+def adam_tile(elements: int) -> int:
+    """Elements of the workspace for updating ``elements`` parameters."""
+    return min(elements, max(_TILE_LEAST, min(_TILE_MOST, -(-elements // _TILES))))
