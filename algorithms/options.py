@@ -50,6 +50,13 @@ class Decay(StrEnum):
     COSINE = "cosine"
 
 
+class Loss(StrEnum):
+    """Loss of a classifier."""
+
+    CROSS_ENTROPY = "cross_entropy"  # of the softmax, the mean over the batch
+    BINARY_CROSS_ENTROPY = "binary_cross_entropy"  # of sigmoids, over the batch and the classes
+
+
 class Precision(StrEnum):
     """Number format of weights or activations."""
 
@@ -87,6 +94,14 @@ class TrainingOptions(RateOptions):
     """Update rule."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of ``optimizer=sgd``; 0 keeps no buffer."""
+
+
+class LossOptions(AlgorithmOptions):
+    """The loss, for rules that train one classifier; to be inherited beside the other options."""
+
+    loss: Loss = Loss.CROSS_ENTROPY
+    """Loss of the classifier: the softmax's cross-entropy (mean over the batch), or the sigmoids'
+    binary cross-entropy (mean over batch and classes)."""
 
 
 class BinarisedOptions(TrainingOptions):

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from trainfit.algorithms.options import AlgorithmOptions, Description, OptimizerName, Precision
+from trainfit.algorithms.options import Description, LossOptions, OptimizerName, Precision
 
 
 class SliceRule(StrEnum):
@@ -23,7 +23,7 @@ class Update(StrEnum):
     FUSED = "fused"
 
 
-class BackpropOptions(AlgorithmOptions):
+class BackpropOptions(LossOptions):
     """Options of ``backprop``."""
 
     optimizer: OptimizerName = OptimizerName.SGD

@@ -28,8 +28,18 @@ OPTIONS = {
         {"weights": "binary", "activations": "binary", "slices": 2, "optimizer": "adam"},
         {"weights": "binary", "activations": "binary", "slices": 4},
         {"weights": "binary", "activations": "binary", "slices": 2, "slice_rule": "released"},
+        {"loss": "binary_cross_entropy"},
+        {"loss": "binary_cross_entropy", "update": "fused", "checkpoint": 2},
+        {"loss": "binary_cross_entropy", "micro_batch": 3},
+        {"loss": "binary_cross_entropy", "weights": "binary", "activations": "binary"},
     ],
-    "backprop_dai8": [{}, {"optimizer": "adam"}, {"rounding": "stochastic"}, {"kernel": "torch"}],
+    "backprop_dai8": [
+        {},
+        {"optimizer": "adam"},
+        {"rounding": "stochastic"},
+        {"kernel": "torch"},
+        {"loss": "binary_cross_entropy"},
+    ],
     "backprop_int8": [
         {},
         {"weight_gradient": "whole", "rounding": "stochastic"},
@@ -38,6 +48,7 @@ OPTIONS = {
         {"master": "fp32", "momentum": 0.9},
         {"master": "fp32", "optimizer": "adam"},
         {"master": "fp32", "rounding": "stochastic", "weight_gradient": "whole"},
+        {"loss": "binary_cross_entropy"},
     ],
     "backprop_ui8": [
         {},
@@ -46,6 +57,7 @@ OPTIONS = {
         {"rounding": "nearest"},
         {"period": 4, "candidates": 12},
         {"kernel": "torch", "candidates": 2},
+        {"loss": "binary_cross_entropy"},
     ],
     "dfa": [
         {},
@@ -53,6 +65,10 @@ OPTIONS = {
         {"optimizer": "adam"},
         {"weights": "binary", "activations": "binary"},
         {"activations": "binary", "activation": "relu"},
+        {"loss": "binary_cross_entropy"},
+        {"hidden_gradient": "sum"},
+        {"hidden_gradient": "sum", "loss": "binary_cross_entropy", "activations": "binary"},
+        {"hidden_gradient": "sum", "signal": "sign", "loss": "binary_cross_entropy"},
     ],
     "drtp": [
         {},
@@ -61,6 +77,9 @@ OPTIONS = {
         {"weights": "binary"},
         {"activations": "binary"},
         {"weights": "binary", "activations": "binary", "optimizer": "adam"},
+        {"loss": "binary_cross_entropy"},
+        {"hidden_gradient": "sum"},
+        {"hidden_gradient": "sum", "loss": "binary_cross_entropy", "weights": "binary"},
     ],
     "ff_int8": [
         {},
@@ -119,8 +138,14 @@ OPTIONS = {
         {"activations": "binary", "keep": 1.0},
         {"weights": "binary", "activations": "binary", "output_error": "standard"},
     ],
-    "ptq_int8": [{}, {"update": "fused"}, {"kernel": "torch"}],
-    "qat_int8": [{}, {"momentum": 0.0}, {"optimizer": "adam"}, {"kernel": "torch"}],
+    "ptq_int8": [{}, {"update": "fused"}, {"kernel": "torch"}, {"loss": "binary_cross_entropy"}],
+    "qat_int8": [
+        {},
+        {"momentum": 0.0},
+        {"optimizer": "adam"},
+        {"kernel": "torch"},
+        {"loss": "binary_cross_entropy"},
+    ],
     "sparse_update": [
         {},
         {"layers": "all", "biases": "all", "momentum": 0.0},
@@ -130,6 +155,7 @@ OPTIONS = {
         {"layers": "2", "biases": "all", "ratio": 0.5},
         {"ratio": 0.5, "part": "outputs", "frozen": "flash"},
         {"layers": "all", "ratio": 0.5, "frozen": "flash", "optimizer": "adam"},
+        {"loss": "binary_cross_entropy"},
     ],
     "tinyfoa": [
         {},
@@ -143,7 +169,7 @@ OPTIONS = {
         {"variant": "released"},
         {"variant": "released", "slices": 4},
     ],
-    "zeroth_order": [{}, {"distribution": "rademacher"}],
+    "zeroth_order": [{}, {"distribution": "rademacher"}, {"loss": "binary_cross_entropy"}],
 }
 """Options per algorithm; an algorithm that is not named here is tried with its defaults."""
 
