@@ -46,6 +46,12 @@ def mean_abs(t: Array) -> float:
     return float(np.abs(t).mean())
 
 
+def product(h_BI: Array, w_OI: Array) -> Array:
+    """h w^T, with the scales of two-valued operands taken out, so that exact ties stay exact."""
+    h, w = np.abs(h_BI).max() or 1.0, np.abs(w_OI).max() or 1.0
+    return (h_BI / h) @ (w_OI / w).T * (h * w)
+
+
 class Sgd:
     """m <- mu m + g, p <- p - lr m (Polyak 1964; Sutskever et al., ICML 2013, without the lr in m).
 

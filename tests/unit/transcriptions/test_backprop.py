@@ -26,6 +26,7 @@ from tests.unit.transcriptions.arithmetic import (
     mean_abs,
     optimiser,
     output_error,
+    product,
     sign,
 )
 from tests.unit.transcriptions.comparison import (
@@ -79,7 +80,7 @@ class Backprop(Transcription):
     def gradients(self, x_BI: Array, y_B: Array) -> Arrays:
         h, z = [x_BI], []
         for number in range(1, self.layers + 1):
-            z.append(h[-1] @ self.read_weight(number).T + self.p[f"b{number}"])
+            z.append(product(h[-1], self.read_weight(number)) + self.p[f"b{number}"])
             h.append(self.activation(z[-1]))
         dz_BO, found = output_error(z[-1], y_B), {}
         for number in range(self.layers, 0, -1):
