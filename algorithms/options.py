@@ -5,8 +5,10 @@ The options of a rule are in its folder's ``options.py``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +17,9 @@ class AlgorithmOptions(BaseModel):
     """Base of every algorithm's options: immutable, and an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Options of other rules that make no sense for this one, and why; the refusal says so."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -27,6 +29,10 @@ class Lookahead(StrEnum):
 
 class FfInt8Options(AlgorithmOptions):
     """Options of ``ff_int8``."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "loss": "it has no classifier, every layer's loss is that of its goodness; see goodness"
+    }
 
     master: Master = Master.INT8
     """Number format of the weights between steps."""

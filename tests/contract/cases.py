@@ -31,7 +31,7 @@ OPTIONS = {
         {"loss": "binary_cross_entropy"},
         {"loss": "binary_cross_entropy", "update": "fused", "checkpoint": 2},
         {"loss": "binary_cross_entropy", "micro_batch": 3},
-        {"loss": "binary_cross_entropy", "weights": "binary", "activations": "binary"},
+        {"loss": "binary_cross_entropy", "weights": "binary"},
     ],
     "backprop_dai8": [
         {},
@@ -67,8 +67,18 @@ OPTIONS = {
         {"activations": "binary", "activation": "relu"},
         {"loss": "binary_cross_entropy"},
         {"hidden_gradient": "sum"},
-        {"hidden_gradient": "sum", "loss": "binary_cross_entropy", "activations": "binary"},
-        {"hidden_gradient": "sum", "signal": "sign", "loss": "binary_cross_entropy"},
+        {
+            "hidden_gradient": "sum",
+            "loss": "binary_cross_entropy",
+            "activations": "binary",
+            "optimizer": "adam",
+        },
+        {
+            "hidden_gradient": "sum",
+            "loss": "binary_cross_entropy",
+            "signal": "sign",
+            "optimizer": "adam",
+        },
     ],
     "drtp": [
         {},
@@ -79,7 +89,12 @@ OPTIONS = {
         {"weights": "binary", "activations": "binary", "optimizer": "adam"},
         {"loss": "binary_cross_entropy"},
         {"hidden_gradient": "sum"},
-        {"hidden_gradient": "sum", "loss": "binary_cross_entropy", "weights": "binary"},
+        {
+            "hidden_gradient": "sum",
+            "loss": "binary_cross_entropy",
+            "weights": "binary",
+            "optimizer": "adam",
+        },
     ],
     "ff_int8": [
         {},
