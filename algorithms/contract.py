@@ -157,6 +157,9 @@ def parse_options(cls: type[Algorithm[Any]], options: dict[str, Any]) -> Algorit
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
+            why = cls.options_type.refused.get(where)
+            if why:
+                raise ConfigurationError(f"{cls.name} has no option {where!r}: {why}") from None
             known = cls.options_type.model_fields
             raise unknown_name(f"option of {cls.name}", where, known) from None
         at = f"option {shown(where)} of {cls.name}" if where else f"options of {cls.name}"

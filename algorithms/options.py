@@ -5,9 +5,10 @@ The options of a rule are in its folder's ``options.py``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -17,6 +18,9 @@ class AlgorithmOptions(BaseModel):
     """Base of every algorithm's options: immutable, and an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Options of other rules that make no sense for this one, and why; the refusal says so."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,13 @@ class Decay(StrEnum):
     LINEAR = "linear"  # 1 for the first half of the passes, then linearly towards 0
     STEP = "step"  # a tenth after 60 % of the passes, a hundredth after 90 %, as in PEPITA
     COSINE = "cosine"
+
+
+class Loss(StrEnum):
+    """Loss of a classifier."""
+
+    CROSS_ENTROPY = "cross_entropy"  # of the softmax, the mean over the batch
+    BINARY_CROSS_ENTROPY = "binary_cross_entropy"  # of sigmoids, over the batch and the classes
 
 
 class Precision(StrEnum):
@@ -113,6 +124,14 @@ class TrainingOptions(RateOptions):
     def _check_nesterov(self) -> Self:
         check_nesterov(self.optimizer, self.momentum, nesterov=self.nesterov)
         return self
+
+
+class LossOptions(AlgorithmOptions):
+    """The loss, for rules that train one classifier; to be inherited beside the other options."""
+
+    loss: Loss = Loss.CROSS_ENTROPY
+    """Loss of the classifier: the softmax's cross-entropy (mean over the batch), or the sigmoids'
+    binary cross-entropy (mean over batch and classes)."""
 
 
 class BinarisedOptions(TrainingOptions):

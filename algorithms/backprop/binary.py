@@ -53,9 +53,9 @@ from trainfit.algorithms.numerics.binary.activations import (
     weight_gradient,
 )
 from trainfit.algorithms.numerics.binary.weights import input_gradient, linear
-from trainfit.algorithms.numerics.losses import cross_entropy_error_
+from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.numerics.optimisers import Optimiser
-from trainfit.algorithms.options import Precision
+from trainfit.algorithms.options import Loss, Precision
 from trainfit.algorithms.phases import Category, phase
 
 
@@ -69,6 +69,7 @@ class BinaryBackprop:
         activations: Number format of the hidden activations.
         slices: M.
         slice_rule: Slices that a pass trains, if M is more than 1.
+        loss: The loss of the logits.
         new_optimiser: Makes the update rule; called again when slices change.
         fused: Whether a layer's gradients are applied as soon as they exist.
     """
@@ -82,6 +83,7 @@ class BinaryBackprop:
         activations: Precision,
         slices: int,
         slice_rule: SliceRule,
+        loss: Loss,
         new_optimiser: Callable[[], Optimiser],
         fused: bool,
     ) -> None:
@@ -91,6 +93,7 @@ class BinaryBackprop:
         self._slices = slices
         self._released = slice_rule is SliceRule.RELEASED
         self._frozen = 0
+        self._loss = loss
         self._fused = fused
         self._new_optimiser = new_optimiser
         *hidden, last = (
@@ -118,7 +121,7 @@ class BinaryBackprop:
     # ---- the step ---------------------------------------------------------------------------
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """One update from the mean cross-entropy over the batch."""
+        """One update from the mean loss of the batch."""
         for optimiser in self._optimisers:
             optimiser.begin_step()
         with torch.no_grad():
@@ -131,7 +134,9 @@ class BinaryBackprop:
                 scales.append(None)
                 logits_BC = self._logits(kept[-1])
             with phase("gradient"):
-                dz = [cross_entropy_error_(logits_BC, y)]  # of a layer, and soon of the one below
+                dz = [
+                    logit_gradient_(logits_BC, y, self._loss)
+                ]  # of a layer, and soon of the one below
                 del logits_BC
             gradients: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
             for layer in reversed(self._layers):
@@ -219,6 +224,7 @@ class BinaryBackprop:
             self._model,
             [(layer, self._optimiser_of(layer)) for layer in self._layers],
             batch_size,
+            loss=self._loss,
             bits=self._bits,
             clip=self._clip,
             fused=self._fused,

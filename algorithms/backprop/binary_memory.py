@@ -16,8 +16,9 @@ from trainfit.algorithms.numerics.binary.activations import (
     plan_weight_gradient,
 )
 from trainfit.algorithms.numerics.binary.weights import plan_input_gradient, plan_linear
-from trainfit.algorithms.numerics.losses import plan_cross_entropy_error
+from trainfit.algorithms.numerics.losses import plan_logit_gradient
 from trainfit.algorithms.numerics.optimisers import Optimiser
+from trainfit.algorithms.options import Loss
 from trainfit.algorithms.phases import Category
 
 
@@ -26,6 +27,7 @@ def plan_step(
     layers: list[tuple[BinaryLayer, Optimiser]],
     batch_size: int,
     *,
+    loss: Loss,
     bits: bool,
     clip: bool,
     fused: bool,
@@ -37,6 +39,7 @@ def plan_step(
         model: The net.
         layers: Every layer, the classifier last, with its update rule.
         batch_size: Rows of the batch.
+        loss: The loss of the logits.
         bits: Whether hidden activations are binary.
         clip: Whether parameters are clipped after an update.
         fused: Whether a layer's gradients are applied as soon as they exist.
@@ -46,7 +49,7 @@ def plan_step(
     hold_inputs(plan, model, batch_size)
     for layer, optimiser in layers:
         layer.plan_static(plan, optimiser)
-    _Step(plan, layers, batch_size, bits=bits, clip=clip, blocks=blocks).run(fused=fused)
+    _Step(plan, layers, batch_size, bits=bits, clip=clip, blocks=blocks).run(loss, fused=fused)
     return plan
 
 
@@ -71,7 +74,7 @@ class _Step:
         self._blocks = blocks
         self._gradients: list[tuple[Item, Item]] = []  # of weights and biases, the last layer first
 
-    def run(self, *, fused: bool) -> None:
+    def run(self, loss: Loss, *, fused: bool) -> None:
         """Forward, backward and update."""
         plan, batch = self._plan, self._batch
         classes = self._layers[-1][0].weights.outputs
@@ -80,7 +83,7 @@ class _Step:
             scales = [self._layer(kept, number) for number in range(1, len(self._layers))]
             logits = self._linear(len(self._layers), "logits, then error")
         with plan.phase("gradient"):
-            plan_cross_entropy_error(plan, batch, classes)
+            plan_logit_gradient(plan, batch, classes, loss)
         d_z = logits
         for number in range(len(self._layers), 0, -1):
             with plan.phase("gradient"):

@@ -9,16 +9,25 @@ Shape suffixes: B batch (rows of a micro-batch), I inputs and O outputs of a lay
 
 from __future__ import annotations
 
+from trainfit.algorithms.backprop.loss_memory import PlannedLoss
 from trainfit.algorithms.contract import hold_inputs
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.optimisers import Optimiser
+from trainfit.algorithms.options import Loss
 from trainfit.algorithms.phases import Category
 
 
 def plan_step(
-    model: Mlp, optimiser: Optimiser, batch_size: int, *, rows: int, segment: int, fused: bool
+    model: Mlp,
+    optimiser: Optimiser,
+    batch_size: int,
+    *,
+    rows: int,
+    loss: Loss,
+    segment: int,
+    fused: bool,
 ) -> MemoryPlan:
     """The closed form of one step.
 
@@ -27,6 +36,7 @@ def plan_step(
         optimiser: Its update rule.
         batch_size: Rows of the batch.
         rows: Rows of a micro-batch.
+        loss: The loss of the logits.
         segment: Hidden layers per recomputed segment, 0 for no recomputation.
         fused: Whether a gradient is applied as soon as it exists.
     """
@@ -36,7 +46,7 @@ def plan_step(
         for name, shape in ((f"w{number}", (outputs, inputs)), (f"b{number}", (outputs,))):
             plan.hold(name, shape, Category.PARAMETERS)
             optimiser.plan_static(plan, name, shape)
-    step = _Step(plan, model, optimiser, segment, fused)
+    step = _Step(plan, model, optimiser, loss=loss, segment=segment, fused=fused)
     first = min(rows, batch_size)
     step.micro_batch(first)  # its gradients stay; those of the others are added to them
     for others in plan.tiles(batch_size - first, rows):
@@ -53,11 +63,19 @@ class _Step:
     """One step's tensors; gradients stay from micro-batch to micro-batch."""
 
     def __init__(
-        self, plan: MemoryPlan, model: Mlp, optimiser: Optimiser, segment: int, fused: bool
+        self,
+        plan: MemoryPlan,
+        model: Mlp,
+        optimiser: Optimiser,
+        *,
+        loss: Loss,
+        segment: int,
+        fused: bool,
     ) -> None:
         self._plan = plan
         self._model = model
         self._optimiser = optimiser
+        self._loss = loss
         self._segment = segment
         self._fused = fused
         self._gradients: dict[str, Item] = {}
@@ -92,29 +110,15 @@ class _Step:
                 kept[number] = self._activation(number, rows)
                 if number > self._segment_of(number)[0]:
                     plan.free(kept.pop(number - 1))  # inside a segment: recomputed later
-            logits = plan.alloc("logits", output, Category.ACTIVATIONS, essential=False)
+            softmax = self._loss is Loss.CROSS_ENTROPY  # which keeps its logarithm instead
+            logits = plan.alloc("logits", output, Category.ACTIVATIONS, essential=not softmax)
             self._count_linear(layers, rows)
-            each = rows * model.classes
-            plan.each(Kind.COMPARE, each)
-            plan.each(Kind.ADD, 3 * each)
-            plan.each(Kind.TRANSCENDENTAL, each)
-            log_p = plan.alloc("log softmax", output, Category.ACTIVATIONS)
-            loss = plan.alloc("loss", (), Category.WORKSPACE, essential=False)
-            weight = plan.alloc("loss weight", (), Category.WORKSPACE, essential=False)
-            plan.free(logits)
+            loss = PlannedLoss(plan, self._loss, logits)
         with plan.phase("gradient"):
-            seed = plan.alloc("gradient of the loss", (), Category.WORKSPACE, essential=False)
-            d_log = plan.alloc("d log softmax", output, Category.GRADIENTS, essential=False)
-            plan.free(weight)
-            d_z = plan.alloc(f"dz{layers}", output, Category.GRADIENTS, essential=False)
-            plan.free(d_log)
-            plan.hand_over(log_p, d_z)
-            plan.each(Kind.TRANSCENDENTAL, each)
-            plan.each(Kind.MULTIPLY, each)
-            plan.each(Kind.ADD, each)
+            d_z = loss.backward(f"dz{layers}")
             for number in range(layers, 0, -1):
                 d_z = self._linear_backward(number, rows, d_z, kept)
-            plan.free(seed, loss)
+            loss.free()
 
     def _linear_backward(self, number: int, rows: int, d_z: Item, kept: dict[int, Item]) -> Item:
         """From dz of a layer to its gradients and the dz of the layer below."""

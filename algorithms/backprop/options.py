@@ -8,8 +8,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from trainfit.algorithms.options import (
-    AlgorithmOptions,
     Description,
+    LossOptions,
     OptimizerName,
     Precision,
     check_nesterov,
@@ -30,7 +30,7 @@ class Update(StrEnum):
     FUSED = "fused"
 
 
-class BackpropOptions(AlgorithmOptions):
+class BackpropOptions(LossOptions):
     """Options of ``backprop``."""
 
     optimizer: OptimizerName = OptimizerName.SGD

@@ -33,11 +33,12 @@ from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.optimisers import Optimiser, make_optimiser
+from trainfit.algorithms.options import Loss
 from trainfit.algorithms.phases import Category, phase
 
 
 class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
-    """Cross-entropy on a rectifier net, gradients by autograd if it is float, update in place."""
+    """A rectifier net, gradients by autograd if it is float, update in place."""
 
     storage_note = "no step writes it: a slice is written back after its turn (once per pass)"
     model: Mlp
@@ -112,6 +113,7 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             activations=options.activations,
             slices=options.slices,
             slice_rule=options.slice_rule,
+            loss=options.loss,
             new_optimiser=self._new_optimiser,
             fused=options.update is Update.FUSED,
         )
@@ -123,7 +125,7 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             self._binary.enter_pass(epoch)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """One update from the mean cross-entropy over the batch."""
+        """One update from the mean loss of the batch."""
         if self._binary is not None:
             self._binary.step(x, y)
             return
@@ -132,7 +134,7 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
         for start in range(0, len(x), rows):
             x_BI, y_B = x[start : start + rows], y[start : start + rows]
             with phase("forward"):
-                loss = functional.cross_entropy(self._forward(x_BI), y_B)
+                loss = self._loss(self._forward(x_BI), y_B)
             with phase("gradient"):
                 # The mean over the batch weights each micro-batch by its number of rows.
                 loss.backward(None if rows >= len(x) else torch.tensor(len(x_BI) / len(x)))
@@ -143,6 +145,12 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
                     assert parameter.grad is not None
                     self._optimiser.apply(name, parameter, parameter.grad)
                     parameter.grad = None
+
+    def _loss(self, logits_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
+        if self.options.loss is Loss.CROSS_ENTROPY:
+            return functional.cross_entropy(logits_BC, y_B)
+        target_BC = torch.zeros_like(logits_BC).scatter_(1, y_B[:, None], 1.0)
+        return functional.binary_cross_entropy_with_logits(logits_BC, target_BC)
 
     def _updater(self, name: str) -> Any:
         def apply(parameter: torch.Tensor) -> None:
@@ -208,6 +216,7 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             self._optimiser,
             batch_size,
             rows=options.micro_batch or batch_size,
+            loss=options.loss,
             segment=options.checkpoint,
             fused=options.update is Update.FUSED,
         )

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.feedback.options import Activation
+from trainfit.algorithms.feedback.options import Activation, FanIn, FeedbackOptions, HiddenGradient
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.nets.binarised import BinarisedNet, BinarisedOptionsT
+from trainfit.algorithms.nets.binarised import BinarisedNet
 from trainfit.algorithms.numerics.binary.activations import (
     Bits,
     Hidden,
@@ -35,23 +36,31 @@ from trainfit.algorithms.numerics.binary.signed_activations import (
     binarise_signs,
     plan_binarise_signs,
 )
-from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
+from trainfit.algorithms.numerics.losses import logit_gradient_, plan_logit_gradient
 from trainfit.algorithms.phases import Category, phase
 
+FeedbackOptionsT = TypeVar("FeedbackOptionsT", bound=FeedbackOptions)
 
-class FeedbackNet(BinarisedNet[BinarisedOptionsT]):
+
+class FeedbackNet(BinarisedNet[FeedbackOptionsT]):
     """Fixed random matrices and the derivative of the hidden units."""
 
     _activation = Activation.TANH
 
-    def __init__(self, model: Mlp, options: BinarisedOptionsT, *, seed: int = 0) -> None:
+    def __init__(self, model: Mlp, options: FeedbackOptionsT, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
         self._need_hidden_layers()
-        bound = math.sqrt(6.0 / model.classes)
-        self._feedback_CO = [
-            torch.empty(model.classes, outputs).uniform_(-bound, bound, generator=self.generator)
-            for outputs in model.hidden
-        ]
+        self._feedback_CO = [self._draw_feedback(outputs) for outputs in model.hidden]
+
+    def _draw_feedback(self, outputs: int) -> torch.Tensor:
+        """A fixed matrix, Kaiming-uniform."""
+        classes, by_units = self.model.classes, self.options.feedback_fan_in is FanIn.UNITS
+        bound = math.sqrt(6.0 / (outputs if by_units else classes))
+        return torch.empty(classes, outputs).uniform_(-bound, bound, generator=self.generator)
+
+    def _hidden_weight(self, batch: int) -> float:
+        """Weight of a row in the gradients of the hidden layers: 1/B, or 1 for their sum."""
+        return 1.0 if self.options.hidden_gradient is HiddenGradient.SUM else 1.0 / batch
 
     def _hidden(self, h: Hidden, number: int, *, training: bool = True) -> Hidden:
         z_BO, tanh = self._linear(h, number), self._activation is Activation.TANH
@@ -92,13 +101,13 @@ class FeedbackNet(BinarisedNet[BinarisedOptionsT]):
         with phase("forward"):
             logits_BC = self._linear(h, len(self.model.layers))
         with phase("gradient"):
-            return cross_entropy_error_(logits_BC, y_B)
+            return logit_gradient_(logits_BC, y_B, self.options.loss)
 
     def _plan_classify(self, plan: MemoryPlan, batch: int) -> Item:
         with plan.phase("forward"):
             error = self._plan_linear(plan, batch, len(self.model.layers), "logits, then error")
         with plan.phase("gradient"):
-            plan_cross_entropy_error(plan, batch, self.model.classes)
+            plan_logit_gradient(plan, batch, self.model.classes, self.options.loss)
         return error
 
     def static_tensors(self) -> Iterator[StaticTensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from trainfit.algorithms.options import BinarisedOptions, Description
+from trainfit.algorithms.options import BinarisedOptions, Description, LossOptions
 
 
 class Activation(StrEnum):
@@ -21,7 +21,32 @@ class ErrorSignal(StrEnum):
     SIGN = "sign"  # sDFA
 
 
-class DfaOptions(BinarisedOptions):
+class HiddenGradient(StrEnum):
+    """What a hidden layer's gradient is over the batch; the classifier's is always a mean."""
+
+    MEAN = "mean"
+    SUM = "sum"
+
+
+class FanIn(StrEnum):
+    """Size n in the bound sqrt(6 / n) of a fixed matrix of C classes times O units."""
+
+    CLASSES = "classes"
+    UNITS = "units"
+
+
+class FeedbackOptions(LossOptions, BinarisedOptions):
+    """Options of ``dfa`` and ``drtp``."""
+
+    hidden_gradient: HiddenGradient = HiddenGradient.MEAN
+    """Gradients of the hidden layers over the batch: the mean, or the sum, as in the released code
+    of DRTP."""
+    feedback_fan_in: FanIn = FanIn.CLASSES
+    """Size n in the bound sqrt(6 / n) of the fixed matrices: the classes that are projected, or the
+    layer's units, as in the released code of DRTP."""
+
+
+class DfaOptions(FeedbackOptions):
     """Options of ``dfa``."""
 
     signal: ErrorSignal = ErrorSignal.ERROR
@@ -43,5 +68,5 @@ DRTP = Description(
     "drtp",
     "direct random target projection: labels teach, on the way forward",
     "Frenkel, Lefebvre & Bol, Front. Neurosci. 15:629892, 2021",
-    BinarisedOptions,
+    FeedbackOptions,
 )

@@ -2,22 +2,35 @@
 
 The gradient of hidden layer l is replaced by a projection that needs no other layer's weights::
 
-    DFA    dz_l = B_l^T e  . f'(z_l)        e = (softmax(a) - y*) / B
-    sDFA   dz_l = B_l^T sign(e) / B . f'(z_l)
-    DRTP   dz_l = -B_l^T y* / B . f'(z_l)   y* one-hot: the error's sign, known before the error is
+    DFA    dz_l = B_l^T (p - y*) / B . f'(z_l)       p = softmax(a), or sigmoid(a)
+    sDFA   dz_l = B_l^T sign(p - y*) / B . f'(z_l)
+    DRTP   dz_l = -B_l^T y* / B . f'(z_l)            y* one-hot: the error's sign, known before it
 
-The classifier follows the true gradient of its cross-entropy, ``dz = e``.
+The classifier follows the true gradient of its loss: ``dz = (p - y*) / B`` with the softmax's
+cross-entropy, ``(p - y*) / (B C)`` with ``loss=binary_cross_entropy``, a mean over the classes too
+(:mod:`trainfit.algorithms.numerics.losses`). The hidden layers' signal has no such factor.
 
 * DFA (Nokland, NIPS 2016) needs the error, hence all activations until the forward pass is over,
   as backpropagation does; it saves only the transport of weights.
 * DRTP (Frenkel, Lefebvre & Bol, Frontiers in Neuroscience 15:629892, 2021) needs the label only:
   each layer is updated as soon as its output is known, so only two layers' activations are alive.
 
-Decisions: B_l is drawn Kaiming-uniform as in Frenkel's code, U(-b, b) with ``b = sqrt(6 / C)``
-for a fan-in of C classes; its sign does not matter, since it is random. Gradients are means over
-the batch. Hidden units are ``tanh`` as in that code; DFA may have rectifiers instead. DRTP may not:
-its target is the same in every step, and only saturation keeps it from switching off a rectifier
-permanently (on digits it leaves a net at chance).
+Decisions: B_l is drawn Kaiming-uniform, U(-b, b); its sign does not matter, since it is random.
+Hidden units are ``tanh`` as in Frenkel's released code; DFA may have rectifiers instead. DRTP may
+not: its target is the same in every step, and only saturation keeps it from switching off a
+rectifier permanently (on digits it leaves a net at chance).
+
+Three defaults are not those of that code, and its hidden layers learn at another rate for it:
+
+* ``hidden_gradient=sum``: its hidden gradients are sums over the batch, as the rows come out of
+  autograd with a signal that nobody divided, while the classifier's is the mean of its loss. Ours
+  are means in both, so that the rate does not change its meaning with the batch. The sum is the
+  same rule as the mean with B times the fixed matrices.
+* ``feedback_fan_in=units``: torch takes the second extent of its C x O matrices, the units, for the
+  fan-in: ``b = sqrt(6 / O)``. Ours projects C numbers, ``b = sqrt(6 / C)``; at 2000 units and 10
+  classes that is 14 times as large, beside a batch of 100 by which the mean is smaller.
+* ``loss=binary_cross_entropy``, and Nesterov's momentum of 0.9, are its defaults; ours are the
+  softmax's cross-entropy and plain momentum.
 
 Binary weights and activations are in :mod:`trainfit.algorithms.feedback.net`.
 
@@ -29,16 +42,24 @@ from __future__ import annotations
 import torch
 
 from trainfit.algorithms.feedback.net import FeedbackNet
-from trainfit.algorithms.feedback.options import DFA, DRTP, DfaOptions, ErrorSignal
+from trainfit.algorithms.feedback.options import (
+    DFA,
+    DRTP,
+    DfaOptions,
+    ErrorSignal,
+    FeedbackOptions,
+    HiddenGradient,
+)
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.binary.activations import Hidden
-from trainfit.algorithms.options import BinarisedOptions
+from trainfit.algorithms.numerics.losses import terms
+from trainfit.algorithms.options import Loss
 from trainfit.algorithms.phases import Category, phase
 
 
-class Drtp(FeedbackNet[BinarisedOptions], about=DRTP):
+class Drtp(FeedbackNet[FeedbackOptions], about=DRTP):
     """Each layer updated on the way forward, from the label alone."""
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
@@ -50,7 +71,7 @@ class Drtp(FeedbackNet[BinarisedOptions], about=DRTP):
                 with phase("forward"):
                     h = self._hidden(below, number)
                 with phase("gradient"):
-                    dz_BO = feedback_CO.index_select(0, y).mul_(-1.0 / len(x))
+                    dz_BO = feedback_CO.index_select(0, y).mul_(-self._hidden_weight(len(x)))
                     self._through(dz_BO, h)
                 self._apply(number, dz_BO, below)
                 del dz_BO
@@ -101,8 +122,7 @@ class Dfa(FeedbackNet[DfaOptions], about=DFA):
             self._apply(len(self.model.layers), own_BC, kept[-1])
             del own_BC
             with phase("gradient"):
-                if self.options.signal is ErrorSignal.SIGN:
-                    error_BC.sign_().mul_(1.0 / len(x))
+                self._make_signal_(error_BC)
             for number in range(len(self.model.hidden), 0, -1):
                 h = kept.pop()
                 with phase("gradient"):
@@ -110,6 +130,32 @@ class Dfa(FeedbackNet[DfaOptions], about=DFA):
                 del h
                 self._apply(number, dz_BO, kept[-1])
                 del dz_BO
+
+    def _make_signal_(self, error_BC: torch.Tensor) -> None:
+        """Turn the gradient of the logits into the signal of the hidden layers."""
+        batch, classes = error_BC.shape
+        weight = self._hidden_weight(batch)
+        if self.options.signal is ErrorSignal.SIGN:
+            error_BC.sign_()
+        else:  # it is weighted already, as the loss weights its terms
+            weight *= terms(self.options.loss, batch, classes)
+        if self._is_weighted:
+            error_BC.mul_(weight)
+
+    @property
+    def _is_weighted(self) -> bool:
+        """Whether the signal has another weight than the error, or its sign, has."""
+        mean = self.options.hidden_gradient is HiddenGradient.MEAN
+        if self.options.signal is ErrorSignal.SIGN:
+            return mean
+        return not (mean and self.options.loss is Loss.CROSS_ENTROPY)
+
+    def _plan_make_signal(self, plan: MemoryPlan, error: Item) -> None:
+        if self._is_weighted:
+            plan.scalar()
+            plan.each(Kind.MULTIPLY, error.elements)
+        if self.options.signal is ErrorSignal.SIGN:
+            plan.each(Kind.COMPARE, error.elements)
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """All activations, the error and one gradient."""
@@ -129,10 +175,7 @@ class Dfa(FeedbackNet[DfaOptions], about=DFA):
         self._plan_apply(plan, batch_size, len(self.model.layers))
         plan.free(*own)
         with plan.phase("gradient"):
-            if self.options.signal is ErrorSignal.SIGN:
-                plan.scalar()
-                plan.each(Kind.COMPARE, error.elements)
-                plan.each(Kind.MULTIPLY, error.elements)
+            self._plan_make_signal(plan, error)
         for number in range(len(self.model.hidden), 0, -1):
             outputs = self.model.hidden[number - 1]
             with plan.phase("gradient"):

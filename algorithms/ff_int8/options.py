@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -36,6 +37,10 @@ class Lookahead(StrEnum):
 
 class FfInt8Options(AlgorithmOptions):
     """Options of ``ff_int8``."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "loss": "it has no classifier, every layer's loss is that of its goodness; see goodness"
+    }
 
     master: Master = Master.INT8
     """Number format of the weights between steps."""

@@ -2,7 +2,7 @@
 
 All products have INT8 operands and INT32 sums::
 
-    forward as in trainfit.algorithms.int8.net       e = (softmax(z_L) - y*) / B, float32
+    forward as in trainfit.algorithms.int8.net       e = dL/dz_L, float32
     (q_d, s_d) = Q(dz_l)                    dz_L = e
     dz_{l-1} = s_d s_w (q_d q_w) . 1[q_h > 0]
     dw_l = s_d s_h (q_d^T q_h)              db_l = sum of dz_l over the batch
@@ -47,7 +47,7 @@ from trainfit.algorithms.numerics.int8.layer import QuantConfig
 from trainfit.algorithms.numerics.int8.products import int8_grad_input, int8_grad_weight
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, quantise_into, scale_of
 from trainfit.algorithms.numerics.int8.update import move_int8
-from trainfit.algorithms.numerics.losses import cross_entropy_error_
+from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.numerics.shrinking import LEAST_OF_SCALES, Shrinking
 from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, phase, tag
@@ -82,8 +82,9 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
             with phase("gradient"):
                 if self._quantiser.rounding is Rounding.STOCHASTIC:
                     self._seed = draw_seed(self.generator)
-                above = self._round(layers, cross_entropy_error_(logits_BC, y))
-                del logits_BC
+                error_BC = logit_gradient_(logits_BC, y, self.options.loss)
+                above = self._round(layers, error_BC)
+                del logits_BC, error_BC
             for number in range(layers, 0, -1):
                 (db_O, d), h = above, kept.pop()
                 if number > 1:
@@ -194,6 +195,7 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
             self._optimiser,
             self._quantiser,
             batch_size,
+            loss=self.options.loss,
             latent=self._latent,
             whole=self.options.weight_gradient is WeightGradient.WHOLE,
         ).backward(kept, error)

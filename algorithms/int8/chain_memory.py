@@ -25,9 +25,9 @@ from trainfit.algorithms.numerics.int8.quantise import (
     plan_scale_of,
 )
 from trainfit.algorithms.numerics.int8.update import plan_move_int8
-from trainfit.algorithms.numerics.losses import plan_cross_entropy_error
+from trainfit.algorithms.numerics.losses import plan_logit_gradient
 from trainfit.algorithms.numerics.optimisers import Optimiser
-from trainfit.algorithms.options import Rounding
+from trainfit.algorithms.options import Loss, Rounding
 from trainfit.algorithms.phases import Category
 
 
@@ -40,6 +40,7 @@ class ChainPlan:
         optimiser: Updates biases, and weights if they are latent.
         quantiser: Quantises gradients to INT8.
         batch: Rows of the batch.
+        loss: The loss of the logits.
         latent: Whether float32 weights are kept besides their INT8 copies.
         whole: Whether a layer's weight gradient exists at once.
     """
@@ -52,6 +53,7 @@ class ChainPlan:
         quantiser: GradientQuantiser,
         batch: int,
         *,
+        loss: Loss,
         latent: bool,
         whole: bool,
     ) -> None:
@@ -60,6 +62,7 @@ class ChainPlan:
         self._optimiser = optimiser
         self._quantiser = quantiser
         self._batch = batch
+        self._loss = loss
         self._latent = latent
         self._whole = whole
 
@@ -72,7 +75,7 @@ class ChainPlan:
         """
         plan, layers = self._plan, len(self._model.layers)
         with plan.phase("gradient"):
-            plan_cross_entropy_error(plan, self._batch, self._model.classes)
+            plan_logit_gradient(plan, self._batch, self._model.classes, self._loss)
             if self._quantiser.rounding is Rounding.STOCHASTIC:
                 plan_draw_seed(plan)
             above = self._round(layers)

@@ -7,10 +7,16 @@ from enum import StrEnum
 from pydantic import Field
 
 from trainfit.algorithms.backprop.options import BackpropOptions
-from trainfit.algorithms.options import Description, Int8Kernel, Rounding, TrainingOptions
+from trainfit.algorithms.options import (
+    Description,
+    Int8Kernel,
+    LossOptions,
+    Rounding,
+    TrainingOptions,
+)
 
 
-class Int8Options(TrainingOptions):
+class Int8Options(LossOptions, TrainingOptions):
     """Options of all rules with INT8 products."""
 
     kernel: Int8Kernel = Int8Kernel.COMPILED

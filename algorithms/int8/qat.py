@@ -4,7 +4,7 @@ Jacob et al., Quantization and Training of Neural Networks for Efficient Integer
 Inference, CVPR 2018 (arXiv 1712.05877), section 3: weights and activations are rounded in the
 forward pass, and gradients move float weights as if nothing had been rounded (straight through)::
 
-    forward as in trainfit.algorithms.int8.net       dz_L = (softmax(z_L) - y*) / B
+    forward as in trainfit.algorithms.int8.net       dz_L = dL/dz_L, float32
     dh_{l-1} = dz_l w^_l                    w^_l = s_w q_w, the weights that were used
     dw_l = dz_l^T h^_{l-1}                  h^ = s_h q_h      dz_{l-1} = dh_{l-1} . 1[q_h > 0]
 
@@ -25,7 +25,7 @@ from trainfit.algorithms.int8.net import Int8Net, Quantised, plan_shut, relu_bac
 from trainfit.algorithms.int8.options import QAT_INT8, Int8Options
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
-from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
+from trainfit.algorithms.numerics.losses import logit_gradient_, plan_logit_gradient
 from trainfit.algorithms.phases import Category, phase, tag
 
 
@@ -39,7 +39,7 @@ class QatInt8(Int8Net[Int8Options], about=QAT_INT8):
             with phase("forward"):
                 kept, logits_BC = self._forward(x)
             with phase("gradient"):
-                dz_BO = cross_entropy_error_(logits_BC, y)
+                dz_BO = logit_gradient_(logits_BC, y, self.options.loss)
                 del logits_BC
             for number in range(len(self.model.layers), 0, -1):
                 h = kept.pop()
@@ -73,7 +73,7 @@ class QatInt8(Int8Net[Int8Options], about=QAT_INT8):
         with plan.phase("forward"):
             kept, dz = self._plan_forward(plan, batch_size)
         with plan.phase("gradient"):
-            plan_cross_entropy_error(plan, batch_size, classes)
+            plan_logit_gradient(plan, batch_size, classes, self.options.loss)
         for number in range(layers, 0, -1):
             h = kept.pop()
             below: list[Item] = []

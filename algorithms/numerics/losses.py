@@ -1,4 +1,15 @@
-"""The gradient of the cross-entropy with respect to its logits, in place.
+"""The losses of a classifier and their gradients with respect to its logits a, in place.
+
+``loss=cross_entropy`` is that of the softmax, ``binary_cross_entropy`` the sum of C logistic
+regressions, one per class, against the one-hot label y*::
+
+    cross_entropy           L = -mean_b log softmax(a)_y           dL/da = (softmax(a) - y*) / B
+    binary_cross_entropy    L = mean_bc softplus(a_c) - y*_c a_c   dL/da = (sigmoid(a) - y*) / (B C)
+
+The second is a mean over the batch *and* the classes, as ``torch.nn.BCELoss`` takes it by default
+and as the released code of DRTP calls it, so at one rate its gradients are about C times smaller.
+``softplus(a) - a`` is ``softplus(-a)``, and ``sigmoid(a) - 1`` is ``-sigmoid(-a)``: so the label's
+logit changes its sign first, and nothing cancels or overflows however large the logits are.
 
 Shape suffixes: B batch, C classes.
 """
@@ -9,6 +20,7 @@ import torch
 
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.options import Loss
 from trainfit.algorithms.phases import Category, tag
 
 
@@ -29,6 +41,35 @@ def plan_softmax(plan: MemoryPlan, batch: int, classes: int) -> None:
     plan.each(Kind.DIVIDE, batch * classes)
 
 
+# ---- the gradient ---------------------------------------------------------------------------
+
+
+def terms(loss: Loss, batch: int, classes: int) -> int:
+    """Terms that the loss is the mean of: B, or B C."""
+    return batch if loss is Loss.CROSS_ENTROPY else batch * classes
+
+
+def logit_gradient_(logits_BC: torch.Tensor, y_B: torch.Tensor, loss: Loss) -> torch.Tensor:
+    """Turn logits into the gradient of the mean loss.
+
+    Args:
+        logits_BC: float32, overwritten with the result.
+        y_B: Labels, int64.
+        loss: Which loss.
+    """
+    if loss is Loss.CROSS_ENTROPY:
+        return cross_entropy_error_(logits_BC, y_B)
+    return binary_cross_entropy_error_(logits_BC, y_B)
+
+
+def plan_logit_gradient(plan: MemoryPlan, batch: int, classes: int, loss: Loss) -> None:
+    """The closed form of ``logit_gradient_``."""
+    if loss is Loss.CROSS_ENTROPY:
+        plan_cross_entropy_error(plan, batch, classes)
+    else:
+        plan_binary_cross_entropy_error(plan, batch, classes)
+
+
 def cross_entropy_error_(logits_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
     """Turn logits into the gradient of the mean cross-entropy: ``(softmax(a) - onehot(y)) / B``.
 
@@ -47,3 +88,64 @@ def plan_cross_entropy_error(plan: MemoryPlan, batch: int, classes: int) -> None
     plan.scalar()
     plan.each(Kind.ADD, batch)
     plan.each(Kind.MULTIPLY, batch * classes)
+
+
+def binary_cross_entropy_error_(logits_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
+    """Turn logits into ``(sigmoid(a) - onehot(y)) / (B C)``, without workspace.
+
+    Args:
+        logits_BC: float32, overwritten with the result.
+        y_B: Labels, int64.
+    """
+    error_BC = _negate_label_(_negate_label_(logits_BC, y_B).sigmoid_(), y_B)
+    return error_BC.mul_(1.0 / error_BC.numel())
+
+
+def plan_binary_cross_entropy_error(plan: MemoryPlan, batch: int, classes: int) -> None:
+    """The closed form of ``binary_cross_entropy_error_``."""
+    plan.scalar()
+    plan.each(Kind.TRANSCENDENTAL, batch * classes)
+    plan.each(Kind.MULTIPLY, 2 * batch + batch * classes)
+
+
+def _negate_label_(values_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
+    return values_BC.scatter_(1, y_B[:, None], -1.0, reduce="multiply")
+
+
+# ---- the value ------------------------------------------------------------------------------
+
+
+def mean_loss_(logits_BC: torch.Tensor, y_B: torch.Tensor, loss: Loss) -> float:
+    """The mean loss; ``logits_BC`` is overwritten."""
+    if loss is Loss.BINARY_CROSS_ENTROPY:
+        _negate_label_(logits_BC, y_B)
+        torch.ops.aten.softplus.out(logits_BC, out=logits_BC)
+        return float(logits_BC.mean())
+    largest_B = tag(logits_BC.amax(1, keepdim=True), Category.WORKSPACE, "largest logit")
+    logits_BC.sub_(largest_B)
+    del largest_B
+    right_B = tag(logits_BC.gather(1, y_B[:, None]), Category.WORKSPACE, "logit of the label")
+    loss_B = tag(logits_BC.exp_().sum(1, keepdim=True), Category.WORKSPACE, "loss per sample")
+    return float(loss_B.log_().sub_(right_B).mean())
+
+
+def plan_mean_loss(plan: MemoryPlan, batch: int, classes: int, loss: Loss) -> None:
+    """The closed form of ``mean_loss_``."""
+    each = batch * classes
+    if loss is Loss.BINARY_CROSS_ENTROPY:
+        mean = plan.alloc("loss", (), Category.WORKSPACE, essential=False)
+        plan.scalar()
+        plan.free(mean)
+        plan.each(Kind.MULTIPLY, batch)
+        plan.each(Kind.TRANSCENDENTAL, 2 * each)  # exp and log of softplus
+        plan.each(Kind.ADD, 2 * each)
+    else:
+        plan.workspace("largest logit", (batch, 1))
+        right = plan.alloc("logit of the label", (batch, 1), Category.WORKSPACE, essential=False)
+        value = plan.alloc("loss per sample", (batch, 1), Category.WORKSPACE, essential=False)
+        plan.workspace("loss", ())
+        plan.free(value, right)
+        plan.each(Kind.COMPARE, each)
+        plan.each(Kind.TRANSCENDENTAL, each + batch)
+        plan.each(Kind.ADD, 2 * each + 2 * batch)
+    plan.each(Kind.DIVIDE, 1)

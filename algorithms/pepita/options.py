@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -18,6 +20,10 @@ class OutputError(StrEnum):
 
 class PepitaOptions(BinarisedOptions):
     """Options of ``pepita`` and ``mem_pepita``."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "loss": "its error, which modulates the input too, is softmax(a) - y*; leave it out"
+    }
 
     lr: float = Field(default=0.1, gt=0)
     """Learning rate."""

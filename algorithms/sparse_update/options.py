@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from trainfit.algorithms.options import Description, TrainingOptions
+from trainfit.algorithms.options import Description, LossOptions, TrainingOptions
 
 CHOSEN = "chosen"
 
@@ -25,7 +25,7 @@ class Frozen(StrEnum):
     FLASH = "flash"
 
 
-class SparseUpdateOptions(TrainingOptions):
+class SparseUpdateOptions(LossOptions, TrainingOptions):
     """Options of ``sparse_update``."""
 
     layers: str = "last:2"

@@ -37,7 +37,7 @@ from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
-from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
+from trainfit.algorithms.numerics.losses import logit_gradient_, plan_logit_gradient
 from trainfit.algorithms.phases import Category, phase
 from trainfit.algorithms.sparse_update.choice import choose
 from trainfit.algorithms.sparse_update.options import (
@@ -56,7 +56,7 @@ from trainfit.algorithms.sparse_update.stored_input import (
 
 
 class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
-    """Cross-entropy on a rectifier net, with closed-form gradients of chosen parameters only."""
+    """Closed-form gradients of chosen parameters only, on a rectifier net."""
 
     storage_note = "steps read these frozen weights there; nothing writes them"
 
@@ -100,7 +100,7 @@ class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
                     if number < layers:
                         h_BI.relu_()
             with phase("gradient"):
-                dz_BO = cross_entropy_error_(h_BI, y)
+                dz_BO = logit_gradient_(h_BI, y, self.options.loss)
                 del h_BI
             for number in range(layers, lowest, -1):
                 below = kept.pop()
@@ -169,7 +169,7 @@ class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
                 kept[-1].release(plan, h)
                 h = z
         with plan.phase("gradient"):
-            plan_cross_entropy_error(plan, batch_size, self.model.classes)
+            plan_logit_gradient(plan, batch_size, self.model.classes, self.options.loss)
         dz = z
         for number in range(layers, lowest, -1):
             inputs, outputs = self.model.layers[number - 1]

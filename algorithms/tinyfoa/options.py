@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -46,6 +48,10 @@ class SliceUpdate(StrEnum):
 
 class TinyFoAOptions(AlgorithmOptions):
     """Options of ``tinyfoa``."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "loss": "every layer is trained by the cross-entropy of its fixed head's softmax"
+    }
 
     variant: Variant = Variant.DESCRIBED
     """Source of the rule: the paper's description or its released code."""

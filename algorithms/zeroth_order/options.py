@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from trainfit.algorithms.options import Description, RateOptions
+from trainfit.algorithms.options import Description, LossOptions, RateOptions
 
 
 class Distribution(StrEnum):
@@ -16,7 +16,7 @@ class Distribution(StrEnum):
     RADEMACHER = "rademacher"  # +1 or -1
 
 
-class ZerothOrderOptions(RateOptions):
+class ZerothOrderOptions(LossOptions, RateOptions):
     """Options of ``zeroth_order``."""
 
     lr: float = Field(default=0.002, gt=0)

@@ -5,7 +5,8 @@ descent on the two-point SPSA estimate (Spall 1992)::
 
     g = (L(w + eps z) - L(w - eps z)) / (2 eps)        w <- w - lr g z
 
-with the mean cross-entropy as L and a new z per step. No gradient exists, only inference runs, and
+with the mean loss of the batch as L (cross-entropy, or ``loss=binary_cross_entropy``) and a new
+z per step. No gradient exists, only inference runs, and
 z is never kept: it is drawn again from its seed, in the same order, each time it is needed. A step
 stores only its seed and one number per forward pass. These, and the state of the seeded generator,
 are not tensors and are not measured.
@@ -50,6 +51,7 @@ from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
+from trainfit.algorithms.numerics.losses import mean_loss_, plan_mean_loss
 from trainfit.algorithms.numerics.shrinking import Shrinking
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.zeroth_order.options import ZEROTH_ORDER, Distribution, ZerothOrderOptions
@@ -136,14 +138,8 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
         return min(activations, largest, TILE_MOST)
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor) -> float:
-        """Mean cross-entropy with the current weights."""
-        logits_BC = self.predict(x)
-        largest_B = tag(logits_BC.amax(1, keepdim=True), Category.WORKSPACE, "largest logit")
-        logits_BC.sub_(largest_B)
-        del largest_B
-        right_B = tag(logits_BC.gather(1, y[:, None]), Category.WORKSPACE, "logit of the label")
-        loss_B = tag(logits_BC.exp_().sum(1, keepdim=True), Category.WORKSPACE, "loss per sample")
-        return float(loss_B.log_().sub_(right_B).mean())
+        """Mean loss with the current weights."""
+        return mean_loss_(self.predict(x), y, self.options.loss)
 
     # ---- the closed form --------------------------------------------------------------------
 
@@ -194,12 +190,5 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
             below = [h]
         logits = self._plan_linear(plan, batch, len(self.model.layers), "logits")
         plan.free(*below)
-        plan.workspace("largest logit", (batch, 1))
-        right = plan.alloc("logit of the label", (batch, 1), Category.WORKSPACE, essential=False)
-        loss = plan.alloc("loss per sample", (batch, 1), Category.WORKSPACE, essential=False)
-        plan.workspace("loss", ())
-        plan.free(loss, right, logits)
-        plan.each(Kind.COMPARE, logits.elements)
-        plan.each(Kind.TRANSCENDENTAL, logits.elements + batch)
-        plan.each(Kind.ADD, 2 * logits.elements + 2 * batch)
-        plan.each(Kind.DIVIDE, 1)
+        plan_mean_loss(plan, batch, self.model.classes, self.options.loss)
+        plan.free(logits)

@@ -36,6 +36,8 @@ NAMED: Mapping[str, tuple[Any, ...]] = {
     "layers": ("last:1",),
     "ratio": (0.25, 0.5),
     "keep": (1.0,),
+    "loss": (),  # what is learnt, not how: a few bytes are no reason to change it
+    "hidden_gradient": (),
 }
 """Tried of options, by name, whose type does not say what is worth a try."""
 

@@ -31,6 +31,10 @@ OPTIONS = {
         {"weight_decay": 0.001, "nesterov": True},
         {"weight_decay": 0.001, "optimizer": "adam", "update": "fused"},
         {"weight_decay": 0.001, "nesterov": True, "weights": "binary", "slices": 2},
+        {"loss": "binary_cross_entropy"},
+        {"loss": "binary_cross_entropy", "update": "fused", "checkpoint": 2},
+        {"loss": "binary_cross_entropy", "micro_batch": 3},
+        {"loss": "binary_cross_entropy", "weights": "binary"},
     ],
     "backprop_dai8": [
         {},
@@ -38,6 +42,7 @@ OPTIONS = {
         {"rounding": "stochastic"},
         {"kernel": "torch"},
         {"weight_decay": 0.001, "nesterov": True},
+        {"loss": "binary_cross_entropy"},
     ],
     "backprop_int8": [
         {},
@@ -49,6 +54,7 @@ OPTIONS = {
         {"master": "fp32", "rounding": "stochastic", "weight_gradient": "whole"},
         {"weight_decay": 0.001},
         {"weight_decay": 0.001, "master": "fp32", "momentum": 0.9, "nesterov": True},
+        {"loss": "binary_cross_entropy"},
     ],
     "backprop_ui8": [
         {},
@@ -58,6 +64,7 @@ OPTIONS = {
         {"period": 4, "candidates": 12},
         {"kernel": "torch", "candidates": 2},
         {"weight_decay": 0.001, "momentum": 0.0},
+        {"loss": "binary_cross_entropy"},
     ],
     "dfa": [
         {},
@@ -67,6 +74,20 @@ OPTIONS = {
         {"activations": "binary", "activation": "relu"},
         {"weight_decay": 0.001, "nesterov": True},
         {"weight_decay": 0.001, "momentum": 0.0},
+        {"loss": "binary_cross_entropy"},
+        {"hidden_gradient": "sum"},
+        {
+            "hidden_gradient": "sum",
+            "loss": "binary_cross_entropy",
+            "activations": "binary",
+            "optimizer": "adam",
+        },
+        {
+            "hidden_gradient": "sum",
+            "loss": "binary_cross_entropy",
+            "signal": "sign",
+            "optimizer": "adam",
+        },
     ],
     "drtp": [
         {},
@@ -77,6 +98,14 @@ OPTIONS = {
         {"weights": "binary", "activations": "binary", "optimizer": "adam"},
         {"weight_decay": 0.001, "nesterov": True},
         {"weight_decay": 0.001, "nesterov": True, "weights": "binary", "activations": "binary"},
+        {"loss": "binary_cross_entropy"},
+        {"hidden_gradient": "sum"},
+        {
+            "hidden_gradient": "sum",
+            "loss": "binary_cross_entropy",
+            "weights": "binary",
+            "optimizer": "adam",
+        },
     ],
     "ff_int8": [
         {},
@@ -156,6 +185,7 @@ OPTIONS = {
         {"update": "fused"},
         {"kernel": "torch"},
         {"weight_decay": 0.001, "nesterov": True},
+        {"loss": "binary_cross_entropy"},
     ],
     "qat_int8": [
         {},
@@ -163,6 +193,7 @@ OPTIONS = {
         {"optimizer": "adam"},
         {"kernel": "torch"},
         {"weight_decay": 0.001, "nesterov": True},
+        {"loss": "binary_cross_entropy"},
     ],
     "sparse_update": [
         {},
@@ -174,6 +205,7 @@ OPTIONS = {
         {"ratio": 0.5, "part": "outputs", "frozen": "flash"},
         {"layers": "all", "ratio": 0.5, "frozen": "flash", "optimizer": "adam"},
         {"weight_decay": 0.001, "nesterov": True, "ratio": 0.5},
+        {"loss": "binary_cross_entropy"},
     ],
     "tinyfoa": [
         {},
@@ -194,6 +226,7 @@ OPTIONS = {
         {},
         {"distribution": "rademacher"},
         {"weight_decay": 0.01},
+        {"loss": "binary_cross_entropy"},
     ],
 }
 """Options per algorithm; an algorithm that is not named here is tried with its defaults."""

@@ -87,11 +87,15 @@ def feedback_gradients(before, x, y, options, rule):
         seen.append((number, below, slope))
     logits = functional.linear(h, before["w4"], before["b4"])
     target = functional.one_hot(y, 4).double()
-    error = (logits.softmax(1) - target) / len(x)
+    sigmoids = options.get("loss") == "binary_cross_entropy"
+    difference = (logits.sigmoid() if sigmoids else logits.softmax(1)) - target
+    error = difference / (logits.numel() if sigmoids else len(x))
     gradients = {"w4": error.T @ h, "b4": error.sum(0)}
-    signal = {"drtp": -target / len(x), "dfa": error}[rule]
+    signal = {"drtp": -target, "dfa": difference}[rule]
     if options.get("signal") == "sign":
-        signal = error.sign() / len(x)
+        signal = difference.sign()
+    if options.get("hidden_gradient") != "sum":
+        signal = signal / len(x)
     for number, below, slope in seen:
         dz = signal @ before[f"feedback{number}"] * slope
         cut = before[f"w{number}"].abs() < 1 if options.get("weights") == "binary" else 1.0
@@ -102,7 +106,15 @@ def feedback_gradients(before, x, y, options, rule):
 @pytest.mark.parametrize("options", FORMS)
 @pytest.mark.parametrize(
     ("rule", "more"),
-    [("drtp", {}), ("dfa", {}), ("dfa", {"signal": "sign"}), ("dfa", {"activation": "relu"})],
+    [
+        ("drtp", {}),
+        ("drtp", {"hidden_gradient": "sum", "loss": "binary_cross_entropy"}),
+        ("dfa", {}),
+        ("dfa", {"signal": "sign"}),
+        ("dfa", {"activation": "relu"}),
+        ("dfa", {"loss": "binary_cross_entropy"}),
+        ("dfa", {"hidden_gradient": "sum", "signal": "sign"}),
+    ],
 )
 def test_a_step_of_direct_feedback_follows_the_formula(rule, more, options):
     lr, options = 0.1, {**options, **more}
@@ -112,6 +124,20 @@ def test_a_step_of_direct_feedback_follows_the_formula(rule, more, options):
     gradients = feedback_gradients(before, x, y, options, rule)
     algorithm.step(x, y)
     check_step(algorithm, before, gradients, options, lr)
+
+
+@pytest.mark.parametrize("rule", ["dfa", "drtp"])
+@pytest.mark.parametrize(("fan_in", "sizes"), [("classes", [10, 10]), ("units", [200, 136])])
+def test_fixed_matrices_are_kaiming_uniform(rule, fan_in, sizes):
+    """U(-b, b) with b = sqrt(6 / n); with ``units`` that is torch's own initialisation."""
+    found = held(build_algorithm(rule, WIDE, {"feedback_fan_in": fan_in}))
+    for number, size in enumerate(sizes, start=1):
+        matrix_CO, bound = found[f"feedback{number}"], (6 / size) ** 0.5
+        assert 0.99 * bound < matrix_CO.abs().max() <= bound
+        assert matrix_CO.std() == pytest.approx(bound / 3**0.5, rel=0.03)
+        if fan_in == "units":
+            theirs_CO = torch.nn.init.kaiming_uniform_(torch.empty_like(matrix_CO))
+            assert matrix_CO.std() == pytest.approx(float(theirs_CO.std()), rel=0.06)
 
 
 def test_a_weight_beyond_one_is_cut_and_clipped():

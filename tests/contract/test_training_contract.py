@@ -88,11 +88,16 @@ RATES = {
     ("backprop", "adam", "binary"): {"lr": 0.01},
     ("backprop", "adam", "binary", 2): {"lr": 0.02},
     ("backprop", "binary", 2): {"lr": 0.2},
+    ("backprop", "binary_cross_entropy"): {"lr": 0.5},
     ("backprop_dai8", "adam"): {"lr": 0.002},
     ("backprop_int8", "adam"): {"lr": 0.002},
+    ("backprop_int8", "binary_cross_entropy"): {"lr": 2.0},
     ("backprop_ui8", "adam"): {"lr": 0.002},
+    ("dfa", "sum"): {"lr": 0.003},
+    ("dfa", "sum", "sign"): {"lr": 0.005},
     ("drtp", "binary"): {"lr": 0.02},
     ("drtp", "adam", "binary"): {"lr": 0.003},
+    ("drtp", "sum"): {"lr": 0.003},
     ("ff_int8", "mean"): {"lr": 30.0},
     ("ff_int8", True): {"lr": 0.3},  # Nesterov's diverges at 1, momentum not yet
     ("forward_forward",): {"lr": 0.005},
@@ -106,8 +111,10 @@ RATES = {
     ("pepita", "binary"): {"lr": 0.03},
     ("qat_int8", "adam"): {"lr": 0.002},
     ("sparse_update", "adam"): {"lr": 0.002},
+    ("sparse_update", "binary_cross_entropy"): {"lr": 1.0},
     ("tinyfoa",): {"lr": 0.02},
     ("zeroth_order",): {"lr": 0.04, "samples": 16},
+    ("zeroth_order", "binary_cross_entropy"): {"lr": 0.28, "samples": 16},
 }
 """Rates at which 64 units learn; looked up by algorithm and the option values that matter."""
 

@@ -291,6 +291,13 @@ def test_every_change_with_words_is_an_option_of_some_rule() -> None:
     assert set(SAME_RESULT) <= known
 
 
+def test_another_loss_is_no_remedy() -> None:
+    """It saves the softmax's two rows: less memory, and another thing that is learnt."""
+    given = workload(algorithm="dfa")
+    assert {"activation", "signal"} <= {name for name, _ in declared_values(given)}
+    assert not {"loss", "hidden_gradient"} & {name for name, _ in declared_values(given)}
+
+
 def test_of_a_long_closed_form_single_options_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     given = workload()
     device = small(int(0.45 * need(given)))
