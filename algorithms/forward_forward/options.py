@@ -93,8 +93,8 @@ class ForwardForwardOptions(TrainingOptions):
     """Learning rate of the classifier on the activities, if there is one; 0.01 as in the
     Forward-Forward code released with TinyFoA."""
     head_weight_decay: float = Field(default=0.0, ge=0)
-    """Weight decay of that classifier, as ``weight_decay`` is of the hidden layers. loeweX's code has
-    3e-3, and 3e-4 for layers whose loss is half of ours: 6e-4 here, at half its rate."""
+    """Weight decay of that classifier, as ``weight_decay`` is of the hidden layers. loeweX's code
+    has 3e-3, and 3e-4 for layers whose loss is half of ours: 6e-4 here, at half its rate."""
     peer: float = Field(default=0.0, ge=0)
     """Strength of peer normalisation; 0 is off."""
     label_scale: float = Field(default=1.0, gt=0)
