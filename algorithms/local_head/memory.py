@@ -5,6 +5,7 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 
 from __future__ import annotations
 
+from trainfit.algorithms.local_head.options import Head, LocalHeadOptions
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
@@ -21,14 +22,6 @@ def _width(units: slice) -> int:
     return int(units.stop - units.start)
 
 
-def plan_parts(plan: MemoryPlan, optimiser: Optimiser, model: Mlp, parts: list[list[Part]]) -> None:
-    """The optimiser's states of the hidden layers, one per part."""
-    for (inputs, _), layer in zip(model.layers, parts, strict=False):
-        for label, units in layer:
-            optimiser.plan_static(plan, f"w{label}", (_width(units), inputs))
-            optimiser.plan_static(plan, f"b{label}", (_width(units),))
-
-
 class PlanLocalHead:
     """The closed form of a step: two layers' activations, one error and one part's gradient."""
 
@@ -38,24 +31,21 @@ class PlanLocalHead:
         optimiser: Optimiser,
         dropout: Dropout,
         model: Mlp,
-        *,
-        trained: bool,
+        options: LocalHeadOptions,
     ) -> None:
         self._plan = plan
         self._optimiser = optimiser
         self._dropout = dropout
         self._model = model
-        self._trained = trained
+        self._trained = options.head is Head.TRAINED
 
-    def step(self, batch: int, parts: list[list[Part]]) -> None:
-        """All layers during the forward pass; ``parts`` per hidden layer."""
+    def step(self, batch: int, trained: dict[int, list[Part]]) -> None:
+        """The layers below, then the trained ones; their parts by number of the layer."""
         plan = self._plan
-        with plan.phase("forward"):
-            self._dropout.plan_begin_step(plan)
-        below: list[Item] = []
-        for number, layer in enumerate(parts, start=1):
+        below = self._input(batch, min(trained))
+        for number, parts in trained.items():
             h, error = self._forward(batch, number)
-            for label, units in layer:
+            for label, units in parts:
                 with plan.phase("gradient"):
                     dz = plan.alloc(f"dz{label}", (batch, _width(units)), Category.GRADIENTS)
                     plan.product(batch, self._model.classes, _width(units))
@@ -66,22 +56,41 @@ class PlanLocalHead:
                 self._follow(f"v{number}", error, self._model.sizes[number])
             plan.free(error, *below)
             below = [h]
-            if number < len(parts):
+            if number < max(trained):
                 with plan.phase("forward"):
                     self._dropout.plan_apply(plan, h.elements)
         plan.free(*below)
 
-    def _forward(self, batch: int, number: int) -> tuple[Item, Item]:
-        """A layer's output and its head's error."""
-        plan, classes = self._plan, self._model.classes
-        inputs, outputs = self._model.layers[number - 1]
+    def _input(self, batch: int, first: int) -> list[Item]:
+        """The output of the layers below the first trained one; nothing for the batch itself."""
+        plan, below = self._plan, list[Item]()
         with plan.phase("forward"):
-            h = plan.alloc(f"h{number}", (batch, outputs), Category.ACTIVATIONS)
-            plan.product(batch, inputs, outputs)
-            plan.each(Kind.ADD, h.elements)
-            plan.each(Kind.COMPARE, h.elements)
+            self._dropout.plan_begin_step(plan)
+            for number in range(1, first):
+                h = self._output(batch, number)
+                plan.free(*below)
+                below = [h]
+            for h in below:
+                self._dropout.plan_apply(plan, h.elements)
+        return below
+
+    def _output(self, batch: int, number: int) -> Item:
+        """A layer's output."""
+        plan = self._plan
+        inputs, outputs = self._model.layers[number - 1]
+        h = plan.alloc(f"h{number}", (batch, outputs), Category.ACTIVATIONS)
+        plan.product(batch, inputs, outputs)
+        plan.each(Kind.ADD, h.elements)
+        plan.each(Kind.COMPARE, h.elements)
+        return h
+
+    def _forward(self, batch: int, number: int) -> tuple[Item, Item]:
+        """A trained layer's output and its head's error."""
+        plan, classes = self._plan, self._model.classes
+        with plan.phase("forward"):
+            h = self._output(batch, number)
             error = plan.alloc(f"error{number}", (batch, classes), Category.ACTIVATIONS)
-            plan.product(batch, outputs, classes)
+            plan.product(batch, self._model.sizes[number], classes)
             if self._trained:  # a fixed head has no bias
                 plan.each(Kind.ADD, error.elements)
         with plan.phase("gradient"):

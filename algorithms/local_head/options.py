@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.options import Description, TrainingOptions
 
 
@@ -14,6 +15,23 @@ class Head(StrEnum):
 
     TRAINED = "trained"
     FIXED = "fixed"
+
+
+class HeadInit(StrEnum):
+    """Initial weights of the heads, O inputs each."""
+
+    LINEAR = "linear"  # U(-1/sqrt(O), 1/sqrt(O)), as torch.nn.Linear
+    ZEROS = "zeros"
+    NORMAL = "normal"  # N(0, 1)
+    SIGN = "sign"  # -1, 0 or 1 with probabilities 1/6, 2/3, 1/6
+    HE = "he"  # N(0, 2/O)
+
+
+class Schedule(StrEnum):
+    """Layers that a step trains."""
+
+    JOINT = "joint"
+    GREEDY = "greedy"
 
 
 class Predict(StrEnum):
@@ -30,6 +48,11 @@ class LocalHeadOptions(TrainingOptions):
     """Learning rate."""
     head: Head = Head.TRAINED
     """Whether the heads are trained, or fixed at their random initial values."""
+    head_init: HeadInit | None = None
+    """Initial weights of the heads: those of ``torch.nn.Linear``, zeros, N(0, 1), random signs
+    (-1, 0, 1) or He-normal; by default ``linear`` if trained, ``he`` if fixed."""
+    schedule: Schedule = Schedule.JOINT
+    """All layers trained in every step, or one after the other, ``epochs`` passes each."""
     predict: Predict = Predict.LAST
     """Scores that predict the class (Nokland & Eidnes 2019): those of the last head, or the sum
     over all heads."""
@@ -38,6 +61,11 @@ class LocalHeadOptions(TrainingOptions):
     parts: int = Field(default=1, ge=1)
     """Parts of a layer whose gradients are computed one after the other."""
 
+    @property
+    def initial_heads(self) -> HeadInit:
+        """The choice that holds, ``head_init`` or its default."""
+        return self.head_init or (HeadInit.HE if self.head is Head.FIXED else HeadInit.LINEAR)
+
 
 LOCAL_HEAD = Description(
     "local_head",
@@ -45,3 +73,16 @@ LOCAL_HEAD = Description(
     "Nokland & Eidnes, ICML 2019, arXiv 1901.06656 (pred)",
     LocalHeadOptions,
 )
+
+
+def check_together(options: LocalHeadOptions) -> None:
+    """Refuse choices that exclude each other.
+
+    Raises:
+        ConfigurationError: The message names both.
+    """
+    if options.head is Head.FIXED and options.initial_heads is HeadInit.ZEROS:
+        raise ConfigurationError(
+            "local_head: head=fixed with head_init=zeros trains nothing, since no gradient passes a"
+            " head of zeros; take head=trained, or head_init=linear, normal, sign or he"
+        )

@@ -11,99 +11,54 @@ with ``optimizer=sgd`` the product dw_l goes straight into the momentum. A unit'
 depend on other units, so ``parts`` can process a layer's units in turns, in the same step and with
 the same result: dz_l, and with Adam dw_l, then exist for one part of the layer at a time.
 
-``head=trained`` is the prediction loss ("pred") of Local Error Signals (Nokland & Eidnes, ICML
-2019, arXiv 1901.06656), and Mono-Forward (Gong, Li & Abdulla, arXiv 2501.09238). ``head=fixed``
-keeps the initial heads, He-normal and without bias: Bio-FO (Huang & Aminifar, MLSys 2025), which is
-TinyFoA without its bits and slices.
+Published settings, and the options that give them:
+
+* Local Error Signals, "pred" (Nokland & Eidnes, ICML 2019, arXiv 1901.06656, and their released
+  code): ``head_init=zeros,optimizer=adam,lr=5e-4,keep=0.9``. All layers learn in every step. As in
+  that code, ``zeros`` are the weights of the heads; their biases are drawn as ``torch.nn.Linear``
+  draws them. The first step then trains the heads only: no gradient passes them.
+* Mono-Forward (Gong, Li & Abdulla, arXiv 2501.09238): ``head=trained``.
+* Bio-FO (Huang & Aminifar, MLSys 2025, and its released code): ``head=fixed,schedule=greedy,
+  optimizer=adam,lr=1e-4``, with ``head_init=normal`` for MNIST and MIT-BIH, ``head_init=sign`` for
+  CIFAR-10, CIFAR-100 and CHB-MIT, and ``epochs = 100``, which are passes per layer: the next layer
+  is trained only after. Its heads have no biases. With the same signs that code uses one matrix for
+  all layers; here every layer draws its own. The default ``head_init`` of fixed heads, ``he``, is
+  TinyFoA's, not Bio-FO's: Bio-FO is TinyFoA without its bits and slices.
 
 Decisions. The classifier of the net is the head of its last hidden layer; there is no second one.
 Nokland's code has batch normalisation, which is left out here: its statistics would be state and
 bytes that no other rule has. As in that code, dropout comes after the layer's own loss, so the head
 sees all units and only the next layer misses some; nothing is dropped before a classifier.
-``predict=last`` uses the last head, ``predict=sum`` adds up the scores of all heads.
+``predict=last`` uses the last head, ``predict=sum`` adds up the scores of all heads; in a stage of
+``schedule=greedy`` these are the heads of the layers up to the one in training. Layers below it run
+as in prediction: only its own input misses units.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
-
 import torch
-from torch.nn import functional
 
-from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.local_head.memory import Part, PlanLocalHead, plan_parts
-from trainfit.algorithms.local_head.options import LOCAL_HEAD, Head, LocalHeadOptions, Predict
+from trainfit.algorithms.local_head.layers import LocalHeadNet
+from trainfit.algorithms.local_head.memory import Part, PlanLocalHead
+from trainfit.algorithms.local_head.options import LOCAL_HEAD, Head
 from trainfit.algorithms.memory.plan import MemoryPlan
-from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.models.mlp import linear_init
-from trainfit.algorithms.nets.fully_connected import FullyConnected
-from trainfit.algorithms.numerics.dropout import Dropout
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
-from trainfit.algorithms.tinyfoa.variant import fixed_head
 
 
-class LocalHead(FullyConnected[LocalHeadOptions], about=LOCAL_HEAD):
+class LocalHead(LocalHeadNet, about=LOCAL_HEAD):
     """Layers trained with one head each."""
 
-    def __init__(self, model: Mlp, options: LocalHeadOptions, *, seed: int = 0) -> None:
-        super().__init__(model, options, seed=seed)
-        self._need_hidden_layers()
-        if options.parts > min(model.hidden):
-            raise ConfigurationError(
-                f"option 'parts' of {self.name}: {options.parts} parts of a layer with"
-                f" {min(model.hidden)} units in {model.name!r}; use at most {min(model.hidden)}"
-            )
-        for number in range(1, len(model.hidden) + 1):
-            for label, units in self._parts(number):
-                self._optimiser.add(f"w{label}", self._parameters[f"w{number}"][units])
-                self._optimiser.add(f"b{label}", self._parameters[f"b{number}"][units])
-        self._dropout = Dropout(options.keep, self.generator)
-        self._fixed_CO = (
-            [fixed_head(outputs, model.classes, self.generator) for outputs in model.hidden]
-            if options.head is Head.FIXED
-            else []
-        )
-
-    def _layer_parameters(
-        self, number: int, w_OI: torch.Tensor, b_O: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """A hidden layer and its head; the net's own classifier is the last hidden layer's head."""
-        if number > len(self.model.hidden):
-            return {}
-        parameters = {f"w{number}": w_OI, f"b{number}": b_O}
-        if self.options.head is Head.TRAINED:
-            v_CO, c_C = linear_init(len(b_O), self.model.classes, self.generator)
-            parameters |= {f"v{number}": v_CO, f"c{number}": c_C}
-        return parameters
-
-    def _is_trained(self, name: str) -> bool:
-        """Layers have one state per part, see ``__init__``."""
-        return name[0] in "vc"
-
-    def _parts(self, number: int) -> list[Part]:
-        """A layer's units, in parts of nearly equal size."""
-        outputs, parts = self.model.hidden[number - 1], self.options.parts
-        ends = pairwise(outputs * part // parts for part in range(parts + 1))
-        return [
-            (f"{number}" if parts == 1 else f"{number}[{start}:{end}]", slice(start, end))
-            for start, end in ends
-        ]
-
-    # ---- the step ---------------------------------------------------------------------------
-
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        """One update of every layer and head, during the forward pass."""
+        """One update of every layer in training and its head, during the forward pass."""
         self._optimiser.begin_step()
         with torch.no_grad():
             with phase("forward"):
                 self._dropout.begin_step()
-            h_BI = x
-            for number in range(1, len(self.model.hidden) + 1):
+                h_BI = self._input(x)
+            for number in self._trained:
                 with phase("forward"):
                     h_BO = self._linear(h_BI, number).relu_()
                     error_BC = self._scores(h_BO, number)
@@ -120,18 +75,9 @@ class LocalHead(FullyConnected[LocalHeadOptions], about=LOCAL_HEAD):
                 del error_BC
                 h_BI = h_BO
                 del h_BO
-                if number < len(self.model.hidden):
+                if number < self._trained.stop - 1:
                     with phase("forward"):
                         self._dropout.apply_(h_BI, number)
-
-    def _head(self, number: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Weights (C, O) and bias, if any, of a head."""
-        if self.options.head is Head.FIXED:
-            return self._fixed_CO[number - 1], None
-        return self._parameters[f"v{number}"], self._parameters[f"c{number}"]
-
-    def _scores(self, h_BO: torch.Tensor, number: int) -> torch.Tensor:
-        return functional.linear(h_BO, *self._head(number))
 
     def _gradient(
         self, error_BC: torch.Tensor, h_BO: torch.Tensor, number: int, units: slice
@@ -160,33 +106,9 @@ class LocalHead(FullyConnected[LocalHeadOptions], about=LOCAL_HEAD):
             w_OI = self._parameters[f"{weight}{number}"][units]
             self._optimiser.apply_product(f"{weight}{label}", w_OI, dz_BO.T, h_BI)
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores of the last head, or of all of them added up."""
-        scores_BC = torch.zeros(len(x), self.model.classes)
-        with torch.no_grad():
-            h_BI = x
-            for number in range(1, len(self.model.hidden) + 1):
-                h_BI = self._linear(h_BI, number).relu_()
-                if self.options.predict is Predict.SUM or number == len(self.model.hidden):
-                    scores_BC += self._scores(h_BI, number)
-        return scores_BC
-
-    # ---- what is kept -----------------------------------------------------------------------
-
-    def static_tensors(self) -> Iterator[StaticTensor]:
-        """Parameters, optimiser state and, if fixed, the heads."""
-        yield from super().static_tensors()
-        for number, head_CO in enumerate(self._fixed_CO, start=1):
-            yield StaticTensor(f"head{number}", head_CO, Category.BUFFERS)
-
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """See :mod:`trainfit.algorithms.local_head.memory`."""
         plan = self._plan_static(batch_size)
-        for number, head_CO in enumerate(self._fixed_CO, start=1):
-            plan.hold(f"head{number}", tuple(head_CO.shape), Category.BUFFERS)
-        parts = [self._parts(number) for number in range(1, len(self.model.hidden) + 1)]
-        plan_parts(plan, self._optimiser, self.model, parts)
-        trained = self.options.head is Head.TRAINED
-        walk = PlanLocalHead(plan, self._optimiser, self._dropout, self.model, trained=trained)
-        walk.step(batch_size, parts)
+        walk = PlanLocalHead(plan, self._optimiser, self._dropout, self.model, self.options)
+        walk.step(batch_size, {number: self._parts(number) for number in self._trained})
         return plan

@@ -98,6 +98,10 @@ OPTIONS = {
         {"keep": 0.9, "predict": "sum"},
         {"parts": 3},
         {"parts": 8, "optimizer": "adam"},
+        {"head_init": "zeros", "optimizer": "adam", "keep": 0.9},
+        {"head": "fixed", "head_init": "normal", "schedule": "greedy", "optimizer": "adam"},
+        {"head": "fixed", "head_init": "sign", "schedule": "greedy", "keep": 0.9, "parts": 3},
+        {"schedule": "greedy", "predict": "sum"},
     ],
     "mem_pepita": [
         {},
