@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from string import digits
 
 import torch
 from torch.nn import functional
@@ -21,26 +22,33 @@ from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.local_head.heads import draw_head, draw_trained_head
 from trainfit.algorithms.local_head.memory import Part
+from trainfit.algorithms.local_head.normalisation import Statistics, predict_forward_
 from trainfit.algorithms.local_head.options import (
     Head,
     LocalHeadOptions,
+    LocalLoss,
     Predict,
     Schedule,
     check_together,
 )
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.nets.fully_connected import FullyConnected
+from trainfit.algorithms.numerics.batch_norm import check_rows
 from trainfit.algorithms.numerics.dropout import Dropout
 from trainfit.algorithms.phases import Category
 
-_OF_HEADS = "vc"
-"""First letters of the parameters that only a layer's own loss needs."""
+_OF_HEADS = {"v", "c"}
+"""Kinds of a head's parameters."""
+_OF_LOSSES = _OF_HEADS | {"u"}
+"""Kinds of parameters that only a layer's own loss needs."""
 
 
-def _layer_of(name: str) -> int:
-    """The number in a parameter's name."""
-    return int("".join(filter(str.isdigit, name)))
+def _split(name: str) -> tuple[str, int]:
+    """A tensor's kind and its layer: ``gain12`` is the gain of layer 12."""
+    kind = name.rstrip(digits)
+    return kind, int(name.removeprefix(kind))
 
 
 class LocalHeadNet(FullyConnected[LocalHeadOptions]):
@@ -56,6 +64,11 @@ class LocalHeadNet(FullyConnected[LocalHeadOptions]):
         self._check_sizes()
         self._add_states()
         self._dropout = Dropout(options.keep, self.generator)
+        self._statistics = {
+            f"{kind}{number}": torch.full((outputs,), value)
+            for number, outputs in enumerate(model.hidden if options.batch_norm else (), start=1)
+            for kind, value in (("mean", 0.0), ("variance", 1.0))
+        }
         self._fixed_CO = (
             [
                 draw_head(options.initial_heads, outputs, model.classes, self.generator)
@@ -85,13 +98,34 @@ class LocalHeadNet(FullyConnected[LocalHeadOptions]):
         """A hidden layer and its head; the net's own classifier is the last hidden layer's head."""
         if number > len(self.model.hidden):
             return {}
-        parameters = {f"w{number}": w_OI, f"b{number}": b_O}
-        if self.options.head is Head.TRAINED:
+        parameters = {f"w{number}": w_OI}
+        if self.options.batch_norm:
+            parameters[f"gain{number}"] = torch.ones(len(b_O))
+            parameters[f"shift{number}"] = torch.zeros(len(b_O))
+        else:
+            parameters[f"b{number}"] = b_O
+        if self.options.head is Head.TRAINED and self._has_head(number):
             v_CO, c_C = draw_trained_head(
                 self.options.initial_heads, len(b_O), self.model.classes, self.generator
             )
             parameters |= {f"v{number}": v_CO, f"c{number}": c_C}
+        if self.options.projects:
+            parameters[f"u{number}"] = linear_init(len(b_O), len(b_O), self.generator)[0]
         return parameters
+
+    def _has_head(self, number: int) -> bool:
+        """With ``loss=sim`` the last layer alone has one, from which it learns nothing."""
+        return self.options.loss is not LocalLoss.SIM or number == len(self.model.hidden)
+
+    def check_batch(self, batch_size: int) -> None:
+        """Batch normalisation and similarities need more than one sample."""
+        if self.options.batch_norm:
+            check_rows(batch_size, positions=1)
+        if self.options.similarity and batch_size < 2:
+            raise ConfigurationError(
+                f"{self.name} with loss={self.options.loss} compares the samples of a batch, and"
+                f" batch size {batch_size} has no two; use at least 2"
+            )
 
     # ---- stages -----------------------------------------------------------------------------
 
@@ -123,27 +157,33 @@ class LocalHeadNet(FullyConnected[LocalHeadOptions]):
             self._optimiser.add(name, self._parameters[name])
         for number in self._trained:
             for label, units in self._parts(number):
-                self._optimiser.add(f"w{label}", self._parameters[f"w{number}"][units])
-                self._optimiser.add(f"b{label}", self._parameters[f"b{number}"][units])
+                for kind in self._kinds:
+                    self._optimiser.add(
+                        f"{kind}{label}", self._parameters[f"{kind}{number}"][units]
+                    )
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """First parts of the names of a layer's parameters, which have a row or number per unit."""
+        kinds = ("w", "gain", "shift") if self.options.batch_norm else ("w", "b")
+        return (*kinds, "u") if self.options.projects else kinds
 
     def _trained_heads(self) -> list[str]:
         """Names of the heads' parameters that have a state."""
-        return [
-            name
-            for name in self._parameters
-            if name[0] in _OF_HEADS and _layer_of(name) in self._trained
-        ]
+        named = {name: _split(name) for name in self._parameters}
+        return [n for n, (kind, of) in named.items() if kind in _OF_HEADS and of in self._trained]
 
     def _is_trained(self, name: str) -> bool:
         """States are added in ``_add_states``, once the parts of a layer are known."""
         return False
 
     def _in_storage(self, name: str) -> bool:
-        """Parameters that no step of the stage uses."""
-        return self._is_idle(_layer_of(name), of_head=name[0] in _OF_HEADS)
+        """Tensors that no step of the stage uses."""
+        kind, number = _split(name)
+        return self._is_idle(number, of_loss=kind in _OF_LOSSES)
 
-    def _is_idle(self, number: int, *, of_head: bool) -> bool:
-        return number not in self._trained if of_head else number >= self._trained.stop
+    def _is_idle(self, number: int, *, of_loss: bool) -> bool:
+        return number not in self._trained if of_loss else number >= self._trained.stop
 
     def _parts(self, number: int) -> list[Part]:
         """A layer's units, in parts of nearly equal size."""
@@ -165,7 +205,17 @@ class LocalHeadNet(FullyConnected[LocalHeadOptions]):
 
     def _hidden(self, h_BI: torch.Tensor, number: int) -> torch.Tensor:
         """Output of a layer that is not trained."""
-        return self._linear(h_BI, number).relu_()
+        z_BO = self._linear(h_BI, number)
+        return predict_forward_(z_BO, self._norm(number)) if self._statistics else z_BO.relu_()
+
+    def _norm(self, number: int) -> Statistics:
+        """What a layer keeps for batch normalisation."""
+        return Statistics(
+            self._parameters[f"gain{number}"],
+            self._parameters[f"shift{number}"],
+            self._statistics[f"mean{number}"],
+            self._statistics[f"variance{number}"],
+        )
 
     def _head(self, number: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Weights (C, O) and bias, if any, of a head."""
@@ -190,23 +240,29 @@ class LocalHeadNet(FullyConnected[LocalHeadOptions]):
     # ---- what is kept -----------------------------------------------------------------------
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """Parameters, optimiser state and, if fixed, the heads."""
+        """Parameters, optimiser state, running statistics and, if fixed, the heads."""
         yield from super().static_tensors()
+        for name, values_O in self._statistics.items():
+            yield StaticTensor(name, values_O, Category.BUFFERS, storage=self._in_storage(name))
         for number, head_CO in enumerate(self._fixed_CO, start=1):
-            idle = self._is_idle(number, of_head=True)
+            idle = self._is_idle(number, of_loss=True)
             yield StaticTensor(f"head{number}", head_CO, Category.BUFFERS, storage=idle)
 
     def _plan_static(self, batch_size: int) -> MemoryPlan:
-        """The batch, parameters, optimiser state and fixed heads."""
+        """The batch, parameters, optimiser state, running statistics and fixed heads."""
         plan = super()._plan_static(batch_size)
+        for name, values_O in self._statistics.items():
+            shape, storage = tuple(values_O.shape), self._in_storage(name)
+            plan.hold(name, shape, Category.BUFFERS, storage=storage)
         for number, head_CO in enumerate(self._fixed_CO, start=1):
-            idle = self._is_idle(number, of_head=True)
+            idle = self._is_idle(number, of_loss=True)
             plan.hold(f"head{number}", tuple(head_CO.shape), Category.BUFFERS, storage=idle)
         for name in self._trained_heads():
             self._optimiser.plan_static(plan, name, tuple(self._parameters[name].shape))
         for number in self._trained:
             for label, units in self._parts(number):
-                width = units.stop - units.start
-                self._optimiser.plan_static(plan, f"w{label}", (width, self.model.sizes[number - 1]))
-                self._optimiser.plan_static(plan, f"b{label}", (width,))
+                for kind in self._kinds:
+                    of_unit = self._parameters[f"{kind}{number}"].shape[1:]
+                    shape = (units.stop - units.start, *of_unit)
+                    self._optimiser.plan_static(plan, f"{kind}{label}", shape)
         return plan

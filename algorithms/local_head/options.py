@@ -41,6 +41,21 @@ class Predict(StrEnum):
     SUM = "sum"
 
 
+class LocalLoss(StrEnum):
+    """Loss of a layer (Nokland & Eidnes 2019)."""
+
+    PRED = "pred"  # cross-entropy of its head
+    SIM = "sim"  # similarity matching
+    PREDSIM = "predsim"  # (1 - beta) pred + beta sim
+
+
+class Projection(StrEnum):
+    """What a layer's output passes before similarities are taken."""
+
+    LINEAR = "linear"
+    NONE = "none"
+
+
 class LocalHeadOptions(TrainingOptions):
     """Options of ``local_head``."""
 
@@ -51,6 +66,13 @@ class LocalHeadOptions(TrainingOptions):
     head_init: HeadInit | None = None
     """Initial weights of the heads: those of ``torch.nn.Linear``, zeros, N(0, 1), random signs
     (-1, 0, 1) or He-normal; by default ``linear`` if trained, ``he`` if fixed."""
+    loss: LocalLoss = LocalLoss.PRED
+    """Loss of a layer (Nokland & Eidnes 2019): cross-entropy of its head, similarity matching, or
+    both."""
+    beta: float = Field(default=0.99, gt=0, lt=1)
+    """Share of similarity matching in ``loss=predsim``."""
+    projection: Projection = Projection.LINEAR
+    """Similarities of the layer's output after a trained linear map, or as it is."""
     schedule: Schedule = Schedule.JOINT
     """All layers trained in every step, or one after the other, ``epochs`` passes each."""
     predict: Predict = Predict.LAST
@@ -58,6 +80,8 @@ class LocalHeadOptions(TrainingOptions):
     over all heads."""
     keep: float = Field(default=1.0, gt=0, le=1)
     """Probability that the next layer sees a hidden unit; 1 is no dropout."""
+    batch_norm: bool = False
+    """Batch normalisation of every hidden layer, before the rectifier."""
     parts: int = Field(default=1, ge=1)
     """Parts of a layer whose gradients are computed one after the other."""
 
@@ -66,11 +90,21 @@ class LocalHeadOptions(TrainingOptions):
         """The choice that holds, ``head_init`` or its default."""
         return self.head_init or (HeadInit.HE if self.head is Head.FIXED else HeadInit.LINEAR)
 
+    @property
+    def similarity(self) -> float:
+        """Weight of the similarity matching loss; 0 without."""
+        return {LocalLoss.PRED: 0.0, LocalLoss.SIM: 1.0, LocalLoss.PREDSIM: self.beta}[self.loss]
+
+    @property
+    def projects(self) -> bool:
+        """Whether there is a linear map before similarities are taken."""
+        return self.similarity > 0 and self.projection is Projection.LINEAR
+
 
 LOCAL_HEAD = Description(
     "local_head",
     "a linear head and a loss of its own for every hidden layer",
-    "Nokland & Eidnes, ICML 2019, arXiv 1901.06656 (pred)",
+    "Nokland & Eidnes, ICML 2019, arXiv 1901.06656",
     LocalHeadOptions,
 )
 
@@ -86,3 +120,28 @@ def check_together(options: LocalHeadOptions) -> None:
             "local_head: head=fixed with head_init=zeros trains nothing, since no gradient passes a"
             " head of zeros; take head=trained, or head_init=linear, normal, sign or he"
         )
+    of_sim = {
+        "head=fixed": (options.head is Head.FIXED, "nothing would learn to predict"),
+        "schedule=greedy": (
+            options.schedule is Schedule.GREEDY,
+            "the stages of all other layers could not predict",
+        ),
+        "predict=sum": (options.predict is Predict.SUM, "there is nothing to add up"),
+    }
+    for chosen, (is_so, why) in of_sim.items():
+        if options.loss is LocalLoss.SIM and is_so:
+            raise ConfigurationError(
+                f"local_head: {chosen} does not go with loss=sim, which has a head on the last"
+                f" layer only: {why}; take loss=predsim, or leave {chosen} out"
+            )
+    fields = LocalHeadOptions.model_fields
+    for name, needed in (
+        ("beta", options.loss is LocalLoss.PREDSIM),
+        ("projection", options.loss is not LocalLoss.PRED),
+    ):
+        if not needed and getattr(options, name) != fields[name].default:
+            losses = "loss=predsim" if name == "beta" else "loss=sim or loss=predsim"
+            raise ConfigurationError(
+                f"local_head: {name} has no effect with loss={options.loss}; leave it out or take"
+                f" {losses}"
+            )

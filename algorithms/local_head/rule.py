@@ -38,14 +38,31 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
+from torch.nn import functional
 
 from trainfit.algorithms.local_head.layers import LocalHeadNet
 from trainfit.algorithms.local_head.memory import Part, PlanLocalHead
-from trainfit.algorithms.local_head.options import LOCAL_HEAD, Head
+from trainfit.algorithms.local_head.normalisation import Normalised, backward, train_forward
+from trainfit.algorithms.local_head.options import LOCAL_HEAD, Head, LocalLoss
+from trainfit.algorithms.local_head.similarity import (
+    directions_,
+    gradient_matrix,
+    row_means,
+)
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
+
+
+class _Signal(NamedTuple):
+    """A loss as a layer hears of it: its gradient with respect to h is ``weight left right``."""
+
+    left_BX: torch.Tensor
+    right_XO: torch.Tensor
+    weight: float = 1.0
 
 
 class LocalHead(LocalHeadNet, about=LOCAL_HEAD):
@@ -53,39 +70,87 @@ class LocalHead(LocalHeadNet, about=LOCAL_HEAD):
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of every layer in training and its head, during the forward pass."""
+        self.check_batch(len(x))
         self._optimiser.begin_step()
         with torch.no_grad():
             with phase("forward"):
                 self._dropout.begin_step()
                 h_BI = self._input(x)
             for number in self._trained:
-                with phase("forward"):
-                    h_BO = self._linear(h_BI, number).relu_()
-                    error_BC = self._scores(h_BO, number)
-                with phase("gradient"):
-                    cross_entropy_error_(error_BC, y)
-                for part in self._parts(number):
-                    with phase("gradient"):
-                        dz_BO = self._gradient(error_BC, h_BO, number, part[1])
-                    self._follow(("w", "b"), number, part, dz_BO, h_BI)
-                    del dz_BO
-                if self.options.head is Head.TRAINED:
-                    whole = (str(number), slice(None))
-                    self._follow(("v", "c"), number, whole, error_BC, h_BO)
-                del error_BC
-                h_BI = h_BO
-                del h_BO
+                h_BI = self._train(h_BI, y, number)
                 if number < self._trained.stop - 1:
                     with phase("forward"):
                         self._dropout.apply_(h_BI, number)
 
-    def _gradient(
-        self, error_BC: torch.Tensor, h_BO: torch.Tensor, number: int, units: slice
-    ) -> torch.Tensor:
-        """The gradient dz of some units, from the head's error."""
-        dz_BO = error_BC @ self._head(number)[0][:, units]
-        torch.ops.aten.threshold_backward.grad_input(dz_BO, h_BO[:, units], 0, grad_input=dz_BO)
-        return dz_BO
+    def _train(self, h_BI: torch.Tensor, y_B: torch.Tensor, number: int) -> torch.Tensor:
+        """Update a layer and what its loss needs; returns its output before the update."""
+        signals: list[_Signal] = []
+        with phase("forward"):
+            h_BO, normalised = self._layer(h_BI, number)
+            error_BC = self._scores(h_BO, number) if self._has_head(number) else None
+            features = self._features(h_BO, number) if self.options.similarity else None
+        with phase("gradient"):
+            if features:
+                signals.append(self._similarity_signal(*features, y_B, number))
+                del features
+            if error_BC is not None:
+                cross_entropy_error_(error_BC, y_B)
+                if self.options.loss is not LocalLoss.SIM:
+                    share = 1.0 - self.options.similarity
+                    signals.append(_Signal(error_BC, self._head(number)[0], share))
+        for part in self._parts(number):
+            with phase("gradient"):
+                dh_BJ = self._gradient(signals, h_BO, part[1])
+            if normalised is None:
+                self._follow(("w", "b"), number, part, dh_BJ, h_BI)
+            else:
+                self._follow_normalised(number, part, dh_BJ, h_BI, normalised)
+            del dh_BJ
+        if error_BC is not None and self.options.head is Head.TRAINED:
+            self._follow(("v", "c"), number, (str(number), slice(None)), error_BC, h_BO)
+        if self.options.projects:
+            self._follow_projection(number, signals[0].left_BX, h_BO)
+        return h_BO
+
+    # ---- forward ----------------------------------------------------------------------------
+
+    def _layer(self, h_BI: torch.Tensor, number: int) -> tuple[torch.Tensor, Normalised | None]:
+        """Output of a layer in training; with batch normalisation also what is kept for it."""
+        z_BO = self._linear(h_BI, number)
+        if not self.options.batch_norm:
+            return z_BO.relu_(), None
+        return train_forward(z_BO, self._norm(number))
+
+    def _features(self, h_BO: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Directions n of what is compared, and ``1 / length``."""
+        if self.options.projects:
+            n_BO = functional.linear(h_BO, self._parameters[f"u{number}"])
+            n_BO.sub_(row_means(n_BO))
+        else:
+            n_BO = h_BO - row_means(h_BO)
+        return n_BO, directions_(n_BO)
+
+    # ---- gradient ---------------------------------------------------------------------------
+
+    def _similarity_signal(
+        self, n_BO: torch.Tensor, inverse_B: torch.Tensor, y_B: torch.Tensor, number: int
+    ) -> _Signal:
+        weight = self.options.similarity
+        m_BB = gradient_matrix(n_BO, inverse_B, y_B, self.model.classes, weight)
+        if not self.options.projects:
+            return _Signal(m_BB, n_BO)
+        return _Signal(m_BB @ n_BO, self._parameters[f"u{number}"])
+
+    def _gradient(self, signals: list[_Signal], h_BO: torch.Tensor, units: slice) -> torch.Tensor:
+        """The gradient of some units before the rectifier."""
+        first, *others = signals
+        dh_BJ = first.left_BX @ first.right_XO[:, units]
+        for left_BX, right_XO, weight in others:
+            dh_BJ.addmm_(left_BX, right_XO[:, units], alpha=weight)
+        torch.ops.aten.threshold_backward.grad_input(dh_BJ, h_BO[:, units], 0, grad_input=dh_BJ)
+        return dh_BJ
+
+    # ---- update -----------------------------------------------------------------------------
 
     def _follow(
         self,
@@ -100,14 +165,45 @@ class LocalHead(LocalHeadNet, about=LOCAL_HEAD):
         label, units = part
         with phase("update"):
             db_O = tag(dz_BO.sum(0), Category.GRADIENTS, f"d{bias}{label}")
-            b_O = self._parameters[f"{bias}{number}"][units]
-            self._optimiser.apply(f"{bias}{label}", b_O, db_O)
+            self._apply_vector(bias, number, part, db_O)
             del db_O
             w_OI = self._parameters[f"{weight}{number}"][units]
             self._optimiser.apply_product(f"{weight}{label}", w_OI, dz_BO.T, h_BI)
 
+    def _follow_normalised(
+        self,
+        number: int,
+        part: Part,
+        du_BJ: torch.Tensor,
+        h_BI: torch.Tensor,
+        normalised: Normalised,
+    ) -> None:
+        """Update a part of a layer from the gradient behind its normalisation."""
+        label, units = part
+        with phase("gradient"):
+            dz_BJ, dgain_J, dshift_J = backward(normalised, units, du_BJ)
+        with phase("update"):
+            self._apply_vector("gain", number, part, dgain_J)
+            self._apply_vector("shift", number, part, dshift_J)
+            del dgain_J, dshift_J
+            w_JI = self._parameters[f"w{number}"][units]
+            self._optimiser.apply_product(f"w{label}", w_JI, dz_BJ.T, h_BI)
+
+    def _follow_projection(self, number: int, dg_BO: torch.Tensor, h_BO: torch.Tensor) -> None:
+        """Update the linear map before the similarities."""
+        for label, units in self._parts(number):
+            with phase("update"):
+                u_JO = self._parameters[f"u{number}"][units]
+                self._optimiser.apply_product(f"u{label}", u_JO, dg_BO[:, units].T, h_BO)
+
+    def _apply_vector(self, kind: str, number: int, part: Part, gradient_J: torch.Tensor) -> None:
+        label, units = part
+        parameter_J = self._parameters[f"{kind}{number}"][units]
+        self._optimiser.apply(f"{kind}{label}", parameter_J, gradient_J)
+
     def memory_model(self, batch_size: int) -> MemoryPlan:
         """See :mod:`trainfit.algorithms.local_head.memory`."""
+        self.check_batch(batch_size)
         plan = self._plan_static(batch_size)
         walk = PlanLocalHead(plan, self._optimiser, self._dropout, self.model, self.options)
         walk.step(batch_size, {number: self._parts(number) for number in self._trained})
