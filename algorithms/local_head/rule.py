@@ -1,4 +1,4 @@
-"""A linear classifier on every hidden layer: the simplest layer-local rule.
+"""A loss on every hidden layer, by default of a linear classifier: the simplest layer-local rule.
 
 Each hidden layer l has a head, and its own cross-entropy that reaches no other layer::
 
@@ -11,29 +11,44 @@ with ``optimizer=sgd`` the product dw_l goes straight into the momentum. A unit'
 depend on other units, so ``parts`` can process a layer's units in turns, in the same step and with
 the same result: dz_l, and with Adam dw_l, then exist for one part of the layer at a time.
 
+``loss=sim`` compares the outputs of the samples of a batch instead, after a trained linear map
+``u_l`` or directly (:mod:`trainfit.algorithms.local_head.similarity`), and ``loss=predsim`` is
+(1 - beta) times the cross-entropy and beta times that. ``batch_norm`` is in
+:mod:`trainfit.algorithms.local_head.normalisation`, the initial weights of heads in
+:mod:`trainfit.algorithms.local_head.heads`, ``schedule=greedy`` in
+:mod:`trainfit.algorithms.local_head.layers`.
+
 Published settings, and the options that give them:
 
-* Local Error Signals, "pred" (Nokland & Eidnes, ICML 2019, arXiv 1901.06656, and their released
-  code): ``head_init=zeros,optimizer=adam,lr=5e-4,keep=0.9``. All layers learn in every step. As in
-  that code, ``zeros`` are the weights of the heads; their biases are drawn as ``torch.nn.Linear``
-  draws them. The first step then trains the heads only: no gradient passes them.
+* Local Error Signals (Nokland & Eidnes, ICML 2019, arXiv 1901.06656, and their released code):
+  ``loss=predsim,head_init=zeros,batch_norm=true,optimizer=adam,lr=5e-4,keep=0.9``; likewise
+  ``loss=pred`` and ``loss=sim``. All layers learn in every step. As in that code, ``zeros`` are the
+  weights of the heads; their biases are drawn as ``torch.nn.Linear`` draws them. With ``pred`` the
+  first step then trains the heads only: no gradient passes them. ``projection=none`` is the
+  similarity of their biologically plausible variant; its random targets are not here. Their recipes
+  use leaky rectifiers, which no rule here has.
 * Mono-Forward (Gong, Li & Abdulla, arXiv 2501.09238): ``head=trained``.
 * Bio-FO (Huang & Aminifar, MLSys 2025, and its released code): ``head=fixed,schedule=greedy,
   optimizer=adam,lr=1e-4``, with ``head_init=normal`` for MNIST and MIT-BIH, ``head_init=sign`` for
   CIFAR-10, CIFAR-100 and CHB-MIT, and ``epochs = 100``, which are passes per layer: the next layer
-  is trained only after. Its heads have no biases. With the same signs that code uses one matrix for
-  all layers; here every layer draws its own. The default ``head_init`` of fixed heads, ``he``, is
+  is trained only after. Its heads have no biases. With signs that code uses one matrix for all
+  layers; here every layer draws its own. The default ``head_init`` of fixed heads, ``he``, is
   TinyFoA's, not Bio-FO's: Bio-FO is TinyFoA without its bits and slices.
 
 Decisions. The classifier of the net is the head of its last hidden layer; there is no second one.
-Nokland's code has batch normalisation, which is left out here: its statistics would be state and
-bytes that no other rule has. As in that code, dropout comes after the layer's own loss, so the head
-sees all units and only the next layer misses some; nothing is dropped before a classifier.
-``predict=last`` uses the last head, ``predict=sum`` adds up the scores of all heads; in a stage of
-``schedule=greedy`` these are the heads of the layers up to the one in training. Layers below it run
-as in prediction: only its own input misses units.
+Nokland's code has one, an output layer with a cross-entropy of its own, beside the last head. So
+heads follow their cross-entropy in full, as that output layer does, whatever its share in
+``predsim`` (with Adam, as in that code, a gradient's scale matters little): a layer hears
+(1 - beta) of it. With ``sim`` the last layer alone has a head, from which it hears nothing.
 
-Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
+As in that code, dropout comes after the layer's own loss, so the head sees all units and only the
+next layer misses some; nothing is dropped before a classifier. ``predict=last`` uses the last head,
+``predict=sum`` adds up the scores of all heads; in a stage of ``schedule=greedy`` these are the
+heads of the layers up to the one in training. Layers below it run as in prediction: only its own
+input misses units.
+
+Shape suffixes: B batch, I inputs and O outputs of a layer, J units of a part, C classes, X features
+of a loss (classes, samples or outputs).
 """
 
 from __future__ import annotations

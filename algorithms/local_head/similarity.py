@@ -1,4 +1,4 @@
-"""The similarity matching loss of a layer (Nokland & Eidnes, ICML 2019, section 3, "sim").
+"""The similarity matching loss of a layer, "sim" (Nokland & Eidnes, ICML 2019, arXiv 1901.06656).
 
 Samples of a class should have similar activations, those of different classes dissimilar ones. With
 g the layer's output, mapped or not, and y* the one-hot label of a sample, both with the mean over
@@ -6,9 +6,11 @@ their own features subtracted, R and T are the cosine similarities of all pairs 
 
     R_ij = cos(g_i, g_j)      T_ij = cos(y*_i, y*_j)      L = mean_ij (R_ij - T_ij)^2
 
-T_ij is 1 within a class and -1/(C-1) between classes. The paper writes the squared Frobenius norm,
-B^2 times as much; this is the mean that its released code takes. With n_i = g_i / abs(g_i) and
-D = R - T the gradient is a product with a matrix that is B by B::
+T_ij is 1 within a class and -1/(C-1) between classes. The paper writes the squared Frobenius norm
+of R - T, which is B^2 times as much, and the share 0.99 of ``loss=predsim``. From its released code
+are the mean over pairs, the subtracted means and a map that begins like ``torch.nn.Linear``, of the
+layer's width and without bias. With n_i = g_i / abs(g_i) and D = R - T the gradient is a product
+with a matrix that is B by B::
 
     dL/dn = 4/B^2 D n        dL/dg_i = (dL/dn_i - n_i (n_i . dL/dn_i)) / abs(g_i) = (M n)_i
     M = 4/B^2 diag(1 / abs(g)) (D - diag(s))                     s_i = sum_j D_ij R_ij
@@ -17,8 +19,8 @@ It needs no term for the mean that was subtracted, since the rows of n have none
 be kept: ``sum_j D_ij R_ij = sum_j D_ij^2 + sum_j D_ij T_ij``.
 
 A sample without a single active unit has no direction: its similarities are 0, and nothing is
-learned from it. (The released code's gradient is NaN there.) Nor is it clamped to [-1, 1], which
-there stops rounding only.
+learned from it. (The released code's gradient is NaN there.) R is not clamped to [-1, 1], which in
+that code stops rounding only.
 
 Shape suffixes: B batch, P features that are compared, C classes.
 """

@@ -265,8 +265,14 @@ def test_a_net_too_deep_for_stages_is_refused():
 
 @pytest.mark.parametrize(
     "options",
-    [NOKLAND, BIO_FO | {"head_init": "normal"}, BIO_FO | {"head_init": "sign", "parts": 2}],
-    ids=["Nokland", "Bio-FO normal", "Bio-FO sign"],
+    [
+        NOKLAND,
+        NOKLAND | {"batch_norm": True, "loss": "predsim"},
+        NOKLAND | {"batch_norm": True, "loss": "sim"},
+        BIO_FO | {"head_init": "normal"},
+        BIO_FO | {"head_init": "sign", "parts": 2},
+    ],
+    ids=["pred", "predsim", "sim", "Bio-FO normal", "Bio-FO sign"],
 )
 def test_published_settings_learn_the_digits(options):
     data = load_dataset("digits", None)
@@ -297,14 +303,14 @@ def test_a_greedy_training_goes_on_where_it_was_cut_off(tmp_path, monkeypatch):
     )
     whole = train.train(workload, data, lambda _: None)
 
-    class Cut(Exception):
+    class CutError(Exception):
         """The training ends in its second stage."""
 
     def cut(message):
         if message["doing"] == "accuracy 4/4":
-            raise Cut
+            raise CutError
 
-    with pytest.raises(Cut):
+    with pytest.raises(CutError):
         train.train(workload, data, cut, tmp_path / "state")
     heard = []
     rest = train.train(workload, data, heard.append, tmp_path / "state")
