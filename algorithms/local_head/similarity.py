@@ -19,7 +19,9 @@ It needs no term for the mean that was subtracted, since the rows of n have none
 be kept: ``sum_j D_ij R_ij = sum_j D_ij^2 + sum_j D_ij T_ij``.
 
 A sample without a single active unit has no direction: its similarities are 0, and nothing is
-learned from it. (The released code's gradient is NaN there.) R is not clamped to [-1, 1], which in
+learned from it. (The released code's gradient is NaN there.) Just before that its gradient is
+large, by the factor 1 / abs(g). Batch normalisation, the default of the authors, keeps samples from
+falling silent; without it ``loss=sim`` often fails with SGD. R is not clamped to [-1, 1], which in
 that code stops rounding only.
 
 Shape suffixes: B batch, P features that are compared, C classes.

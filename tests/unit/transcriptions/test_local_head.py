@@ -13,8 +13,8 @@ The equations, and where they are from:
 * SGD with momentum, Adam (Kingma & Ba, ICLR 2015, algorithm 1).
 
 Compared is every tensor that the rule keeps, after every step: the deviation relative to how far
-the tensor has moved. Where similarities are compared without batch normalisation, rates are small: the
-gradient of a nearly silent sample grows with the reciprocal of its length, and rounding with it.
+it has moved. Where similarities are compared without batch normalisation, rates are small: the
+gradient of a nearly silent sample grows with the reciprocal of its length, and so does rounding.
 """
 
 from __future__ import annotations
