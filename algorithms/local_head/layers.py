@@ -120,7 +120,7 @@ class LocalHeadNet(FullyConnected[LocalHeadOptions]):
     def check_batch(self, batch_size: int) -> None:
         """Batch normalisation and similarities need more than one sample."""
         if self.options.batch_norm:
-            check_rows(batch_size, positions=1)
+            check_rows(batch_size)
         if self.options.similarity and batch_size < 2:
             raise ConfigurationError(
                 f"{self.name} with loss={self.options.loss} compares the samples of a batch, and"

@@ -115,18 +115,18 @@ class PlanLocalHead:
 
     def _output(self, batch: int, number: int) -> Item:
         """The output of a layer that is not trained."""
-        h = self._product(batch, number)
+        h = self._product(batch, number, f"h{number}")
         if self._options.batch_norm:
             plan_predict_forward(self._plan, h)
         else:
             self._count_activation(h)
         return h
 
-    def _product(self, batch: int, number: int) -> Item:
+    def _product(self, batch: int, number: int, name: str) -> Item:
         """A layer's output before normalisation and rectifier."""
         inputs, outputs = self._model.layers[number - 1]
         self._plan.product(batch, inputs, outputs)
-        return self._plan.alloc(f"h{number}", (batch, outputs), Category.ACTIVATIONS)
+        return self._plan.alloc(name, (batch, outputs), Category.ACTIVATIONS)
 
     def _count_activation(self, h: Item) -> None:
         """Bias and rectifier, in place."""
@@ -138,12 +138,12 @@ class PlanLocalHead:
         plan, options = self._plan, self._options
         last = number == len(self._model.hidden)
         with plan.phase("forward"):
-            layer = _Outputs(self._product(batch, number), [], [], [])
             if options.batch_norm:
-                n = layer.h
-                layer.h, factor = plan_train_forward(plan, n)
-                layer.normalised = [n, factor]
+                n = self._product(batch, number, f"n{number}, then dz")
+                h, factor = plan_train_forward(plan, n, f"h{number}")
+                layer = _Outputs(h, [n, factor], [], [])
             else:
+                layer = _Outputs(self._product(batch, number, f"h{number}"), [], [], [])
                 self._count_activation(layer.h)
             if last or options.loss is not LocalLoss.SIM:
                 layer.error = [self._scores(layer.h, number)]

@@ -71,12 +71,12 @@ def train_forward(z_BO: torch.Tensor, kept: Statistics) -> tuple[torch.Tensor, N
     return h_BO, Normalised(z_BO, factor_O)
 
 
-def plan_train_forward(plan: MemoryPlan, z: Item) -> tuple[Item, Item]:
+def plan_train_forward(plan: MemoryPlan, z: Item, name: str) -> tuple[Item, Item]:
     """The closed form of ``train_forward``: h and the factor; the caller has n, which was z."""
     batch, outputs = z.shape
     factor = plan_normalise_by_batch(plan, batch, outputs)
     plan.each(Kind.MULTIPLY, outputs)
-    h = plan.alloc("h", (batch, outputs), Category.ACTIVATIONS)
+    h = plan.alloc(name, (batch, outputs), Category.ACTIVATIONS)
     _count_activation(plan, h.elements)
     return h, factor
 

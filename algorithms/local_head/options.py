@@ -20,6 +20,7 @@ class Head(StrEnum):
 class HeadInit(StrEnum):
     """Initial weights of the heads, O inputs each."""
 
+    AUTO = "auto"  # linear if trained, he if fixed
     LINEAR = "linear"  # U(-1/sqrt(O), 1/sqrt(O)), as torch.nn.Linear
     ZEROS = "zeros"
     NORMAL = "normal"  # N(0, 1)
@@ -63,9 +64,9 @@ class LocalHeadOptions(TrainingOptions):
     """Learning rate."""
     head: Head = Head.TRAINED
     """Whether the heads are trained, or fixed at their random initial values."""
-    head_init: HeadInit | None = None
+    head_init: HeadInit = HeadInit.AUTO
     """Initial weights of the heads: those of ``torch.nn.Linear``, zeros, N(0, 1), random signs
-    (-1, 0, 1) or He-normal; by default ``linear`` if trained, ``he`` if fixed."""
+    (-1, 0, 1) or He-normal; ``auto`` is ``linear`` if trained, ``he`` if fixed."""
     loss: LocalLoss = LocalLoss.PRED
     """Loss of a layer (Nokland & Eidnes 2019): cross-entropy of its head, similarity matching, or
     both."""
@@ -87,8 +88,10 @@ class LocalHeadOptions(TrainingOptions):
 
     @property
     def initial_heads(self) -> HeadInit:
-        """The choice that holds, ``head_init`` or its default."""
-        return self.head_init or (HeadInit.HE if self.head is Head.FIXED else HeadInit.LINEAR)
+        """``head_init``, and what ``auto`` stands for."""
+        if self.head_init is not HeadInit.AUTO:
+            return self.head_init
+        return HeadInit.HE if self.head is Head.FIXED else HeadInit.LINEAR
 
     @property
     def similarity(self) -> float:

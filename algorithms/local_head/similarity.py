@@ -55,7 +55,7 @@ def plan_row_means(plan: MemoryPlan, batch: int, features: int) -> Item:
 
 def directions_(g_BP: torch.Tensor) -> torch.Tensor:
     """Turn features without a mean into n; returns ``1 / abs(g)``, shape (B, 1)."""
-    inverse_B = torch.linalg.vector_norm(g_BP, dim=1, keepdim=True)
+    inverse_B: torch.Tensor = torch.linalg.vector_norm(g_BP, dim=1, keepdim=True)
     g_BP.mul_(inverse_B.add_(_EPSILON).reciprocal_())
     return inverse_B
 
