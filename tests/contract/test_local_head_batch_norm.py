@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from tests.contract.cases import batch_for
 from trainfit.algorithms import ConfigurationError, build_algorithm
+from trainfit.algorithms.memory.operations import Kind, NumberFormat
 
 NET = "mlp-24-16-32-8-4"
 
@@ -156,6 +157,28 @@ def test_memory_by_hand():
     assert normed.closed_form_bytes == 4 * (4 * layer + rows * classes + 13 * width + 3 * width)
     # gain and its momentum, mean, variance
     assert normed.static_bytes - plain.static_bytes == 4 * 3 * 4 * width
+
+
+def test_operations_by_hand():
+    """One layer of 16 units, 12 samples, plain descent: what comes on top, element by element."""
+    rows, units = 12, 16
+    options = {"momentum": 0.0}
+    plain, normed = (
+        build_algorithm("local_head", "mlp-24-16-4", o).memory_model(rows).operations.total()
+        for o in (options, options | {"batch_norm": True})
+    )
+    assert normed.macs == plain.macs
+    more = normed.elementwise.copy()
+    more.subtract(plain.elementwise)
+    of = {kind: more[NumberFormat.FP32, kind] for kind in Kind}
+    layer = rows * units
+    # mean, differences twice, squares added up; du n added up; backwards two: the bias's is the
+    # shift's. Per unit running averages and eps, one parameter more.
+    assert of[Kind.ADD] == (4 + 1 + 2) * layer + (5 + 1) * units
+    # squares, n; gain; du n; backwards two. Per unit averages, factors, one parameter more.
+    assert of[Kind.MULTIPLY] == (2 + 1 + 1 + 2) * layer + (4 + 1 + 1) * units
+    assert of[Kind.DIVIDE] == (4 + 2) * units
+    assert of[Kind.COMPARE] == 0
 
 
 def test_a_batch_of_one_is_refused():

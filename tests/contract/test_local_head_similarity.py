@@ -229,6 +229,22 @@ def test_memory_by_hand():
     assert direct.static_bytes - pred.static_bytes == -2 * 4 * heads
 
 
+def test_products_by_hand():
+    """24 inputs, 16 units, 4 classes, 12 samples: one layer, with its last head."""
+    rows, inputs, units, classes = 12, 24, 16, 4
+    layer, head = rows * inputs * units, rows * units * classes
+    pairs = rows * rows * units + 2 * rows * rows * classes  # R, T, D T
+    mapped = 3 * rows * units * units + rows * rows * units  # g, dh, du; dg
+    direct = rows * rows * units  # dh
+    for options, expected in (
+        ({"loss": "sim"}, 2 * layer + 2 * head + pairs + mapped),
+        ({"loss": "predsim"}, 2 * layer + 3 * head + pairs + mapped),
+        ({"loss": "sim", "projection": "none"}, 2 * layer + 2 * head + pairs + direct),
+    ):
+        plan = build_algorithm("local_head", "mlp-24-16-4", options).memory_model(rows)
+        assert plan.operations.total().macs.total() == expected
+
+
 # ---- what is refused ------------------------------------------------------------------------
 
 
