@@ -26,16 +26,21 @@ MOMENTUM = 0.1
 EPSILON = 1e-5
 
 
-def check_rows(batch_size: int, positions: int) -> None:
+def check_rows(batch_size: int, positions: int | None = None) -> None:
     """Refuse a batch without variance.
+
+    Args:
+        batch_size: Samples.
+        positions: Positions per map, of layers that have maps.
 
     Raises:
         ConfigurationError: There is only one value per channel.
     """
-    if batch_size * positions < 2:
+    if batch_size * (positions or 1) < 2:
+        maps = f" with {positions} position per map" if positions else ""
         raise ConfigurationError(
-            f"batch size {batch_size} with {positions} position per map gives batch normalisation"
-            " one value per channel, which has no variance; use a batch size of at least 2"
+            f"batch size {batch_size}{maps} gives batch normalisation one value per channel, which"
+            " has no variance; use a batch size of at least 2"
         )
 
 

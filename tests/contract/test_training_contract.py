@@ -107,6 +107,8 @@ RATES = {
     ("forward_forward", "adam"): {"lr": 0.005},
     ("forward_forward", "symba"): {"lr": 0.01},
     ("forward_forward", "bits"): {"lr": 0.001, "threshold": 128.0},
+    ("local_head", "sim"): {"lr": 1.0},
+    ("local_head", "sim", "adam"): {"lr": 0.01},
     ("mem_pepita", "binary"): {"lr": 0.03},
     ("pepita", "binary"): {"lr": 0.03},
     ("qat_int8", "adam"): {"lr": 0.002},
