@@ -197,7 +197,7 @@ class _Job:
             return WorkloadResult(workload, RatioVerdict.NOT_COMPARABLE, str(error))
         self.progress(f"{number}{workload.label}: bytes")
         found = self._bytes(times.workload)
-        verdicts = [times.ratios.verdict(self.limits.max_ratio)]
+        verdicts = [times.verdict(self.limits.max_ratio)]
         energy: Energies | str = NO_SENSOR
         if self.sensor is not None:
             self.progress(f"{number}{workload.label}: energy")
@@ -226,7 +226,7 @@ class _Job:
             step = f"{number}{workload.label}: pair {pair + 1}, "
             return self._time(workload, lambda said: self.progress(step + said), pair % 2 == 1)
 
-        return Times.of(*self._pairs(measure, lambda side: side.median))
+        return Times.of(*self._pairs(measure, lambda side: side.median), self.threads)
 
     def _time(self, workload: Workload, progress: Progress, turned: bool) -> tuple[Side, Side]:
         """One pair; ``turned`` starts the working tree first, and it begins."""
