@@ -180,12 +180,15 @@ class Times:
         """Take pairs of processes together: then and now of each."""
         thens, nows = zip(*pairs, strict=True)
         uses = Use.together([each.use for each in thens]), Use.together([each.use for each in nows])
-        cpu = None
-        if all(use.cpu_seconds for use in uses):
-            cpu = Ratios.of([now.use.cpu_seconds / then.use.cpu_seconds for then, now in pairs])
+        known = [
+            now.use.cpu_seconds / then.use.cpu_seconds
+            for then, now in pairs
+            if now.use.cpu_seconds and then.use.cpu_seconds
+        ]
+        cpu = Ratios.of(known) if len(known) == len(pairs) else None
         said = doubt(
             Estimate(ratios.ratio, ratios.interval),
-            cpu and Estimate(cpu.ratio, cpu.interval),
+            Estimate(cpu.ratio, cpu.interval) if cpu else None,
             uses,
             threads=threads,
             width=CONTRADICTION,

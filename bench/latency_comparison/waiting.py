@@ -150,10 +150,12 @@ def judge(
     Raises:
         ValueError: As :func:`trainfit.bench.statistics.ratio_interval`.
     """
-    wall = Estimate.of(*([block.seconds for block in side] for side in (a, b)), confidence)
+    seconds_a, seconds_b = ([block.seconds for block in side] for side in (a, b))
+    wall = Estimate.of(seconds_a, seconds_b, confidence)
     cpu_a, cpu_b = cpu_seconds(a), cpu_seconds(b)
-    known = cpu_a is not None and cpu_b is not None
-    cpu = Estimate.of(cpu_a, cpu_b, confidence) if known else None
+    cpu = None
+    if cpu_a is not None and cpu_b is not None:
+        cpu = Estimate.of(cpu_a, cpu_b, confidence)
     uses = Use.of(a, threads), Use.of(b, threads)
     return Judgement(wall, cpu, uses, doubt(wall, cpu, uses, threads=threads, width=width))
 
