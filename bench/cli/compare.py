@@ -20,6 +20,7 @@ from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports.compare import notes, sentence
 from trainfit.bench.costs import horowitz as cost_horowitz
 from trainfit.bench.latency_comparison import paired
+from trainfit.bench.latency_comparison.turns import BlockLimits
 from trainfit.bench.records.schema import StageOperations, Workload
 from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.suite.file import LARGEST_SEED
@@ -182,7 +183,7 @@ def _name(workload: Workload) -> str:
 def _latency(
     a: Workload, b: Workload, *, threads: int, data_root: Path | None, seconds: float
 ) -> None:
-    limits = paired.BlockLimits(most_seconds=seconds)
+    limits = BlockLimits(most_seconds=seconds)
     with SpinnerLine() as line:
         found = paired.compare_latency(
             a, b, threads=threads, data_root=data_root, limits=limits, progress=line.show

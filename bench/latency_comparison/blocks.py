@@ -93,11 +93,11 @@ class Block(NamedTuple):
         known = {name: value for name, value in (more or {}).items() if name in cls._fields}
         return cls(**known | {"seconds": seconds})
 
-    @property
-    def cost(self) -> float:
-        """What the length of a block is chosen by: CPU time, or where unknown that of the clock.
+    def cost(self, threads: int = 1) -> float:
+        """What the length of a block is chosen by, in seconds per step.
 
-        A block that is long by the clock only because it had to wait is too short: on a busy
-        machine it is mostly waiting, whatever its step does.
+        That is CPU time; with several threads, or where it is unknown, time by the clock. A block
+        that is long by the clock only because it had to wait is too short: on a busy machine it is
+        mostly waiting, whatever its step does.
         """
-        return self.cpu_seconds or self.seconds
+        return (self.cpu_seconds if threads == 1 else None) or self.seconds

@@ -37,7 +37,7 @@ from trainfit.bench.gate.compare import Finding, FindingKind, Severity, compare_
 from trainfit.bench.gate.explain import explain
 from trainfit.bench.gate.figures import StepFigures, figures_of_record, key_of
 from trainfit.bench.gate.rules import Direction, Rule, Unit
-from trainfit.bench.latency_comparison.paired import BlockLimits, Side, compare_latency
+from trainfit.bench.latency_comparison.paired import Side, compare_latency
 from trainfit.bench.latency_comparison.processes import PairError
 from trainfit.bench.latency_comparison.result import (
     NO_SENSOR,
@@ -56,6 +56,7 @@ from trainfit.bench.latency_comparison.source_tree import (
     declared_dependencies,
     trees,
 )
+from trainfit.bench.latency_comparison.turns import BlockLimits
 from trainfit.bench.processes.child import Ending, Message, Outcome
 from trainfit.bench.records.schema import Memory, Workload
 from trainfit.bench.records.schema.older import upgraded_memory

@@ -101,7 +101,7 @@ def take_block(step: Callable[[], None], steps: int, counters: Counters) -> Bloc
         counters: What they are timed by.
     """
     first = Block.of(step, 1, counters)
-    return first if first.cost >= LONG_STEP_SECONDS else Block.of(step, steps, counters)
+    return first if first.cost() >= LONG_STEP_SECONDS else Block.of(step, steps, counters)
 
 
 def _warmed_up(step: Callable[[], None]) -> Block:
@@ -113,7 +113,7 @@ def _warmed_up(step: Callable[[], None]) -> Block:
         return taken[-1].seconds
 
     warm_up(seconds)
-    return sorted(taken[-3:], key=lambda block: block.cost)[1]
+    return sorted(taken[-3:], key=Block.cost)[1]
 
 
 def _enter(algorithm: Algorithm[Any], index: int) -> str:

@@ -1,7 +1,8 @@
 """Ratios of times within one process: works in turns, by CPU time and by the clock, as a table.
 
 Every round gives each work a turn, in an order that turns round from round to round; a turn is a
-call that is not timed and then a block of calls. Blocks of all works are equally long in CPU time.
+call that is not timed and then a block of calls. Blocks of all works are equally long in CPU time
+(by the clock where there are several threads).
 What becomes of a ratio on a busy machine is said in
 :mod:`trainfit.bench.latency_comparison.waiting`: with one thread the ratio of CPU time is the one
 to read; that by the clock is left out where the two contradict each other.
@@ -22,7 +23,7 @@ import torch
 from tests.benchmarks import threads
 from trainfit.bench.environment import describe_environment
 from trainfit.bench.latency_comparison.blocks import Block, Counters
-from trainfit.bench.latency_comparison.paired import BLOCK_SECONDS, LONGEST_BLOCK_SECONDS
+from trainfit.bench.latency_comparison.turns import BLOCK_SECONDS, steps_per_block
 from trainfit.bench.latency_comparison.waiting import Judgement, judge
 
 CONFIDENCE, WIDTH = 0.95, 0.02
@@ -55,7 +56,7 @@ class Row:
         name: Of the work.
         found: The ratios of CPU time and by the clock.
         asked: What the ratio should be, in words, or empty.
-        milliseconds: CPU time of one run, or without it that of the clock: the median.
+        milliseconds: Of one run, the median: CPU time, or with several threads time by the clock.
         operations: Of one run.
         is_base: It is the one that all are compared with.
     """
@@ -102,7 +103,7 @@ def compare(
         rounds: How many turns each gets, an even number.
     """
     names = list(works)
-    steps = _calibrated(works)
+    steps = _calibrated(works, count)
     taken: dict[str, list[Block]] = {name: [] for name in names}
     turned = False
 
@@ -120,7 +121,7 @@ def compare(
     rows = []
     for name in names:
         found = judge(taken[base], taken[name], threads=count, width=WIDTH, confidence=CONFIDENCE)
-        milliseconds = 1e3 * median(block.cost for block in taken[name])
+        milliseconds = 1e3 * median(block.cost(count) for block in taken[name])
         words = (asked or {}).get(name, "")
         work = works[name]
         rows.append(Row(name, found, words, milliseconds, work.operations, name == base))
@@ -133,17 +134,16 @@ def compare(
     return rows[1:]
 
 
-def _calibrated(works: Mapping[str, Work]) -> dict[str, int]:
-    """Warm all works up; how many calls make a block of each, equally long in CPU time."""
-    costs = {}
-    for name, work in works.items():
+def _calibrated(works: Mapping[str, Work], count: int) -> dict[str, int]:
+    """Warm all works up; how many calls make a block of each."""
+    costs = []
+    for work in works.values():
         with threads(1), work.around():
             for _ in range(3):
-                cost = Block.of(work.run, 1, Counters()).cost
+                cost = Block.of(work.run, 1, Counters()).cost(count)
             calls = max(1, round(BLOCK_SECONDS / cost))
-            costs[name] = Block.of(work.run, calls, Counters()).cost
-    long = min(max(BLOCK_SECONDS, *costs.values()), LONGEST_BLOCK_SECONDS)
-    return {name: max(1, round(long / cost)) for name, cost in costs.items()}
+            costs.append(Block.of(work.run, calls, Counters()).cost(count))
+    return dict(zip(works, steps_per_block(*costs), strict=True))
 
 
 def _note(benchmark: Any, key: str, row: Row) -> None:

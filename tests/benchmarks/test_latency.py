@@ -20,7 +20,7 @@ from tests.reference_methods import algorithm_step, batch
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.phases import observing
 from trainfit.bench.latency_comparison.blocks import Block, Counters
-from trainfit.bench.latency_comparison.paired import BlockLimits, take_blocks
+from trainfit.bench.latency_comparison.turns import BlockLimits, take_blocks
 from trainfit.bench.profiler import measure_latency
 from trainfit.bench.profiler.clocks import HostClock, StepTimer
 from trainfit.bench.statistics import ratio_interval

@@ -13,7 +13,8 @@ from trainfit.algorithms import build_algorithm
 from trainfit.bench.cli import main as cli
 from trainfit.bench.cli.reports import compare as compare_report
 from trainfit.bench.latency_comparison import paired as pairing
-from trainfit.bench.latency_comparison.paired import Comparison, PairedStop, Side
+from trainfit.bench.latency_comparison.paired import Comparison, Side
+from trainfit.bench.latency_comparison.turns import PairedStop
 from trainfit.bench.latency_comparison.waiting import Estimate, Use
 from trainfit.bench.suite.workload_text import parse_workload
 

@@ -14,13 +14,9 @@ import pytest
 
 from tests.builders.runs import PLUGINS, workload
 from trainfit.bench.latency_comparison.blocks import Block
-from trainfit.bench.latency_comparison.paired import (
-    BlockLimits,
-    PairedStop,
-    compare_latency,
-    take_blocks,
-)
+from trainfit.bench.latency_comparison.paired import compare_latency
 from trainfit.bench.latency_comparison.processes import PairError
+from trainfit.bench.latency_comparison.turns import BlockLimits, PairedStop, take_blocks
 from trainfit.bench.latency_comparison.worker import WARM_UP, _open_turns
 
 QUICK = BlockLimits(most_pairs=10)

@@ -12,8 +12,8 @@ import pytest
 
 from tests.fakes.clock import SharedCore
 from trainfit.bench.latency_comparison.blocks import Block, Counters
-from trainfit.bench.latency_comparison.paired import BlockLimits, PairedStop, take_blocks
 from trainfit.bench.latency_comparison.processes import WARM_UP
+from trainfit.bench.latency_comparison.turns import BlockLimits, PairedStop, take_blocks
 from trainfit.bench.latency_comparison.waiting import Estimate, Judgement, Use, doubt, judge
 from trainfit.bench.latency_comparison.worker import take_block
 
@@ -130,7 +130,12 @@ def test_cpu_time_that_is_not_known() -> None:
         found = judged(([new] * 10, [other] * 10))
         assert (found.cpu, found.doubt) == (None, "")
         assert found.uses[1] == Use(cpu_seconds=None, waited=None)
-        assert other.cost == 0.001
+        assert other.cost() == 0.001
+
+
+def test_what_blocks_are_measured_out_by() -> None:
+    assert Block(0.02, 0.004).cost() == 0.004
+    assert Block(0.02, 0.036).cost(threads=2) == 0.02  # CPU time of both, spinning included
 
 
 # ---- several threads -----------------------------------------------------------------------------
