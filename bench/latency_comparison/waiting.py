@@ -193,6 +193,8 @@ def doubt(
         return f"{said}; by the clock the ratio is {wall}, by CPU time {cpu}"
     if max(waited_a, waited_b) <= BUSY:
         return ""
+    # Beside a side that waited, one that does not tell may have done nothing else.
+    waited_a, waited_b = (1.0 if use.waited is None else use.waited for use in uses)
     low = wall.ratio * _rest(waited_b)
     high = wall.ratio / _rest(waited_a) if waited_a < 1 else inf
     if low >= wall.interval[0] * (1 - width) and high <= wall.interval[1] * (1 + width):

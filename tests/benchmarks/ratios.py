@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -56,7 +56,8 @@ class Row:
         name: Of the work.
         found: The ratios of CPU time and by the clock.
         asked: What the ratio should be, in words, or empty.
-        milliseconds: Of one run, the median: CPU time, or with several threads time by the clock.
+        milliseconds: Of one run, the median: CPU time, or with several threads time by the clock;
+            None where the latter is in doubt.
         operations: Of one run.
         is_base: It is the one that all are compared with.
     """
@@ -64,19 +65,22 @@ class Row:
     name: str
     found: Judgement
     asked: str
-    milliseconds: float
+    milliseconds: float | None
     operations: int
     is_base: bool
 
     @property
     def cells(self) -> list[str]:
         """As text."""
-        speed = self.operations / self.milliseconds / 1e6
+        time, speed = "unknown", ""
+        if self.milliseconds is not None:
+            time = f"{self.milliseconds:.3f} ms"
+            speed = f"{self.operations / self.milliseconds / 1e6:.1f} Gop/s"
         cpu, wall = self.found.cpu, self.found.wall
         return [
             self.name,
-            f"{self.milliseconds:.3f} ms",
-            f"{speed:.1f} Gop/s" if self.operations else "",
+            time,
+            speed if self.operations else "",
             "1" if self.is_base else "unknown" if cpu is None else str(cpu),
             "1" if self.is_base else "unknown (busy)" if self.found.doubt else str(wall),
             self.asked,
@@ -118,14 +122,17 @@ def compare(
     with threads(1):
         benchmark.pedantic(one_round, rounds=rounds)
     base = names[0]
-    rows = []
+    rows: list[Row] = []
     for name in names:
         found = judge(taken[base], taken[name], threads=count, width=WIDTH, confidence=CONFIDENCE)
         milliseconds = 1e3 * median(block.cost(count) for block in taken[name])
         words = (asked or {}).get(name, "")
         work = works[name]
         rows.append(Row(name, found, words, milliseconds, work.operations, name == base))
-        benchmark.extra_info[f"{name}_milliseconds"] = milliseconds
+    if count > 1 and any(row.found.doubt for row in rows):
+        rows = [replace(row, milliseconds=None) for row in rows]
+    for row in rows:
+        benchmark.extra_info[f"{row.name}_milliseconds"] = row.milliseconds
     for row in rows[1:]:
         _note(benchmark, f"{row.name}_over_{base}", row)
     processor = _processor()

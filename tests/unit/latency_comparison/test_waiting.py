@@ -164,6 +164,18 @@ def test_waiting_of_several_threads_bounds_what_is_known(
     assert bool(said) == bool(says)
 
 
+def test_beside_a_side_that_waited_one_that_does_not_tell_bounds_nothing() -> None:
+    wall, tells, silent = Estimate(1.1, (1.08, 1.12)), Use(0.001, 0.6, 5), Use()
+
+    def said(*uses: Use) -> str:
+        return doubt(wall, None, (uses[0], uses[1]), threads=1, width=0.02, names=("then", "now"))
+
+    assert "an unknown part of a step (then) and 60 % of a step (now)" in said(silent, tells)
+    assert said(silent, tells).endswith("it may be anything above 0.44")
+    assert said(tells, silent).endswith("it may be anything from 0.00 to 2.75")
+    assert said(silent, silent) == said(silent, Use(0.001, 0.05, 1)) == ""
+
+
 def test_without_run_delay_nothing_is_known_of_several_threads() -> None:
     blocks = [Block(0.01, 0.005, None, 3)] * 10
 

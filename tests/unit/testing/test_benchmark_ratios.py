@@ -100,3 +100,5 @@ def test_several_threads_on_a_busy_core_are_unknown(monkeypatch: pytest.MonkeyPa
     assert info["fast_over_slow_no_time_because"] == row.found.doubt
     assert info["fast_over_slow_cpu"] == pytest.approx(0.4)
     assert "unknown (busy)" in lines[6]
+    assert info["slow_milliseconds"] is info["fast_milliseconds"] is None
+    assert lines[5].split()[:2] == ["slow", "unknown"]
