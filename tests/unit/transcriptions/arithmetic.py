@@ -15,7 +15,7 @@ Arrays = dict[str, Array]
 
 
 def sigmoid(t: Array) -> Array:
-    return 1.0 / (1.0 + np.exp(-t))
+    return 0.5 * (1.0 + np.tanh(0.5 * t))
 
 
 def softmax(a_BC: Array) -> Array:
@@ -48,8 +48,8 @@ def mean_abs(t: Array) -> float:
 
 def product(h_BI: Array, w_OI: Array) -> Array:
     """h w^T, with the scales of two-valued operands taken out, so that exact ties stay exact."""
-    h, w = np.abs(h_BI).max() or 1.0, np.abs(w_OI).max() or 1.0
-    return (h_BI / h) @ (w_OI / w).T * (h * w)
+    h_B1, w = np.abs(h_BI).max(1, keepdims=True), np.abs(w_OI).max()
+    return (h_BI / np.where(h_B1 > 0, h_B1, 1.0)) @ (w_OI / w).T * (h_B1 * w)
 
 
 class Sgd:
