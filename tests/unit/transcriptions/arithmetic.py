@@ -15,7 +15,8 @@ Arrays = dict[str, Array]
 
 
 def sigmoid(t: Array) -> Array:
-    return 0.5 * (1.0 + np.tanh(0.5 * t))
+    small = np.exp(-np.abs(t))
+    return np.where(t >= 0, 1.0, small) / (1.0 + small)
 
 
 def softmax(a_BC: Array) -> Array:

@@ -121,15 +121,18 @@ class ForwardForward(Transcription):
             dz_RO = factor_R[:, None] * slope_RO
             if self.means and positive is not False:
                 dz_RO[:batch] += self.gated(self.pull(number, y_RO[:batch]), y_RO[:batch])
-            dw_OI = dz_RO.T @ h_RI
-            if self.binary_weights:
-                dw_OI *= np.abs(self.p[f"w{number}"]) < 1
-            self.update(f"w{number}", dw_OI)
+            self.update(f"w{number}", dz_RO.T @ h_RI * self.cut(self.p[f"w{number}"]))
             self.update(f"b{number}", dz_RO.sum(0))
-            if self.binary_weights:
-                for name in (f"w{number}", f"b{number}"):
-                    np.clip(self.p[name], -1, 1, out=self.p[name])
+            self.clip(self.p[f"w{number}"])
+            self.clip(self.p[f"b{number}"])
             h_RI = self.passed_on(y_RO)
+
+    def cut(self, w_OI: Array) -> Array | float:
+        return np.abs(w_OI) < 1 if self.binary_weights else 1.0
+
+    def clip(self, t: Array) -> None:
+        if self.binary_weights:
+            np.clip(t, -1, 1, out=t)
 
     def gated(self, pull_O: Array, y_BO: Array) -> Array:
         """Not at all: the pull has to revive units that are always off."""

@@ -11,6 +11,7 @@ from tests.unit.transcriptions.comparison import (
     CLOSE,
     NOTICED,
     deviations,
+    enlarge,
     held,
     largest,
     same_draws,
@@ -55,6 +56,8 @@ def read(algorithm):
 def compared(options, kind=ForwardForward, model=MODEL, prepare=None, steps=20):
     options = {"lr": rate_for(options), "head_lr": 0.2} | options
     algorithm = start("forward_forward", model, options)
+    if options.get("weights") == "binary":
+        enlarge(algorithm, 1.5, "w")
     if prepare is not None:
         prepare(algorithm)
     parameters = starting_with(read(algorithm), "w", "b")
@@ -170,9 +173,19 @@ class WithoutThreshold(ForwardForward):
         return 0.0
 
 
-class NoCut(ForwardForward):
+class NeverClipped(ForwardForward):
+    def clip(self, t):
+        pass
+
+
+class Uncut(ForwardForward):
+    def cut(self, w_OI):
+        return 1.0
+
+
+class OpenGate(ForwardForward):
     def output(self, h_RI, number):
-        y_RO, slope_RO = super().output(h_RI, number)
+        y_RO = super().output(h_RI, number)[0]
         return y_RO, 2 * y_RO
 
 
@@ -190,7 +203,9 @@ class OneUpdate(ForwardForward):
         ({}, WithoutThreshold),
         ({}, OneUpdate),
         (JOINT | {"loss": "symba"}, SumForMean),
-        (BINARY, NoCut),
+        (BINARY, OpenGate),
+        (BINARY, Uncut),
+        (BINARY, NeverClipped),
         ({"peer": 0.5}, Gated),
         ({"peer": 0.5}, HalfThePull),
     ],
