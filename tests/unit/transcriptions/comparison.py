@@ -1,8 +1,8 @@
 """A rule of the project and its transcription, side by side for 20 steps.
 
 After every step all that the rule keeps is compared with the transcription's: the norm of the
-difference, relative to the norm of the change since the start (of a scale: to itself). Both start from the same weights,
-see the same batches and are given the same random draws.
+difference, relative to the norm of the change since the start (of a scale: to itself). Both start
+from the same weights, see the same batches and are given the same random draws.
 
 A wrong factor, sign, term or order changes a step by percents; float32 by 1e-7 of the weights,
 which is 3e-5 of the smallest change of a first step here. ``CLOSE`` is between the two, and

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.unit.transcriptions import tinyfoa
-from tests.unit.transcriptions.arithmetic import mean_abs
 from tests.unit.transcriptions.comparison import (
     CLOSE,
     NOTICED,
@@ -71,8 +70,7 @@ def compared(options, kind):
     algorithm = start("tinyfoa", MODEL, {"lr": LR} | options)
     enlarge(algorithm, 3.0 if "variant" in options else 2.7, "latent", "slice", "scale", "w", "b")
     found = {name.replace("latent", "w"): t for name, t in held(algorithm).items()}
-    parameters = {name: t for name, t in starting_with(found, "w", "b").items()}
-    heads = starting_with(found, "head")
+    parameters, heads = starting_with(found, "w", "b"), starting_with(found, "head")
     theirs = kind(parameters, heads, LR, slices=options.get("slices", 2), passes=PASSES)
     cached = options.get("features") == "cached"
     return deviations(
