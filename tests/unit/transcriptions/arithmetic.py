@@ -121,7 +121,10 @@ class Transcription:
     Attributes:
         p: Parameters by the names that the project has for them.
         optimiser: The update rule, with a state per trained parameter.
+        scales: How the names begin of what has to be right by itself, not only in its change.
     """
+
+    scales: tuple[str, ...] = ("scale",)
 
     def __init__(self, parameters: Mapping[str, Array], optimiser: Optimiser) -> None:
         self.p: Arrays = {name: np.array(t, np.float64) for name, t in parameters.items()}

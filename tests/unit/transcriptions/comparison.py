@@ -82,6 +82,7 @@ def deviations(
     passes_per_stage: int = 0,
     stage_input: StageInput | None = None,
     steps: int = STEPS,
+    first_batch: int = 0,
 ) -> dict[str, float]:
     """The largest deviation of each tensor after any of the steps.
 
@@ -94,6 +95,7 @@ def deviations(
         passes_per_stage: Passes of a stage, if it has several; otherwise all are of one.
         stage_input: The rule's input for step ``number``, made from the batch.
         steps: How many.
+        first_batch: Number of the first batch.
     """
     first = {name: value.copy() for name, value in transcription.values().items()}
     worst = dict.fromkeys(first, 0.0)
@@ -104,7 +106,7 @@ def deviations(
             transcription.begin_pass(nth)
             states = {name: v for name, v in transcription.values().items() if "." in name}
             first |= {name: np.zeros_like(v) for name, v in states.items()}
-        x_BI, y_B = batch(algorithm.model.inputs, algorithm.model.classes, number)
+        x_BI, y_B = batch(algorithm.model.inputs, algorithm.model.classes, first_batch + number)
         x, y = torch.from_numpy(x_BI), torch.from_numpy(y_B)
         given = draws(algorithm, x, y)
         algorithm.step(x if stage_input is None else stage_input(algorithm, number, x), y)
@@ -113,7 +115,7 @@ def deviations(
         assert set(ours) == set(theirs)
         for name, value in theirs.items():
             assert ours[name].shape == value.shape, name
-            before = 0.0 if name.startswith("scale") else first[name]
+            before = 0.0 if name.startswith(transcription.scales) else first[name]
             off, moved = (float(np.linalg.norm(value - other)) for other in (ours[name], before))
             worst[name] = max(worst.get(name, 0.0), off / moved if moved else (off > 0) * np.inf)
     assert all(np.isfinite(value).all() for value in theirs.values())

@@ -38,7 +38,7 @@ def unit(y: Rows) -> Rows:
 
 
 class FfInt8(Transcription):
-    """Layers ``w1, b1``: integers with ``w1.scale``, or float weights; draws are seed and labels."""
+    """Layers ``w1, b1``: integers with ``w1.scale``, or floats; draws are a seed and labels."""
 
     def __init__(self, kept: Arrays, classes: int, options: Mapping[str, Any]) -> None:
         self.p = {name: np.array(t, np.float64) for name, t in kept.items()}
@@ -143,8 +143,9 @@ class FfInt8(Transcription):
         for _ in range(4):
             factor_O[most_O * factor_O > LEVELS] /= 2
         factor_O[(most_O > 0) & (most_O <= LEVELS // 2)] = 2.0
-        self.borders.see(most_O[:, None], LEVELS * 2.0 ** np.arange(5))
-        self.borders.see(most_O, LEVELS // 2)
+        moved_O = most_O[most_O % 1 > 1e-9]  # the others are integers in float32, too
+        self.borders.see(moved_O[:, None], LEVELS * 2.0 ** np.arange(5))
+        self.borders.see(moved_O, LEVELS // 2)
         q_OI[...] = self.borders.rounded(t_OI * factor_O[:, None], uniforms(q_OI.shape, seed))
         s_O[...] = s_O / factor_O
 

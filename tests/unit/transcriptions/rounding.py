@@ -17,6 +17,12 @@ from tests.unit.transcriptions.arithmetic import Array
 
 LEVELS = 127
 
+SURE = 2e-7
+"""What is this far from every border, relative to the range, is rounded alike in float32."""
+
+CLEAR = 7840
+"""The first of 20 batches of which no input is close to a border."""
+
 
 def nth_seed(seed: int, number: int) -> int:
     """SplitMix64: the seed of the ``number``-th tensor, from 0."""
@@ -39,24 +45,27 @@ class Borders:
     """Rounds, and remembers the closest call.
 
     Attributes:
-        closest: Smallest distance from a border, relative to the number that was rounded.
+        closest: Smallest distance from a border, relative to the range of the numbers: that is how
+            large the rounding of a float32 sum is that comes out small.
     """
 
     def __init__(self) -> None:
         self.closest = 1.0
 
-    def see(self, value: Array | float, border: Array | float) -> None:
-        """Numbers that are compared with a border; an equal one is exact in float32, too."""
-        apart = np.abs(value - np.asarray(border)) / np.maximum(np.abs(value), 1.0)
-        self.closest = min([self.closest, *apart[apart > 1e-12].ravel()])
+    def see(self, value: Array | float, border: Array | float, span: float = LEVELS) -> None:
+        """Numbers that are compared with a border, and how large a number is."""
+        apart = np.abs(value - np.asarray(border)) / span
+        self.closest = min([self.closest, *apart.ravel()])
 
     def rounded(self, t: Array, u: Array | None = None) -> Array:
         """As INT8, to the nearest or with random numbers."""
+        inside = np.abs(t) < LEVELS  # others are clipped
         if u is None:
-            self.see(t, np.floor(t) + 0.5)
+            self.see(t[inside], np.floor(t[inside]) + 0.5)
             return np.clip(np.rint(t), -LEVELS, LEVELS)
         whole = np.abs(t - np.rint(t)) < 1e-9
-        self.see(t[~whole], np.rint(t + u)[~whole] - u[~whole])
+        some = inside & ~whole
+        self.see(t[some], np.rint(t + u)[some] - u[some])
         return np.clip(np.floor(np.where(whole, np.rint(t), t) + u), -LEVELS, LEVELS)
 
 
