@@ -150,7 +150,7 @@ class CountedFromZero(tinyfoa.Released):
 
 class ScaleOfTheBatch(tinyfoa.Described):
     def cache(self, x_SI):
-        self.scales = {}
+        self.cached = {}
 
 
 @pytest.mark.parametrize(

@@ -36,11 +36,9 @@ def plain(name, t):
         return t.reshape(*t.shape[:2], 9, -1)
     if name.startswith("bias"):  # N P J
         return t.transpose(1, 0, 2).reshape(t.shape[1], -1)
-    if name.startswith("head") and t.ndim == 3:  # N C (P J)
-        by_position = t.reshape(*t.shape[:2], SIDE**2, -1).transpose(1, 2, 0, 3)
-        return by_position.reshape(t.shape[1], SIDE**2, -1)
-    if name.startswith("head") and t.ndim == 2:
-        return t.reshape(len(t), SIDE**2, -1)
+    if name.startswith("head") and t.ndim > 1:  # N C (P J), or C (P O)
+        by_position = t.reshape(-1, *t.shape[-2:-1], SIDE**2, t.shape[-1] // SIDE**2)
+        return by_position.transpose(1, 2, 0, 3).reshape(t.shape[-2], SIDE**2, -1)
     if name.startswith(("gain", "shift", "mean", "variance")) and "." not in name:
         return t.reshape(-1)
     return t

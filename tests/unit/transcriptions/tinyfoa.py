@@ -38,7 +38,7 @@ class TinyFoA(Transcription):
     ) -> None:
         self.p = {name: np.array(t, np.float64) for name, t in parameters.items()}
         self.heads, self.lr, self.slices, self.passes = heads, lr, slices, passes
-        self.scales: dict[int, float] = {}  # of the features, if they are cached
+        self.cached: dict[int, float] = {}  # of the features, if they are cached
         self.begin_pass(0)
 
     def begin_pass(self, number: int) -> None:
@@ -60,13 +60,13 @@ class TinyFoA(Transcription):
 
     def output(self, h_BI: Array, number: int) -> Array:
         z_BO = self.preactivation(h_BI, number)
-        return self.scales.get(number, mean_abs(z_BO)) * (z_BO > 0)
+        return self.cached.get(number, mean_abs(z_BO)) * (z_BO > 0)
 
     def cache(self, x_SI: Array) -> None:
         """The scales of the layers below, from all samples."""
-        self.scales, h_SI = {}, x_SI
+        self.cached, h_SI = {}, x_SI
         for number in range(1, self.active):
-            self.scales[number] = mean_abs(self.preactivation(h_SI, number))
+            self.cached[number] = mean_abs(self.preactivation(h_SI, number))
             h_SI = self.output(h_SI, number)
 
     def gate(self, z_BO: Array) -> Array:
