@@ -146,9 +146,7 @@ class Int8Chain(Transcription):
             self.set_weight(number, self.suq(self.p[f"w{number}"]))
         else:
             moved_OI = self.weight(number).value - self.optimiser.lr * dw_OI
-            of_tile = nth_seed(nth_seed(seed, 2 * number + 1), 0)  # the net is so small: one tile
-            chosen = of_tile if self.stochastic else None
-            self.set_weight(number, self.suq(moved_OI, chosen))
+            self.set_weight(number, self.suq(moved_OI, self.seed_of(seed, 2 * number + 1)))
         self.optimiser.lr = lr
 
 
@@ -174,9 +172,11 @@ class Ui8(Int8Chain):
         parts, period = self.options.get("candidates", 10), self.options.get("period", 1)
         if self.steps == 1:
             self.found = getattr(self, "found", {}) | {number: np.full(parts + 1, np.inf)}
-        found = self.found[number]
+        found, borders = self.found[number], self.borders
+        self.borders = Borders()  # a number on a border is as far from either neighbour
         for nth in range((self.steps - 1) % period + 1, parts + 1, period):
             found[nth] = self.deviation(dz_BO, self.clipped(number, dz_BO, nth, seed))
+        self.borders = borders
         best = max(np.flatnonzero(found == found.min()))
         others = found[np.isfinite(found) & (found != found.min())]
         if len(others):  # d_c is near 0 and in float32 good to 1e-7
