@@ -189,13 +189,9 @@ class FfInt8(Transcription):
             own = self.gradient(y, self.excess(y))
             own_RO = own.q * own.s[:, None]
             later_RO = np.zeros_like(own_RO)
-            if (
-                e is not None
-            ):  # d(unit row) / dy = (r / s) (1 - q q^T / q^2), r the unit row's scale
-                later_RO = (e.q @ self.integers(number + 1).q) * e.s[:, None]
-                along_R1 = (later_RO * y.q).sum(1, keepdims=True)
-                later_RO -= y.q * along_R1 / np.maximum((y.q**2).sum(1, keepdims=True), 1.0)
-                later_RO *= (unit(y).s * inverse(y.s))[:, None] * (y.q > 0)
+            if e is not None:
+                above_RO = (e.q @ self.integers(number + 1).q) * e.s[:, None]
+                later_RO = self.through_unit_rows(above_RO, y) * (y.q > 0)
             first, second = (next(seeds), next(seeds)) if self.layers > 1 else (0, 0)
             g = self.by_row(own_RO + self.weight * later_RO, first)
             if number > 1:
@@ -204,6 +200,12 @@ class FfInt8(Transcription):
                 self.learn(number + 1, above, inputs[number], seeds)
             above = g
         self.learn(1, above, inputs[0], seeds)
+
+    def through_unit_rows(self, above_RO: Array, y: Rows) -> Array:
+        """d(unit row) / dy = (r / s) (1 - q q^T / q^2), with r the scale of the unit row."""
+        along_R1 = (above_RO * y.q).sum(1, keepdims=True)
+        across_RO = above_RO - y.q * along_R1 / np.maximum((y.q**2).sum(1, keepdims=True), 1.0)
+        return across_RO * (unit(y).s * inverse(y.s))[:, None]
 
     def values(self) -> Arrays:
         states = {name: t for each in self.optimisers.values() for name, t in each.state.items()}

@@ -15,8 +15,8 @@ from tests.unit.transcriptions.comparison import (
     same_draws,
     start,
 )
-from tests.unit.transcriptions.ff_int8 import FfInt8
-from tests.unit.transcriptions.rounding import CLEAR, LEVELS, SURE
+from tests.unit.transcriptions.ff_int8 import FfInt8, unit
+from tests.unit.transcriptions.rounding import CLEAR, LEVELS, SURE, inverse
 
 MODEL = "mlp-12-10-8-9-4"
 TRUE = {"lookahead": "true", "lookahead_step": 0.2}
@@ -114,6 +114,13 @@ class NothingAhead(FfInt8):
         self.weight = 0.0
 
 
+class LengthSeen(FfInt8):
+    """As if the length of a row were not normalised away."""
+
+    def through_unit_rows(self, above_RO, y):
+        return above_RO * (unit(y).s * inverse(y.s))[:, None]
+
+
 @pytest.mark.parametrize(
     ("options", "kind"),
     [
@@ -123,6 +130,7 @@ class NothingAhead(FfInt8):
         (NEAREST, OtherRandomNumbers),
         (DETACHED, NothingAhead),
         (TRUE, NothingAhead),
+        (TRUE, LengthSeen),
     ],
 )
 def test_a_slip_is_noticed(options, kind):
