@@ -9,8 +9,8 @@ The addends are summed one after the other, four at a time, whatever the workspa
 result depend neither on it nor on the processor.
 
 Shape suffixes: B batch, I inputs, O outputs, J outputs and K inputs of a slice, b bytes of packed
-bits, G groups of four addends that are in the workspace at a time, T rows of its tables, L the
-sixteen rows of floats that are side by side.
+bits, G groups of four addends that are in the workspace at a time, sixteen bytes each, T rows of
+its tables, L sixteen rows of floats side by side, N blocks of sixteen columns.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def _transpose(builder: Any, rows: list[Any]) -> list[Any]:  # pragma: no cover 
 def _block(  # noqa: PLR0917
     context: Any,
     tables_TL: Any,
-    index_GK: Any,
+    index_NG: Any,
     groups: Any,
-    column: Any,
+    block: Any,
     out: Any,
     row: Any,
     place: Any,
@@ -66,13 +66,13 @@ def _block(  # noqa: PLR0917
     vector = ir.VectorType(ir.FloatType(), LANES)
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (tables, _), (index, columns), (sums, width) = (
+        (tables, _), (index, length), (sums, width) = (
             _matrix(target, builder, signature.args[at], arguments[at]) for at in (0, 1, 4)
         )
-        groups, column, row, place, add = (arguments[at] for at in (2, 3, 5, 6, 7))
+        groups, block, row, place, add = (arguments[at] for at in (2, 3, 5, 6, 7))
 
         def number(n: int) -> Any:
-            return ir.Constant(columns.type, n)
+            return ir.Constant(length.type, n)
 
         def line(r: int) -> Any:
             at = builder.mul(builder.add(row, number(r)), width)
@@ -94,15 +94,15 @@ def _block(  # noqa: PLR0917
                     builder.store(ir.Constant(vector, [0.0] * LANES), own)
         # An index is eight times the entry's number, and an entry eight times eight bytes long.
         eights = builder.bitcast(tables, ir.IntType(64).as_pointer())
-        index = builder.gep(index, [column])
+        index = builder.gep(index, [builder.mul(block, length)])
         for first in range(0, LANES, _CHAINS):
             chains = held[first : first + _CHAINS]
             with cgutils.for_range(builder, groups) as loop:
                 table = builder.gep(eights, [builder.mul(loop.index, number(ENTRIES * 8))])
-                own_index = builder.gep(index, [builder.mul(loop.index, columns)])
+                own_index = builder.gep(index, [builder.mul(loop.index, number(LANES))])
                 for c, chain in enumerate(chains, start=first):
                     entry = builder.load(builder.gep(own_index, [number(c)]))
-                    entry = builder.zext(entry, columns.type)
+                    entry = builder.zext(entry, length.type)
                     address = builder.bitcast(builder.gep(table, [entry]), vector.as_pointer())
                     addend = builder.load(address)
                     addend.align = 4
@@ -111,7 +111,7 @@ def _block(  # noqa: PLR0917
             builder.store(value, line(r)).align = 4
         return target.get_dummy_value()
 
-    operands = (tables_TL, index_GK, types.intp, types.intp, out, types.intp, types.intp)
+    operands = (tables_TL, index_NG, types.intp, types.intp, out, types.intp, types.intp)
     return types.void(*operands, types.boolean), generate
 
 
@@ -151,13 +151,13 @@ def _fill(tables_TL: Any, group: Any, signed: Any) -> None:  # pragma: no cover 
 
 @numba.njit  # type: ignore[untyped-decorator]
 def _columns(  # noqa: PLR0917
-    tables_TL: Any, index_GK: Any, groups: Any, out: Any, row: Any, more: Any
+    tables_TL: Any, index_NG: Any, groups: Any, out: Any, row: Any, more: Any
 ) -> None:  # pragma: no cover  (compiled)
     """Sixteen rows of ``out``, or as many as it has, in all its columns."""
     rows, columns = min(16, out.shape[0] - row), out.shape[1]
     whole = columns // 16 * 16 if rows == 16 else 0
     for k in range(0, whole, 16):
-        _block(tables_TL, index_GK, groups, k, out, row, k, more)
+        _block(tables_TL, index_NG, groups, k // 16, out, row, k, more)
     spare = len(tables_TL) - 16  # a block beside the tables, for what is no whole block
     for k in range(whole, columns, 16):
         some = min(16, columns - k)
@@ -165,7 +165,7 @@ def _columns(  # noqa: PLR0917
             for r in range(rows):
                 for c in range(some):
                     tables_TL[spare + r, c] = out[row + r, k + c]
-        _block(tables_TL, index_GK, groups, k, tables_TL, spare, 0, more)
+        _block(tables_TL, index_NG, groups, k // 16, tables_TL, spare, 0, more)
         for r in range(rows):
             for c in range(some):
                 out[row + r, k + c] = tables_TL[spare + r, c]
@@ -176,16 +176,17 @@ def _columns(  # noqa: PLR0917
     nogil=True,
 )
 def _add_signed(  # noqa: PLR0917
-    x_BI: Any, first: Any, inner: Any, w_Ob: Any, z_BO: Any, tables_TL: Any, index_GO: Any
+    x_BI: Any, first: Any, inner: Any, w_Ob: Any, z_BO: Any, tables_TL: Any, index_NG: Any
 ) -> None:  # pragma: no cover  (compiled)
     batch, (outputs, width) = len(x_BI), w_Ob.shape
-    most = len(index_GO)
+    most = index_NG.shape[1] // 16
     for start in range(0, 2 * width, most):
         groups = min(most, 2 * width - start)
-        for g in range(groups):
-            byte, shift = (start + g) // 2, np.uint8(4 * ((start + g) % 2))
-            for o in range(outputs):
-                index_GO[g, o] = ((w_Ob[o, byte] >> shift) & np.uint8(15)) << np.uint8(3)
+        for o in range(outputs):
+            for g in range(groups):
+                byte, shift = (start + g) // 2, np.uint8(4 * ((start + g) % 2))
+                entry = (w_Ob[o, byte] >> shift) & np.uint8(15)
+                index_NG[o // 16, 16 * g + o % 16] = entry << np.uint8(3)
         for b in range(0, batch, 16):
             for g in range(groups):
                 for k in range(4):
@@ -196,7 +197,7 @@ def _add_signed(  # noqa: PLR0917
                         x = x_BI[b + lane, first + i] if inside else _F32(0.0)
                         tables_TL[entry, lane] = x
                 _fill(tables_TL, g, True)
-            _columns(tables_TL, index_GO, groups, z_BO, b, True)
+            _columns(tables_TL, index_NG, groups, z_BO, b, True)
 
 
 def add_signed(
@@ -234,10 +235,10 @@ def _spread(byte: Any, entry: Any) -> Any:  # pragma: no cover  (compiled)
     nogil=True,
 )
 def _gradient(  # noqa: PLR0917
-    dz_BJ: Any, first: Any, h_Bb: Any, dw_JK: Any, tables_TL: Any, index_GK: Any, eights: Any
+    dz_BJ: Any, first: Any, h_Bb: Any, dw_JK: Any, tables_TL: Any, index_NG: Any, eights: Any
 ) -> None:  # pragma: no cover  (compiled)
     batch, width = h_Bb.shape
-    most = len(index_GK)
+    most = index_NG.shape[1] // 16
     for start in range(0, batch, 4 * most):
         groups = min(most, (batch - start + 3) // 4)
         for g in range(groups):
@@ -246,7 +247,7 @@ def _gradient(  # noqa: PLR0917
                 entries = _spread(h_Bb[b, byte], 8)
                 for k in range(1, min(4, batch - b)):
                     entries |= _spread(h_Bb[b + k, byte], 8 << k)
-                eights[g, byte] = entries
+                eights[byte // 2, 2 * g + byte % 2] = entries
         for j in range(0, len(dw_JK), 16):
             some = min(16, len(dw_JK) - j)
             for g in range(groups):
@@ -262,7 +263,7 @@ def _gradient(  # noqa: PLR0917
                             d = dz_BJ[b, first + j + lane] if inside else _F32(0.0)
                             tables_TL[entry, lane] = d
                 _fill(tables_TL, g, False)
-            _columns(tables_TL, index_GK, groups, dw_JK, j, start > 0)
+            _columns(tables_TL, index_NG, groups, dw_JK, j, start > 0)
 
 
 def bit_gradient(

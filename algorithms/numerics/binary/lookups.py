@@ -4,7 +4,8 @@ See :mod:`trainfit.algorithms.numerics.binary.lookup_kernels`. Some groups of fo
 the workspace at a time: for each sixteen sums of sixteen floats, and four bits of every column,
 which choose one of them. The results do not depend on how many groups there are.
 
-Shape suffixes: G groups of four addends, T rows of tables, L sixteen floats, K columns.
+Shape suffixes: G groups of four addends, T rows of tables, L sixteen floats, N blocks of sixteen
+columns.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ LANES = 16
 ENTRIES = 16
 """Sums of a group of four addends."""
 
-MOST = 32
-"""Groups at a time: their tables fill a first-level cache."""
+MOST = 64
+"""Groups at a time: their tables stay in a second-level cache."""
 
 _TABLE = 4 * ENTRIES * LANES  # bytes
 
@@ -34,7 +35,7 @@ class Workspace:
 
     Attributes:
         tables: Sums of every group, and a block beside them, (T, L), float32.
-        index: The sum that a column takes from a group, (G, K), uint8, with K rounded up.
+        index: The sum that each of sixteen columns takes from a group, times 8, uint8, (N, 16 G).
     """
 
     tables: torch.Tensor
@@ -42,9 +43,13 @@ class Workspace:
 
 
 def choose_groups(budget_bytes: int, addends: int, columns: int) -> int:
-    """How many groups of four addends fit a budget; 0 if none."""
-    fitting = (budget_bytes - _TABLE) // (_TABLE + _padded(columns))
-    return max(0, min(MOST, -(-addends // 4), fitting))
+    """How many groups of four addends to have at a time within a budget; 0 if none fits."""
+    groups = -(-addends // 4)
+    fitting = min(MOST, groups, (budget_bytes - _TABLE) // (_TABLE + _padded(columns)))
+    if fitting < 1:
+        return 0
+    passes = -(-groups // fitting)
+    return -(-groups // passes)
 
 
 def work_bytes(groups: int, columns: int) -> int:
@@ -55,7 +60,7 @@ def work_bytes(groups: int, columns: int) -> int:
 def make_workspace(groups: int, columns: int) -> Workspace:
     """Memory for the tables of some groups of addends, and their columns' bits."""
     tables = torch.empty((groups + 1) * ENTRIES, LANES)
-    index = torch.empty(groups, _padded(columns), dtype=torch.uint8)
+    index = torch.empty(_padded(columns) // LANES, LANES * groups, dtype=torch.uint8)
     return Workspace(
         tag(tables, Category.WORKSPACE, "sums of four"),
         tag(index, Category.WORKSPACE, "bits by four"),
@@ -64,7 +69,7 @@ def make_workspace(groups: int, columns: int) -> Workspace:
 
 def plan_workspace(plan: MemoryPlan, groups: int, columns: int) -> list[Item]:
     """The closed form of ``make_workspace``; the caller frees the result."""
-    tables, index = ((groups + 1) * ENTRIES, LANES), (groups, _padded(columns))
+    tables, index = ((groups + 1) * ENTRIES, LANES), (_padded(columns), groups)
     work = Category.WORKSPACE
     return [
         plan.alloc("sums of four", tables, work, essential=False),

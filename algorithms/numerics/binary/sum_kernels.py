@@ -2,10 +2,10 @@
 
 torch's norms and its batch statistics of rows add one float32 after the other: at 16 million
 elements the sum of magnitudes is 2.5 % too small, at 64 million by a half; a variance over 78,400
-rows is 1e-5 off. Its ``sum`` and ``var`` are exact enough, but one has no form that takes magnitudes
-on the way, and the other takes ten times as long. Here several sums in float64 run side by side,
-in an order that is part of the code and not left to the compiler; the relative error is that of
-rounding the result.
+rows is 1e-5 off. Its ``sum`` and ``var`` are exact enough, but one does not take magnitudes on the
+way, and the other takes ten times as long. Here several sums in float64 run side by side, in an
+order that is part of the code and not left to the compiler; the relative error is that of rounding
+the result.
 
 Shape suffixes: N elements, R rows, J columns.
 """
