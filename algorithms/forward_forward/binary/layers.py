@@ -24,6 +24,11 @@ given, as in the released code. A layer cannot reach that within the cut: while 
 1, so does the scale, and half of the units are off. A quarter of it trains better; ``results/``
 shows the remaining loss of accuracy.
 
+Exact ties: while the biases are 0, as at the start, sums of signs with one scale cancel, and some
+pre-activations are exactly 0 (2.5 % of them in PEPITA's net of the same kind). Here such a unit is
+off and passes no gradient. A product of floats, as in TinyFoA's released form, rounds: noise
+decides (36.6 % of the ties are positive there), and the first updates differ by 3 to 6 %.
+
 Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, J units of a tile.
 """
 
