@@ -15,6 +15,8 @@ from trainfit.algorithms.nets.binary_layer import BinaryLayer
 from trainfit.algorithms.numerics.batch_norm import normalise_by_batch_
 from trainfit.algorithms.numerics.binary import sum_kernels
 from trainfit.algorithms.numerics.binary.activations import mean_abs, sum_abs
+from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized, rescale
+from trainfit.algorithms.options import Int8Kernel, Rounding
 
 MANY, REPEATS = 1 << 20, 64
 RELATIVE = 1e-6
@@ -133,3 +135,29 @@ def test_the_deviation_of_a_channel_over_a_large_batch():
     g[::2] *= 1 + 1e-5
     assert is_gaussian(g, 0.49).all()
     assert not is_gaussian(g, 0.51).any()
+
+
+def test_the_bias_gradient_of_four_million_rows():
+    """One sum per output of FF-INT8, over the rows of the batch."""
+    g_BO = torch.full((1 << 22, 16), 3, dtype=torch.int8)
+    scale_B = torch.full((len(g_BO),), 0.1)
+    way = QuantConfig(Rounding.NEAREST, Int8Kernel.COMPILED)
+
+    _, db_O = rescale(RowQuantized(g_BO, scale_B), scale_B, way, 0)
+
+    addend = (g_BO[0].float() * scale_B[0]).double()
+    assert close(db_O, addend * len(g_BO))
+
+
+@pytest.mark.parametrize("outputs", [1, 8, 21])
+def test_both_kernels_sum_a_bias_gradient_to_the_same_bits(outputs):
+    draws = torch.Generator().manual_seed(outputs)
+    g_BO = torch.randint(-127, 128, (301, outputs), dtype=torch.int8, generator=draws)
+    scale_B = torch.rand(301, generator=draws)
+    found = [
+        rescale(RowQuantized(g_BO, scale_B), scale_B, QuantConfig(Rounding.NEAREST, kernel), 0)[1]
+        for kernel in Int8Kernel
+    ]
+    assert torch.equal(*found)
+    exact = (g_BO.float() * scale_B[:, None]).double().sum(0)
+    assert (found[0].double() - exact).abs().max() <= 1e-7 * exact.abs().max()
