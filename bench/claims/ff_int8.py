@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 from statistics import linear_regression
+from typing import Any
 
 from trainfit.bench.claims.claim import Check, Paper, compare
 from trainfit.bench.claims.evidence import Fair, Rates
@@ -331,11 +332,12 @@ PAPER.claim(
 
 # ---- what the trained nets are like --------------------------------------------------------------
 
-SMALL = {"model": "mlp-784-500-500-10", "dataset": "mnist"}
+SMALL: dict[str, Any] = {"model": "mlp-784-500-500-10", "dataset": "mnist"}
+FLOAT_FF, MASTERS = rule("forward_forward"), rule("ff_int8", master="fp32")
 
 
-def _gradients(what: str, quantity: Quantity, algorithm: str) -> list[Check]:
-    sides = [rule(name).at(**SMALL, batch_size=100) for name in (algorithm, "backprop")]
+def _gradients(what: str, quantity: Quantity, one: Workloads) -> list[Check]:
+    sides = [side.at(**SMALL, batch_size=100) for side in (one, rule("backprop"))]
     return compare(f"{what} / backprop", quantity, RATIO, *sides, expected=less(0.05))
 
 
@@ -344,11 +346,11 @@ PAPER.claim(
     "Gradients of losses that are local to a layer are easier to quantise to INT8 than"
     " backpropagation's.",
     source="abstract and motivation, without a figure that is compared here",
-    suites=["results/suites/mnist-gradients.toml"],
+    suites=["results/suites/mnist-gradients.toml", "results/suites/search-mnist-small.toml"],
     checks=[
-        *_gradients("relative error of INT8, Forward-Forward", RELATIVE_RMS, "forward_forward"),
-        *_gradients("share rounded to 0, Forward-Forward", ROUNDED_TO_ZERO, "forward_forward"),
-        *_gradients("relative error of INT8, FF-INT8 with float masters", RELATIVE_RMS, "ff_int8"),
+        *_gradients("relative error of INT8, Forward-Forward", RELATIVE_RMS, FLOAT_FF),
+        *_gradients("share rounded to 0, Forward-Forward", ROUNDED_TO_ZERO, FLOAT_FF),
+        *_gradients("relative error of INT8, FF-INT8 with float masters", RELATIVE_RMS, MASTERS),
     ],
     remark="Computed from float gradients of one batch after training: what rounding each of them"
     " to INT8 with one scale would do, a mean over the weight tensors that a rule trains.",
@@ -358,7 +360,8 @@ PAPER.claim(
 def _lost(what: str, **disturbance: float) -> list[Check]:
     named = f"accuracy lost {what}, FF-INT8 - backprop"
     sides = [
-        rule(name).at(**SMALL, batch_size=100, **disturbance) for name in ("ff_int8", "backprop")
+        side.at(**SMALL, batch_size=100, **disturbance)
+        for side in (rule("ff_int8", master=DEFAULT), rule("backprop"))
     ]
     fair = Fair(within=1.0)
     return compare(named, LOST_ACCURACY, POINTS, *sides, expected=less(0.3), fair=fair)
@@ -403,7 +406,8 @@ GRID = Statistic(
 
 
 def _grid(name: str, algorithm: str) -> list[Check]:
-    sides = [rule(each).at(**SMALL, train_samples=10_000) for each in ("ff_int8", algorithm)]
+    at = {**SMALL, "train_samples": 10_000, "search": DEFAULT}
+    sides = [rule(each).at(**at) for each in ("ff_int8", algorithm)]
     what = f"share of the grid near its best, FF-INT8 - {name}"
     fair = Fair(Rates.SWEPT, within=1.0)
     return compare(what, ACCURACY, GRID, *sides, expected=more(10.0), fair=fair)
