@@ -161,7 +161,7 @@ def net(model: str) -> str:
 
 def _known(value: Any) -> Any:
     """The value, None where a frame has nothing (None, NaN or pandas' NA)."""
-    return None if value is None or value != value or str(value) == "<NA>" else value  # noqa: PLR0124
+    return None if value is None or str(value) in ("<NA>", "nan") else value
 
 
 def _whole(value: Any, nothing: str) -> str:

@@ -215,7 +215,7 @@ DEPTHS = [
     side.at(model=model, dataset="mnist", batch_size=100, train_samples=DEFAULT)
     for model in ("mlp-784-10", "mlp-784-500-10", "mlp-784-500x2-10", "mlp-784-500x3-10")
     for side in (
-        rule("backprop_int8", weight_gradient="whole"),
+        rule("backprop_int8", lr=0.01, weight_gradient="whole"),
         rule("backprop", lr=0.01, momentum=0.0),
     )
 ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainfit._experiments import BYTES, Conditions, in_common, latest, seeds_in_words
-from trainfit.bench.claims.evidence import Fair
+from trainfit.bench.claims.evidence import Fair, Rates
 from trainfit.bench.claims.quantities import Quantity, Tables
 from trainfit.bench.claims.workloads import Cited, Operand, Setting, Side, Workloads
 
@@ -80,7 +80,9 @@ def _paired(
         missing += [problem] if problem else []
     if missing:
         return Paired(missing=tuple(missing))
-    compared = {*fair.compared, "rate"} | (set() if quantity.varies else BYTES)
+    # One rate is a condition like any other; how different ones were chosen is weighed later.
+    compared = set(fair.compared) | (set() if fair.rates is Rates.SAME else {"rate"})
+    compared |= set() if quantity.varies else BYTES
     shared = [_by_experiment(settings, compared) for settings in sides]
     keys = [key for key in shared[0] if all(key in each for each in shared)]
     if not keys:
@@ -194,7 +196,7 @@ def _nothing_shared(
         if closest and (nearest is None or len(closest) > len(nearest)):
             nearest, where = closest, other.algorithm
     said = ", ".join(nearest or ["no conditions that all sides share"])
-    return f"{wanted[0].algorithm} and {where or 'the others'} are of no one experiment: {said}"
+    return f"no one experiment of {wanted[0].algorithm} and {where or 'the others'}: {said}"
 
 
 def _unclear(workloads: Workloads, settings: Sequence[Setting]) -> str:

@@ -30,14 +30,16 @@ def tune(
     ] = None,
     passes: Annotated[
         int,
-        typer.Option(min=1, help="Of the trainings in the suite, all stages of a rule together."),
+        typer.Option(
+            min=1, help="Passes of every training in the suite, all stages of a rule together."
+        ),
     ] = 12,
     seeds: Annotated[
-        int, typer.Option(min=1, max=1000, help="Of the trainings in the suite, from 0.")
+        int, typer.Option(min=1, max=1000, help="Seeds of every training in the suite, from 0.")
     ] = 3,
     train_samples: Annotated[
         int | None,
-        typer.Option(min=1, help="Of the trainings in the suite.", show_default="all"),
+        typer.Option(min=1, help="Training samples in the suite.", show_default="all"),
     ] = None,
     evaluate_every: Annotated[
         int | None,

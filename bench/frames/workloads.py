@@ -110,7 +110,7 @@ def identity(workload: Workload) -> dict[str, Any]:
         "epochs": workload.epochs,
         "train_samples": workload.train_samples,
         "held_out": workload.held_out,
-        "search": workload.search and workload.search.model_dump_json(),
+        "search": workload.tuned and workload.tuned.model_dump_json(),
         "standardise": workload.standardise,
         "shuffle": workload.shuffle,
         "label": workload.label,

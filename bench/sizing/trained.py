@@ -78,7 +78,7 @@ def trained(runs: Mapping[str, Iterable[Record]], dataset: str) -> list[Trained]
         for record in records:
             if _is_tested(record) and record.workload.dataset == dataset:
                 same = record.workload.model_dump(
-                    mode="json", exclude={"seed", "evaluate_every", "search"}
+                    mode="json", exclude={"seed", "evaluate_every", "tuned"}
                 )
                 seeds = groups.setdefault(json.dumps(same, sort_keys=True), {})
                 seeds[record.workload.seed] = run, record

@@ -83,7 +83,7 @@ class WorkloadEntry(Strict):
     train_samples: Annotated[int, Field(ge=1)] | None = None
     held_out: Annotated[int, Field(ge=1)] | None = None
     rates: _Rates | None = None
-    search: Search | None = None
+    tuned: Search | None = None
     standardise: bool | None = None
     shuffle: bool | None = None
 

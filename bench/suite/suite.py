@@ -29,7 +29,7 @@ stands for one workload per combination::
     batch_size = [8, 32]
 
 ``held_out = 10000``, there or in a workload, keeps so many samples of the training half for
-validation; ``trainfit tune`` chooses a rate by them, and writes into ``search`` how it was chosen.
+validation; ``trainfit tune`` chooses a rate by them, and writes into ``tuned`` how it was chosen.
 
 Without ``measure``, memory, latency, energy and accuracy are measured. ``gradients`` and ``noise``
 look into the net when it is trained, and have to be named.
@@ -67,7 +67,7 @@ SWEPT = ("algorithm", "model", "batch_size", "seed")
 RATE = "lr"
 """The option whose values are ``rates``."""
 
-_OPTIONAL = ("train_samples", "held_out", "rates", "search")
+_OPTIONAL = ("train_samples", "held_out", "rates", "tuned")
 """Keys of a workload that may be absent everywhere."""
 
 

@@ -106,7 +106,7 @@ def _tuned(run: Path, group: Sequence[Workload], records: Mapping[str, Record]) 
         held_out=first.held_out,
         seeds=sorted({each.seed for each in group}),
     )
-    changes = {"options": first.options | {RATE: best}, "held_out": None, "search": search}
+    changes = {"options": first.options | {RATE: best}, "held_out": None, "tuned": search}
     workload = first.model_copy(update=changes)
     return Tuned(workload, accuracies, trained.epochs // first.epochs)
 
@@ -161,7 +161,7 @@ def suite_text(
                 f"{workload.algorithm} trains in {each.stages} stages of equal length, which"
                 f" {passes} passes cannot be cut into; give a multiple of {each.stages}"
             )
-        assert workload.search is not None
+        assert workload.tuned is not None
         epochs = passes // each.stages
         values: dict[str, Any] = {
             "algorithm": workload.algorithm,
@@ -175,7 +175,7 @@ def suite_text(
             "seed": list(range(seeds)),
             "epochs": epochs,
             "evaluate_every": evaluate_every or passes,
-            "search": workload.search.model_dump(exclude_none=True),
+            "tuned": workload.tuned.model_dump(exclude_none=True),
         }
         lines += ["", "[[workload]]"]
         lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]

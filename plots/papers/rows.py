@@ -54,9 +54,9 @@ def one_experiment(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The trainings of one experiment, and in words what is not of it.
 
-    Of several experiments the one counts that has the most sides, then the most seeds in common,
-    the most passes, the most samples; among equals the first. Of a side that a sweep over options
-    made, none counts. Only seeds that all sides have stay.
+    Of several experiments the one counts that has the most sides, then one whose rates were
+    searched for, then the most seeds in common, passes, samples; among equals the first. Of a side
+    that a sweep over options made, none counts. Only seeds that all sides have stay.
 
     Args:
         rows: Trainings, one or several rows each, with a column ``options`` and those that say
@@ -94,11 +94,15 @@ def _one_setting(rows: pd.DataFrame) -> pd.DataFrame:
     return latest(rows) if rows["options"].nunique() == 1 else rows[:0]
 
 
-def _weight(sides: Mapping[Any, pd.DataFrame]) -> tuple[int, int, int, int]:
-    one = next(iter(sides.values()))
-    conditions: Conditions = one["conditions"].iloc[0]
-    seeds = one["seed"].nunique()
-    return len(sides), seeds, conditions.count("passes"), conditions.count("train_samples")
+def _weight(sides: Mapping[Any, pd.DataFrame]) -> tuple[int, bool, int, int, int]:
+    all_of_them: list[Conditions] = [own["conditions"].iloc[0] for own in sides.values()]
+    return (
+        len(sides),
+        all(each.is_searched for each in all_of_them),
+        next(iter(sides.values()))["seed"].nunique(),
+        min(each.count("passes") for each in all_of_them),
+        min(each.count("train_samples") for each in all_of_them),
+    )
 
 
 def _left_out(

@@ -31,7 +31,7 @@ def trained(lookahead: str, curve: list[float], seed: int) -> Record:
             batch_size=32,
             epochs=4,
             seed=seed,
-            search=SEARCH,
+            tuned=SEARCH,
         ),
         status=RecordStatus.OK,
         accuracy=Accuracy(

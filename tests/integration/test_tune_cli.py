@@ -44,8 +44,8 @@ def test_from_a_search_to_records_that_say_how_rates_were_chosen(main: Any) -> N
     records = read_records(Path("fair"))
     assert [each.workload.seed for each in records] == [0, 1, 2]
     for each in records:
-        assert each.workload.search is not None
-        assert each.workload.search.grid == {"lr": [0.0001, 0.1]}
+        assert each.workload.tuned is not None
+        assert each.workload.tuned.grid == {"lr": [0.0001, 0.1]}
         assert each.accuracy is not None
         assert each.accuracy.test_accuracy is not None
     assert load_suite("fair.toml").workloads[0].epochs == 3

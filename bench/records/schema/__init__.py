@@ -115,7 +115,7 @@ class Workload(Block):
     held_out: int | None = Field(default=None, ge=1, le=LARGEST_INTEGER)
     """So many samples of the training half are kept for validation: nothing is trained on them, and
     the accuracy is theirs. The test half is not looked at."""
-    search: Search | None = None
+    tuned: Search | None = None
     """By which the options were chosen; None where no search is known."""
     standardise: bool = False
     """Mean 0 and deviation 1 per channel, by the training half."""
@@ -140,7 +140,7 @@ class Workload(Block):
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what came later and is not set, so that a workload has the text it always had."""
         found: dict[str, Any] = handler(self)
-        unset = [name for name in ("held_out", "search") if found.get(name) is None]
+        unset = [name for name in ("held_out", "tuned") if found.get(name) is None]
         return {name: value for name, value in found.items() if name not in unset}
 
 

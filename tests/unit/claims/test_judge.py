@@ -22,8 +22,8 @@ from trainfit.bench.claims.claim import (
     compare,
     judge_claims,
 )
-from trainfit.bench.claims.evidence import Fair
-from trainfit.bench.claims.ff_int8 import PASSES
+from trainfit.bench.claims.evidence import Fair, Rates
+from trainfit.bench.claims.ff_int8 import GRID, PASSES
 from trainfit.bench.claims.listed import chosen, read_claims
 from trainfit.bench.claims.pairing import pair, settings_of
 from trainfit.bench.claims.quantities import (
@@ -98,7 +98,7 @@ def trained(
     seeds = changes.pop("seeds", range(3 if len(reached) == 1 else len(reached)))
     values = reached * len(seeds) if len(reached) == 1 else reached
     options = changes.pop("options", {"lr": 0.1})
-    given = {"epochs": passes, "options": options, "search": search}
+    given = {"epochs": passes, "options": options, "tuned": search}
     return [
         of(
             algorithm,
@@ -293,7 +293,7 @@ def test_records_of_two_experiments_are_not_compared(judge: Judge, name: str) ->
     found = judge(BETTER, *trained("drtp", 0.95), *trained("backprop", 0.5, **changes))
 
     assert found.verdict is ClaimVerdict.NOT_DECIDED
-    assert found.reason == f"drtp and backprop are of no one experiment: {said}"
+    assert found.reason == f"no one experiment of drtp and backprop: {said}"
     assert found.checks[0].computed is None
 
 
@@ -304,6 +304,40 @@ def test_what_is_compared_may_differ(judge: Judge) -> None:
     )
 
     assert judge(checks, *records).verdict is ClaimVerdict.HOLDS
+
+
+def test_where_the_claim_is_about_one_rate_rates_are_the_same(judge: Judge) -> None:
+    """The side of the same rate was there, and another one was compared."""
+    checks = compare("at a rate", ACCURACY, POINTS, *SIDES, expected=more(1.0),
+                     fair=Fair(Rates.SAME))  # fmt: skip
+    records = trained("drtp", 0.95, search=None)
+    other = trained("backprop", 0.5, search=None, options={"lr": 1.0})
+    same = trained("backprop", 0.9, search=None)
+
+    unlike, alike = judge(checks, *records, *other), judge(checks, *records, *other, *same)
+
+    assert unlike.reason == "no one experiment of drtp and backprop: rate 0.1 against 1"
+    assert value(alike) == pytest.approx((5, 5))
+    assert alike.verdict is ClaimVerdict.HOLDS
+    assert alike.checks[0].evidence is not None
+    assert alike.checks[0].evidence.rates == "rate 0.1 on all sides"
+
+
+def test_grids_are_compared_whole_and_only_if_spaced_alike(judge: Judge) -> None:
+    def grid(algorithm: str, *rates: float) -> list[Record]:
+        return [
+            each
+            for rate in rates
+            for each in trained(algorithm, 0.9, search=None, options={"lr": rate})
+        ]
+
+    fair = Fair(Rates.SWEPT)
+    checks = compare("grid", ACCURACY, GRID, *SIDES, expected=more(1.0), fair=fair)
+    alike = judge(checks, *grid("drtp", 0.1, 0.3, 1), *grid("backprop", 1, 3, 10))
+    unlike = judge(checks, *grid("drtp", 0.1, 0.3, 1), *grid("backprop", 1, 2, 3))
+
+    assert alike.reason == "grid: a difference within 1 decides nothing"
+    assert unlike.reason == "grid: grids of rates that are not spaced alike"
 
 
 def test_only_seeds_that_both_have_count(judge: Judge) -> None:

@@ -114,9 +114,9 @@ def test_frames_keep_the_splits_apart() -> None:
 def test_a_workload_without_it_is_written_as_before() -> None:
     """Run folders, goldens and resumed trainings know a workload by this text."""
     plain = workload()
-    assert {"held_out", "search"}.isdisjoint(plain.model_dump(mode="json"))
+    assert {"held_out", "tuned"}.isdisjoint(plain.model_dump(mode="json"))
     search = Search(grid={"lr": [0.1]}, passes=1, held_out=9, seeds=[0])
-    tuned = plain.model_copy(update={"held_out": 9, "search": search})
+    tuned = plain.model_copy(update={"held_out": 9, "tuned": search})
     assert Workload.model_validate_json(tuned.model_dump_json()) == tuned
 
 

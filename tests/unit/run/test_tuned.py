@@ -79,8 +79,8 @@ def test_the_best_mean_over_seeds_is_chosen(tmp_path: Path) -> None:
     assert found.accuracies == pytest.approx({0.01: 0.8, 0.1: 0.7, 1.0: 0.5})
     assert found.at_the_edge
     assert found.workload.held_out is None
-    assert found.workload.search is not None
-    assert found.workload.search.model_dump() == {
+    assert found.workload.tuned is not None
+    assert found.workload.tuned.model_dump() == {
         "grid": {"lr": [0.01, 0.1, 1.0]}, "passes": 2, "train_samples": None, "held_out": 200,
         "seeds": [0, 1],
     }  # fmt: skip
@@ -108,9 +108,9 @@ def test_the_suite_trains_all_for_as_many_passes(tmp_path: Path) -> None:
     assert [each.seed for each in suite.workloads] == [0, 1, 2]
     assert first.options == {"momentum": 0.0, "lr": 0.01}
     assert (first.epochs, first.train_samples, first.held_out) == (4, 500, None)
-    assert {first.search == each.search for each in rest} == {True}
-    assert first.search is not None
-    assert first.search.passes == 6
+    assert {first.tuned == each.tuned for each in rest} == {True}
+    assert first.tuned is not None
+    assert first.tuned.passes == 6
     with pytest.raises(TuneError, match="in 3 stages of equal length, which 10 passes cannot"):
         text(run, passes=10)
 
