@@ -179,8 +179,14 @@ def with_conditions(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame and a column ``conditions``."""
     rows = frame.astype({name: object for name in frame if str(frame[name].dtype) == "category"})
     names = [name for name in _READ if name in rows]
-    found = [Conditions.of(row) for row in rows[names].to_dict("records")]
-    return frame.assign(conditions=found)
+    columns = (list(rows[name]) for name in names)
+    found: list[Any] = [
+        Conditions.of(dict(zip(names, values, strict=True)))
+        for values in zip(*columns, strict=True)
+    ]
+    made = frame.copy()
+    made["conditions"] = found
+    return made
 
 
 _READ = (

@@ -112,7 +112,7 @@ def _tuned(run: Path, group: Sequence[Workload], records: Mapping[str, Record]) 
 
 
 def _mean(records: Iterable[Record]) -> float | None:
-    reached = [each.accuracy and each.accuracy.validation_accuracy for each in records]
+    reached = [each.accuracy.validation_accuracy if each.accuracy else None for each in records]
     known = [each for each in reached if each is not None]
     return fmean(known) if len(known) == len(reached) else None
 

@@ -145,7 +145,7 @@ def _pairs(rows: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
         last = both.groupby(["run", "options", "seed", "epochs"])["pass"].transform("max")
         chosen, other = one_experiment(both[both["pass"] == last], "form", ("rate",))
         if chosen["form"].nunique() < len(forms):
-            left_out += [f"{rule} {model.removeprefix('mlp-')} in {each}" for each in other]
+            left_out += [f"{rule} {str(model).removeprefix('mlp-')} in {each}" for each in other]
             continue
         about = {"panel": BINARISED, "source": HERE, "rule": rule, "model": model}
         for form, own in chosen.groupby("form", sort=False):
