@@ -8,8 +8,9 @@ Variants in use, which differ in bytes or accuracy:
 * ``negatives=random``: any wrong label. ``hard``: labels that a classifier on the activities
   confuses with the true one.
 * ``score=head``: that classifier, which needs one pass, predicts the class.
-* ``peer``: pulls a unit's mean activity towards the layer's (peer/2 times the sum of squared
-  differences, through a running mean), to avoid units that are never or always active.
+* ``peer``: pulls a unit's mean activity towards the layer's, so that no unit is always silent or
+  always active; see :mod:`trainfit.algorithms.forward_forward.peers`, also for the strength in
+  other people's code. With binary activations a tenth of the usual strength is enough.
 * ``implementation=autograd``: the usual form, for comparison.
 * ``weights=binary``, ``activations=binary``:
   :mod:`trainfit.algorithms.forward_forward.binary.layers`.
@@ -93,7 +94,7 @@ class ForwardForwardOptions(TrainingOptions):
     """Learning rate of the classifier on the activities, if there is one; 0.01 as in the
     Forward-Forward code released with TinyFoA."""
     peer: float = Field(default=0.0, ge=0)
-    """Strength of peer normalisation; 0 is off."""
+    """Strength of peer normalisation, Hinton's lambdamean (his is 0.03); 0 is off."""
     label_scale: float = Field(default=1.0, gt=0)
     """Value written into the pixel of the label."""
     weights: Precision = Precision.FLOAT

@@ -107,12 +107,16 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
         with phase("forward"):
             if wrong_B is None:
                 wrong_B = random_wrong_labels(y_B, self.model.classes, self.generator)
-            pair_RI = tag(torch.cat((x_BI, x_BI)), Category.INPUTS, "inputs of both passes")
-            for half_BI, label_B in ((pair_RI[: len(x_BI)], y_B), (pair_RI[len(x_BI) :], wrong_B)):
+            batch = len(x_BI)
+            both_SI = torch.cat((x_BI, x_BI, x_BI[: self._net.spare_rows]))
+            tag(both_SI, Category.INPUTS, "inputs of both passes")
+            for start, label_B in ((0, y_B), (batch, wrong_B)):
+                half_BI = both_SI[start : start + batch]
                 write_labels(half_BI, label_B, self.model.classes, self.options.label_scale)
+            pair_RI = both_SI[: 2 * batch]
             normalise_(pair_RI, torch.linalg.vector_norm(pair_RI, dim=1))
-            held = [pair_RI]
-            del pair_RI, half_BI
+            held = [both_SI]
+            del both_SI, pair_RI, half_BI
         self._net.train_layers(held, "", len(x_BI), positive=None)
 
     @property

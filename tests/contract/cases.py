@@ -85,7 +85,7 @@ OPTIONS = {
         {"implementation": "autograd", "goodness": "mean", "optimizer": "adam"},
         {"weights": "binary", "activations": "binary"},
         {"weights": "binary", "activations": "binary", "optimizer": "adam", "passes": "joint"},
-        {"weights": "binary", "activations": "binary", "negatives": "hard", "peer": 0.03},
+        {"weights": "binary", "activations": "binary", "negatives": "hard", "peer": 0.003},
         {"activations": "binary", "passes": "joint", "score": "head", "peer": 0.03},
         {"weights": "binary", "negatives": "hard", "peer": 0.03},
     ],
