@@ -12,10 +12,11 @@ float32 in the memory of its INT32 sums until it is rounded; one is alive at a t
 propagated down and rounded before the weights it went through are updated. Biases are float32 and
 use the gradient before rounding.
 
-A weight gradient is not rounded again. With ``weight_gradient=rows`` it exists a few rows at a
-time, float32 in the memory of their sums; with ``whole``, a layer's gradient exists at once. If
-weights are INT8 only, their new range is known only after all are updated: with ``rows`` the
-products are computed twice, for the range and for the rounding.
+A weight gradient is not rounded again. With ``weight_gradient=rows`` a few rows of it exist at a
+time; with ``whole``, a layer's gradient exists at once. If weights are INT8 only, their new range
+is known only after all are updated: with ``rows`` the products are computed twice, for the range
+and for the rounding (:func:`trainfit.algorithms.numerics.int8.update.move_int8`); latent weights
+are updated in tiles of float32.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes, T outputs of a tile.
 """
@@ -42,8 +43,10 @@ from trainfit.algorithms.int8.net import (
 from trainfit.algorithms.int8.options import RoundedOptions, WeightGradient
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.int8.layer import QuantConfig
 from trainfit.algorithms.numerics.int8.products import int8_grad_input, int8_grad_weight
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, quantise_into, scale_of
+from trainfit.algorithms.numerics.int8.update import move_int8
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, phase, tag
@@ -123,42 +126,28 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
 
     def _move_integers(self, number: int, d: Quantised, h: Quantised) -> None:
         """``Q(w - lr dw)``, with the largest magnitude of the whole matrix as range."""
-        q_OI, scale = self._weights[number - 1]
-        tiles = self._tiles(number)
-        w_TI = self._moved(number, d, h, tiles[0])
-        with phase("update"):
-            new = tag(scale_of(w_TI), Category.WORKSPACE, "new scale")
-        for rows in tiles[1:]:
-            del w_TI
-            w_TI = self._moved(number, d, h, rows)
+        weight, lr = self._weights[number - 1], self._optimiser.lr
+        way = QuantConfig(self._quantiser.rounding, self.options.kernel)
+        seed = nth_seed(self._seed, 2 * number + 1)
+        if self.options.weight_gradient is WeightGradient.ROWS:
             with phase("update"):
-                torch.maximum(new, scale_of(w_TI), out=new)
-        last = len(tiles) - 1
-        for nth in range(last, -1, -1):  # backwards, since the last tile is still in memory
-            if nth < last:
-                w_TI = self._moved(number, d, h, tiles[nth])
-            seed = nth_seed(nth_seed(self._seed, 2 * number + 1), nth)
-            with phase("update"):
-                quantise_into(
-                    w_TI,
-                    q_OI[tiles[nth]],
-                    new,
-                    rounding=self._quantiser.rounding,
-                    seed=seed,
-                    kernel=self.options.kernel,
-                )
-            del w_TI
+                factor = float(tag(d.scale * h.scale, Category.WORKSPACE, "product of scales"))
+                move_int8(*weight, d.q, h.q, factor, -lr, way, seed)
+            return
+        dw_OI = self._weight_gradient(d, h, slice(0, len(weight.q)))
         with phase("update"):
-            scale.copy_(new)
-
-    def _moved(self, number: int, d: Quantised, h: Quantised, rows: slice) -> torch.Tensor:
-        """Rows of ``w - lr dw``, float32 in the memory of the gradient."""
-        q_OI, scale = self._weights[number - 1]
-        dw_TI = self._weight_gradient(d, h, rows)
-        with phase("update"):
-            dw_TI.mul_(-self._optimiser.lr)
-            height = -(-tile_height(*q_OI.shape) // 4)  # beside a tile of the gradient
-            return add_dequantised_(dw_TI, Quantised(q_OI[rows], scale), height)
+            dw_OI.mul_(-lr)
+            height = -(-tile_height(*weight.q.shape) // 4)  # beside the gradient
+            w_OI = add_dequantised_(dw_OI, weight, height)
+            weight.scale.copy_(tag(scale_of(w_OI), Category.WORKSPACE, "new scale"))
+            quantise_into(
+                w_OI,
+                weight.q,
+                weight.scale,
+                rounding=self._quantiser.rounding,
+                seed=seed,
+                kernel=self.options.kernel,
+            )
 
     def _tiles(self, number: int) -> list[slice]:
         """The rows of a layer's weights that are updated at a time."""

@@ -17,12 +17,14 @@ from trainfit.algorithms.int8.net import (
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.int8.layer import QuantConfig
 from trainfit.algorithms.numerics.int8.products import plan_int8_product
 from trainfit.algorithms.numerics.int8.quantise import (
     plan_draw_seed,
     plan_quantise_into,
     plan_scale_of,
 )
+from trainfit.algorithms.numerics.int8.update import plan_move_int8
 from trainfit.algorithms.numerics.losses import plan_cross_entropy_error
 from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.options import Rounding
@@ -122,37 +124,21 @@ class ChainPlan:
 
     def _move_integers(self, number: int) -> None:
         plan, (inputs, outputs) = self._plan, self._model.layers[number - 1]
-        height = self._tile_rows(number)
-        w = self._moved(number, height)
-        with plan.phase("update"):
-            new = plan_scale_of(plan, height, inputs, Category.WORKSPACE)
-        for rows in plan.tiles(outputs - height, height):
-            plan.free(w)
-            w = self._moved(number, rows)
-            with plan.phase("update"):
-                plan.free(plan_scale_of(plan, rows, inputs, Category.WORKSPACE))
-        last = w.shape[0]
-        self._write_integers(w)
-        for rows in plan.tiles(outputs - last, height):
-            self._write_integers(self._moved(number, rows))
-        with plan.phase("update"):
-            plan.free(new)
-
-    def _write_integers(self, w: Item) -> None:
         rounding, kernel = self._quantiser.rounding, self._quantiser.kernel
-        with self._plan.phase("update"):
-            plan_quantise_into(self._plan, *w.shape, rounding=rounding, kernel=kernel)
-        self._plan.free(w)
-
-    def _moved(self, number: int, rows: int) -> Item:
-        w = self._weight_gradient(number, rows)
-        with self._plan.phase("update"):
-            self._plan.scalar()
-            self._plan.each(Kind.MULTIPLY, w.elements)
-            inputs, outputs = self._model.layers[number - 1]
-            height = -(-tile_height(outputs, inputs) // 4)
-            plan_add_dequantised(self._plan, rows, inputs, height)
-        return w
+        if not self._whole:
+            with plan.phase("update"):
+                plan.workspace("product of scales", (1,))
+                way = QuantConfig(rounding, kernel)
+                plan_move_int8(plan, self._batch, (outputs, inputs), way)
+            return
+        w = self._weight_gradient(number, outputs)
+        with plan.phase("update"):
+            plan.scalar()
+            plan.each(Kind.MULTIPLY, w.elements)
+            plan_add_dequantised(plan, outputs, inputs, -(-tile_height(outputs, inputs) // 4))
+            plan.free(plan_scale_of(plan, outputs, inputs, Category.WORKSPACE))
+            plan_quantise_into(plan, *w.shape, rounding=rounding, kernel=kernel)
+        plan.free(w)
 
     def _tile_rows(self, number: int) -> int:
         """Rows of the weights that are updated at a time."""

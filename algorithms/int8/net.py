@@ -99,7 +99,7 @@ def add_dequantised_(t_RC: torch.Tensor, matrix: Quantised, height: int) -> torc
     for start in range(0, len(t_RC), height):
         rows = slice(start, start + height)
         tile = tag(matrix.q[rows].to(torch.float32), Category.WORKSPACE, "tile of integers")
-        t_RC[rows].add_(tile, alpha=scale)
+        t_RC[rows].add_(tile.mul_(scale))  # alpha= would round once or twice, as the processor can
         del tile  # otherwise two of them would be alive in the next iteration
     return t_RC
 
@@ -107,7 +107,9 @@ def add_dequantised_(t_RC: torch.Tensor, matrix: Quantised, height: int) -> torc
 def plan_add_dequantised(plan: MemoryPlan, rows: int, columns: int, height: int) -> None:
     """The closed form of ``add_dequantised_``."""
     for some in plan.tiles(rows, height):
-        plan.workspace("tile of integers", (some, columns))
+        tile = plan.alloc("tile of integers", (some, columns), Category.WORKSPACE)
+        plan.scalar()
+        plan.free(tile)
     plan.each(Kind.MULTIPLY, rows * columns)
     plan.each(Kind.ADD, rows * columns)
 

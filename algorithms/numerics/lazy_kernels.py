@@ -24,7 +24,8 @@ class Kernels:
 
 adam_kernel = Kernels("adam_kernel")
 dropout_kernel = Kernels("dropout_kernel")
-int8_kernels = Kernels("int8.kernels")
+int8_rounding_kernels = Kernels("int8.rounding_kernels")
+int8_product_kernels = Kernels("int8.product_kernels")
 int8_layer_kernels = Kernels("int8.layer_kernels")
 int8_update_kernels = Kernels("int8.update_kernels")
 locally_connected_kernels = Kernels("locally_connected_kernels")

@@ -16,7 +16,9 @@ import torch
 
 from trainfit.algorithms.memory.operations import Kind, NumberFormat
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.int8 import torch_layer as plain
+from trainfit.algorithms.numerics.int8.blocks import GROUP
 from trainfit.algorithms.numerics.int8.products import plan_wide, wide_of
 from trainfit.algorithms.numerics.int8.quantise import count_rounding, words
 from trainfit.algorithms.numerics.int8.tiles import Chance
@@ -106,11 +108,13 @@ def forward(
         plain.forward(*h, *w, b_O, chance, q_BO, s_B)
         plain.sum_squares(q_BO, squares_B)
         return RowQuantized(q_BO, s_B), squares_B
-    wide_GI = wide_of(batch, h.q.shape[1])
-    z_GO = sums_of(len(wide_GI), outputs)
-    operands = (*h, *w, b_O, wide_GI, z_GO)
-    results = (q_BO, s_B, squares_B)
-    compiled.forward(*(t.numpy() for t in operands), *chance, *(t.numpy() for t in results))
+    parts = threads.parts_of(batch, GROUP, h.q.numel() * outputs)
+    scratch = []
+    for part in parts:
+        wide_GI = wide_of(part.stop - part.start, h.q.shape[1])
+        scratch.append((wide_GI, sums_of(len(wide_GI), outputs)))
+    results = (*chance, q_BO, s_B, squares_B)
+    threads.call(compiled.forward, parts, (*h, *w, b_O), scratch, results)
     return RowQuantized(q_BO, s_B), squares_B
 
 

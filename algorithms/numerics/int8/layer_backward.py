@@ -13,6 +13,7 @@ import torch
 
 from trainfit.algorithms.memory.operations import Kind, NumberFormat
 from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.int8 import torch_layer as plain
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.layer import (
@@ -71,17 +72,18 @@ def back(  # noqa: PLR0917
     if way.in_torch:
         plain.back(e_BO, w_OI, *at, weight, chances, *g, below_q, below_s)
         return g, below
-    pairs_RP = pairs_of(e_BO.shape[1])
-    dh_RI = sums_of(SPREAD_ROWS, w_OI.shape[1])
-    row_2I = tag(torch.empty(2, w_OI.shape[1]), Category.WORKSPACE, "two rows")
-    operands = (e_BO, w_OI, pairs_RP, dh_RI, row_2I, *at)
-    compiled.back(
-        *(t.numpy() for t in operands),
-        weight,
-        *chances[0],
-        *chances[1][1:],
-        *(t.numpy() for t in (*g, below_q, below_s)),
-    )
+    inputs = w_OI.shape[1]
+    parts = threads.parts_of(len(e_BO), SPREAD_ROWS, e_BO.numel() * inputs)
+    scratch = [
+        (
+            pairs_of(e_BO.shape[1]),
+            sums_of(SPREAD_ROWS, inputs),
+            tag(torch.empty(2, inputs), Category.WORKSPACE, "two rows"),
+        )
+        for _ in parts
+    ]
+    rest = (*at, weight, *chances[0], *chances[1][1:], *g, below_q, below_s)
+    threads.call(compiled.back, parts, (e_BO, w_OI), scratch, rest)
     return g, below
 
 

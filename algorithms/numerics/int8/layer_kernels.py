@@ -17,13 +17,8 @@ import numpy as np
 
 from trainfit.algorithms.numerics.compiled import compiled
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
-from trainfit.algorithms.numerics.int8.kernels import (
-    clipped,
-    dot_rows,
-    pair_rows,
-    spread_rows,
-    uniform,
-)
+from trainfit.algorithms.numerics.int8.product_kernels import dot_rows, group_rows, spread_rows
+from trainfit.algorithms.numerics.int8.rounding_kernels import clipped, uniform
 
 _U32 = np.uint32
 _F32 = np.float32
@@ -43,7 +38,7 @@ def as_float(bits: Any) -> Any:  # pragma: no cover  (compiled)
 
 @compiled(
     "void(int8[:,::1], float32[::1], int8[:,::1], float32[::1], float32[::1], int16[:,::1],"
-    " int32[:,::1], boolean, uint32, uint32, int8[:,::1], float32[::1], float32[::1])",
+    " int32[:,::1], boolean, uint32, uint32, int8[:,::1], float32[::1], float32[::1], intp, intp)",
     nogil=True,
 )
 def forward(  # noqa: PLR0917
@@ -60,16 +55,18 @@ def forward(  # noqa: PLR0917
     q_BO: Any,
     s_B: Any,
     squares_B: Any,
+    start: Any,
+    stop: Any,
 ) -> None:  # pragma: no cover  (compiled)
-    """``y = max(0, z)``, rounded row by row to ``s q``, and the sum of q squared.
+    """Rows of ``y = max(0, z)``, each rounded to ``s q``, and the sum of q squared.
 
     ``z[b, o] = hs[b] ws[o] (h w^T)[b, o] + b[o]``.
     """
-    batch, outputs = q_BO.shape
+    outputs = q_BO.shape[1]
     zero = _F32(0.0)
     count = len(wide_GI)
-    for group in range(0, batch, count):
-        first = min(group, batch - count)
+    for group in range(start, stop, count):
+        first = min(group, stop - count)
         dot_rows(h_BI, w_OI, wide_GI, z_GO, first, 0)
         for r in range(count):
             b = first + r
@@ -198,13 +195,13 @@ def _round_row(  # noqa: PLR0917
 @compiled(
     "void(int8[:,::1], int8[:,::1], int32[:,::1], int32[:,::1], float32[:,::1], int8[:,::1],"
     " float32[::1], float32[::1], float32[::1], float32[::1], float32, boolean, uint32, uint32,"
-    " uint32, uint32, int8[:,::1], float32[::1], int8[:,::1], float32[::1])",
+    " uint32, uint32, int8[:,::1], float32[::1], int8[:,::1], float32[::1], intp, intp)",
     nogil=True,
 )
 def back(  # noqa: PLR0917
     e_BO: Any,
     w_OI: Any,
-    pairs_RP: Any,
+    groups_RP: Any,
     dh_RI: Any,
     row_2I: Any,
     q_BI: Any,
@@ -222,20 +219,22 @@ def back(  # noqa: PLR0917
     gs_B: Any,
     below_BI: Any,
     below_s_B: Any,
+    start: Any,
+    stop: Any,
 ) -> None:  # pragma: no cover  (compiled)
-    """A gradient through the layer above, its rows' normalisation and this layer's rectifier.
+    """Rows of a gradient through the layer above, their normalisation and this layer's rectifier.
 
     ``v = later (e w - q (q . e w) / squares)`` where q > 0, else 0; ``t = local q`` is the local
     gradient. The outputs are ``g = t + weight v`` for this layer's weights and, if ``below`` has
     rows, ``below = fold (t + v)`` for the layer below, both in INT8 with a scale per row.
     """
-    batch, inputs = q_BI.shape
-    count = min(SPREAD_ROWS, batch)
+    inputs = q_BI.shape[1]
+    count = min(SPREAD_ROWS, stop - start)
     zero = _F32(0.0)
-    for block in range(0, batch, SPREAD_ROWS):
-        first = min(block, batch - count)
-        pair_rows(e_BO, first, count, pairs_RP)
-        spread_rows(pairs_RP, w_OI, dh_RI, 0, count)
+    for block in range(start, stop, SPREAD_ROWS):
+        first = min(block, stop - count)
+        group_rows(e_BO, first, count, inputs, groups_RP)
+        spread_rows(groups_RP, w_OI, dh_RI, 0, count)
         for r in range(count):
             b = first + r
             q_I, dh_I, local, later = q_BI[b], dh_RI[r], local_B[b], later_B[b]

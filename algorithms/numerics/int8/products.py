@@ -10,9 +10,10 @@ import torch
 
 from trainfit.algorithms.memory.operations import NumberFormat
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.int8 import torch_kernels as int8_torch
 from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
-from trainfit.algorithms.numerics.lazy_kernels import int8_kernels
+from trainfit.algorithms.numerics.lazy_kernels import int8_product_kernels
 from trainfit.algorithms.options import Int8Kernel
 from trainfit.algorithms.phases import Category, tag
 
@@ -36,8 +37,10 @@ def int8_linear(
     if kernel is Int8Kernel.TORCH:
         int8_torch.linear(h_BI, w_OI, z_BO)
     else:
-        wide_GI = wide_of(*h_BI.shape)
-        int8_kernels.linear(h_BI.numpy(), w_OI.numpy(), z_BO.numpy(), wide_GI.numpy())
+        work = h_BI.numel() * len(w_OI)
+        parts = threads.parts_of(len(h_BI), GROUP, work)
+        scratch = [(wide_of(part.stop - part.start, h_BI.shape[1]),) for part in parts]
+        threads.call(int8_product_kernels.linear, parts, (h_BI, w_OI, z_BO), scratch)
     return z_BO
 
 
@@ -53,8 +56,9 @@ def int8_grad_input(
     if kernel is Int8Kernel.TORCH:
         int8_torch.through(d_BO, w_OI, dh_BI)
     else:
-        pairs = pairs_of(d_BO.shape[1])
-        int8_kernels.through(d_BO.numpy(), w_OI.numpy(), dh_BI.numpy(), pairs.numpy())
+        parts = threads.parts_of(len(d_BO), SPREAD_ROWS, d_BO.numel() * w_OI.shape[1])
+        scratch = [(pairs_of(d_BO.shape[1]),) for _ in parts]
+        threads.call(int8_product_kernels.through, parts, (d_BO, w_OI, dh_BI), scratch)
     return dh_BI
 
 
@@ -70,8 +74,9 @@ def int8_grad_weight(
     if kernel is Int8Kernel.TORCH:
         int8_torch.outer(d_BO, h_BI, g_OI)
     else:
-        pairs = pairs_of(len(d_BO))
-        int8_kernels.outer(d_BO.numpy(), h_BI.numpy(), g_OI.numpy(), pairs.numpy())
+        parts = threads.parts_of(d_BO.shape[1], SPREAD_ROWS, d_BO.numel() * h_BI.shape[1])
+        scratch = [(pairs_of(len(d_BO)),) for _ in parts]
+        threads.call(int8_product_kernels.outer, parts, (d_BO, h_BI, g_OI), scratch)
     return g_OI
 
 

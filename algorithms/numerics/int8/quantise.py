@@ -21,7 +21,7 @@ import torch
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8 import torch_kernels as int8_torch
-from trainfit.algorithms.numerics.lazy_kernels import int8_kernels
+from trainfit.algorithms.numerics.lazy_kernels import int8_rounding_kernels
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
@@ -157,7 +157,7 @@ def quantise_into(
             t_RC.detach(), q_RC, inverse, way, stochastic=stochastic, low=low, high=high
         )
         return
-    int8_kernels.quantise_rows(
+    int8_rounding_kernels.quantise_rows(
         t_RC.detach().numpy(), q_RC.numpy(), inverse.numpy(), way, stochastic, low, high
     )
 

@@ -76,7 +76,7 @@ def quantise_rows(
     low: int,
     high: int,
 ) -> None:
-    """See :func:`trainfit.algorithms.numerics.int8.kernels.quantise_rows`."""
+    """See :func:`trainfit.algorithms.numerics.int8.rounding_kernels.quantise_rows`."""
     rows, columns = t_RC.shape
     height = tile_rows(rows, columns)
     room = tag(torch.empty(height, columns), Category.WORKSPACE, "tile")
@@ -114,17 +114,17 @@ def work(plan: MemoryPlan, name: str, elements: int) -> Item:
 
 
 def linear(h_BI: torch.Tensor, w_OI: torch.Tensor, z_BO: torch.Tensor) -> None:
-    """See :func:`trainfit.algorithms.numerics.int8.kernels.linear`."""
+    """See :func:`trainfit.algorithms.numerics.int8.product_kernels.linear`."""
     product(h_BI, w_OI.T, z_BO)
 
 
 def through(d_BO: torch.Tensor, w_OI: torch.Tensor, dh_BI: torch.Tensor) -> None:
-    """See :func:`trainfit.algorithms.numerics.int8.kernels.through`."""
+    """See :func:`trainfit.algorithms.numerics.int8.product_kernels.through`."""
     product(d_BO, w_OI, dh_BI)
 
 
 def outer(d_BO: torch.Tensor, h_BI: torch.Tensor, g_OI: torch.Tensor) -> None:
-    """See :func:`trainfit.algorithms.numerics.int8.kernels.outer`."""
+    """See :func:`trainfit.algorithms.numerics.int8.product_kernels.outer`."""
     product(d_BO.T, h_BI, g_OI)
 
 

@@ -13,6 +13,7 @@ from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.int8.blocks import DOUBLINGS
 from trainfit.algorithms.numerics.int8.tiles import (
     LEVELS,
+    SMALLEST,
     Chance,
     extent,
     floats_,
@@ -79,6 +80,49 @@ def plan_update_int8(plan: MemoryPlan, batch: int, inputs: int, outputs: int) ->
             row_items += [work(plan, "factors", rows) for _ in range(2)]
             plan.free(*row_items)
             plan_add_uniform(plan, rows * inputs)
+
+
+def move_int8(  # noqa: PLR0917
+    w_OI: torch.Tensor,
+    ws_1: torch.Tensor,
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    factor: float,
+    rate: float,
+    chance: Chance,
+) -> None:
+    """``ws w += rate factor d^T h`` with one scale, the largest magnitude being its range."""
+    g_TI, w_TI = tile(w_OI, torch.int32), tile(w_OI)
+    old = float(ws_1)
+
+    def moved(part: slice) -> torch.Tensor:
+        rows = part.stop - part.start
+        product(d_BO[:, part].T, h_BI, g_TI[:rows])
+        floats_TI = floats_(g_TI[:rows]).mul_(factor).mul_(rate)
+        return floats_TI.add_(w_TI[:rows].copy_(w_OI[part]).mul_(old))
+
+    most = 0.0
+    for part in parts_of(w_OI):
+        most = max(most, float(tag(extent(moved(part)).amax(), Category.WORKSPACE, "largest")))
+    ws_1.fill_(most / LEVELS)
+    inverse = 1.0 / max(float(ws_1), SMALLEST)
+    for part in parts_of(w_OI):
+        start = part.start * w_OI.shape[1]
+        round_(moved(part).mul_(inverse), w_OI[part], start, chance, w_TI.view(torch.int32))
+
+
+def plan_move_int8(
+    plan: MemoryPlan, batch: int, inputs: int, outputs: int, *, stochastic: bool
+) -> None:
+    """The closed form of ``move_int8``."""
+    with plan_tiles(plan, 2, outputs, inputs):
+        for rows in plan.tiles(outputs, tile_rows(outputs, inputs)):
+            plan_product(plan, rows, batch, inputs)
+            plan.scalar()
+            most = plan_extent(plan, rows)
+            plan.free(most, work(plan, "largest", 1))
+            if stochastic:
+                plan_add_uniform(plan, rows * inputs)
 
 
 def update_fp32(

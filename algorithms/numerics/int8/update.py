@@ -12,11 +12,13 @@ import torch
 
 from trainfit.algorithms.memory.operations import Kind, NumberFormat
 from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.int8 import torch_update as plain
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized, plan_sums, sums_of
 from trainfit.algorithms.numerics.int8.products import pairs_of, plan_pairs
 from trainfit.algorithms.numerics.int8.quantise import count_rounding
+from trainfit.algorithms.numerics.int8.tiles import LEVELS, SMALLEST
 from trainfit.algorithms.numerics.lazy_kernels import int8_update_kernels as compiled
 from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, tag
@@ -39,11 +41,13 @@ def update_int8(  # noqa: PLR0917
     if way.in_torch:
         plain.update_int8(*w, d_BO, h_BI, step, chance._replace(stochastic=True))
         return
-    pairs_RP = pairs_of(len(d_BO))
-    sums_RI = sums_of(SPREAD_ROWS, h_BI.shape[1])
-    moved_I = tag(torch.empty_like(h_BI[0]), Category.WORKSPACE, "moved row")
-    operands = (d_BO, h_BI, pairs_RP, sums_RI, moved_I, *w)
-    compiled.update_int8(*(t.numpy() for t in operands), step, chance.low, chance.high)
+    parts = _parts(d_BO, h_BI)
+    scratch = [
+        (*_scratch(d_BO, h_BI), tag(torch.empty_like(h_BI[0]), Category.WORKSPACE, "moved row"))
+        for _ in parts
+    ]
+    moved = (*w, step, chance.low, chance.high)
+    threads.call(compiled.update_int8, parts, (d_BO, h_BI), scratch, moved)
 
 
 def plan_update_int8(
@@ -64,6 +68,60 @@ def plan_update_int8(
     count_rounding(plan, elements, Rounding.STOCHASTIC)
 
 
+def move_int8(  # noqa: PLR0917
+    q_OI: torch.Tensor,
+    scale: torch.Tensor,
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    factor: float,
+    rate: float,
+    way: QuantConfig,
+    seed: int,
+) -> None:
+    """``scale q += rate factor d^T h`` in place, with the largest magnitude as the new range.
+
+    That is known only when all weights have moved, so the products are computed twice.
+
+    Args:
+        q_OI: int8, the weights.
+        scale: float32, shape (1,), of all weights.
+        d_BO: int8, the gradient of the outputs.
+        h_BI: int8, the inputs.
+        factor: The product of the scales of d and h.
+        rate: The learning rate, negative.
+        way: Rounding and kernel.
+        seed: 64 bits, for stochastic rounding.
+    """
+    chance = way.chance(seed)
+    if way.in_torch:
+        plain.move_int8(q_OI, scale, d_BO, h_BI, factor, rate, chance)
+        return
+    parts = _parts(d_BO, h_BI)
+    scratch = [_scratch(d_BO, h_BI) for _ in parts]
+    moved = q_OI, float(scale), factor, rate
+    most = max(threads.call(compiled.moved_range, parts, (d_BO, h_BI), scratch, moved))
+    scale.fill_(most / LEVELS)
+    rounded = (*moved, 1.0 / max(float(scale), SMALLEST), *chance)
+    threads.call(compiled.move_int8, parts, (d_BO, h_BI), scratch, rounded)
+
+
+def plan_move_int8(plan: MemoryPlan, batch: int, shape: tuple[int, int], way: QuantConfig) -> None:
+    """The closed form of ``move_int8``."""
+    outputs, inputs = shape
+    if way.in_torch:
+        plain.plan_move_int8(plan, batch, inputs, outputs, stochastic=way.stochastic)
+    else:
+        _plan_update_scratch(plan, batch, inputs, moved_row=False)
+    elements = outputs * inputs
+    for _ in range(2):
+        plan.product(outputs, batch, inputs, NumberFormat.INT8)
+        plan.each(Kind.MULTIPLY, 3 * elements)
+        plan.each(Kind.ADD, elements)
+    plan.each(Kind.COMPARE, elements)
+    plan.each(Kind.DIVIDE, 2)
+    count_rounding(plan, elements, way.rounding)
+
+
 def update_fp32(
     w_OI: torch.Tensor,
     m_OI: torch.Tensor,
@@ -82,9 +140,10 @@ def update_fp32(
     if way.in_torch:
         plain.update_fp32(w_OI, m_OI, d_BO, h_BI, scale=scale, momentum=momentum, rate=rate)
         return
-    pairs_RP = pairs_of(len(d_BO))
-    operands = (d_BO, h_BI, pairs_RP, sums_of(SPREAD_ROWS, h_BI.shape[1]), w_OI, m_OI)
-    compiled.update_fp32(*(t.numpy() for t in operands), scale, momentum, rate)
+    parts = _parts(d_BO, h_BI)
+    scratch = [_scratch(d_BO, h_BI) for _ in parts]
+    moved = w_OI, m_OI, scale, momentum, rate
+    threads.call(compiled.update_fp32, parts, (d_BO, h_BI), scratch, moved)
 
 
 def plan_update_fp32(
@@ -99,6 +158,15 @@ def plan_update_fp32(
     plan.product(outputs, batch, inputs, NumberFormat.INT8)
     plan.each(Kind.MULTIPLY, (2 + momentum) * outputs * inputs)
     plan.each(Kind.ADD, (1 + momentum) * outputs * inputs)
+
+
+def _parts(d_BO: torch.Tensor, h_BI: torch.Tensor) -> list[threads.Part]:
+    """The outputs of each thread."""
+    return threads.parts_of(d_BO.shape[1], SPREAD_ROWS, d_BO.numel() * h_BI.shape[1])
+
+
+def _scratch(d_BO: torch.Tensor, h_BI: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return pairs_of(len(d_BO)), sums_of(SPREAD_ROWS, h_BI.shape[1])
 
 
 def _plan_update_scratch(plan: MemoryPlan, batch: int, inputs: int, *, moved_row: bool) -> None:

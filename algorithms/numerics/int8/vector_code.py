@@ -1,4 +1,4 @@
-"""Blocks of INT8 products as vector code, for the inner loops of :mod:`.kernels`.
+"""Blocks of INT8 products as vector code, for the inner loops of :mod:`.product_kernels`.
 
 Compilers turn a plain loop over INT8 into multiplications of 32-bit integers. Written as below,
 with LLVM's vectors, a block of products becomes multiplications of 16-bit integers whose results
@@ -6,7 +6,7 @@ are added in pairs into 32 bits (``vpmaddwd`` on x86, at twice the rate of float
 several rows and columns stay in registers. The code is the same on every processor.
 
 numba recompiles a cached function only when the function's own file changes: after a change here,
-touch :mod:`.kernels` and the modules that are compiled with it.
+touch :mod:`.product_kernels` and the modules that are compiled with it.
 
 Shape suffixes: B batch, K the dimension that is summed over, N columns, P pairs of summed rows.
 """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+import numba
 import pytest
 import torch
 
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
+from trainfit.algorithms.numerics.int8.byte_code import BYTES, has_byte_dots
 from trainfit.algorithms.numerics.int8.products import (
     int8_grad_input,
     int8_grad_weight,
@@ -169,10 +171,45 @@ def test_tails_of_blocks_are_summed_once_and_in_full(inner):
                 assert torch.equal(found.long(), right), (m, inner, n, kernel)
 
 
-def test_the_largest_sums_are_exact():
+@pytest.mark.parametrize("inner", [1, 2, 3, 4, 5, *around(BYTES, 2 * BYTES), 2 * BYTES + 2])
+def test_whole_registers_of_bytes_are_summed_once_and_in_full(inner):
+    """Processors without the dot product of four bytes take the blocks tested above."""
+    for m, n in itertools.product((3, 4, 5, 8, 13), around(BYTES, 2 * BYTES)):
+        a, b = random_int8(m, inner, seed=m), random_int8(n, inner, seed=n)
+        right = a.long() @ b.long().T
+        for found in (
+            int8_linear(a, b),
+            int8_grad_input(a, b.T.contiguous()),
+            int8_grad_weight(a.T.contiguous(), b.T.contiguous()),
+        ):
+            assert torch.equal(found.long(), right), (m, inner, n)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_largest_sums_are_exact(sign):
+    """Also -128, which our own rounding never gives: an operand is made unsigned and back."""
     h = torch.full((4, 70000), -127, dtype=torch.int8)
+    least = torch.full((64, 70000), -128, dtype=torch.int8)
     for kernel in KERNELS:
-        assert (int8_linear(h, -h, kernel=kernel) == -127 * 127 * 70000).all()
+        assert (int8_linear(h, sign * h, kernel=kernel) == sign * 127 * 127 * 70000).all()
+        assert (int8_linear(sign * h, least, kernel=kernel) == sign * 127 * 128 * 70000).all()
+        spread = int8_grad_input(sign * h, least.T.contiguous(), kernel=kernel)
+        assert (spread == sign * 127 * 128 * 70000).all()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "right"),
+    [
+        ("+avx512f,+avx512bw,+avx512vl,+avx512vnni,+sse2", True),
+        ("+avx512f,+avx512bw,+avx512vl,-avx512vnni", False),
+        ("+avx2,+avxvnni", False),
+        ("", False),
+    ],
+)
+def test_the_features_that_numba_is_told_to_use_decide(monkeypatch, chosen, right):
+    monkeypatch.setattr(numba.config, "CPU_FEATURES", chosen)
+
+    assert has_byte_dots() is right
 
 
 # ---- memory ---------------------------------------------------------------------------------
