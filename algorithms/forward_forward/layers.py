@@ -34,6 +34,7 @@ from trainfit.algorithms.forward_forward.options import (
 from trainfit.algorithms.forward_forward.peers import pull_
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.optimisers import make_optimiser
+from trainfit.algorithms.numerics.rectified import apply_rectified
 from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.options import Precision
 from trainfit.algorithms.phases import Category, phase
@@ -187,7 +188,7 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         with phase(f"update{suffix}"):
             w_OI, b_O = self._parameters[f"w{number}"], self._parameters[f"b{number}"]
             self._optimiser.apply_product(f"b{number}", b_O, z_SO.T, factor_S)
-            self._optimiser.apply_product(f"w{number}", w_OI, left_SO.T, h_SI)
+            apply_rectified(self._optimiser, f"w{number}", w_OI, left_SO, h_SI)
 
     def activities(self, h_BI: torch.Tensor) -> Activities:
         """Normalised output of every judging layer."""
