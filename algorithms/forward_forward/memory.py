@@ -55,11 +55,16 @@ def plan_closed_form(model: Mlp, optimiser: Optimiser, batch_size: int, parts: P
 
 def hold_parts(plan: MemoryPlan, model: Mlp, parts: Parts) -> None:
     """Tensors kept between steps besides the layers and their optimiser state."""
-    for number, outputs in enumerate(model.hidden, start=1):
-        if parts.peer:
-            plan.hold(f"mean activity {number}", (outputs,), Category.BUFFERS)
+    if parts.peer:
+        hold_peers(plan, model)
     if parts.head:
         parts.head.plan_static(plan)
+
+
+def hold_peers(plan: MemoryPlan, model: Mlp) -> None:
+    """Running mean activities."""
+    for number, outputs in enumerate(model.hidden, start=1):
+        plan.hold(f"mean activity {number}", (outputs,), Category.BUFFERS)
 
 
 def plan_length(plan: MemoryPlan, rows: int) -> Item:

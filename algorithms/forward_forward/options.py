@@ -136,7 +136,7 @@ def check_together(options: ForwardForwardOptions) -> None:
         "negatives": Negatives.RANDOM,
         "score": Score.GOODNESS,
     }
-    plain |= {"loss": Loss.LOGISTIC, "peer": 0.0}
+    plain |= {"loss": Loss.LOGISTIC}
     plain |= {"weights": Precision.FLOAT, "activations": Precision.FLOAT}
     changed = [key for key, value in plain.items() if getattr(options, key) != value]
     if options.implementation is Implementation.AUTOGRAD and changed:

@@ -79,6 +79,8 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
                 classes=self.model.classes,
                 label_scale=self.options.label_scale,
                 generator=self.generator,
+                peers=self._peers,
+                peer=self.options.peer,
             )
             return
         with torch.no_grad():
@@ -167,8 +169,8 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
         """See ``memory``, ``autograd_memory`` and ``binary.memory`` beside this module."""
         options = self.options
         if options.implementation is Implementation.AUTOGRAD:
-            mean = options.goodness is Goodness.MEAN
-            return plan_autograd(self.model, self._optimiser, batch_size, mean=mean)
+            mean, peer = options.goodness is Goodness.MEAN, options.peer > 0
+            return plan_autograd(self.model, self._optimiser, batch_size, mean=mean, peer=peer)
         parts = Parts(
             objective=self._objective,
             joint=options.passes is Passes.JOINT,

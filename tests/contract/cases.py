@@ -83,6 +83,7 @@ OPTIONS = {
         {"peer": 0.03, "negatives": "hard", "optimizer": "adam"},
         {"implementation": "autograd"},
         {"implementation": "autograd", "goodness": "mean", "optimizer": "adam"},
+        {"implementation": "autograd", "peer": 0.03},
         {"weights": "binary", "activations": "binary"},
         {"weights": "binary", "activations": "binary", "optimizer": "adam", "passes": "joint"},
         {"weights": "binary", "activations": "binary", "negatives": "hard", "peer": 0.003},

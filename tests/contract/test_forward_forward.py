@@ -233,7 +233,7 @@ def test_the_neutral_label_is_an_equal_share_of_every_class():
     ("options", "message"),
     [
         ({"loss": "symba"}, "loss=symba compares the two passes and needs passes=joint"),
-        ({"implementation": "autograd", "peer": 0.1}, "knows nothing of peer"),
+        ({"implementation": "autograd", "score": "head"}, "knows nothing of score"),
         (
             {"implementation": "autograd", "negatives": "hard", "passes": "joint"},
             "knows nothing of passes, negatives",

@@ -41,6 +41,7 @@ FORMS = [
     {"passes": "joint", "weights": "binary"},
     {"passes": "joint", "activations": "binary"},
     {"passes": "sequential", "weights": "binary", "activations": "binary"},
+    {"passes": "sequential", "implementation": "autograd"},
 ]
 
 
@@ -56,6 +57,24 @@ def test_a_silent_unit_is_pulled_up_until_it_speaks(form):
         silent += 1
     assert running[0] > 0
     assert silent > 1  # it was silent in the first step
+
+
+def test_the_closed_form_and_autograd_pull_alike():
+    """Ten steps with the same wrong labels, one unit silent at first."""
+    ends = []
+    for form in ({"passes": "joint"}, {"implementation": "autograd"}):
+        algorithm = build_algorithm("forward_forward", "mlp-64-40-30-10", {"peer": 0.5, **form})
+        held = silence(algorithm)
+        start = {name: tensor.detach().clone() for name, tensor in held.items()}
+        for seed in range(10):
+            x, y = batch_for(algorithm, 20, seed)
+            algorithm.step(x.abs(), y)
+        ends.append({name: tensor.detach() for name, tensor in held.items()})
+    assert float(start["b1"][0]) < 0.0 < float(ends[0]["mean activity 1"][0])
+    for name in ("w1", "b1", "w2", "b2", "mean activity 1", "mean activity 2"):
+        moved = (ends[1][name] - start[name]).norm()
+        assert moved > 0
+        assert (ends[0][name] - ends[1][name]).norm() < 1e-4 * moved
 
 
 def step_of_theirs(state, x_RI, *, rate, goodness, peer, momentum, average):
