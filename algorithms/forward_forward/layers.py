@@ -29,12 +29,13 @@ from trainfit.algorithms.forward_forward.objective import (
 from trainfit.algorithms.forward_forward.options import (
     ForwardForwardOptions,
     Implementation,
+    Init,
     check_together,
 )
 from trainfit.algorithms.forward_forward.peers import pull_
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.optimisers import make_optimiser
-from trainfit.algorithms.numerics.rectified import apply_rectified
+from trainfit.algorithms.numerics.rectified import apply_rectified, linear_
 from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.options import Precision
 from trainfit.algorithms.phases import Category, phase
@@ -73,7 +74,8 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         self._peers: list[torch.Tensor] = []
         naive = options.implementation is Implementation.AUTOGRAD
         for number, (inputs, outputs) in enumerate(model.layers[:-1], start=1):
-            w_OI = torch.empty(outputs, inputs).normal_(0, inputs**-0.5, generator=self.generator)
+            fan = inputs if options.init is Init.FAN_IN else outputs
+            w_OI = torch.empty(outputs, inputs).normal_(0, fan**-0.5, generator=self.generator)
             self._parameters[f"w{number}"] = w_OI.requires_grad_(naive)
             self._parameters[f"b{number}"] = torch.zeros(outputs, requires_grad=naive)
             if options.peer:
@@ -157,9 +159,11 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         ``scale_R`` are the input's row factors, not yet applied.
         """
         w_OI, b_O = self._parameters[f"w{number}"], self._parameters[f"b{number}"]
+        if z_RO is None:
+            z_RO = h_RI.new_empty(len(h_RI), len(w_OI))
         if scale_R is None:
-            return torch.addmm(b_O, h_RI, w_OI.T, out=z_RO).relu_()
-        return torch.mm(h_RI, w_OI.T, out=z_RO).mul_(scale_R[:, None]).add_(b_O).relu_()
+            return linear_(h_RI, w_OI, b_O, z_RO).relu_()
+        return linear_(h_RI, w_OI, None, z_RO).mul_(scale_R[:, None]).add_(b_O).relu_()
 
     def _pull(self, number: int, rows: _Rows, batch: int) -> None:
         """Fill the spare row: the pull as output, the sum of the positive rows as input.

@@ -14,6 +14,19 @@ Variants in use, which differ in bytes or accuracy:
 * ``implementation=autograd``: the usual form, for comparison.
 * ``weights=binary``, ``activations=binary``:
   :mod:`trainfit.algorithms.forward_forward.binary.layers`.
+
+Of released code, but for weight decay, these options express
+
+* Hinton's ``ffnew.m``: ``passes=joint``, ``score=head``, ``peer=lambdamean``, and ``lr = epsilon
+  (1 - delay) / 2``, for his gradient of the goodness is half of ours and his momentum averages.
+* loeweX/Forward-Forward and that of TinyFoA: ``passes=joint``, ``score=head``,
+  ``init=fan_out``, ``peer = 0.2 / O`` times theirs in a layer of O units, and half of their ``lr``:
+  their cross-entropy is a mean over the rows of both passes, 2 B of them.
+
+mohammadpz/pytorch_forward_forward cannot be expressed: it scales rows to length 1 instead of a mean
+square of 1, writes labels as bright as the brightest pixel of the batch, draws negative labels by a
+permutation of the true ones, which may leave a label as it was, and trains a layer to the end
+before the next one begins. No released code is known whose passes are sequential.
 """
 
 from __future__ import annotations
@@ -32,6 +45,13 @@ class Implementation(StrEnum):
 
     CLOSED_FORM = "closed_form"
     AUTOGRAD = "autograd"
+
+
+class Init(StrEnum):
+    """The number whose inverse is the variance of a layer's first weights."""
+
+    FAN_IN = "fan_in"
+    FAN_OUT = "fan_out"
 
 
 class Passes(StrEnum):
@@ -95,6 +115,8 @@ class ForwardForwardOptions(TrainingOptions):
     Forward-Forward code released with TinyFoA."""
     peer: float = Field(default=0.0, ge=0)
     """Strength of peer normalisation, Hinton's lambdamean (his is 0.03); 0 is off."""
+    init: Init = Init.FAN_IN
+    """Inverse variance of a layer's first weights: its inputs, or its units (loeweX)."""
     label_scale: float = Field(default=1.0, gt=0)
     """Value written into the pixel of the label."""
     weights: Precision = Precision.FLOAT

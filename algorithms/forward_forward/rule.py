@@ -12,8 +12,9 @@ The form that trains in place is in :mod:`trainfit.algorithms.forward_forward.la
 in :mod:`trainfit.algorithms.forward_forward.options`.
 
 Decisions where the paper is silent: weights are drawn from N(0, 1/I) without bias, so that the
-goodness starts near the threshold; the threshold is a mean square of 1 unless given. The gradient
-is that of the mean over the batch, the sum of the positive and negative gradients.
+goodness starts near the threshold (``init=fan_out``: N(0, 1/O)); the threshold is a mean square of
+1 unless given. The gradient is that of the mean over the batch, the sum of the positive and
+negative gradients.
 
 Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, C classes.
 """

@@ -22,11 +22,11 @@ LANES = 16
 WIDE = 4
 """Vectors of a wide block: with AVX2, their sums take half of the registers."""
 
-_WHOLE = ir.IntType(64)
+WHOLE = ir.IntType(64)
 _SINGLE = ir.FloatType()
 
 
-class _Vectors:  # pragma: no cover  (runs in the compiler)
+class Vectors:  # pragma: no cover  (runs in the compiler)
     """Code for vectors of float32 anywhere in memory."""
 
     def __init__(self, builder: Any, lanes: int) -> None:
@@ -48,8 +48,12 @@ class _Vectors:  # pragma: no cover  (runs in the compiler)
         """The same value in every lane."""
         none = ir.Constant(self.kind, ir.Undefined)
         one = self._builder.insert_element(none, value, ir.Constant(ir.IntType(32), 0))
-        first = ir.Constant(ir.VectorType(ir.IntType(32), self._lanes), [0] * self._lanes)
-        return self._builder.shuffle_vector(one, none, first)
+        return self.shuffle(one, none, [0] * self._lanes)
+
+    def shuffle(self, a: Any, b: Any, chosen: list[int]) -> Any:
+        """Elements of a, then of b, by number."""
+        indices = ir.Constant(ir.VectorType(ir.IntType(32), self._lanes), chosen)
+        return self._builder.shuffle_vector(a, b, indices)
 
     def load(self, base: Any, number: int) -> Any:
         """The vector that ``number`` others precede."""
@@ -62,7 +66,7 @@ class _Vectors:  # pragma: no cover  (runs in the compiler)
         self._builder.store(value, self._place(base, number)).align = 4
 
     def _place(self, base: Any, number: int) -> Any:
-        at = self._builder.gep(base, [ir.Constant(_WHOLE, number * self._lanes)])
+        at = self._builder.gep(base, [ir.Constant(WHOLE, number * self._lanes)])
         return self._builder.bitcast(at, self.kind.as_pointer())
 
 
@@ -72,9 +76,9 @@ def stack(context: Any, count: Any) -> Any:  # pragma: no cover  (runs in the co
     number = count.literal_value
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return cgutils.alloca_once(builder, _WHOLE, size=ir.Constant(_WHOLE, number))
+        return cgutils.alloca_once(builder, WHOLE, size=ir.Constant(WHOLE, number))
 
-    return types.CPointer(types.int64)(count), generate
+    return types.CPointer(types.int64)(count), generate  # type: ignore[attr-defined]
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
@@ -83,9 +87,9 @@ def stack_of_floats(context: Any, count: Any) -> Any:  # pragma: no cover  (as a
     number = count.literal_value
 
     def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return cgutils.alloca_once(builder, _SINGLE, size=ir.Constant(_WHOLE, number))
+        return cgutils.alloca_once(builder, _SINGLE, size=ir.Constant(WHOLE, number))
 
-    return types.CPointer(types.float32)(count), generate
+    return types.CPointer(types.float32)(count), generate  # type: ignore[attr-defined]
 
 
 def _block(lanes: int, vectors: int) -> Any:
@@ -112,7 +116,7 @@ def _block(lanes: int, vectors: int) -> Any:
                 for kind, value in zip(signature.args[:5], arguments[:5], strict=True)
             )
             first, count, row, column = arguments[5:9]
-            code = _Vectors(builder, lanes)
+            code = Vectors(builder, lanes)
             keep, decay, rate = (
                 code.splat(builder.extract_value(arguments[9], n)) for n in range(3)
             )

@@ -1,6 +1,9 @@
-"""A product whose left factor has many zeros, and the step that it leads to, compiled with numba.
+"""Products with many zeros on the left, and the step that one leads to, compiled with numba.
 
-Shape suffixes: K the dimension that is summed over, O rows of the target, I columns.
+A call is for one thread and a range of the target's rows, or of the outputs. Nothing is allocated:
+lists and blocks of at most 17 KiB are on the stack.
+
+Shape suffixes: K the dimension that is summed over, O rows of the target, I columns; R rows.
 """
 
 from __future__ import annotations
@@ -13,12 +16,18 @@ import numpy as np
 from trainfit.algorithms.numerics.compiled import compiled
 from trainfit.algorithms.numerics.rectified_code import (
     LANES,
-    WIDE,
     narrow_block,
     single_block,
     stack,
     stack_of_floats,
     wide_block,
+)
+from trainfit.algorithms.numerics.rectified_linear_code import (
+    BLOCK,
+    add_narrow,
+    add_wide,
+    speaking,
+    turn,
 )
 
 _ROWS = 8
@@ -28,7 +37,7 @@ _INNER = 128
 """Rows of the factors whose entries are listed at a time: 12 KiB on the stack."""
 
 _LISTED = _ROWS * _INNER
-_BLOCK = WIDE * LANES
+_TURNED = BLOCK * BLOCK
 
 
 @compiled(
@@ -73,7 +82,7 @@ def descend_rows(  # noqa: PLR0917
                     values[at] = alpha * value
                     counts[u] += value != 0
             column = 0
-            while column + _BLOCK <= inputs:
+            while column + BLOCK <= inputs:
                 for u in range(rows):
                     wide_block(
                         right_KI,
@@ -88,7 +97,7 @@ def descend_rows(  # noqa: PLR0917
                         rates,
                         last,
                     )
-                column += _BLOCK
+                column += BLOCK
             while column + LANES <= inputs:
                 for u in range(rows):
                     narrow_block(
@@ -131,5 +140,41 @@ def count_nonzero(left_KO: Any) -> Any:  # pragma: no cover  (compiled)
         found = np.int32(0)
         for o in range(left_KO.shape[1]):
             found += np.int32(left_KO[k, o] != 0)
-        total += found
+        total += int(found)
     return total
+
+
+@compiled(
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], int64, int64)",
+    nogil=True,
+    error_model="numpy",
+)
+def linear_outputs(
+    h_RI: Any, w_OI: Any, z_RO: Any, start: Any, stop: Any
+) -> None:  # pragma: no cover  (compiled)
+    """Columns ``start`` to ``stop`` of ``z = h w^T``; inputs and outputs are multiples of LANES."""
+    block_T = numba.carray(stack_of_floats(_TURNED), (_TURNED,))
+    masks = numba.carray(stack(_INNER), (_INNER,))
+    rows, inputs = h_RI.shape
+    for first in range(0, rows, _INNER):
+        end = min(first + _INNER, rows)
+        for column in range(0, inputs, BLOCK):
+            columns = min(BLOCK, inputs - column)
+            for r in range(first, end):
+                mask = np.int64(0)
+                for k in range(0, columns, LANES):
+                    mask |= speaking(h_RI, r, column + k) << k
+                masks[r - first] = mask
+            output = start
+            while output < stop:
+                width = BLOCK if output + BLOCK <= stop else LANES
+                for k in range(0, columns, LANES):
+                    for o in range(0, width, LANES):
+                        turn(w_OI, output + o, column + k, block_T, k * BLOCK + o)
+                for r in range(first, end):
+                    mask, fresh = masks[r - first], column == 0
+                    if width == BLOCK:
+                        add_wide(h_RI, mask, r, column, block_T, z_RO, output, fresh)
+                    else:
+                        add_narrow(h_RI, mask, r, column, block_T, z_RO, output, fresh)
+                output += width

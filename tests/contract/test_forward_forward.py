@@ -182,6 +182,15 @@ def test_the_classifier_follows_its_own_cross_entropy_and_moves_no_hidden_layer(
     torch.testing.assert_close(algorithm.predict(x), h @ after["classifier2"].T)
 
 
+@pytest.mark.parametrize("form", [{}, {"implementation": "autograd"}, {"weights": "binary"}])
+@pytest.mark.parametrize(("init", "fan"), [("fan_in", 400), ("fan_out", 100)])
+def test_first_weights_have_the_variance_of_their_fan(form, init, fan):
+    algorithm = build_algorithm("forward_forward", "mlp-400-100-10", {"init": init, **form})
+    held = parameters(algorithm)
+    assert abs(float(held["w1"].detach().var()) * fan - 1) < 0.05
+    assert not held["b1"].any()
+
+
 def test_random_wrong_labels_are_wrong_and_cover_all_other_classes():
     y = torch.arange(4).repeat(200)
     wrong = random_wrong_labels(y, 4, torch.Generator().manual_seed(0))

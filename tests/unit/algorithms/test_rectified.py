@@ -60,6 +60,57 @@ def test_three_steps_are_those_in_double_precision(momentum, inner, outputs, inp
         torch.testing.assert_close(state, velocity, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize(
+    "shape", [(1, 16, 16), (5, 48, 80), (130, 80, 64), (40, 784, 208), (3, 64, 128)]
+)
+def test_a_product_is_that_in_double_precision(shape, share, bias, kernel_calls):
+    """Whole blocks and parts of them; more rows than have masks at a time."""
+    rows, inputs, outputs = shape
+    h, w, _ = operands(rows, inputs, outputs, share)
+    w = torch.randn(outputs, inputs, generator=torch.Generator().manual_seed(2))
+    b = torch.arange(outputs).float() if bias else None
+    z = torch.full((rows, outputs), torch.nan)
+    found = rectified.linear_(h, w, b, z)
+    exact = h.double() @ w.T.double() + (b.double() if bias else 0.0)
+    assert found.data_ptr() == z.data_ptr()
+    torch.testing.assert_close(z.double(), exact, rtol=1e-5, atol=1e-5)
+    dense = h.count_nonzero() > rectified.DENSE_LINEAR * h.numel()
+    assert len(kernel_calls) == (0 if dense else 1)
+
+
+def test_a_product_on_two_threads_has_the_same_bits(kernel_calls):
+    h, _, _ = operands(64, 160, 1, 0.2)
+    w = torch.randn(528, 160, generator=torch.Generator().manual_seed(2))
+    before, found = torch.get_num_threads(), []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        try:
+            found.append(rectified.linear_(h, w, None, torch.empty(64, 528)))
+        finally:
+            torch.set_num_threads(before)
+    assert torch.equal(*found)
+    assert [len(call[1]) for call in kernel_calls] == [1, 2]
+
+
+def test_a_number_that_is_none_is_not_skipped():
+    h = torch.zeros(2, 16)
+    h[1, 3] = torch.nan
+    z = rectified.linear_(h, torch.ones(32, 16), None, torch.empty(2, 32))
+    assert torch.equal(z[0], torch.zeros(32))
+    assert z[1].isnan().all()
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(24, 32), (32, 24)])
+def test_widths_that_are_no_multiple_of_a_vector_go_the_usual_way(inputs, outputs, kernel_calls):
+    h, _, _ = operands(5, inputs, 1, 0.1)
+    w, b = torch.randn(outputs, inputs), torch.randn(outputs)
+    z = rectified.linear_(h, w, b, torch.empty(5, outputs))
+    assert torch.equal(z, torch.nn.functional.linear(h, w, b))
+    assert not kernel_calls
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_threads_give_the_same_bits(count, kernel_calls):
     left, right, parameter = operands(64, 301, 145, 0.1)
