@@ -27,8 +27,9 @@ One core of an AVX-512 machine, (100, 2000) and (100, 2000), with the step: BLAS
 kernel 7 at a tenth, 11 to 15 at three tenths.
 """
 
-DENSE_LINEAR = 0.4
-"""The same for ``linear_``, which takes 10 ms by BLAS, 7 at three tenths, 4 at one."""
+DENSE_LINEAR = 0.3
+"""The same for ``linear_``: BLAS takes 10 ms, the kernel 4 at a tenth, 7 at three tenths, more if
+the weights are not in the cache."""
 
 _LANES, _BLOCK = 16, 64  # of the kernel
 _ROWS = 8  # a multiple of the kernel's own, so that no two threads share a block
