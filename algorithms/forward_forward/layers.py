@@ -3,8 +3,8 @@
 Two facts keep the memory small. The factor that turns z into dL/dz is one number per row, so it can
 scale the layer's input, which dies here, instead of z, which lives on: no gradient of z exists,
 except in the first layer if its input is the caller's. And the product z^T h goes straight into the
-momentum: no gradient of w exists (with ``optimizer=sgd``). Most outputs of a trained layer are 0, and
-both products skip them (:mod:`trainfit.algorithms.numerics.rectified`).
+momentum: no gradient of w exists (with ``optimizer=sgd``). Most outputs of a trained layer are 0,
+and both products skip them (:mod:`trainfit.algorithms.numerics.rectified`).
 
 Shape suffixes: R rows of a pass, S the same with a spare row for the peers if they pull, B batch, I
 inputs and O outputs of a layer, C classes.
