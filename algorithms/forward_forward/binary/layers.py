@@ -46,13 +46,9 @@ from trainfit.algorithms.forward_forward.binary.output import (
     unit_tiles,
 )
 from trainfit.algorithms.forward_forward.head import Activities
-from trainfit.algorithms.forward_forward.objective import (
-    PEER_MEMORY,
-    Objective,
-    input_scale,
-    peer_pull,
-)
+from trainfit.algorithms.forward_forward.objective import Objective, input_scale
 from trainfit.algorithms.forward_forward.options import ForwardForwardOptions
+from trainfit.algorithms.forward_forward.peers import pull_
 from trainfit.algorithms.nets.binary_layer import BinaryLayer
 from trainfit.algorithms.numerics.binary.activations import Hidden, ste_clip_, weight_gradient
 from trainfit.algorithms.numerics.binary.weights import linear
@@ -77,6 +73,9 @@ class BinaryLayers:
         bits: Whether activations are binary.
         clip: Whether weights are.
     """
+
+    spare_rows = 0
+    """Peers need none: the gradient of z exists, some units at a time."""
 
     def __init__(
         self,
@@ -122,7 +121,7 @@ class BinaryLayers:
                 with phase(f"gradient{suffix}"):
                     dz_RJ = output.gradient(units, factor_R)
                     if pull_O is not None:
-                        dz_RJ[:batch].addcmul_(output.passing(units, batch), pull_O[units])
+                        dz_RJ[:batch].add_(pull_O[units])
                     gradients = self._gradients(layer, units, dz_RJ, h, row_R)
                     del dz_RJ
                 with phase(f"update{suffix}"):
@@ -148,9 +147,7 @@ class BinaryLayers:
         return BitOutput(z_RO, mask=mask) if self.bits else FloatOutput(z_RO)
 
     def _pull(self, number: int, output: BinaryOutput, batch: int) -> torch.Tensor:
-        running_O = self._peers[number - 1]
-        running_O.lerp_(output.mean(batch), 1.0 - PEER_MEMORY)
-        return peer_pull(running_O, self._peer / batch)
+        return pull_(output.mean(batch), self._peers[number - 1], self._peer, batch)
 
     def _gradients(
         self,
