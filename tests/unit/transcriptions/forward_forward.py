@@ -112,6 +112,8 @@ class ForwardForward(Transcription):
     # ---- a pass
 
     def train(self, x_RI: Array, batch: int, positive: Any) -> None:
+        """Every pass updates: Adam's bias correction counts updates."""
+        self.optimiser.begin_step()
         h_RI = unit_rows(x_RI)
         for number in range(1, self.layers + 1):
             y_RO, slope_RO = self.output(h_RI, number)
@@ -162,7 +164,6 @@ class ForwardForward(Transcription):
         return softmax(logits_BC)
 
     def step(self, x_BI: Array, y_B: Array, *draws: Array) -> None:
-        self.optimiser.begin_step()
         (wrong_B,) = draws
         if self.classifiers:
             p_BC = self.learn_classifier(x_BI, y_B)

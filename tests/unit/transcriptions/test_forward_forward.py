@@ -39,7 +39,6 @@ def draws(algorithm, x, y):
 
 def rate_for(options):
     if options.get("optimizer") == "adam":
-        # whose bias correction counts steps, of which each updates twice in the sequential form
         return 0.005
     large = options.get("goodness") == "mean" or "activations" in options
     return 0.2 if large else 0.004
