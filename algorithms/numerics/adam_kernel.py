@@ -18,7 +18,11 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.compiled import compiled
+
+_LINE = 16  # elements of a cache line, which no two threads share
+_WORK = 64  # an element takes as long as so many multiplications of the fastest kernels
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -36,16 +40,16 @@ def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:  # pragma: no cover  (run
 
 
 @compiled(
-    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1])",
+    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], intp, intp)",
     nogil=True,
     error_model="numpy",
 )
-def _adam(
-    p_N: Any, g_N: Any, m_N: Any, v_N: Any, numbers: Any
+def _adam(  # noqa: PLR0917
+    p_N: Any, g_N: Any, m_N: Any, v_N: Any, numbers: Any, start: Any, stop: Any
 ) -> None:  # pragma: no cover  (compiled)
     first, second, epsilon, rate = numbers[0], numbers[1], numbers[2], numbers[3]
     decay = numbers[4]
-    for i in range(p_N.shape[0]):
+    for i in range(start, stop):
         g = g_N[i]
         if decay != np.float32(0.0):
             g = _fma(decay, p_N[i], g)
@@ -84,10 +88,8 @@ def adam_step(
         rate: Negative learning rate, corrected for the bias of the averages.
         decay: Weight decay.
     """
-    _adam(
-        parameter_N.numpy(),
-        gradient_N.numpy(),
-        mean_N.numpy(),
-        square_N.numpy(),
-        np.array([first, second, epsilon, rate, decay], dtype=np.float32),
-    )
+    elements = parameter_N.numel()
+    parts = threads.parts_of(elements, _LINE, _WORK * elements)
+    operands = parameter_N, gradient_N, mean_N, square_N
+    numbers = np.array([first, second, epsilon, rate, decay], dtype=np.float32)
+    threads.call(_adam, parts, operands, [()] * len(parts), (numbers,))

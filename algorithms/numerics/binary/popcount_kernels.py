@@ -21,6 +21,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.compiled import compiled
 
 WIDE = 64
@@ -175,12 +176,14 @@ def _lane(number: int) -> Any:  # pragma: no cover  (as above)
 _and_block, _xor_block = _wide_block("and_"), _wide_block("xor")
 
 
-@compiled("void(uint8[:,::1], uint8[:,::1], float32[:,::1])", nogil=True)
-def _add_product(h_Bb: Any, w_Ob: Any, z_BO: Any) -> None:  # pragma: no cover  (compiled)
-    batch, width = h_Bb.shape
+@compiled("void(uint8[:,::1], uint8[:,::1], float32[:,::1], intp, intp)", nogil=True)
+def _add_product(
+    h_Bb: Any, w_Ob: Any, z_BO: Any, start: Any, stop: Any
+) -> None:  # pragma: no cover  (compiled)
+    width = h_Bb.shape[1]
     outputs, words = w_Ob.shape[0], width // 8
     blocks = outputs // OUTPUTS * OUTPUTS if width >= WIDE else 0
-    for b in range(batch):
+    for b in range(start, stop):
         own = np.uint64(0)
         for k in range(words):
             own += count64(load64(h_Bb, b * width + 8 * k))
@@ -206,15 +209,17 @@ def add_binary_product(h_Bb: torch.Tensor, w_Ob: torch.Tensor, z_BO: torch.Tenso
         w_Ob: Bits of w in {-1, +1}, uint8, contiguous, of the same width.
         z_BO: float32, contiguous; sums beyond 2**24 would round.
     """
-    _add_product(h_Bb.numpy(), w_Ob.numpy(), z_BO.numpy())
+    _by_rows(_add_product, (h_Bb, w_Ob, z_BO))
 
 
-@compiled("void(uint8[:,::1], uint8[:,::1], float32[:,::1], int64)", nogil=True)
-def _add_xnor_product(h_Bb: Any, w_Ob: Any, z_BO: Any, inner: Any) -> None:  # pragma: no cover
-    batch, width = h_Bb.shape
+@compiled("void(uint8[:,::1], uint8[:,::1], float32[:,::1], int64, intp, intp)", nogil=True)
+def _add_xnor_product(  # noqa: PLR0917
+    h_Bb: Any, w_Ob: Any, z_BO: Any, inner: Any, start: Any, stop: Any
+) -> None:  # pragma: no cover  (compiled)
+    width = h_Bb.shape[1]
     outputs, words = w_Ob.shape[0], width // 8
     blocks = outputs // OUTPUTS * OUTPUTS if width >= WIDE else 0
-    for b in range(batch):
+    for b in range(start, stop):
         for o in range(0, blocks, OUTPUTS):
             _xor_block(h_Bb, w_Ob, z_BO, b, o, np.float32(-2.0), np.float32(inner))
         for o in range(blocks, outputs):
@@ -238,4 +243,13 @@ def add_sign_product(
         z_BO: float32, contiguous; sums beyond 2**24 would round.
         inner: Columns without the padding.
     """
-    _add_xnor_product(h_Bb.numpy(), w_Ob.numpy(), z_BO.numpy(), inner)
+    _by_rows(_add_xnor_product, (h_Bb, w_Ob, z_BO), (inner,))
+
+
+def _by_rows(
+    kernel: Any, operands: tuple[torch.Tensor, ...], numbers: tuple[int, ...] = ()
+) -> None:
+    """Call a kernel for the rows of its first operand."""
+    rows, width = operands[0].shape
+    parts = threads.parts_of(rows, 1, rows * len(operands[1]) * width)  # eight bits at a time
+    threads.call(kernel, parts, operands, [()] * len(parts), numbers)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.numerics import threads
+from trainfit.algorithms.numerics.lazy_kernels import adam_kernel, popcount
 from trainfit.algorithms.numerics.threads import Part, call, parts_of
 
 
@@ -114,7 +116,7 @@ def test_a_child_has_threads_of_its_own() -> None:
 def test_training_does_not_depend_on_the_number_of_threads(
     eager: None, name: str, options: dict[str, object]
 ) -> None:
-    """Of kernels; batches are too small for torch's own operators to use several."""
+    """Of rules without a product of floats: torch's depend on it."""
     draws = torch.Generator().manual_seed(1)
     x, y = torch.rand(19, 70, generator=draws), torch.randint(0, 10, (19,), generator=draws)
     found = []
@@ -125,6 +127,41 @@ def test_training_does_not_depend_on_the_number_of_threads(
         for _ in range(3):
             algorithm.step(x, y)
         found.append([held.tensor.clone() for held in algorithm.static_tensors()])
+    for several in found[1:]:
+        for one, other in zip(found[0], several, strict=True):
+            assert torch.equal(one, other)
+
+
+def adam() -> list[torch.Tensor]:
+    draws = torch.Generator().manual_seed(2)
+    tensors = [torch.rand(1003, generator=draws) for _ in range(4)]
+    numbers = {"first": 0.1, "second": 0.001, "epsilon": 1e-8, "rate": -0.01, "decay": 0.1}
+    adam_kernel.adam_step(*tensors, **numbers)
+    return tensors
+
+
+def bits(*, signs: bool) -> list[torch.Tensor]:
+    draws = torch.Generator().manual_seed(3)
+    h, w = (
+        torch.randint(0, 256, (rows, 70), dtype=torch.uint8, generator=draws) for rows in (19, 21)
+    )
+    z = torch.rand(19, 21, generator=draws)
+    if signs:
+        popcount.add_sign_product(h, w, z, 555)
+    else:
+        popcount.add_binary_product(h, w, z)
+    return [z]
+
+
+@pytest.mark.parametrize("work", [adam, partial(bits, signs=True), partial(bits, signs=False)])
+def test_kernels_do_not_depend_on_the_number_of_threads(
+    eager: None, work: Callable[[], list[torch.Tensor]]
+) -> None:
+    """Called by themselves: the products that torch computes beside them do depend on it."""
+    found = []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        found.append(work())
     for several in found[1:]:
         for one, other in zip(found[0], several, strict=True):
             assert torch.equal(one, other)
