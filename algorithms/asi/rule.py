@@ -1,18 +1,18 @@
 """ASI: backpropagation whose stored inputs are low-rank factors, found by subspace iteration.
 
-Nguyen et al., "Beyond Low-rank Decomposition: A Shortcut Approach for Efficient On-Device Learning",
-ICML 2025, arXiv 2505.05086 (Activation Subspace Iteration). Of the input h of every chosen layer, in
-the forward pass, with the subspace V of the batch before (warm start)::
+Nguyen et al., "Beyond Low-rank Decomposition: A Shortcut Approach for Efficient On-Device
+Learning", ICML 2025, arXiv 2505.05086 (Activation Subspace Iteration). Of the input h of every
+chosen layer, in the forward pass, with the subspace V of the batch before (warm start)::
 
     V <- orth(V h^T h)            one step of subspace iteration, r orthonormal rows
-    U = h V^T                     stored with V instead of h
-    dW = (dz^T U) V               = dz^T h V^T V: the gradient for the projected input
+    U = V h^T                     stored with V instead of h
+    dW = (U dz)^T V               = dz^T h V^T V: the gradient for the projected input
     dz_below = dz W . 1[h > 0]    exact: one bit per unit is stored for the rectifier
 
 So the gradients of the layers below and of the biases are those of backpropagation, and so is dW
-where r reaches the batch or the width of the input. Without a warm start ``V = orth(G h)``, G random
-numbers of shape (r, B): a randomised range finder, as in the released code (which draws the same
-numbers in every step; new ones are drawn here).
+where r reaches the batch or the width of the input. Without a warm start ``V = orth(G h)``, G
+random numbers of shape (r, B): a randomised range finder, as in the released code (which draws the
+same numbers in every step; new ones are drawn here).
 
 The paper factorises tensors by a subspace per mode and a core (Tucker). For a matrix, one subspace
 of rank r makes it of rank r; here it is that of the features, since rows of different batches are
@@ -24,8 +24,8 @@ paper is silent or other:
 * The released code makes V orthonormal by LAPACK's QR; here it is Gram-Schmidt in place, the
   workspace of which is r - 1 numbers (:mod:`trainfit.algorithms.asi.subspace`).
 * A rank above the width of an input is that width; above the rows of a batch, those rows.
-* The batch is there before and after a step, so that factorising it (``layers`` with 1) stores more,
-  not less; ``layers`` can leave it whole.
+* The batch is there before and after a step, so that factorising it (``layers`` with 1) stores
+  more, not less; ``layers`` can leave it whole.
 * ReLUs keep a bit per unit. The released code leaves them their whole outputs and does not count
   these; nor does it count gradients, the optimiser, or the input, which is alive while it is
   factorised.
@@ -131,10 +131,10 @@ class Asi(FullyConnected[AsiOptions], about=ASI):
             assert below.kept.h_BK is not None
             self._apply(number, dz_BO, below.kept.h_BK)
             return
-        u_BK, v_KI = below.factors
+        u_KB, v_KI = below.factors
         with phase("update"):
             self._apply_bias(number, dz_BO)
-            left_OK = tag(dz_BO.T @ u_BK, Category.GRADIENTS, f"dw{number} v")
+            left_OK = tag((u_KB @ dz_BO).T, Category.GRADIENTS, f"dw{number} v")
             name = f"w{number}"
             self._optimiser.apply_product(name, self._parameters[name], left_OK, v_KI)
 
@@ -194,8 +194,8 @@ class Asi(FullyConnected[AsiOptions], about=ASI):
         rank = min(self._most(number), batch)
         with plan.phase("update"):
             self._plan_apply_bias(plan, batch, number)
-            plan.product(outputs, batch, rank)
-            left = plan.alloc(f"dw{number} v", (outputs, rank), Category.GRADIENTS)
+            plan.product(rank, batch, outputs)
+            left = plan.alloc(f"dw{number} v", (rank, outputs), Category.GRADIENTS)
             name = f"w{number}"
             self._optimiser.plan_apply_product(plan, name, (outputs, inputs), rank)
             plan.free(left)

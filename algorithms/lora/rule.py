@@ -14,7 +14,8 @@ adapter on every layer, and r columns more: what is saved is the gradients and t
 state, which only factors and trained biases have. A layer is updated as soon as its gradient has
 been propagated.
 
-* ``layers``: those with an adapter. ``biases``: those whose bias is trained; the paper's are frozen.
+* ``layers``: those with an adapter.
+* ``biases``: those whose bias is trained; the paper's are frozen.
 * ``alpha``: the paper keeps it at the first rank that is tried.
 * ``frozen``: whether parameters that are only read are in RAM or in flash.
 

@@ -9,7 +9,7 @@ from trainfit.algorithms import LocallyConnected, algorithm_names, build_algorit
 OPTIONS = {
     "asi": [
         {},
-        {"rank": 1, "momentum": 0.0},
+        {"rank": 8, "momentum": 0.0},
         {"rank": 64, "optimizer": "adam"},
         {"warm_start": False},
         {"warm_start": False, "rank": 9, "layers": "2,3", "optimizer": "adam"},
@@ -169,11 +169,10 @@ OPTIONS = {
     ],
     "lora": [
         {},
-        {"rank": 1, "alpha": 2.0, "momentum": 0.0},
+        {"rank": 8, "alpha": 16.0, "momentum": 0.0},
         {"rank": 16, "optimizer": "adam", "biases": "all"},
         {"layers": "last:1", "frozen": "flash"},
         {"layers": "2,3", "biases": "last:1", "frozen": "flash", "optimizer": "adam"},
-        {"layers": "3", "biases": "all", "momentum": 0.0},
         {"weight_decay": 0.001, "nesterov": True},
         {"loss": "binary_cross_entropy"},
     ],
