@@ -18,6 +18,8 @@ TESTS = (
     "tests/unit/profiler/test_known_bytes.py",
     "tests/unit/algorithms/test_int8.py",
     "tests/unit/algorithms/test_binarised.py",
+    "tests/unit/algorithms/test_bit_kernels.py",
+    "tests/unit/algorithms/test_large_sums.py",
     "tests/golden",
     "tests/contract/test_memory_contract.py::test_the_known_figure_is_backprops",
     "tests/contract/test_memory_contract.py::test_the_record_names_the_worst_stage_and_has_no_residual",

@@ -20,15 +20,16 @@ Hidden units are ``tanh`` as in Frenkel's released code; DFA may have rectifiers
 not: its target is the same in every step, and only saturation keeps it from switching off a
 rectifier permanently (on digits it leaves a net at chance).
 
-Three defaults are not those of that code, and its hidden layers learn at another rate for it:
+Three defaults are not those of that code:
 
 * ``hidden_gradient=sum``: its hidden gradients are sums over the batch, as the rows come out of
   autograd with a signal that nobody divided, while the classifier's is the mean of its loss. Ours
   are means in both, so that the rate does not change its meaning with the batch. The sum is the
   same rule as the mean with B times the fixed matrices.
 * ``feedback_fan_in=units``: torch takes the second extent of its C x O matrices, the units, for the
-  fan-in: ``b = sqrt(6 / O)``. Ours projects C numbers, ``b = sqrt(6 / C)``; at 2000 units and 10
-  classes that is 14 times as large, beside a batch of 100 by which the mean is smaller.
+  fan-in: ``b = sqrt(6 / O)``. Ours projects C numbers, ``b = sqrt(6 / C)``. At 2000 units and 10
+  classes ours is 14 times as large; with a batch of 100 their hidden gradients, sums, are still 7
+  times as large as ours at the same weights.
 * ``loss=binary_cross_entropy``, and Nesterov's momentum of 0.9, are its defaults; ours are the
   softmax's cross-entropy and plain momentum.
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 from trainfit.algorithms.forward_forward.labels import random_wrong_labels, write_labels
 from trainfit.algorithms.forward_forward.objective import Objective, normalise_
 from trainfit.algorithms.forward_forward.options import Goodness
+from trainfit.algorithms.forward_forward.peers import pull_
 from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.phases import Category, phase, tag
 
@@ -25,8 +26,13 @@ def autograd_step(
     classes: int,
     label_scale: float,
     generator: torch.Generator,
+    peers: list[torch.Tensor],
+    peer: float,
 ) -> None:
-    """One update of every layer ``w1, b1, ...`` in ``parameters``, which must require gradients."""
+    """One update of every layer ``w1, b1, ...`` in ``parameters``, which must require gradients.
+
+    ``peers`` are the layers' running mean activities, none without peer normalisation.
+    """
     with phase("forward"):
         wrong_B = random_wrong_labels(y_B, classes, generator)
         positive_BI = tag(x_BI.clone(), Category.INPUTS, "labelled inputs")
@@ -38,9 +44,18 @@ def autograd_step(
     for number in range(1, len(parameters) // 2 + 1):
         w_OI, b_O = parameters[f"w{number}"], parameters[f"b{number}"]
         with phase("forward"):
-            z_positive_BO = functional.linear(positive_BI, w_OI, b_O).relu()
+            inner_BO = functional.linear(positive_BI, w_OI, b_O)
+            z_positive_BO = inner_BO.relu()
+            if not peers:
+                del inner_BO
             z_negative_BO = functional.linear(negative_BI, w_OI, b_O).relu()
             loss = _loss(objective, z_positive_BO, z_negative_BO)
+            if peers:
+                # Before the rectifier, whose gradient is 0 for the units that need the pull most.
+                mean_O = z_positive_BO.detach().mean(0)
+                pull_O = pull_(mean_O, peers[number - 1], peer, len(inner_BO))
+                loss = loss + (inner_BO @ pull_O).sum()
+                del inner_BO, mean_O, pull_O
         with phase("gradient"):
             loss.backward()
             del loss

@@ -14,9 +14,11 @@ from trainfit.algorithms.forward_forward.labels import plan_random_wrong_labels
 from trainfit.algorithms.forward_forward.memory import (
     count_forward,
     count_normalise,
+    hold_peers,
     plan_length,
     plan_with_static,
 )
+from trainfit.algorithms.forward_forward.peers import plan_pull
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
@@ -24,9 +26,13 @@ from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.phases import Category
 
 
-def plan_autograd(model: Mlp, optimiser: Optimiser, batch_size: int, *, mean: bool) -> MemoryPlan:
+def plan_autograd(
+    model: Mlp, optimiser: Optimiser, batch_size: int, *, mean: bool, peer: bool
+) -> MemoryPlan:
     """Both passes in one loss per layer; ``mean`` or sum of squares is the goodness."""
     plan = plan_with_static(model, optimiser, batch_size)
+    if peer:
+        hold_peers(plan, model)
     with plan.phase("forward"):
         wrong = plan_random_wrong_labels(plan, batch_size)
         shape = (batch_size, model.inputs)
@@ -38,7 +44,8 @@ def plan_autograd(model: Mlp, optimiser: Optimiser, batch_size: int, *, mean: bo
             plan.free(plan_length(plan, batch_size))
             count_normalise(plan, batch_size, model.inputs)
     for number in range(1, len(model.hidden) + 1):
-        inputs = _Joint(plan, model, batch_size, number, mean=mean).layer(optimiser, inputs)
+        layer = _Joint(plan, model, batch_size, number, mean=mean, peer=peer)
+        inputs = layer.layer(optimiser, inputs)
     plan.free(wrong, *inputs)
     return plan
 
@@ -47,7 +54,14 @@ class _Joint:
     """One layer of the joint form."""
 
     def __init__(
-        self, plan: MemoryPlan, model: Mlp, batch_size: int, number: int, *, mean: bool
+        self,
+        plan: MemoryPlan,
+        model: Mlp,
+        batch_size: int,
+        number: int,
+        *,
+        mean: bool,
+        peer: bool,
     ) -> None:
         self._plan = plan
         self._number = number
@@ -55,6 +69,7 @@ class _Joint:
         self._rows = (batch_size,)
         self._weights = (model.sizes[number], model.sizes[number - 1])
         self._mean = mean
+        self._peer = peer
 
     def _forward(self, name: str, shape: tuple[int, ...], *, essential: bool = False) -> Item:
         return self._plan.alloc(name, shape, Category.ACTIVATIONS, essential=essential)
@@ -66,15 +81,21 @@ class _Joint:
         """Loss, its gradient, the update, and the inputs of the next layer."""
         plan, number = self._plan, self._number
         with plan.phase("forward"):
-            outputs = []
+            outputs, inner = [], None
             for essential in (True, False):  # the passes could run one after the other
                 product = self._forward("w h + b", self._wide)
                 outputs.append(self._forward(f"z{number}", self._wide, essential=essential))
-                plan.free(product)
+                if self._peer and essential:
+                    inner = product
+                else:
+                    plan.free(product)
                 count_forward(plan, *self._wide[:1], self._weights[1], self._weights[0])
             loss, shifted = self._loss()
+            pull = None
+            if inner:
+                loss, pull = self._peer_loss(loss, inner)
         with plan.phase("gradient"):
-            gradients = self._backward(shifted)
+            gradients = self._backward(shifted, pull)
             plan.free(loss)
         with plan.phase("update"):
             for item in gradients:
@@ -115,10 +136,30 @@ class _Joint:
         plan.free(total, *squares, *goodness)
         return loss, shifted
 
-    def _backward(self, shifted: list[Item]) -> list[Item]:
+    def _peer_loss(self, loss: Item, inner: Item) -> tuple[Item, Item]:
+        """The loss with the peers' term, and the pull, which backward needs."""
+        plan = self._plan
+        pull = self._forward("pull", self._weights[:1])
+        plan_pull(plan, *self._wide)
+        rows = self._forward("pull on a row", self._rows)
+        term = plan.alloc("pull on all", (), Category.WORKSPACE, essential=False)
+        plan.free(rows)
+        total = plan.alloc("loss", (), Category.WORKSPACE, essential=False)
+        plan.free(term, loss, inner)
+        for kind in (Kind.ADD, Kind.MULTIPLY):
+            plan.each(kind, math.prod(self._wide))
+        return total, pull
+
+    def _backward(self, shifted: list[Item], pull: Item | None) -> list[Item]:
         """From the loss to the gradients of weight and bias, in that order."""
         plan = self._plan
         seed = plan.alloc("gradient of the loss", (), Category.WORKSPACE, essential=False)
+        pulled = None
+        if pull:
+            pulled = self._gradient("d (w h + b) of the peers", self._wide)
+            plan.free(pull)
+            for kind in (Kind.ADD, Kind.MULTIPLY):
+                plan.each(kind, math.prod(self._wide))
         with plan.number():
             d_total = self._gradient("d loss per row", self._rows)
         d_negative = self._gradient("d goodness, negative", self._rows)
@@ -147,6 +188,9 @@ class _Joint:
             essential = self._number == 1 and not made
             d_product = self._gradient("d (w h + b)", self._wide, essential=essential)
             plan.free(d_output)
+            if pulled and made:  # the positive rows come last; what was there first is added to
+                plan.free(d_product)
+                d_product = pulled
             made.append([self._gradient("dw, one pass", self._weights)])
             made[-1].append(self._gradient("db, one pass", self._weights[:1]))
             plan.product(self._weights[0], self._wide[0], self._weights[1])

@@ -3,9 +3,11 @@
 Two facts keep the memory small. The factor that turns z into dL/dz is one number per row, so it can
 scale the layer's input, which dies here, instead of z, which lives on: no gradient of z exists,
 except in the first layer if its input is the caller's. And the product z^T h goes straight into the
-momentum: no gradient of w exists (with ``optimizer=sgd``).
+momentum: no gradient of w exists (with ``optimizer=sgd``). Most outputs of a trained layer are 0,
+and both products skip them (:mod:`trainfit.algorithms.numerics.rectified`).
 
-Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, C classes.
+Shape suffixes: R rows of a pass, S the same with a spare row for the peers if they pull, B batch, I
+inputs and O outputs of a layer, C classes.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch.nn import functional
 
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.forward_forward.binary.head import BitFeatureHead
@@ -22,31 +23,37 @@ from trainfit.algorithms.forward_forward.binary.layers import BinaryLayers
 from trainfit.algorithms.forward_forward.head import Activities, FeatureHead, judging_layers
 from trainfit.algorithms.forward_forward.labels import check_room_for_labels
 from trainfit.algorithms.forward_forward.objective import (
-    PEER_MEMORY,
     Objective,
     input_scale,
     normalise_,
-    peer_pull,
 )
 from trainfit.algorithms.forward_forward.options import (
     ForwardForwardOptions,
     Implementation,
+    Init,
     check_together,
 )
+from trainfit.algorithms.forward_forward.peers import pull_
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.optimisers import make_optimiser
+from trainfit.algorithms.numerics.rectified import apply_rectified, linear_
 from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.options import Precision
 from trainfit.algorithms.phases import Category, phase
 
 
 class _Rows(NamedTuple):
-    """A layer's rows: output, input, factors from z to dL/dz, pending factors of the input."""
+    """A layer's rows: output, input, factors from z to dL/dz, pending factors of the input.
 
-    z_RO: torch.Tensor
-    h_RI: torch.Tensor
-    factor_R: torch.Tensor
+    With a spare row, the last row is that of the pull of the peers. An input that is the caller's
+    has none.
+    """
+
+    z_SO: torch.Tensor
+    h_SI: torch.Tensor
+    factor_S: torch.Tensor
     scale_R: torch.Tensor | None
+    spare: int
 
 
 class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
@@ -74,7 +81,8 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         self._peers: list[torch.Tensor] = []
         naive = options.implementation is Implementation.AUTOGRAD
         for number, (inputs, outputs) in enumerate(model.layers[:-1], start=1):
-            w_OI = torch.empty(outputs, inputs).normal_(0, inputs**-0.5, generator=self.generator)
+            fan = inputs if options.init is Init.FAN_IN else outputs
+            w_OI = torch.empty(outputs, inputs).normal_(0, fan**-0.5, generator=self.generator)
             self._parameters[f"w{number}"] = w_OI.requires_grad_(naive)
             self._parameters[f"b{number}"] = torch.zeros(outputs, requires_grad=naive)
             if options.peer:
@@ -102,6 +110,11 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         if self._head:
             self._head.optimiser.lr = self.options.head_lr * factor
 
+    @property
+    def spare_rows(self) -> int:
+        """Rows that the input of a pass with positive rows has at its end, for the peers."""
+        return 1 if self.options.peer else 0
+
     # ---- a pass -----------------------------------------------------------------------------
 
     def train_layers(
@@ -117,68 +130,76 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
             positive: Which pass it is; None for both at once.
         """
         scale_R = held.pop() if len(held) > 1 else None
-        h_RI = held.pop()
-        for number in range(1, len(self.model.hidden) + 1):
+        h_SI = held.pop()
+        spare = 0 if positive is False else self.spare_rows
+        count = batch if positive is not None else 2 * batch
+        for number, outputs in enumerate(self.model.hidden, start=1):
             with phase(f"forward{suffix}"):
-                z_RO = self._output(h_RI, number, scale_R)
-                length_R = torch.linalg.vector_norm(z_RO, dim=1)
+                z_SO = h_SI.new_empty(count + spare, outputs)
+                self._output(h_SI[:count], number, scale_R, z_SO[:count])
+                length_R = torch.linalg.vector_norm(z_SO[:count], dim=1)
             with phase(f"gradient{suffix}"):
-                factor_R = self._objective.factors_(
-                    length_R * length_R, z_RO.shape[1], batch, positive
-                )
-            rows = _Rows(z_RO, h_RI, factor_R, scale_R)
-            if self.options.peer and positive is not False:
-                self._update_with_peers(number, rows, suffix, batch)
-            else:
-                self._update(number, rows, suffix)
-            del factor_R, rows
+                factor_S = torch.empty(count + spare)
+                torch.mul(length_R, length_R, out=factor_S[:count])
+                self._objective.factors_(factor_S[:count], outputs, batch, positive)
+            rows = _Rows(z_SO, h_SI, factor_S, scale_R, spare)
+            if spare:
+                with phase(f"gradient{suffix}"):
+                    self._pull(number, rows, batch)
+            self._update(number, rows, suffix)
+            del factor_S, rows
             scale_R = None
             with phase(f"forward{suffix}"):
-                h_RI = normalise_(z_RO, length_R)
-                del z_RO, length_R
+                normalise_(z_SO[:count], length_R)
+                h_SI = z_SO
+                del z_SO, length_R
 
     def _output(
-        self, h_RI: torch.Tensor, number: int, scale_R: torch.Tensor | None
+        self,
+        h_RI: torch.Tensor,
+        number: int,
+        scale_R: torch.Tensor | None,
+        z_RO: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Rectified output of a layer; ``scale_R`` are the input's row factors, not yet applied."""
+        """Rectified output of a layer, in ``z_RO`` if that is given.
+
+        ``scale_R`` are the input's row factors, not yet applied.
+        """
         w_OI, b_O = self._parameters[f"w{number}"], self._parameters[f"b{number}"]
+        if z_RO is None:
+            z_RO = h_RI.new_empty(len(h_RI), len(w_OI))
         if scale_R is None:
-            return functional.linear(h_RI, w_OI, b_O).relu_()
-        return (h_RI @ w_OI.T).mul_(scale_R[:, None]).add_(b_O).relu_()
+            return linear_(h_RI, w_OI, b_O, z_RO).relu_()
+        return linear_(h_RI, w_OI, None, z_RO).mul_(scale_R[:, None]).add_(b_O).relu_()
+
+    def _pull(self, number: int, rows: _Rows, batch: int) -> None:
+        """Fill the spare row: the pull as output, the sum of the positive rows as input.
+
+        The bias has an input of 1 in each of them.
+        """
+        z_SO, h_SI, factor_S, scale_R, _ = rows
+        torch.mean(z_SO[:batch], 0, out=z_SO[-1])
+        pull_(z_SO[-1], self._peers[number - 1], self.options.peer, batch)
+        factor_S[-1:].fill_(batch)
+        if scale_R is None:
+            torch.sum(h_SI[:batch], 0, out=h_SI[-1])
 
     def _update(self, number: int, rows: _Rows, suffix: str) -> None:
         """``dw = (factor z)^T h``: the factor scales the one of the two that may be changed."""
-        z_RO, h_RI, factor_R, scale_R = rows
+        z_SO, h_SI, factor_S, scale_R, spare = rows
+        count = len(z_SO) - spare
         with phase(f"gradient{suffix}"):
             if scale_R is None:
-                left_RO, right_RI = z_RO, h_RI.mul_(factor_R[:, None])
+                h_SI[:count].mul_(factor_S[:count, None])
+                left_SO = z_SO
             else:
-                left_RO, right_RI = z_RO * (factor_R * scale_R)[:, None], h_RI
+                left_SO = z_SO[:count] * (factor_S[:count] * scale_R)[:, None]
+                if spare:
+                    left_SO.addr_(scale_R, z_SO[-1])
         with phase(f"update{suffix}"):
             w_OI, b_O = self._parameters[f"w{number}"], self._parameters[f"b{number}"]
-            self._optimiser.apply_product(f"b{number}", b_O, z_RO.T, factor_R)
-            self._optimiser.apply_product(f"w{number}", w_OI, left_RO.T, right_RI)
-
-    def _update_with_peers(self, number: int, rows: _Rows, suffix: str, batch: int) -> None:
-        """``dz = factor z + peer (m_o - mean m) 1[z > 0]`` on the positive rows."""
-        z_RO, h_RI, factor_R, scale_R = rows
-        running_O = self._peers[number - 1]
-        with phase(f"gradient{suffix}"):
-            running_O.lerp_(z_RO[:batch].mean(0), 1.0 - PEER_MEMORY)
-            pull_O = peer_pull(running_O, self.options.peer / batch)
-            dz_RO = z_RO.sign().mul_(pull_O)
-            del pull_O
-            dz_RO[batch:].zero_()
-            dz_RO.addcmul_(z_RO, factor_R[:, None])
-            db_O = dz_RO.sum(0)
-            if scale_R is not None:
-                dz_RO.mul_(scale_R[:, None])
-        with phase(f"update{suffix}"):
-            self._optimiser.apply(f"b{number}", self._parameters[f"b{number}"], db_O)
-            del db_O
-            self._optimiser.apply_product(
-                f"w{number}", self._parameters[f"w{number}"], dz_RO.T, h_RI
-            )
+            self._optimiser.apply_product(f"b{number}", b_O, z_SO.T, factor_S)
+            apply_rectified(self._optimiser, f"w{number}", w_OI, left_SO, h_SI)
 
     def activities(self, h_BI: torch.Tensor) -> Activities:
         """Normalised output of every judging layer."""

@@ -14,7 +14,8 @@ from trainfit.algorithms.forward_forward.labels import (
     plan_labelled,
     plan_random_wrong_labels,
 )
-from trainfit.algorithms.forward_forward.objective import Objective, plan_normalise, plan_peer_pull
+from trainfit.algorithms.forward_forward.objective import Objective, plan_normalise
+from trainfit.algorithms.forward_forward.peers import plan_pull
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
@@ -54,11 +55,16 @@ def plan_closed_form(model: Mlp, optimiser: Optimiser, batch_size: int, parts: P
 
 def hold_parts(plan: MemoryPlan, model: Mlp, parts: Parts) -> None:
     """Tensors kept between steps besides the layers and their optimiser state."""
-    for number, outputs in enumerate(model.hidden, start=1):
-        if parts.peer:
-            plan.hold(f"mean activity {number}", (outputs,), Category.BUFFERS)
+    if parts.peer:
+        hold_peers(plan, model)
     if parts.head:
         parts.head.plan_static(plan)
+
+
+def hold_peers(plan: MemoryPlan, model: Mlp) -> None:
+    """Running mean activities."""
+    for number, outputs in enumerate(model.hidden, start=1):
+        plan.hold(f"mean activity {number}", (outputs,), Category.BUFFERS)
 
 
 def plan_length(plan: MemoryPlan, rows: int) -> Item:
@@ -87,10 +93,10 @@ class Step:
         if self._parts.joint:
             with plan.phase("forward"):
                 wrong = wrong or plan_random_wrong_labels(plan, batch)
-                shape = (2 * batch, self._model.inputs)
+                shape = (2 * batch + self._spare_rows(), self._model.inputs)
                 pair = plan.alloc("inputs of both passes", shape, Category.INPUTS)
-                plan.free(plan_length(plan, shape[0]))
-                count_normalise(plan, *shape)
+                plan.free(plan_length(plan, 2 * batch))
+                count_normalise(plan, 2 * batch, self._model.inputs)
             self._train_layers("", owned=pair, scale=None, peer=self._parts.peer)
         else:
             self._pass(".positive", peer=self._parts.peer)
@@ -99,6 +105,10 @@ class Step:
                     wrong = plan_random_wrong_labels(plan, batch)
             self._pass(".negative", peer=False)
         plan.free(wrong)
+
+    def _spare_rows(self) -> int:
+        """Rows behind those of a pass with positive rows, for the peers."""
+        return 1 if self._parts.peer else 0
 
     def _pass(self, suffix: str, *, peer: bool) -> None:
         plan, batch = self._plan, self._batch
@@ -116,20 +126,21 @@ class Step:
         """Every layer's output, gradient and update; at most two outputs are alive."""
         plan = self._plan
         rows = self._batch if owned is None else 2 * self._batch
+        spare = self._spare_rows() if peer else 0
         below = owned
         for number, (inputs, outputs) in enumerate(self._model.layers[:-1], start=1):
             with plan.phase(f"forward{suffix}"):
-                z = plan.alloc(f"z{number}", (rows, outputs), Category.ACTIVATIONS)
+                z = plan.alloc(f"z{number}", (rows + spare, outputs), Category.ACTIVATIONS)
                 length = plan.alloc(f"length{number}", (rows,), Category.ACTIVATIONS)
                 count_forward(plan, rows, inputs, outputs)
             with plan.phase(f"gradient{suffix}"):
-                factor = plan.alloc(f"factor{number}", (rows,), Category.GRADIENTS)
+                factor = plan.alloc(f"factor{number}", (rows + spare,), Category.GRADIENTS)
                 plan.each(Kind.MULTIPLY, rows)
                 self._parts.objective.plan_factors(plan, self._batch, joint=owned is not None)
-            if peer:
-                self._update_with_peers(number, rows, suffix, scaled=below is None)
-            else:
-                self._update(number, rows, suffix, scaled=below is None)
+                if peer:
+                    plan_pull(plan, self._batch, outputs)
+                    plan.each(Kind.ADD, self._batch * inputs if below else 0)
+            self._update(number, rows, suffix, spare=spare, scaled=below is None)
             plan.free(factor, *([scale] if scale else []))
             scale = None
             with plan.phase(f"forward{suffix}"):
@@ -139,7 +150,7 @@ class Step:
                 below = z
         plan.free(*([below] if below else []))
 
-    def _update(self, number: int, rows: int, suffix: str, *, scaled: bool) -> None:
+    def _update(self, number: int, rows: int, suffix: str, *, spare: int, scaled: bool) -> None:
         plan = self._plan
         inputs, outputs = self._model.layers[number - 1]
         with plan.phase(f"gradient{suffix}"):
@@ -148,29 +159,14 @@ class Step:
                 row = plan.alloc("factor and scale", (rows,), Category.GRADIENTS, essential=False)
                 left = plan.alloc("dz1", (rows, outputs), Category.GRADIENTS)
                 plan.free(row)
+                for kind in (Kind.MULTIPLY, Kind.ADD):
+                    plan.each(kind, spare * rows * outputs)
         with plan.phase(f"update{suffix}"):
-            self._optimiser.plan_apply_product(plan, f"b{number}", (outputs,), rows)
-            self._optimiser.plan_apply_product(plan, f"w{number}", (outputs, inputs), rows)
+            self._optimiser.plan_apply_product(plan, f"b{number}", (outputs,), rows + spare)
+            inner = rows if scaled else rows + spare
+            self._optimiser.plan_apply_product(plan, f"w{number}", (outputs, inputs), inner)
             if scaled:
                 plan.free(left)
-
-    def _update_with_peers(self, number: int, rows: int, suffix: str, *, scaled: bool) -> None:
-        plan, batch = self._plan, self._batch
-        inputs, outputs = self._model.layers[number - 1]
-        with plan.phase(f"gradient{suffix}"):
-            mean = plan.alloc("mean activity now", (outputs,), Category.GRADIENTS)
-            pull = plan_peer_pull(plan, mean)
-            dz = plan.alloc(f"dz{number}", (rows, outputs), Category.GRADIENTS)
-            plan.free(pull)
-            db = plan.alloc(f"db{number}", (outputs,), Category.GRADIENTS)
-            plan.each(Kind.ADD, batch * outputs + 4 * outputs + 2 * rows * outputs)
-            plan.each(Kind.MULTIPLY, 2 * outputs + (3 if scaled else 2) * rows * outputs)
-            plan.each(Kind.COMPARE, rows * outputs)
-        with plan.phase(f"update{suffix}"):
-            self._optimiser.plan_apply(plan, outputs)
-            plan.free(db)
-            self._optimiser.plan_apply_product(plan, f"w{number}", (outputs, inputs), rows)
-            plan.free(dz)
 
     def _neutral_pass(self) -> Item | None:
         """Forward with the neutral label, then one step of the classifier."""

@@ -19,14 +19,10 @@ import torch
 
 from trainfit.algorithms.forward_forward.options import Goodness, Loss
 from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
-from trainfit.algorithms.phases import Category
+from trainfit.algorithms.memory.plan import MemoryPlan
 
 EPSILON = 1e-8
 """Added to the length of a layer's output, to avoid division by zero."""
-
-PEER_MEMORY = 0.9
-"""Share of a unit's running mean activity that stays from step to step."""
 
 
 @dataclass(frozen=True)
@@ -115,23 +111,3 @@ def plan_normalise(plan: MemoryPlan) -> None:
     """The closed form of ``inverse_length_``, and so of ``normalise_``."""
     plan.scalar()
     plan.scalar()
-
-
-def peer_pull(running_O: torch.Tensor, strength: float) -> torch.Tensor:
-    """Peer term of the gradient of every active unit: its distance from the mean unit."""
-    return (running_O - running_O.mean()).mul_(strength)
-
-
-def plan_peer_pull(plan: MemoryPlan, mean: Item) -> Item:
-    """The closed form of a running mean moved towards ``mean``, which dies, and ``peer_pull``.
-
-    The caller frees the result.
-    """
-    plan.scalar()
-    plan.free(mean)
-    middle = plan.alloc("their mean", (), Category.WORKSPACE, essential=False)
-    plan.scalar()
-    pull = plan.alloc("pull", mean.shape, Category.GRADIENTS)
-    plan.free(middle)
-    plan.scalar()
-    return pull

@@ -8,11 +8,25 @@ Variants in use, which differ in bytes or accuracy:
 * ``negatives=random``: any wrong label. ``hard``: labels that a classifier on the activities
   confuses with the true one.
 * ``score=head``: that classifier, which needs one pass, predicts the class.
-* ``peer``: pulls a unit's mean activity towards the layer's (peer/2 times the sum of squared
-  differences, through a running mean), to avoid units that are never or always active.
+* ``peer``: pulls a unit's mean activity towards the layer's, so that no unit is always silent or
+  always active; see :mod:`trainfit.algorithms.forward_forward.peers`, also for the strength in
+  other people's code. With binary activations a tenth of the usual strength is enough.
 * ``implementation=autograd``: the usual form, for comparison.
 * ``weights=binary``, ``activations=binary``:
   :mod:`trainfit.algorithms.forward_forward.binary.layers`.
+
+Of released code, but for weight decay, these options express
+
+* Hinton's ``ffnew.m``: ``passes=joint``, ``score=head``, ``peer=lambdamean``, and ``lr = epsilon
+  (1 - delay) / 2``, for his gradient of the goodness is half of ours and his momentum averages.
+* loeweX/Forward-Forward and that of TinyFoA: ``passes=joint``, ``score=head``,
+  ``init=fan_out``, ``peer = 0.2 / O`` times theirs in a layer of O units, and half of their ``lr``:
+  their cross-entropy is a mean over the rows of both passes, 2 B of them.
+
+mohammadpz/pytorch_forward_forward cannot be expressed: it scales rows to length 1 instead of a mean
+square of 1, writes labels as bright as the brightest pixel of the batch, draws negative labels by a
+permutation of the true ones, which may leave a label as it was, and trains a layer to the end
+before the next one begins. No released code is known whose passes are sequential.
 """
 
 from __future__ import annotations
@@ -31,6 +45,13 @@ class Implementation(StrEnum):
 
     CLOSED_FORM = "closed_form"
     AUTOGRAD = "autograd"
+
+
+class Init(StrEnum):
+    """The number whose inverse is the variance of a layer's first weights."""
+
+    FAN_IN = "fan_in"
+    FAN_OUT = "fan_out"
 
 
 class Passes(StrEnum):
@@ -96,7 +117,9 @@ class ForwardForwardOptions(TrainingOptions):
     """Weight decay of that classifier, as ``weight_decay`` is of the hidden layers. loeweX's code
     has 3e-3, and 3e-4 for layers whose loss is half of ours: 6e-4 here, at half its rate."""
     peer: float = Field(default=0.0, ge=0)
-    """Strength of peer normalisation; 0 is off."""
+    """Strength of peer normalisation, Hinton's lambdamean (his is 0.03); 0 is off."""
+    init: Init = Init.FAN_IN
+    """Inverse variance of a layer's first weights: its inputs, or its units (loeweX)."""
     label_scale: float = Field(default=1.0, gt=0)
     """Value written into the pixel of the label."""
     weights: Precision = Precision.FLOAT
@@ -138,7 +161,7 @@ def check_together(options: ForwardForwardOptions) -> None:
         "negatives": Negatives.RANDOM,
         "score": Score.GOODNESS,
     }
-    plain |= {"loss": Loss.LOGISTIC, "peer": 0.0}
+    plain |= {"loss": Loss.LOGISTIC}
     plain |= {"weights": Precision.FLOAT, "activations": Precision.FLOAT}
     changed = [key for key, value in plain.items() if getattr(options, key) != value]
     if options.implementation is Implementation.AUTOGRAD and changed:

@@ -12,8 +12,9 @@ The form that trains in place is in :mod:`trainfit.algorithms.forward_forward.la
 in :mod:`trainfit.algorithms.forward_forward.options`.
 
 Decisions where the paper is silent: weights are drawn from N(0, 1/I) without bias, so that the
-goodness starts near the threshold; the threshold is a mean square of 1 unless given. The gradient
-is that of the mean over the batch, the sum of the positive and negative gradients.
+goodness starts near the threshold (``init=fan_out``: N(0, 1/O)); the threshold is a mean square of
+1 unless given. The gradient is that of the mean over the batch, the sum of the positive and
+negative gradients.
 
 Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -68,8 +69,8 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of every hidden layer from true and wrong labels."""
-        self._optimiser.begin_step()
         if self.options.implementation is Implementation.AUTOGRAD:
+            self._optimiser.begin_step()
             autograd_step(
                 self._parameters,
                 self._optimiser,
@@ -79,11 +80,14 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
                 classes=self.model.classes,
                 label_scale=self.options.label_scale,
                 generator=self.generator,
+                peers=self._peers,
+                peer=self.options.peer,
             )
             return
         with torch.no_grad():
             wrong_B = self._neutral_pass(x, y) if self._head else None
             if self.options.passes is Passes.JOINT:
+                self._optimiser.begin_step()
                 self._joint_pass(x, y, wrong_B)
                 return
             self._pass(x, y, positive=True)
@@ -93,7 +97,8 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
             self._pass(x, wrong_B, positive=False)
 
     def _pass(self, x_BI: torch.Tensor, y_B: torch.Tensor, *, positive: bool) -> None:
-        """One pass through all layers, each updated during the pass."""
+        """One pass through all layers, each updated during the pass; a step of the optimiser."""
+        self._optimiser.begin_step()
         suffix = ".positive" if positive else ".negative"
         with labelled(x_BI, y_B, self.model.classes, self.options.label_scale, f"forward{suffix}"):
             with phase(f"forward{suffix}"):
@@ -107,12 +112,16 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
         with phase("forward"):
             if wrong_B is None:
                 wrong_B = random_wrong_labels(y_B, self.model.classes, self.generator)
-            pair_RI = tag(torch.cat((x_BI, x_BI)), Category.INPUTS, "inputs of both passes")
-            for half_BI, label_B in ((pair_RI[: len(x_BI)], y_B), (pair_RI[len(x_BI) :], wrong_B)):
+            batch = len(x_BI)
+            both_SI = torch.cat((x_BI, x_BI, x_BI[: self._net.spare_rows]))
+            tag(both_SI, Category.INPUTS, "inputs of both passes")
+            for start, label_B in ((0, y_B), (batch, wrong_B)):
+                half_BI = both_SI[start : start + batch]
                 write_labels(half_BI, label_B, self.model.classes, self.options.label_scale)
+            pair_RI = both_SI[: 2 * batch]
             normalise_(pair_RI, torch.linalg.vector_norm(pair_RI, dim=1))
-            held = [pair_RI]
-            del pair_RI, half_BI
+            held = [both_SI]
+            del both_SI, pair_RI, half_BI
         self._net.train_layers(held, "", len(x_BI), positive=None)
 
     @property
@@ -163,8 +172,8 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
         """See ``memory``, ``autograd_memory`` and ``binary.memory`` beside this module."""
         options = self.options
         if options.implementation is Implementation.AUTOGRAD:
-            mean = options.goodness is Goodness.MEAN
-            return plan_autograd(self.model, self._optimiser, batch_size, mean=mean)
+            mean, peer = options.goodness is Goodness.MEAN, options.peer > 0
+            return plan_autograd(self.model, self._optimiser, batch_size, mean=mean, peer=peer)
         parts = Parts(
             objective=self._objective,
             joint=options.passes is Passes.JOINT,

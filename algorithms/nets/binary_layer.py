@@ -21,6 +21,7 @@ from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import (
     abs_of_others,
     plan_mean_abs,
+    sum_abs,
     tile_extent,
 )
 from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width, plan_pack
@@ -100,7 +101,7 @@ class BinaryLayer:
         if isinstance(self.weights, PackedSigns):
             packed_Jb = self.weights.packed_MOb[self.group, self.rows]
             pack_signs(self.weight_JK, packed_Jb, self._pack_rows())
-            total = torch.linalg.vector_norm(self.weight_JK, ord=1).add_(self._others)
+            total = sum_abs(self.weight_JK).add_(self._others)
             self.weights.scale().copy_(total.mul_(1.0 / self._latent_MOK.numel()))
 
     def plan_clip(self, plan: MemoryPlan) -> None:

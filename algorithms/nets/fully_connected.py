@@ -87,6 +87,10 @@ class FullyConnected(Algorithm[RateOptionsT]):
                 f" use for instance mlp-{self.model.inputs}-128-{self.model.classes}"
             )
 
+    def _restart_optimiser(self) -> None:
+        """Forget the optimiser's states and steps; for rules with stages."""
+        self._optimiser = _optimiser(self.options)
+
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Set the learning rate of the pass."""
         super().begin_epoch(epoch, epochs)

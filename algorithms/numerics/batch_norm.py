@@ -20,22 +20,28 @@ import torch
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.lazy_kernels import sums
 from trainfit.algorithms.phases import Category
 
 MOMENTUM = 0.1
 EPSILON = 1e-5
 
 
-def check_rows(batch_size: int, positions: int) -> None:
+def check_rows(batch_size: int, positions: int | None = None) -> None:
     """Refuse a batch without variance.
+
+    Args:
+        batch_size: Samples.
+        positions: Positions per map, of layers that have maps.
 
     Raises:
         ConfigurationError: There is only one value per channel.
     """
-    if batch_size * positions < 2:
+    if batch_size * (positions or 1) < 2:
+        maps = f" with {positions} position per map" if positions else ""
         raise ConfigurationError(
-            f"batch size {batch_size} with {positions} position per map gives batch normalisation"
-            " one value per channel, which has no variance; use a batch size of at least 2"
+            f"batch size {batch_size}{maps} gives batch normalisation one value per channel, which"
+            " has no variance; use a batch size of at least 2"
         )
 
 
@@ -52,7 +58,12 @@ def normalise_by_batch_(
     Returns:
         ``1 / sqrt(variance + eps)`` of the batch, shape (J,).
     """
-    center_J, spread_J = torch.batch_norm_update_stats(z_RJ, mean_J, variance_J, MOMENTUM)
+    rows = len(z_RJ)
+    spread_J, center_J = torch.empty_like(mean_J), torch.empty_like(mean_J)
+    sums.column_means(z_RJ, center_J)
+    sums.column_variances(z_RJ, center_J, spread_J)
+    mean_J.mul_(1 - MOMENTUM).add_(center_J, alpha=MOMENTUM)
+    variance_J.mul_(1 - MOMENTUM).add_(spread_J, alpha=MOMENTUM * rows / (rows - 1))
     z_RJ.sub_(center_J)
     z_RJ.mul_(spread_J.add_(EPSILON).rsqrt_())
     return spread_J
@@ -62,12 +73,8 @@ def plan_normalise_by_batch(plan: MemoryPlan, rows: int, channels: int) -> Item:
     """The closed form of ``normalise_by_batch_``; the caller frees the result."""
     spread = plan.alloc("1 / deviation", (channels,), Category.ACTIVATIONS)
     center = plan.alloc("mean", (channels,), Category.ACTIVATIONS, essential=False)
-    sums = [
-        plan.alloc("sums of the operator", (channels,), Category.WORKSPACE, essential=False)
-        for _ in range(3)
-    ]
-    plan.free(*sums)
-    plan.scalar()
+    for _ in range(3):  # two running averages, eps
+        plan.scalar()
     plan.free(center)
     plan.each(Kind.ADD, 4 * rows * channels)  # mean, differences twice, variance
     plan.each(Kind.MULTIPLY, 2 * rows * channels)

@@ -12,7 +12,11 @@ from trainfit.algorithms.options import AlgorithmOptions, Description
 
 
 class Kernel(StrEnum):
-    """Whether products of bits and Adam are compiled; the same bits either way."""
+    """Whether products with bits and Adam are compiled; the same sums either way.
+
+    Products of bits are exact. Floats are added in an order of our own if compiled, in the order of
+    torch's products otherwise.
+    """
 
     POPCOUNT = "popcount"
     TILES = "tiles"
@@ -65,8 +69,8 @@ class TinyFoAOptions(AlgorithmOptions):
     update: SliceUpdate = SliceUpdate.WHOLE
     """Slice's gradient held whole, or applied some rows at a time; for ``variant=described``."""
     kernel: Kernel = Kernel.POPCOUNT
-    """Population counts and a compiled Adam, or torch operators on tiles that are unpacked for a
-    float product; for ``variant=described``."""
+    """Population counts, tables of sums and a compiled Adam, or torch operators on tiles that are
+    unpacked for a float product; for ``variant=described``."""
     frozen_statistics: FrozenStatistics = FrozenStatistics.RUNNING
     """Statistics of batch normalisation below the active layer: running, or those of the batch, as
     in TinyFoA's released code; for ``variant=described`` on ``lc-...``."""

@@ -11,7 +11,7 @@ from abc import abstractmethod
 
 import torch
 
-from trainfit.algorithms.numerics.binary.activations import abs_of_others
+from trainfit.algorithms.numerics.binary.activations import abs_of_others, sum_abs
 from trainfit.algorithms.numerics.optimisers import Adam
 from trainfit.algorithms.tinyfoa.options import Kernel
 from trainfit.algorithms.tinyfoa.variant import AdamSettings, VariantRule
@@ -76,8 +76,5 @@ class TurnTaking(VariantRule):
 
     def _rescale(self, scale: torch.Tensor) -> None:
         """Set a layer's scale, mean(abs(latent)), after a step of the active slice."""
-        scale.copy_(
-            torch.linalg.vector_norm(self._slice, ord=1)
-            .add_(self._others)
-            .mul_(1.0 / self._latent().numel())
-        )
+        total = sum_abs(self._slice).add_(self._others)
+        scale.copy_(total.mul_(1.0 / self._latent().numel()))

@@ -21,8 +21,10 @@
     )
 
 A claim holds if all its checks do, holds in part if some do, and does not hold if none does. What
-is missing or undecided never counts as holding. Nothing here measures; a claim that fails is a
-result.
+is missing or undecided never counts as holding. Where what nets have learnt is compared, a check is
+decided only on one experiment (:mod:`trainfit.bench.claims.pairing`) with enough evidence
+(:mod:`trainfit.bench.claims.evidence`); else the claim is not decided, and why is said. Nothing
+here measures; a claim that fails is a result.
 """
 
 from __future__ import annotations
@@ -32,9 +34,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from trainfit.bench.claims.evidence import Evidence, Fair, weigh
+from trainfit.bench.claims.pairing import pair
 from trainfit.bench.claims.quantities import Quantity, Tables
 from trainfit.bench.claims.statistics import Computed, Expected, Outcome, Statistic, decide
-from trainfit.bench.claims.workloads import Operand, Workloads, find
+from trainfit.bench.claims.workloads import Cited, Operand, Side
 from trainfit.bench.errors import BenchError
 from trainfit.bench.records.reading import run_name
 
@@ -50,26 +54,42 @@ class ClaimsError(BenchError):
 
 @dataclass(frozen=True)
 class Check:
-    """One figure of a claim: a statistic of some workloads, and what was published of it."""
+    """One figure of a claim: a statistic of some workloads, and what was published of it.
+
+    Attributes:
+        what: What is compared, in words.
+        quantity: Of what.
+        statistic: What is computed.
+        workloads: Of which workloads, a side each.
+        expected: What was published.
+        fair: What has to be equal on all sides.
+    """
 
     what: str
     quantity: Quantity
     statistic: Statistic
-    workloads: tuple[Workloads, ...]
+    workloads: tuple[Side, ...]
     expected: Expected
+    fair: Fair = field(default_factory=Fair)
 
     def __post_init__(self) -> None:
         if self.statistic.shares and self.quantity.unit != "%":
             name, key = self.statistic.name, self.quantity.key
             raise ValueError(f"{self.what}: {name} is of shares such as accuracies, not {key}")
+        if self.quantity.varies and any(isinstance(each, Cited) for each in self.workloads):
+            raise ValueError(
+                f"{self.what}: {self.quantity.key} differs from seed to seed, so a"
+                " figure from elsewhere cannot be a side"
+            )
 
 
 def compare(
     what: str,
     quantities: Quantity | Sequence[Quantity],
     statistic: Statistic,
-    *sides: Workloads,
+    *sides: Side,
     expected: Expected,
+    fair: Fair | None = None,
 ) -> list[Check]:
     """A check per quantity; where there are several, each is named behind ``what``.
 
@@ -79,10 +99,12 @@ def compare(
         statistic: What is computed.
         sides: Of which workloads: left and right, or as many as the statistic takes.
         expected: What was published.
+        fair: What has to be equal on all sides, if not everything but the rule.
     """
+    rest = (statistic, sides, expected, fair or Fair())
     if isinstance(quantities, Quantity):
-        return [Check(what, quantities, statistic, sides, expected)]
-    return [Check(f"{what}, {q.name}", q, statistic, sides, expected) for q in quantities]
+        return [Check(what, quantities, *rest)]
+    return [Check(f"{what}, {q.name}", q, *rest) for q in quantities]
 
 
 @dataclass(frozen=True)
@@ -153,6 +175,7 @@ class ClaimVerdict(StrEnum):
     HOLDS = "holds"
     IN_PART = "holds in part"
     DOES_NOT_HOLD = "does not hold"
+    NOT_DECIDED = "not decided"
     NOT_TESTABLE = "not testable here"
     NO_RECORDS = "no records"
 
@@ -167,13 +190,15 @@ class JudgedCheck:
         outcome: Whether it holds.
         computed: What was computed; None where nothing could be.
         problems: Why it is undecided, or what is missing.
+        evidence: What it rests on; None of bytes and products, and where nothing was computed.
     """
 
     check: Check
-    sides: list[Operand]
+    sides: Sequence[Operand]
     outcome: Outcome
     computed: Computed | None = None
     problems: tuple[str, ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def reason(self) -> str | None:
@@ -233,16 +258,17 @@ def _judged(claim: Claim, tables: Tables, there: set[str]) -> Judged:
 
 def _checked(check: Check, tables: Tables) -> JudgedCheck:
     grid = check.statistic.grid
-    sides = [find(tables, check.quantity, each, grid=grid) for each in check.workloads]
-    missing = tuple(side.problem for side in sides if side.problem and not side.undecided)
-    unclear = tuple(side.problem for side in sides if side.problem and side.undecided)
-    if missing or unclear:
-        outcome = Outcome.MISSING if missing else Outcome.UNDECIDED
-        return JudgedCheck(check, sides, outcome, problems=missing or unclear)
-    computed = check.statistic.compute(sides)
+    paired = pair(tables, check.quantity, check.workloads, check.fair, grid=grid)
+    if paired.missing or paired.refused:
+        outcome = Outcome.MISSING if paired.missing else Outcome.UNDECIDED
+        return JudgedCheck(check, (), outcome, problems=paired.missing or paired.refused)
+    computed = check.statistic.compute(paired.sides)
     outcome, why = decide(check.expected, check.statistic, computed)
+    evidence = weigh(paired.sides, check.fair) if check.quantity.varies else None
+    if evidence and evidence.lacking:
+        outcome, why = Outcome.UNDECIDED, "; ".join(evidence.lacking)
     problems = (f"{check.what}: {why}",) if why else ()
-    return JudgedCheck(check, sides, outcome, computed, problems)
+    return JudgedCheck(check, paired.sides, outcome, computed, problems, evidence)
 
 
 def _verdict(outcomes: Sequence[Outcome]) -> ClaimVerdict:
@@ -255,7 +281,7 @@ def _verdict(outcomes: Sequence[Outcome]) -> ClaimVerdict:
         return ClaimVerdict.IN_PART
     if Outcome.FAILS in found:
         return ClaimVerdict.DOES_NOT_HOLD
-    return ClaimVerdict.NO_RECORDS if found == {Outcome.MISSING} else ClaimVerdict.NOT_TESTABLE
+    return ClaimVerdict.NO_RECORDS if found == {Outcome.MISSING} else ClaimVerdict.NOT_DECIDED
 
 
 def command(suite: str) -> str:

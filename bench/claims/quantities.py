@@ -144,6 +144,16 @@ def modelled(device: str, quantity: str) -> Quantity:
 
 
 ACCURACY = column("test_accuracy", unit="%")
+BALANCED = Quantity(
+    "balanced_accuracy",
+    "balanced accuracy",
+    "%",
+    lambda tables: _exactly(
+        tables["records"],
+        tables["records"]["balanced_accuracy"].where(tables["records"]["test_accuracy"].notna()),
+    ),
+)
+"""The mean over classes of the share of each that is classified rightly, on the test half."""
 CURVE = column("test_accuracy", unit="%", source="curves")
 """After every pass at which it was measured; what counts is the last one."""
 

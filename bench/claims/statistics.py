@@ -7,16 +7,18 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 
+from trainfit._experiments import in_common
 from trainfit.bench.claims.workloads import Interval, Operand
 
 _DIGITS = 9
 """Decimals that are compared: 0.97 - 0.95 is not 0.02 to the last bit."""
 
-_STANDARD_ERRORS = 2
-"""To either side of a mean over seeds; 95 % for many seeds, less for three."""
+CONFIDENCE = 0.95
+"""Of the interval around a mean over seeds, by Student's t: few seeds make it wide."""
 
 
 # ---- statistics ----------------------------------------------------------------------------------
@@ -31,11 +33,19 @@ class Computed(NamedTuple):
 
     @property
     def range(self) -> Interval:
-        """What is compared with the claim: two standard errors to either side of a mean."""
+        """What is compared with the claim: the confidence interval of a mean over seeds."""
         if self.deviation is None:
             return self.value
-        width = _STANDARD_ERRORS * self.deviation / math.sqrt(self.seeds)
+        width = student(self.seeds) * self.deviation / math.sqrt(self.seeds)
         return self.value[0] - width, self.value[1] + width
+
+
+@cache
+def student(seeds: int) -> float:
+    """Standard errors to either side of a mean of so many: 4.30 for three, 2.78 for five."""
+    from scipy.special import stdtrit  # noqa: PLC0415  (a quarter of a second)
+
+    return float(stdtrit(seeds - 1, (1 + CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,23 @@ def of_means(compute: Callable[..., float]) -> Callable[[Sequence[Operand]], Com
     return computed
 
 
+def by_seed(compute: Callable[[Sequence[Operand]], float]) -> Callable[..., Computed]:
+    """A function of whole sides, such as their curves, as a statistic with a deviation over seeds.
+
+    Its value is that of all seeds together, its deviation that of the values of each seed alone.
+    """
+
+    def computed(sides: Sequence[Operand]) -> Computed:
+        value = compute(sides)
+        seeds = in_common(each.seeds for side in sides for each in side.settings)
+        if len(seeds) < 2:
+            return Computed((value, value))
+        single = [compute([side.with_seeds([seed]) for side in sides]) for seed in seeds]
+        return Computed((value, value), statistics.stdev(single), len(single))
+
+    return computed
+
+
 def ratio(left: float, right: float) -> float:
     """Left over right; infinite where right is 0."""
     return left / right if right else math.inf
@@ -120,7 +147,7 @@ class Outcome(StrEnum):
 
     HOLDS = "holds"
     FAILS = "does not hold"
-    UNDECIDED = "undecided"
+    UNDECIDED = "not decided"
     MISSING = "no records"
 
 
@@ -221,7 +248,7 @@ def less(by: float, *, published: float | None = None, than: float | None = None
 def decide(expected: Expected, statistic: Statistic, found: Computed) -> tuple[Outcome, str | None]:
     """Whether a value is what was published, and the reason if that is not decided.
 
-    The whole interval has to lie on one side, or two standard errors around the mean over seeds.
+    The whole interval has to lie on one side, or that of the mean over seeds.
     ``more`` and ``less`` need a difference that is larger than the tolerance; a smaller one,
     either way, decides nothing.
     """

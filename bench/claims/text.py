@@ -15,6 +15,7 @@ _SAYS = {
     ClaimVerdict.HOLDS: ("holds", "hold"),
     ClaimVerdict.IN_PART: ("holds in part", "hold in part"),
     ClaimVerdict.DOES_NOT_HOLD: ("does not hold", "do not hold"),
+    ClaimVerdict.NOT_DECIDED: ("is not decided", "are not decided"),
     ClaimVerdict.NOT_TESTABLE: ("is not testable here", "are not testable here"),
     ClaimVerdict.NO_RECORDS: ("has no records", "have no records"),
 }
@@ -70,11 +71,9 @@ def _figure(setting: Setting, unit: str) -> str:
     return f"{low:.3g}"
 
 
-def seeds(found: JudgedCheck) -> str:
-    """How many seeds stand behind a value that differs from seed to seed; else empty."""
-    if found.seeds is None or not found.check.quantity.varies:
-        return ""
-    return "one seed" if found.seeds == 1 else f"{found.seeds} seeds"
+def evidence(found: JudgedCheck) -> str:
+    """Seeds, passes and how rates were chosen; empty where a value depends on none of it."""
+    return found.evidence.text if found.evidence else ""
 
 
 def counts(judged: Iterable[Judged]) -> dict[str, int]:
@@ -141,7 +140,7 @@ def _cells(judged: Judged) -> Iterable[tuple[str, ...]]:
     if not judged.checks:
         yield head, "", "", "", verdict
     for index, each in enumerate(judged.checks):
-        note = f", {seeds(each)}" if seeds(each) else ""
+        note = f", {evidence(each)}" if evidence(each) else ""
         own = "" if each.outcome.value == judged.verdict.value else each.outcome.value
         named = f"{verdict}, here {own}" if own else verdict
         yield (

@@ -1,23 +1,21 @@
 """Which workloads a side of a check means, and what the records say of them.
 
-A row counts if it has the quantity; a failed workload has none. Rows that differ by their seed only
-are one *setting*, and its value is the mean over seeds. Where a side matches several settings whose
-values differ, the one that trained longest counts for an accuracy; if that does not decide, nothing
-is chosen: a claim must not be judged by whichever setting suits it.
+Rows that differ by their seed only are one *setting*, and its value is the mean over seeds. Which
+setting of a side is compared with which of another is decided in
+:mod:`trainfit.bench.claims.pairing`.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from trainfit._experiments import Conditions, net
 from trainfit._text import nearest, plain
-from trainfit.bench.claims.quantities import Quantity, Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +37,7 @@ _SAYS = {
 }
 """How the columns are called in a sentence, in its order; others stand as ``name = value``."""
 
-_COLUMNS = (*_SAYS, "run", "seed", "standardise", "shuffle")
-
-_SETTING = ["label", "epochs", "shuffle", "bits", "amplitude"]
-"""What two rows of one setting have in common."""
+_COLUMNS = (*_SAYS, "run", "seed", "standardise", "shuffle", "search")
 
 
 @dataclass(frozen=True)
@@ -99,6 +94,23 @@ class Workloads:
         return all(options.get(name, DEFAULT) in _each(value) for name, value in wanted)
 
 
+@dataclass(frozen=True)
+class Cited:
+    """A figure of somebody else's code: a side of a check that no record here has.
+
+    Attributes:
+        value: In the unit of the quantity.
+        text: Whose it is, and how it was measured.
+    """
+
+    value: float
+    text: str
+
+
+Side = Workloads | Cited
+"""What one side of a check may be."""
+
+
 def rule(algorithm: str, **options: Any) -> Workloads:
     """The workloads of a rule with these options."""
     return Workloads(algorithm, options)
@@ -119,19 +131,10 @@ def _given(values: Mapping[str, Any]) -> dict[str, str]:
 
 def _test(frame: pd.DataFrame, name: str, wanted: set[Any]) -> pd.Series[bool]:
     if name == "model":
-        names = {full_name(each) for each in wanted}
-        return frame[name].isin([each for each in frame[name].unique() if full_name(each) in names])
+        names = {net(each) for each in wanted}
+        return frame[name].isin([each for each in frame[name].unique() if net(each) in names])
     found = frame[name].isin(wanted - {DEFAULT})
     return found | frame[name].isna() if DEFAULT in wanted else found
-
-
-def full_name(model: str) -> str:
-    """``mlp-64-32-32-10`` for ``mlp-64-32x2-10``, so that both are one model."""
-    if not model.startswith("mlp-"):
-        return model
-    return re.sub(
-        r"(\d+)x(\d+)", lambda found: "-".join([found[1]] * min(int(found[2]), 1000)), model
-    )
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,24 @@ class Setting:
 
     Attributes:
         label: The workload.
-        epochs: Passes that it was trained for.
+        epochs: Passes of each stage that it was trained for.
         rows: Of the table of a quantity.
+        conditions: Under which it was trained.
     """
 
     label: str
     epochs: int
     rows: pd.DataFrame
+    conditions: Conditions | None = None
+
+    @property
+    def seeds(self) -> list[int]:
+        """That it was trained with."""
+        return sorted(set(map(int, self.rows["seed"])))
+
+    def with_seeds(self, seeds: Iterable[int]) -> Setting:
+        """The same of these seeds alone."""
+        return replace(self, rows=self.rows[self.rows["seed"].isin(list(seeds))])
 
     @cached_property
     def by_seed(self) -> dict[int, Interval]:
@@ -189,56 +203,18 @@ class Operand:
 
     Attributes:
         workloads: Which were meant.
-        settings: Those that are there and have the quantity.
-        problem: Why there is nothing to judge by; None if there is.
-        undecided: There are records, but they do not say one thing.
+        settings: Those that are compared; one, but of a grid.
     """
 
-    workloads: Workloads
+    workloads: Side
     settings: list[Setting]
-    problem: str | None = None
-    undecided: bool = False
 
     @property
     def only(self) -> Setting:
         """The one setting that is meant."""
         return self.settings[0]
 
-
-def find(
-    tables: Tables, quantity: Quantity, workloads: Workloads, *, grid: bool = False
-) -> Operand:
-    """What the records say of some workloads.
-
-    Args:
-        tables: The frames of the runs.
-        quantity: What is compared.
-        workloads: Which are meant.
-        grid: All their settings, not one.
-    """
-    frame = tables.of(quantity)
-    rows = frame[workloads.match(frame)]
-    if rows.empty:
-        return Operand(workloads, [], f"no record of {workloads.text}")
-    rows = rows.dropna(subset=["low", "high"])
-    if rows.empty:
-        return Operand(workloads, [], f"the records of {workloads.text} have no {quantity.key}")
-    same = [name for name in _SETTING if name in rows]
-    groups = [group for _, group in rows.groupby(same, sort=False, dropna=False)]
-    settings = [Setting(str(g["label"].iloc[0]), int(g["epochs"].iloc[0]), g) for g in groups]
-    if grid:
-        return Operand(workloads, settings)
-    if _differ(settings) and quantity.key.endswith("accuracy"):
-        longest = max(each.epochs for each in settings)
-        settings = [each for each in settings if each.epochs == longest]
-    if _differ(settings):
-        problem = (
-            f"{len(settings)} settings match {workloads.text} and differ"
-            f" ({settings[0].label}, {settings[1].label}, ...): give one run with --from"
-        )
-        return Operand(workloads, settings, problem, undecided=True)
-    return Operand(workloads, settings)
-
-
-def _differ(settings: list[Setting]) -> bool:
-    return len({each.mean for each in settings}) > 1
+    def with_seeds(self, seeds: Iterable[int]) -> Operand:
+        """The same of these seeds alone."""
+        chosen = list(seeds)
+        return replace(self, settings=[each.with_seeds(chosen) for each in self.settings])

@@ -53,9 +53,9 @@ def claims(
 ) -> None:
     """Compare the claims of papers with records.
 
-    Nothing is measured. A claim holds, holds in part, does not hold, is not testable here, or has
-    no records, and then the command that makes them is named. A claim that does not hold is a
-    result: the exit code stays 0.
+    Nothing is measured. A claim holds, holds in part, does not hold, is not decided (the records do
+    not allow a verdict; why is said), is not testable here, or has no records, and then the command
+    that makes them is named. A claim that does not hold is a result: the exit code stays 0.
     """
     asked = chosen(read_claims(file), claim or [], paper)
     folders = run_folders(runs) if runs else runs_below(KEPT)

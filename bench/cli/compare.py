@@ -15,11 +15,12 @@ from trainfit._text import milliseconds, ratio
 from trainfit.algorithms import complete_name, get_model
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.cli.options import DataRootOption, name_algorithms
-from trainfit.bench.cli.output import Column, output
+from trainfit.bench.cli.output import Column, output, plain, unseen
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports.compare import notes, sentence
 from trainfit.bench.costs import horowitz as cost_horowitz
 from trainfit.bench.latency_comparison import paired
+from trainfit.bench.latency_comparison.turns import BlockLimits
 from trainfit.bench.records.schema import StageOperations, Workload
 from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.suite.file import LARGEST_SEED
@@ -69,7 +70,7 @@ def compare(
         float,
         typer.Option(
             min=0.1,
-            help="Seconds of timed blocks to stop after, even if the interval is still wide.",
+            help="Seconds of blocks to stop after, even if the interval is still wide.",
         ),
     ] = 30.0,
     seed: Annotated[
@@ -79,8 +80,9 @@ def compare(
     """Compare two workloads: bytes of a step, or its time.
 
     Bytes are those of the closed form, at the stage that needs the most; nothing runs. For time,
-    both run here and take turns, block by block; the ratio comes with an interval. An algorithm
-    that trains layer by layer is timed at its first stage.
+    both run here and take turns, block by block; the ratio comes with an interval, and beside it
+    that of CPU time. Where a busy machine makes the two contradict each other, the ratio of time is
+    unknown. An algorithm that trains layer by layer is timed at its first stage.
     """
     name_algorithms([a, b])
     first, second = (
@@ -181,7 +183,7 @@ def _name(workload: Workload) -> str:
 def _latency(
     a: Workload, b: Workload, *, threads: int, data_root: Path | None, seconds: float
 ) -> None:
-    limits = paired.BlockLimits(most_seconds=seconds)
+    limits = BlockLimits(most_seconds=seconds)
     with SpinnerLine() as line:
         found = paired.compare_latency(
             a, b, threads=threads, data_root=data_root, limits=limits, progress=line.show
@@ -191,28 +193,44 @@ def _latency(
         Column("median_seconds", "step", text=milliseconds, right=True),
         Column("low_seconds", "from", text=milliseconds, right=True),
         Column("high_seconds", "to", text=milliseconds, right=True),
+        Column("cpu_seconds", "CPU", text=milliseconds, right=True),
+        Column("waited", "waited", text=_percent, right=True),
         Column("stage", "stage"),
         Column("stages", "of", right=True),
         Column("steps_per_block", "steps per block", right=True),
         Column("workload", "workload"),
+        *unseen("involuntary_switches_per_block voluntary_switches_per_block"),
     )
     out = output()
-    out.table("latency", columns, [_row("A", found.a), _row("B", found.b)])
+    rows = [_row(letter, side, found.doubt) for letter, side in (("A", found.a), ("B", found.b))]
+    out.table("latency", columns, rows)
     for name in ("ratio", "interval", "confidence", "blocks", "stopped", "threads", "onednn"):
         out.fact(name, getattr(found, name))
+    out.fact("cpu_ratio", found.cpu and found.cpu.ratio)
+    out.fact("cpu_interval", found.cpu and found.cpu.interval)
+    out.fact("no_ratio_because", found.doubt or None)
     out.fact("sentence", sentence(found))
+    out.fact("notes", notes(found))
     out.show("", sentence(found), *notes(found))
 
 
-def _row(letter: str, side: paired.Side) -> dict[str, Any]:
+def _row(letter: str, side: paired.Side, doubt: str) -> dict[str, Any]:
     low, high = side.interval
     return {
         "side": letter,
-        "median_seconds": side.median,
-        "low_seconds": low,
-        "high_seconds": high,
+        "median_seconds": None if doubt else side.median,
+        "low_seconds": None if doubt else low,
+        "high_seconds": None if doubt else high,
+        "cpu_seconds": side.use.cpu_seconds,
+        "waited": side.use.waited,
         "stage": side.stage,
         "stages": side.stages,
         "steps_per_block": side.steps_per_block,
+        "involuntary_switches_per_block": side.use.involuntary,
+        "voluntary_switches_per_block": side.use.voluntary,
         "workload": side.workload.label,
     }
+
+
+def _percent(share: float | None) -> str:
+    return plain(None) if share is None else f"{100 * share:.0f} %"

@@ -52,6 +52,7 @@ COMMANDS = {
     "plot": Lazy("plot", "Draw the figures and tables of runs."),
     "paper": Lazy("paper", "Reproduce the figures, tables and claims of a paper."),
     "claims": Lazy("claims", "Compare the claims of papers with records."),
+    "tune": Lazy("tune", "Choose the rate of every rule by held-out samples."),
     "download": Lazy("download", "Fetch the files of a data set, or list what there is."),
     "algorithms": Lazy("lists.algorithms", "List algorithms with their options and papers."),
     "models": Lazy("lists.models", "List model families and how their names are formed."),

@@ -51,6 +51,8 @@ Records = Iterable[tuple[str, Record]]
 def curves_frame(records: Records) -> pd.DataFrame:
     """One row per workload and point of its training's curve.
 
+    A training whose samples were held out has none: its curve is not of the test half.
+
     Columns: ``run``, those of the workload's identity, then :data:`CURVES`.
     """
     return _frame(records, _curve, CURVES)
@@ -89,7 +91,7 @@ def _frame(
 
 
 def _curve(record: Record) -> Iterator[dict[str, Any]]:
-    if record.accuracy is None:
+    if record.accuracy is None or record.accuracy.test_accuracy is None:
         return
     # Records that do not name the passes have a point for every one.
     passes = record.accuracy.curve_passes or range(1, len(record.accuracy.curve) + 1)

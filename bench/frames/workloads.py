@@ -20,11 +20,13 @@ IDENTITY: Mapping[str, str] = {
     "seed": "Int64",
     "epochs": "Int64",
     "train_samples": "Int64",
+    "held_out": "Int64",
+    "search": "str",
     "standardise": "bool",
     "shuffle": "bool",
     "label": "str",
 }
-"""The columns of :func:`identity` and their types; ``options`` is compact JSON."""
+"""The columns of :func:`identity` and their types; ``options`` and ``search`` are compact JSON."""
 
 RECORD: Mapping[str, str] = {
     "status": "str",
@@ -54,6 +56,8 @@ RECORD: Mapping[str, str] = {
     "joules_per_step_high": "float64",
     "idle_watts": "float64",
     "test_accuracy": "float64",
+    "validation_accuracy": "float64",
+    "balanced_accuracy": "float64",
     "passes": "Int64",
     "train_seconds": "float64",
     "seconds": "float64",
@@ -105,6 +109,8 @@ def identity(workload: Workload) -> dict[str, Any]:
         "seed": workload.seed,
         "epochs": workload.epochs,
         "train_samples": workload.train_samples,
+        "held_out": workload.held_out,
+        "search": workload.tuned and workload.tuned.model_dump_json(),
         "standardise": workload.standardise,
         "shuffle": workload.shuffle,
         "label": workload.label,
@@ -121,6 +127,8 @@ def record_row(record: Record) -> dict[str, Any]:
         **_latency(record.latency),
         **_energy(record.energy),
         "test_accuracy": accuracy.test_accuracy if accuracy else None,
+        "validation_accuracy": accuracy.validation_accuracy if accuracy else None,
+        "balanced_accuracy": accuracy.balanced_accuracy if accuracy else None,
         "passes": accuracy.epochs if accuracy else None,
         "train_seconds": accuracy.train_seconds if accuracy else None,
         "seconds": record.seconds,

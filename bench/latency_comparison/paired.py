@@ -2,11 +2,16 @@
 
 Two times measured one after the other differ by what the machine did meanwhile. Here both workloads
 are prepared, each in a process of its own, and then take turns at blocks of some tens of
-milliseconds; the one that waits is blocked. What disturbs a block mostly disturbs its neighbour,
-so the ratio of the two is known far better than either time. The order turns round from pair to
-pair, which cancels a steady drift.
+milliseconds; the one that waits is blocked. What drifts, such as the core's clock, disturbs
+neighbouring blocks alike, so the ratio of the two is known far better than either time. The order
+turns round from pair to pair, which cancels a steady drift.
 
 The first step of a block is not timed, for it finds the caches as the other side left them.
+
+Other processes do not disturb both sides alike: a block that waits for a core waits for as long as
+the scheduler says, not in proportion to its steps. So blocks of both sides are equally long in CPU
+time, the ratio of CPU time is given beside that of the clock, and where the two contradict each
+other the latter is not given (:mod:`trainfit.bench.latency_comparison.waiting`).
 
 The interval of the ratio is a bootstrap over pairs
 (:func:`trainfit.bench.statistics.ratio_interval`). It is looked at several times while blocks come
@@ -19,47 +24,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from statistics import median
 
-from trainfit.bench.latency_comparison.processes import WARM_UP, Call, Pair
+from trainfit.bench.latency_comparison.blocks import Block
+from trainfit.bench.latency_comparison.processes import Call, Pair
+from trainfit.bench.latency_comparison.turns import (
+    DEFAULT_LIMITS,
+    BlockLimits,
+    PairedStop,
+    take_blocks,
+)
+from trainfit.bench.latency_comparison.waiting import Estimate, Use
 from trainfit.bench.processes.isolation import call
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.statistics import median_interval, ratio_interval
-
-BLOCK_SECONDS = 0.03
-"""Long against a turn's beginning and end, short against what drifts."""
-
-LEAST_PAIRS = 10
-_CHECK_AGAIN = 1.25
-
-
-class PairedStop(StrEnum):
-    """Why no more blocks were taken."""
-
-    SETTLED = "settled"  # the interval of the ratio is as narrow as asked
-    BLOCKS = "blocks"  # the cap on their number
-    SECONDS = "seconds"  # the cap on the time
-
-
-@dataclass(frozen=True)
-class BlockLimits:
-    """When to stop.
-
-    Attributes:
-        width: The interval of the ratio is at most this fraction of the ratio wide.
-        confidence: Of all intervals.
-        most_pairs: Cap on blocks of each side, at least 10.
-        most_seconds: Cap on the time that blocks take together.
-        timeout_seconds: Cap on everything, loading included; a side still running then is killed.
-    """
-
-    width: float = 0.02
-    confidence: float = 0.95
-    most_pairs: int = 400
-    most_seconds: float = 30.0
-    timeout_seconds: float = 600.0
+from trainfit.bench.statistics import median_interval
 
 
 @dataclass(frozen=True)
@@ -74,6 +53,7 @@ class Side:
         step_seconds: Of every block: its seconds per step.
         median: Seconds of a step: the median over blocks.
         interval: Bootstrap interval of that median, in seconds.
+        use: How it used the machine meanwhile.
     """
 
     workload: Workload
@@ -83,6 +63,7 @@ class Side:
     step_seconds: tuple[float, ...]
     median: float
     interval: tuple[float, float]
+    use: Use = field(default_factory=Use)
 
 
 @dataclass(frozen=True)
@@ -92,8 +73,9 @@ class Comparison:
     Attributes:
         a: The one that the other is compared with.
         b: The other one.
-        ratio: Median step of B over that of A.
-        interval: Bootstrap interval of the ratio, over pairs of blocks.
+        wall: Median step of B over that of A, by the clock, whether or not it is to be believed.
+        cpu: The same of CPU time; None where that is not known.
+        doubt: Why ``wall`` is not to be believed; empty where nothing speaks against it.
         confidence: Of all intervals.
         asked_width: How wide the interval was to be at most, as a fraction of the ratio.
         blocks: Blocks of each.
@@ -104,8 +86,9 @@ class Comparison:
 
     a: Side
     b: Side
-    ratio: float
-    interval: tuple[float, float]
+    wall: Estimate
+    cpu: Estimate | None
+    doubt: str
     confidence: float
     asked_width: float
     blocks: int
@@ -114,14 +97,20 @@ class Comparison:
     onednn: bool
 
     @property
+    def ratio(self) -> float | None:
+        """``wall``'s; None where it is in doubt."""
+        return None if self.doubt else self.wall.ratio
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """``wall``'s; None where it is in doubt."""
+        return None if self.doubt else self.wall.interval
+
+    @property
     def differs(self) -> bool:
         """The interval leaves 1 out: one of the two has been shown to take longer."""
-        low, high = self.interval
-        return not low <= 1 <= high
-
-
-Turn = Callable[[int, int], float]
-"""Side (0 or 1) and number of steps, to seconds per step."""
+        low, high = self.wall.interval
+        return not (self.doubt or low <= 1 <= high)
 
 
 def compare_latency(
@@ -131,7 +120,7 @@ def compare_latency(
     stages: tuple[int, int] = (0, 0),
     threads: int = 1,
     data_root: Path | None = None,
-    limits: BlockLimits = BlockLimits(),
+    limits: BlockLimits = DEFAULT_LIMITS,
     progress: Callable[[str], None] = lambda _: None,
     calls: tuple[Call, Call] = (call, call),
 ) -> Comparison:
@@ -161,11 +150,12 @@ def compare_latency(
             )
         ready = [pair.reply(side, "ready") for side in (0, 1)]
 
-        def turn(side: int, steps: int) -> float:
+        def turn(side: int, steps: int) -> Block:
             pair.say(side, steps)
-            return float(pair.reply(side, "step_seconds"))
+            return Block.received(pair.reply(side, "step_seconds"), pair.said(side, "more"))
 
-        blocks = take_blocks(turn, limits, progress)
+        blocks = take_blocks(turn, limits, progress, threads)
+    judged = blocks.judge(limits, threads)
     found = [
         Side(
             workload=workload.model_copy(update={"model": ready[index]["model"]}),
@@ -175,14 +165,16 @@ def compare_latency(
             step_seconds=tuple(blocks.seconds[index]),
             median=median(blocks.seconds[index]),
             interval=median_interval(blocks.seconds[index], limits.confidence),
+            use=judged.uses[index],
         )
         for index, workload in enumerate((a, b))
     ]
     return Comparison(
         a=found[0],
         b=found[1],
-        ratio=found[1].median / found[0].median,
-        interval=ratio_interval(*blocks.seconds, limits.confidence),
+        wall=judged.wall,
+        cpu=judged.cpu,
+        doubt=judged.doubt,
         confidence=limits.confidence,
         asked_width=limits.width,
         blocks=len(blocks.seconds[0]),
@@ -190,60 +182,3 @@ def compare_latency(
         threads=threads,
         onednn=ready[0]["onednn"],
     )
-
-
-@dataclass
-class Blocks:
-    """Blocks of both sides.
-
-    Attributes:
-        steps: Steps in a block of each side.
-        seconds: Per side and pair: seconds per step.
-        stopped: Why there are no more.
-    """
-
-    steps: tuple[int, int]
-    seconds: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
-    stopped: PairedStop = PairedStop.SETTLED
-
-
-def take_blocks(turn: Turn, limits: BlockLimits, progress: Callable[[str], None]) -> Blocks:
-    """Warm both sides up, then take pairs of blocks until the ratio is known well enough.
-
-    Args:
-        turn: Gives one side its turn.
-        limits: When to stop.
-        progress: Hears in words how far it is.
-    """
-    progress("warming up")
-    blocks = Blocks((_calibrate(turn, 0), _calibrate(turn, 1)))
-    spent, next_check = 0.0, LEAST_PAIRS
-    known = ""
-    while True:
-        pair = len(blocks.seconds[0])
-        for side in (0, 1) if pair % 2 == 0 else (1, 0):
-            seconds = turn(side, blocks.steps[side])
-            blocks.seconds[side].append(seconds)
-            spent += seconds * blocks.steps[side]
-        pair += 1
-        if pair >= next_check and pair % 2 == 0:  # as many began with A as with B
-            next_check = int(pair * _CHECK_AGAIN) + 1
-            low, high = ratio_interval(*blocks.seconds, limits.confidence)
-            ratio = median(blocks.seconds[1]) / median(blocks.seconds[0])
-            if high - low <= limits.width * ratio:
-                blocks.stopped = PairedStop.SETTLED
-                return blocks
-            known = f", B/A {low:.3f} to {high:.3f}"
-        if pair >= max(limits.most_pairs, LEAST_PAIRS):
-            blocks.stopped = PairedStop.BLOCKS
-            return blocks
-        if pair >= LEAST_PAIRS and spent >= limits.most_seconds:
-            blocks.stopped = PairedStop.SECONDS
-            return blocks
-        progress(f"{pair} blocks each{known}")
-
-
-def _calibrate(turn: Turn, side: int) -> int:
-    """Warm a side up; returns how many of its steps make a block."""
-    first = max(1, round(BLOCK_SECONDS / turn(side, WARM_UP)))  # of single steps, so a rough guess
-    return max(1, round(BLOCK_SECONDS / turn(side, first)))

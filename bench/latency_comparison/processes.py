@@ -129,6 +129,10 @@ class Pair:
             self._said[sender] |= message
         return self._said[side].pop(key)
 
+    def said(self, side: int, key: str) -> Any:
+        """What a side has said under ``key`` beside its last reply; None where it has not."""
+        return self._said[side].pop(key, None)
+
     def _watch(self, side: int, job: Message, preload: list[str]) -> None:
         try:
             outcome = self._calls[side](

@@ -19,6 +19,7 @@ from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING
 
 from trainfit.bench.latency_comparison.source_tree import RevisionError
+from trainfit.bench.latency_comparison.waiting import Estimate, Use, doubt
 
 if TYPE_CHECKING:
     from trainfit.bench.gate.compare import Finding
@@ -39,6 +40,9 @@ A regression is shown when the whole interval lies above it. Changes of one or t
 where code and data happen to lie in memory and go with the next edit elsewhere; a gate that fails
 on them is soon ignored. Five percent is beyond that, and a real loss is seldom smaller.
 """
+
+CONTRADICTION = 0.02
+"""Ratios by the clock and of CPU time that differ by less do not contradict each other."""
 
 NO_SENSOR = "no sensor was named (--sensor NAME)"
 
@@ -148,13 +152,16 @@ class Times:
     """Steps of one workload in both revisions.
 
     Attributes:
-        ratios: Now over then.
+        ratios: Now over then, by the clock.
         then_seconds: A step of the other revision: the median over the pairs.
         now_seconds: A step of the working tree, likewise.
         blocks: Of each side, over all pairs.
         workload: What ran, its model's name in full.
         stage: The stage that was timed, the first one.
         stages: How many the algorithm has.
+        cpu: Now over then of CPU time; None where a revision does not tell it.
+        uses: How then and now used the machine.
+        doubt: Why ``ratios`` are not to be believed; empty where nothing speaks against them.
     """
 
     ratios: Ratios
@@ -164,11 +171,29 @@ class Times:
     workload: Workload
     stage: str
     stages: int
+    cpu: Ratios | None = None
+    uses: tuple[Use, Use] = field(default_factory=lambda: (Use(), Use()))
+    doubt: str = ""
 
     @classmethod
-    def of(cls, pairs: Sequence[tuple[Side, Side]], ratios: Ratios) -> Times:
+    def of(cls, pairs: Sequence[tuple[Side, Side]], ratios: Ratios, threads: int) -> Times:
         """Take pairs of processes together: then and now of each."""
         thens, nows = zip(*pairs, strict=True)
+        uses = Use.together([each.use for each in thens]), Use.together([each.use for each in nows])
+        known = [
+            now.use.cpu_seconds / then.use.cpu_seconds
+            for then, now in pairs
+            if now.use.cpu_seconds and then.use.cpu_seconds
+        ]
+        cpu = Ratios.of(known) if len(known) == len(pairs) else None
+        said = doubt(
+            Estimate(ratios.ratio, ratios.interval),
+            Estimate(cpu.ratio, cpu.interval) if cpu else None,
+            uses,
+            threads=threads,
+            width=CONTRADICTION,
+            names=("then", "now"),
+        )
         return cls(
             ratios=ratios,
             then_seconds=median(each.median for each in thens),
@@ -177,7 +202,14 @@ class Times:
             workload=nows[0].workload,
             stage=nows[0].stage,
             stages=nows[0].stages,
+            cpu=cpu,
+            uses=uses,
+            doubt=said,
         )
+
+    def verdict(self, max_ratio: float) -> RatioVerdict:
+        """That of the ratios; a busy machine that leaves them in doubt says nothing."""
+        return RatioVerdict.INCONCLUSIVE if self.doubt else self.ratios.verdict(max_ratio)
 
 
 @dataclass(frozen=True)

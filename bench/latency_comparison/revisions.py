@@ -37,7 +37,7 @@ from trainfit.bench.gate.compare import Finding, FindingKind, Severity, compare_
 from trainfit.bench.gate.explain import explain
 from trainfit.bench.gate.figures import StepFigures, figures_of_record, key_of
 from trainfit.bench.gate.rules import Direction, Rule, Unit
-from trainfit.bench.latency_comparison.paired import BlockLimits, Side, compare_latency
+from trainfit.bench.latency_comparison.paired import Side, compare_latency
 from trainfit.bench.latency_comparison.processes import PairError
 from trainfit.bench.latency_comparison.result import (
     NO_SENSOR,
@@ -56,6 +56,7 @@ from trainfit.bench.latency_comparison.source_tree import (
     declared_dependencies,
     trees,
 )
+from trainfit.bench.latency_comparison.turns import BlockLimits
 from trainfit.bench.processes.child import Ending, Message, Outcome
 from trainfit.bench.records.schema import Memory, Workload
 from trainfit.bench.records.schema.older import upgraded_memory
@@ -197,7 +198,7 @@ class _Job:
             return WorkloadResult(workload, RatioVerdict.NOT_COMPARABLE, str(error))
         self.progress(f"{number}{workload.label}: bytes")
         found = self._bytes(times.workload)
-        verdicts = [times.ratios.verdict(self.limits.max_ratio)]
+        verdicts = [times.verdict(self.limits.max_ratio)]
         energy: Energies | str = NO_SENSOR
         if self.sensor is not None:
             self.progress(f"{number}{workload.label}: energy")
@@ -226,7 +227,7 @@ class _Job:
             step = f"{number}{workload.label}: pair {pair + 1}, "
             return self._time(workload, lambda said: self.progress(step + said), pair % 2 == 1)
 
-        return Times.of(*self._pairs(measure, lambda side: side.median))
+        return Times.of(*self._pairs(measure, lambda side: side.median), self.threads)
 
     def _time(self, workload: Workload, progress: Progress, turned: bool) -> tuple[Side, Side]:
         """One pair; ``turned`` starts the working tree first, and it begins."""

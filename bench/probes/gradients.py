@@ -119,7 +119,7 @@ def stage_gradients(
     for name, g in gradients.items():
         if not torch.isfinite(g).all():
             raise NoGradientError(f"the step of {name} is not finite at a rate of {RATE:g}")
-        rounding = _EPSILON / CHECK_RATE * float(held[name].tensor.detach().norm())
+        rounding = _EPSILON / CHECK_RATE * float(held[name].tensor.detach().double().norm())
         apart = float((g - again[name]).norm()) if name in again else float("inf")
         if apart > AGREEMENT * float(g.norm()) + rounding:
             raise NoGradientError(

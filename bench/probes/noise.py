@@ -30,7 +30,7 @@ from trainfit.algorithms import Algorithm, Category
 from trainfit.algorithms.data import Dataset
 from trainfit.bench.records.schema import Noise, NoisyAccuracy, QuantisedAccuracy
 from trainfit.bench.training.contract_check import predict_scores
-from trainfit.bench.training.train import test_accuracy
+from trainfit.bench.training.evaluation import evaluate
 
 BITS = (8, 7, 6, 5, 4, 3, 2)
 AMPLITUDES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -63,12 +63,12 @@ def probe_noise(trained: Algorithm[Any], data: Dataset) -> Noise:
 
     def accuracy(disturb: Disturbance) -> float:
         with _disturbed(read.values(), disturb):
-            return test_accuracy(trained, part, disturbed=True)
+            return evaluate(trained, part, disturbed=True).accuracy
 
     return Noise(
         samples=len(part.test_x),
         tensors=list(read),
-        undisturbed_accuracy=test_accuracy(trained, part),
+        undisturbed_accuracy=evaluate(trained, part).accuracy,
         quantised=[
             QuantisedAccuracy(bits=bits, test_accuracy=accuracy(_rounding(bits))) for bits in BITS
         ],

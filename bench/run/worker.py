@@ -199,9 +199,10 @@ def preflight(job: Message, send: Send) -> None:
             cls = get_algorithm(workload.algorithm)
             parse_options(cls, workload.options)
             get_model(complete_name(workload.model, (1, 1, 1), 2))  # any data: is it a name?
-    sets: dict[tuple[str, int | None], list[int]] = {}
+    sets: dict[tuple[str, int | None, int | None], list[int]] = {}
     for index, workload in enumerate(workloads):
-        sets.setdefault((workload.dataset, workload.train_samples), []).append(index)
+        part = (workload.dataset, workload.train_samples, workload.held_out)
+        sets.setdefault(part, []).append(index)
     unfit = set[int]()
     for indices in sets.values():  # one at a time: together they may be more than the limit
         data: Dataset | None = None

@@ -49,6 +49,7 @@ CHANGES: Mapping[str, str] = {
     "micro_batch": "gradients summed over parts of the batch",
     "slices": "a smaller part of every weight trained at a time",
     "parts": "a smaller part of every layer trained at a time",
+    "schedule=greedy": "one layer trained at a time, so one layer's state of the optimiser",
     "ratio": "a smaller part of every chosen weight trained",
     "features=cached": "the frozen layers' output kept in storage",
     "implementation=closed_form": "written out in place, without autograd",

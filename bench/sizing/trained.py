@@ -76,12 +76,18 @@ def trained(runs: Mapping[str, Iterable[Record]], dataset: str) -> list[Trained]
     groups: dict[str, dict[int, tuple[str, Record]]] = {}
     for run, records in runs.items():
         for record in records:
-            if record.accuracy is not None and record.workload.dataset == dataset:
-                same = record.workload.model_dump(mode="json", exclude={"seed", "evaluate_every"})
+            if _is_tested(record) and record.workload.dataset == dataset:
+                same = record.workload.model_dump(
+                    mode="json", exclude={"seed", "evaluate_every", "tuned"}
+                )
                 seeds = groups.setdefault(json.dumps(same, sort_keys=True), {})
                 seeds[record.workload.seed] = run, record
     found = [_joined(list(seeds.values())) for seeds in groups.values()]
     return sorted(found, key=lambda each: -each.accuracy)
+
+
+def _is_tested(record: Record) -> bool:
+    return record.accuracy is not None and record.accuracy.test_accuracy is not None
 
 
 def _joined(seeds: list[tuple[str, Record]]) -> Trained:
@@ -89,7 +95,7 @@ def _joined(seeds: list[tuple[str, Record]]) -> Trained:
     results = [record.accuracy for _, record in seeds if record.accuracy is not None]
     return Trained(
         workload=first.workload,
-        accuracies=tuple(each.test_accuracy for each in results),
+        accuracies=tuple(each.test_accuracy for each in results if each.test_accuracy is not None),
         passes=results[0].epochs,
         runs=tuple(dict.fromkeys(run for run, _ in seeds)),
         train_seconds=max(each.train_seconds for each in results),

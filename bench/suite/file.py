@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from trainfit._limits import LONGEST_NAME, MOST_DEVICES
 from trainfit._text import nearest, shown
-from trainfit.bench.records.schema import PROBES, Measurement
+from trainfit.bench.records.schema import PROBES, Measurement, Search
 from trainfit.bench.sensors import sensor_names
 
 LARGEST_SEED = 2**32 - 1
@@ -45,7 +45,11 @@ _Seeds = Annotated[
     BeforeValidator(listed),
     Field(min_length=1),
 ]
-
+_Rates = Annotated[
+    list[Annotated[float, Field(gt=0, allow_inf_nan=False)]],
+    BeforeValidator(listed),
+    Field(min_length=1),
+]
 
 _Measurement = Annotated[Measurement, Field(strict=False)]
 
@@ -59,6 +63,7 @@ class Defaults(Strict):
     epochs: int = Field(default=0, ge=0)
     evaluate_every: int = Field(default=1, ge=1)
     train_samples: Annotated[int, Field(ge=1)] | None = None
+    held_out: Annotated[int, Field(ge=1)] | None = None
     standardise: bool = False
     shuffle: bool = True
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
@@ -76,6 +81,9 @@ class WorkloadEntry(Strict):
     epochs: Annotated[int, Field(ge=0)] | None = None
     evaluate_every: Annotated[int, Field(ge=1)] | None = None
     train_samples: Annotated[int, Field(ge=1)] | None = None
+    held_out: Annotated[int, Field(ge=1)] | None = None
+    rates: _Rates | None = None
+    tuned: Search | None = None
     standardise: bool | None = None
     shuffle: bool | None = None
 

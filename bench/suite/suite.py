@@ -1,7 +1,8 @@
 """A suite: which workloads are measured, under which limits, judged against which devices.
 
 A suite is a TOML file. ``[defaults]`` fills what a ``[[workload]]`` leaves out; a list of values
-for ``algorithm``, ``model``, ``batch_size`` or ``seed`` stands for one workload per combination::
+for ``algorithm``, ``model``, ``batch_size``, ``seed`` or ``rates`` (values of the option ``lr``)
+stands for one workload per combination::
 
     name = "boards"
     description = "What fits on our two boards"
@@ -26,6 +27,9 @@ for ``algorithm``, ``model``, ``batch_size`` or ``seed`` stands for one workload
     algorithm = "backprop"
     options = { optimizer = "adam" }
     batch_size = [8, 32]
+
+``held_out = 10000``, there or in a workload, keeps so many samples of the training half for
+validation; ``trainfit tune`` chooses a rate by them, and writes into ``tuned`` how it was chosen.
 
 Without ``measure``, memory, latency, energy and accuracy are measured. ``gradients`` and ``noise``
 look into the net when it is trained, and have to be named.
@@ -60,7 +64,10 @@ from trainfit.hardware_profiles import Budgets
 SWEPT = ("algorithm", "model", "batch_size", "seed")
 """The keys of a workload whose list values are expanded to their product."""
 
-_OPTIONAL = ("train_samples",)
+RATE = "lr"
+"""The option whose values are ``rates``."""
+
+_OPTIONAL = ("train_samples", "held_out", "rates", "tuned")
 """Keys of a workload that may be absent everywhere."""
 
 
@@ -198,9 +205,14 @@ def _expand(entry: WorkloadEntry, defaults: Defaults, where: str) -> list[Worklo
     except FileError as problem:
         raise SuiteError(f"{where}.options.{problem}") from None
     swept = [listed(values.pop(key)) for key in SWEPT]
+    rates = values.pop("rates")
+    if rates and RATE in entry.options:
+        raise SuiteError(f"{where}.rates: options has {RATE}, too; leave one out")
+    chosen = [entry.options | {RATE: rate} for rate in rates] if rates else [entry.options]
     return [
-        Workload(**values, **dict(zip(SWEPT, combination, strict=True)), options=entry.options)
+        Workload(**values, **dict(zip(SWEPT, combination, strict=True)), options=options)
         for combination in itertools.product(*swept)
+        for options in chosen
     ]
 
 
@@ -219,7 +231,9 @@ def check_budgets(budgets: dict[str, Any], source: str) -> None:
 def _refuse_too_many(entries: list[WorkloadEntry], source: str) -> None:
     """Before any list is expanded: a few lines stand for more workloads than fit in memory."""
     count = sum(
-        math.prod(len(listed(getattr(entry, key))) for key in SWEPT if getattr(entry, key))
+        math.prod(
+            len(listed(getattr(entry, key))) for key in (*SWEPT, "rates") if getattr(entry, key)
+        )
         for entry in entries
     )
     if count > MOST_WORKLOADS:

@@ -7,7 +7,8 @@
 
 After the algorithm and its options come model, data set and batch size, in this order; each may be
 left out where it is given otherwise. ``digits[:500]`` takes the first 500 training samples,
-``standardised`` after the data set standardises it.
+``digits[:-200]`` holds 200 of them out for validation, ``standardised`` after the data set
+standardises it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from trainfit.bench.records.schema import Workload
 FORM = "backprop[optimizer=adam] mlp-64-128-128-10 digits b32"
 
 _BATCH = re.compile(r"b([0-9]+)")
-_CUT = re.compile(r"(.+)\[:([0-9]+)\]")
+_CUT = re.compile(r"(.+?)(?:\[:([0-9]+)\])?(?:\[:-([0-9]+)\])?")
 _OPTION_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _STANDARDISED = "standardised"
 
@@ -70,6 +71,8 @@ def parse_workload(
         raise _wrong(text, f"a batch size of {values['batch_size']}; at least 1 is needed")
     if values.get("train_samples") == 0:
         raise _wrong(text, "the first 0 training samples; at least 1 is needed")
+    if values.get("held_out") == 0:
+        raise _wrong(text, "0 samples held out; leave [:-0] out, or hold out at least 1")
     for key in ("model", "dataset"):
         if len(values[key]) > LONGEST_NAME:
             raise _wrong(text, f"its {key} has more than {LONGEST_NAME:,} characters")
@@ -174,7 +177,9 @@ def _is_model(word: str) -> bool:
 
 
 def _cut(text: str, cut: re.Match[str]) -> dict[str, Any]:
-    return {"dataset": cut[1], "train_samples": _whole(text, cut[2])}
+    sizes = {"train_samples": cut[2], "held_out": cut[3]}
+    found = {name: _whole(text, size) for name, size in sizes.items() if size is not None}
+    return {"dataset": cut[1], **found}
 
 
 def _whole(text: str, digits: str) -> int:

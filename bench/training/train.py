@@ -32,10 +32,9 @@ from trainfit.bench.errors import RunFolderError
 from trainfit.bench.processes.child import Send
 from trainfit.bench.records.own_files import open_own, replace_whole
 from trainfit.bench.records.schema import Accuracy, Workload
-from trainfit.bench.training.contract_check import check_finite, predict_scores
-
-EVALUATION_ROWS = 500
-"""Rows predicted at once when accuracy is measured."""
+from trainfit.bench.training.contract_check import check_finite
+from trainfit.bench.training.evaluation import evaluate
+from trainfit.bench.training.held_out import hold_out
 
 SAVE_SECONDS = 60.0
 """A training that lasts longer than this is kept between passes, and once in that time at most."""
@@ -58,16 +57,22 @@ def build(workload: Workload) -> Algorithm[Any]:
 def load(workload: Workload, data_root: str | None) -> Dataset:
     """The workload's data, cut and standardised as it says.
 
+    Where samples are held out, they stand in the place of the test half.
+
     Raises:
         ConfigurationError: It cannot be loaded.
     """
     data = load_dataset(workload.dataset, Path(data_root) if data_root else None)
+    if workload.held_out is not None:
+        data = hold_out(data, workload.held_out)
+        _require_all_classes(data, len(data.train_x))
     samples = workload.train_samples
     if samples is not None:
         if samples > len(data.train_x):
+            left = "" if workload.held_out is None else " that are not held out"
             raise ConfigurationError(
                 f"train_samples is {samples:,}, but dataset {data.name!r} has"
-                f" {len(data.train_x):,} training samples"
+                f" {len(data.train_x):,} training samples{left}"
             )
         data = replace(data, train_x=data.train_x[:samples], train_y=data.train_y[:samples])
         _require_all_classes(data, samples)
@@ -122,6 +127,8 @@ class Progress:
     seconds: float = 0.0
     curve: list[float] = field(default_factory=list)
     curve_passes: list[int] = field(default_factory=list)
+    balanced: float | None = None
+    """The balanced accuracy at the last point of the curve."""
 
 
 def train(workload: Workload, data: Dataset, send: Send, state: Path | None = None) -> Accuracy:
@@ -167,13 +174,17 @@ def train_and_keep(
         progress.passes = number + 1
         check_finite(algorithm, f"after training pass {number + 1} of {passes}")
         if progress.passes in asked:
-            progress.curve.append(test_accuracy(algorithm, data))
+            scores = evaluate(algorithm, data)
+            progress.curve.append(scores.accuracy)
+            progress.balanced = scores.balanced
             progress.curve_passes.append(progress.passes)
         if state and time.monotonic() - saved > SAVE_SECONDS:
             _save(state, workload, algorithm, progress)
             saved = time.monotonic()
+    split = "test_accuracy" if workload.held_out is None else "validation_accuracy"
     accuracy = Accuracy(
-        test_accuracy=progress.curve[-1],
+        **{split: progress.curve[-1]},
+        balanced_accuracy=progress.balanced,
         epochs=passes,
         train_seconds=progress.seconds,
         curve=progress.curve,
@@ -181,32 +192,6 @@ def train_and_keep(
         data_note=data.note,
     )
     return accuracy, algorithm
-
-
-def test_accuracy(
-    algorithm: Algorithm[Any],
-    data: Dataset,
-    *,
-    disturbed: bool = False,  # noqa: PT028  (not a test)
-) -> float:
-    """Share of the test half that is classified rightly.
-
-    Args:
-        algorithm: What is tested.
-        data: Its data.
-        disturbed: Its weights were changed on purpose; a sample whose scores are then NaN is not
-            classified rightly.
-
-    Raises:
-        ContractError: A score is not what it should be.
-    """
-    right = 0
-    for start in range(0, len(data.test_x), EVALUATION_ROWS):
-        rows = slice(start, start + EVALUATION_ROWS)
-        scores_BC = predict_scores(algorithm, data.test_x[rows], disturbed=disturbed)
-        hits_B = (scores_BC.argmax(1) == data.test_y[rows]) & ~scores_BC.isnan().any(1)
-        right += int(hits_B.sum())
-    return right / len(data.test_x)
 
 
 def _save(path: Path, workload: Workload, algorithm: Algorithm[Any], progress: Progress) -> None:

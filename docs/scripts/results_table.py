@@ -53,6 +53,7 @@ def _rows(records: Sequence[Record]) -> Iterator[list[str]]:
 def _row(group: Sequence[Record]) -> list[str]:
     first = group[0]
     trained = [record.accuracy for record in group if record.accuracy]
+    held_out = first.workload.held_out is not None
     memory = first.memory
     cells = [
         first.workload.label,
@@ -63,6 +64,8 @@ def _row(group: Sequence[Record]) -> list[str]:
         f"{memory.static_bytes:,}" if memory else "-",
         f"{memory.peak_dynamic_bytes:,}" if memory else "-",
     ]
+    if held_out and trained:
+        cells[3] += " (held out)"
     failed = [record for record in group if record.error]
     if failed:
         cells[3] += f" ({len(failed)} of {len(group)} {failed[0].status})"
@@ -73,7 +76,7 @@ def _final(record: Record, trained: Sequence[Accuracy]) -> str:
     """Accuracy after the last pass; where stages follow each other, after each of them."""
     stages = len(record.operations)
     if stages < 2 or not trained:
-        return _spread([each.test_accuracy for each in trained])
+        return _spread([each.curve[-1] for each in trained])
     ends = [trained[0].epochs * (stage + 1) // stages for stage in range(stages)]
     curves = [dict(zip(each.curve_passes, each.curve, strict=True)) for each in trained]
     return " / ".join(_spread([curve[end] for curve in curves if end in curve]) for end in ends)

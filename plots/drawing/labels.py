@@ -9,27 +9,35 @@ import pandas as pd
 
 from trainfit._text import plain
 
-_ASPECTS = ("model", "dataset", "batch_size", "train_samples", "standardise", "shuffle", "seed")
+_ASPECTS = (
+    *("model", "dataset", "batch_size", "train_samples", "held_out", "standardise", "shuffle"),
+    "seed",
+)
 _SPELLED = {
     "batch_size": "b{}",
     "seed": "seed {}",
     "train_samples": "{} samples",
+    "held_out": "{} held out",
     "epochs": "{} epochs",
 }
 _SWITCHES = {"standardise": ("", "standardised"), "shuffle": ("in file order", "")}
 """What is said of a switch that is off, and of one that is on."""
 
 
-def short_labels(frame: pd.DataFrame) -> list[str]:
+def short_labels(frame: pd.DataFrame, *, passes: bool = False) -> list[str]:
     """A name per row: the algorithm, then what differs between rows.
 
     An option is named where rows of the same algorithm differ in it; model, data set, batch size
     and the rest where any rows do: ``backprop, optimizer=adam``, ``tinyfoa, b64``. Epochs and the
     name of the run are named only where rows would otherwise be called the same.
+
+    Args:
+        frame: A row per workload.
+        passes: Name epochs wherever rows differ in them: of trained nets they decide.
     """
     varied = {
         name: list(frame[name])
-        for name in _ASPECTS
+        for name in (*_ASPECTS, *(["epochs"] if passes else []))
         if name in frame and frame[name].nunique(dropna=False) > 1
     }
     options = [json.loads(text) for text in frame["options"]]

@@ -21,6 +21,7 @@ WORKLOAD = (
     "batch_size",
     "epochs",
     "train_samples",
+    "held_out",
     "standardise",
     "shuffle",
 )
@@ -57,22 +58,27 @@ def over_seeds(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     rows = pd.concat(
         [rows, seeds, values.mean(), values.std(ddof=1).add_suffix("_deviation")], axis=1
     )
-    rows["workload"] = short_labels(rows.drop(columns="seed"))
+    rows["workload"] = short_labels(rows.drop(columns="seed"), passes="test_accuracy" in columns)
     return rows
 
 
-def named(frame: pd.DataFrame, *telling: str) -> pd.DataFrame:
+def named(frame: pd.DataFrame, *telling: str, passes: bool = False) -> pd.DataFrame:
     """Several rows per record, with a short label in front; what was measured twice counts once.
 
     Args:
         frame: Rows with the columns that tell workloads apart, and ``seed``.
         telling: The columns that tell rows of one workload and seed apart.
+        passes: Say how long each was trained, wherever they differ in it.
     """
     known = frame.drop_duplicates([*WORKLOAD, "seed", *telling], keep="last")
     groups = known.groupby(list(WORKLOAD), sort=False, dropna=False)
     firsts = groups.head(1)
     labels = dict(
-        zip(groups.ngroup()[firsts.index], short_labels(firsts.drop(columns="seed")), strict=True)
+        zip(
+            groups.ngroup()[firsts.index],
+            short_labels(firsts.drop(columns="seed"), passes=passes),
+            strict=True,
+        )
     )
     rows = known.copy()
     rows.insert(0, "workload", groups.ngroup().map(labels))

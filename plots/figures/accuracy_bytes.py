@@ -68,7 +68,8 @@ def numbers(frame: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     rows["ram_bytes"] = ram_bytes(rows)
     rows["number"] = pd.array([pd.NA] * len(rows), dtype="Int64")
     for _, panel in rows.groupby("dataset", sort=False):
-        rows.loc[panel.index, "workload"] = short_labels(panel.drop(columns=["seed", "dataset"]))
+        known = panel.drop(columns=["seed", "dataset"])
+        rows.loc[panel.index, "workload"] = short_labels(known, passes=True)
         for number, index in enumerate(_front(panel), start=1):
             rows.loc[index, "number"] = number
     rows["on_front"] = rows["number"].notna()

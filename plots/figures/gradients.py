@@ -74,7 +74,9 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
         why = f": {reasons.iloc[0]}" if len(reasons) else ""
         raise MissingDataError(f"no workload of the run has a gradient{why}", REMEDY)
     rows = [
-        part for row in named(known, "stage", "tensor").to_dict("records") for part in _parts(row)
+        part
+        for row in named(known, "stage", "tensor", passes=True).to_dict("records")
+        for part in _parts(row)
     ]
     groups = pd.DataFrame(rows).groupby([*_KEYS, *_OF_PART], sort=False, dropna=False)["value"]
     table = groups.agg(["mean", "std", "count"]).reset_index()

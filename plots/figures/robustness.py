@@ -53,7 +53,7 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
         reasons = frame["reason"].dropna()
         why = f": {reasons.iloc[0]}" if len(reasons) else ""
         raise MissingDataError(f"no workload of the run has an accuracy under noise{why}", REMEDY)
-    rows = named(known, "disturbance", "bits", "amplitude", "noise_seed")
+    rows = named(known, "disturbance", "bits", "amplitude", "noise_seed", passes=True)
     keys = ["workload", "algorithm", "options", "model", "dataset", "samples"]
     keys += ["disturbance", "bits", "amplitude"]
     groups = rows.groupby(keys, sort=False, dropna=False)["test_accuracy"]

@@ -58,7 +58,7 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         raise MissingDataError(f"no rule was trained at {LEAST_RATES} learning rates", REMEDY)
     firsts = rows.drop_duplicates("grid").drop(columns=["seed", "options"])
-    labels = short_labels(firsts.rename(columns={"other_options": "options"}))
+    labels = short_labels(firsts.rename(columns={"other_options": "options"}), passes=True)
     rows["workload"] = rows["grid"].map(dict(zip(firsts["grid"], labels, strict=True)))
     keys = ["workload", "algorithm", "model", "dataset", "lr", "threshold"]
     cells = rows.groupby(keys, sort=False, dropna=False)["test_accuracy"]

@@ -6,11 +6,12 @@ Also how ours and theirs are told apart: what is from here is filled, what was p
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from trainfit._experiments import Conditions, experiments, in_common, latest, with_conditions
 from trainfit._text import layer_sizes
 
 if TYPE_CHECKING:
@@ -48,18 +49,70 @@ def where(rows: pd.DataFrame, column: str, test: Callable[[Any], object]) -> pd.
     return rows.loc[rows[column].map(lambda value: bool(test(value))).astype(bool)]
 
 
-def longest(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of several trainings of one thing the one with the most passes, then the most seeds.
+def one_experiment(
+    rows: pd.DataFrame, side: str, compared: Collection[str] = ()
+) -> tuple[pd.DataFrame, list[str]]:
+    """The trainings of one experiment, and in words what is not of it.
 
-    Trainings differ where options, epochs or anything else but the seed and the run do. Among
-    equals the first one counts.
+    Of several experiments the one counts that has the most sides, then one whose rates were
+    searched for, then the most seeds in common, passes, samples; among equals the first. Of a side
+    that a sweep over options made, none counts. Only seeds that all sides have stay.
+
+    Args:
+        rows: Trainings, one or several rows each, with a column ``options`` and those that say
+            under which conditions they were made.
+        side: The column whose values are compared.
+        compared: Conditions that may differ between sides.
+
+    Returns:
+        The rows with their ``conditions``, none where there is no experiment; and of every side
+        that is left out its name and how the trainings of it that come nearest differ.
     """
-    if rows.empty:
-        return rows
-    keys = ["options", "model", "dataset", "batch_size", "epochs", "train_samples", "standardise"]
-    groups = [group for _, group in rows.groupby(keys, dropna=False, sort=False)]
-    best = max(groups, key=lambda group: (int(group["epochs"].iloc[0]), group["seed"].nunique()))
-    return best.drop_duplicates("seed")
+    found = [_sides(part, side) for part in experiments(rows, compared)]
+    found = [sides for sides in found if sides]
+    if not found:
+        return rows[:0], []
+    best = max(found, key=_weight)
+    chosen = pd.concat(best.values())
+    lacking = [name for name in dict.fromkeys(rows[side]) if name not in best]
+    others = with_conditions(rows[rows[side].isin(lacking)])
+    return chosen, [_left_out(others, side, each, chosen, compared) for each in lacking]
+
+
+def _sides(part: pd.DataFrame, side: str) -> dict[Any, pd.DataFrame]:
+    """The sides of an experiment, cut to the seeds that all of them have."""
+    known = {name: _one_setting(own) for name, own in part.groupby(side, sort=False)}
+    sides = {name: own for name, own in known.items() if len(own)}
+    seeds = in_common(own["seed"].astype(int) for own in sides.values())
+    return {name: own[own["seed"].isin(seeds)] for name, own in sides.items()} if seeds else {}
+
+
+def _one_setting(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the one workload there is, or of the one that was searched for; else none."""
+    if rows["options"].nunique() > 1:
+        rows = rows[rows["conditions"].map(lambda each: each.is_searched)]
+    return latest(rows) if rows["options"].nunique() == 1 else rows[:0]
+
+
+def _weight(sides: Mapping[Any, pd.DataFrame]) -> tuple[int, bool, int, int, int]:
+    all_of_them: list[Conditions] = [own["conditions"].iloc[0] for own in sides.values()]
+    return (
+        len(sides),
+        all(each.is_searched for each in all_of_them),
+        next(iter(sides.values()))["seed"].nunique(),
+        min(each.count("passes") for each in all_of_them),
+        min(each.count("train_samples") for each in all_of_them),
+    )
+
+
+def _left_out(
+    others: pd.DataFrame, side: str, name: Any, chosen: pd.DataFrame, compared: Collection[str]
+) -> str:
+    shown: Conditions = chosen["conditions"].iloc[0]
+    ways = [each.differences(shown, compared) for each in others.loc[others[side] == name,
+            "conditions"]]  # fmt: skip
+    nearest = min(ways, key=len)
+    return f"{name} ({', '.join(nearest) or 'other seeds, or several settings'})"
 
 
 def over_seeds(trained: pd.DataFrame) -> dict[str, Any]:

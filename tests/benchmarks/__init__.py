@@ -2,12 +2,13 @@
 
 ::
 
-    pytest bench/benchmarks --benchmark-only -o addopts="" -p no:cacheprovider
+    pytest tests/benchmarks --benchmark-only -o addopts="" -p no:cacheprovider
 
 (``addopts`` of the project switches benchmarks off.) Only bytes are asserted, for they are the same
 on every machine; those of measured steps are what ``trainfit gate-benchmark`` reads. Times are
 taken interleaved, A B A B, and compared as a ratio of medians within one run; targets stand beside
-them in ``extra_info`` of ``--benchmark-json`` and in the summary.
+them in ``extra_info`` of ``--benchmark-json`` and in the summary. New ones compare through
+:mod:`tests.benchmarks.ratios`, which gives CPU time as well, and intervals.
 """
 
 from __future__ import annotations

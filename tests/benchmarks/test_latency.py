@@ -19,7 +19,8 @@ from tests.benchmarks import conclude, threads
 from tests.reference_methods import algorithm_step, batch
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.phases import observing
-from trainfit.bench.latency_comparison.paired import BlockLimits, take_blocks
+from trainfit.bench.latency_comparison.blocks import Block, Counters
+from trainfit.bench.latency_comparison.turns import BlockLimits, take_blocks
 from trainfit.bench.profiler import measure_latency
 from trainfit.bench.profiler.clocks import HostClock, StepTimer
 from trainfit.bench.statistics import ratio_interval
@@ -40,17 +41,12 @@ def test_a_timed_step_beside_a_plain_one(
     step = algorithm_step(name, MODEL, ROWS[name]).run
     timer = StepTimer(HostClock())
 
-    def turn(timed: int, steps: int) -> float:
+    def turn(timed: int, steps: int) -> Block:
         steps = max(steps, 3)  # 0 asks for warming up
-        start = time.perf_counter()
-        if timed:
-            with observing(timer):
-                for _ in range(steps):
-                    timer.time(step)
-        else:
-            for _ in range(steps):
-                step()
-        return (time.perf_counter() - start) / steps
+        if not timed:
+            return Block.of(step, steps, Counters())
+        with observing(timer):
+            return Block.of(lambda: timer.time(step), steps, Counters())
 
     limits = BlockLimits(width=0.005, most_pairs=600, most_seconds=45)
     with threads(1):

@@ -38,12 +38,13 @@ def with_labels(x, y, classes=4):
 
 
 def layer_losses(before, inputs, loss):
-    """Per layer ``(w, b)`` as descent on ``loss(z of each input)`` leaves them."""
+    """Per layer ``(w, b)`` as descent on ``loss(z of each input, the same before relu)`` does."""
     for number in (1, 2):
         w = before[f"w{number}"].clone().requires_grad_()
         b = before[f"b{number}"].clone().requires_grad_()
-        outputs = [torch.relu(functional.linear(h, w, b)) for h in inputs]
-        loss(outputs).backward()
+        inner = [functional.linear(h, w, b) for h in inputs]
+        outputs = [torch.relu(z) for z in inner]
+        loss(outputs, inner).backward()
         yield number, (w - LR * w.grad).detach(), (b - LR * b.grad).detach()
         # The next layer sees the output of the weights as they were.
         inputs = [normalised(z.detach()) for z in outputs]
@@ -76,7 +77,7 @@ def test_a_pass_follows_the_gradient_of_its_logistic_loss(goodness, positive):
         algorithm,
         before,
         [with_labels(x, y)],
-        lambda outputs: functional.softplus(sign * (good(outputs[0]) - theta)).mean(),
+        lambda outputs, _: functional.softplus(sign * (good(outputs[0]) - theta)).mean(),
     )
     assert torch.equal(x, batch_for(algorithm, 10)[0])
 
@@ -93,7 +94,7 @@ def test_the_joint_pass_follows_the_gradient_of_both_passes(goodness, loss):
         algorithm._joint_pass(x, y, wrong)
     good = goodness_of(goodness)
 
-    def both(outputs):
+    def both(outputs, _):
         theta = 1.0 if goodness == "mean" else float(outputs[0].shape[1])
         over = [good(z) for z in outputs]
         if loss == "symba":
@@ -116,12 +117,12 @@ def test_peers_pull_towards_the_mean_activity_of_the_layer(joint):
         else:
             algorithm._pass(x, y, positive=True)
 
-    def loss(outputs):
+    def loss(outputs, inner):
         theta = outputs[0].shape[1]
         running = 0.9 * 0.5 + 0.1 * outputs[0].detach().mean(0)
-        pull = peer / len(x) * (running - running.mean())
+        pull = 2 * peer / len(x) * (running - running.mean())
         over = [z.square().sum(1) for z in outputs]
-        total = functional.softplus(theta - over[0]).mean() + (outputs[0] * pull).sum()
+        total = functional.softplus(theta - over[0]).mean() + (inner[0] * pull).sum()
         return total + functional.softplus(over[1] - theta).mean() if joint else total
 
     inputs = [with_labels(x, y)] + ([with_labels(x, wrong)] if joint else [])
@@ -181,6 +182,15 @@ def test_the_classifier_follows_its_own_cross_entropy_and_moves_no_hidden_layer(
     torch.testing.assert_close(algorithm.predict(x), h @ after["classifier2"].T)
 
 
+@pytest.mark.parametrize("form", [{}, {"implementation": "autograd"}, {"weights": "binary"}])
+@pytest.mark.parametrize(("init", "fan"), [("fan_in", 400), ("fan_out", 100)])
+def test_first_weights_have_the_variance_of_their_fan(form, init, fan):
+    algorithm = build_algorithm("forward_forward", "mlp-400-100-10", {"init": init, **form})
+    held = parameters(algorithm)
+    assert abs(float(held["w1"].detach().var()) * fan - 1) < 0.05
+    assert not held["b1"].any()
+
+
 def test_random_wrong_labels_are_wrong_and_cover_all_other_classes():
     y = torch.arange(4).repeat(200)
     wrong = random_wrong_labels(y, 4, torch.Generator().manual_seed(0))
@@ -232,7 +242,7 @@ def test_the_neutral_label_is_an_equal_share_of_every_class():
     ("options", "message"),
     [
         ({"loss": "symba"}, "loss=symba compares the two passes and needs passes=joint"),
-        ({"implementation": "autograd", "peer": 0.1}, "knows nothing of peer"),
+        ({"implementation": "autograd", "score": "head"}, "knows nothing of score"),
         (
             {"implementation": "autograd", "negatives": "hard", "passes": "joint"},
             "knows nothing of passes, negatives",

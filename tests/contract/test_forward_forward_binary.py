@@ -66,19 +66,28 @@ def with_labels(x, y, classes=4):
     return normalised(x)
 
 
+def inner_of(h, w, b, options):
+    return functional.linear(h, Sign.apply(w, 1.0) if options.weights == "binary" else w, b)
+
+
 def output_of(h, w, b, options):
-    z = functional.linear(h, Sign.apply(w, 1.0) if options.weights == "binary" else w, b)
+    return activation_of(inner_of(h, w, b, options), options)
+
+
+def activation_of(z, options):
     return torch.relu(Sign.apply(z, 0.0) if options.activations == "binary" else z)
 
 
-def expected_step(algorithm, before, h, loss):
-    """Parameters after plain descent on ``loss(output)`` of every layer, in double precision."""
+def expected_step(algorithm, before, h, loss, *, positive=True):
+    """Parameters after plain descent in double precision, on ``loss(output)`` of every layer and,
+    if the first ten rows are positive, on the peers' term."""
     options, after = algorithm.options, {}
     for number in range(1, len(algorithm.model.hidden) + 1):
         w = before[f"w{number}"][0].double().requires_grad_()
         b = before[f"b{number}"].double().requires_grad_()
-        out = output_of(h, w, b, options)
-        loss(out, number).backward()
+        z = inner_of(h, w, b, options)
+        out = activation_of(z, options)
+        (loss(out) + (peer_term(algorithm, out, z) if positive else 0.0)).backward()
         moved = [w - LR * w.grad, b - LR * b.grad]
         if options.weights == "binary":
             moved = [each.clamp(-1, 1) for each in moved]
@@ -96,13 +105,11 @@ def assert_follows(algorithm, before, expected):
             assert not torch.equal(after[name], before[name])
 
 
-def peer_term(algorithm, out, number, batch):
-    """The straight-through form of a pull on the mean activity of every unit."""
-    if not algorithm.options.peer:
-        return 0.0
+def peer_term(algorithm, out, z, batch=10):
+    """A pull on the mean activity of every unit, whether or not it is active."""
     running = 0.9 * 0.5 + 0.1 * out[:batch].detach().mean(0)
-    pull = algorithm.options.peer / batch * (running - running.mean())
-    return (out[:batch] * pull).sum()
+    pull = 2 * algorithm.options.peer / batch * (running - running.mean())
+    return (z[:batch] * pull).sum()
 
 
 @pytest.mark.parametrize("goodness", ["sum", "mean"])
@@ -117,12 +124,12 @@ def test_the_joint_pass_is_autograds_with_a_straight_through_rule(chosen, peer, 
     with torch.no_grad():
         algorithm._joint_pass(x, y, wrong)
 
-    def loss(out, number):
+    def loss(out):
         squares = out.square()
         good = squares.sum(1) if goodness == "sum" else squares.mean(1)
         theta = float(out.shape[1]) if goodness == "sum" else 1.0
         total = functional.softplus(theta - good[:10]) + functional.softplus(good[10:] - theta)
-        return total.mean() + peer_term(algorithm, out, number, 10)
+        return total.mean()
 
     pair = torch.cat((with_labels(x, y), with_labels(x, wrong)))
     assert_follows(algorithm, before, expected_step(algorithm, before, pair, loss))
@@ -141,13 +148,13 @@ def test_a_pass_of_its_own_is_autograds_with_a_straight_through_rule(chosen, pos
         algorithm._pass(x, y, positive=positive)
     assert torch.equal(x, found)
 
-    def loss(out, number):
+    def loss(out):
         over = out.square().sum(1) - 7.0
-        if not positive:
-            return functional.softplus(over).mean()
-        return functional.softplus(-over).mean() + peer_term(algorithm, out, number, 10)
+        return functional.softplus(-over if positive else over).mean()
 
-    assert_follows(algorithm, before, expected_step(algorithm, before, with_labels(x, y), loss))
+    inputs = with_labels(x, y)
+    expected = expected_step(algorithm, before, inputs, loss, positive=positive)
+    assert_follows(algorithm, before, expected)
 
 
 @pytest.mark.parametrize("chosen", COMBINATIONS)

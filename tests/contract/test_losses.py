@@ -122,6 +122,7 @@ def test_a_rule_without_one_says_what_it_has(name):
     expected = {
         "forward_forward": "'logistic' or 'symba'",
         "ff_int8": "goodness",
+        "local_head": "pred",  # of its options, or of the losses it has
         "mem_pepita": "softmax",
         "pepita": "softmax",
         "tinyfoa": "head",

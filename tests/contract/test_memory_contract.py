@@ -43,8 +43,13 @@ def _some_of(nets, number, options):
     return [nets[(number + k * len(nets) // 2) % len(nets)] for k in range(2)] if options else nets
 
 
+def _rows(options, rows):
+    """Batch normalisation and similarities between samples need two of them."""
+    return max(rows, 2) if options.get("batch_norm") or "sim" in options.get("loss", "") else rows
+
+
 EVERY = [
-    (*case, *net)
+    (*case, net[0], _rows(case[1], net[1]))
     for cases, nets in ((CASES, NETS), (LC_CASES, LC_NETS))
     for number, case in enumerate(cases)
     for net in _some_of(nets, number, case[1])

@@ -109,6 +109,8 @@ RATES = {
     ("forward_forward", "adam"): {"lr": 0.005},
     ("forward_forward", "symba"): {"lr": 0.01},
     ("forward_forward", "bits"): {"lr": 0.001, "threshold": 128.0},
+    ("local_head", "sim"): {"lr": 1.0},
+    ("local_head", "sim", "adam"): {"lr": 0.01},
     ("lora", "adam"): {"lr": 0.01},
     ("lora", "binary_cross_entropy"): {"lr": 0.5},
     ("lora", "last:1"): {"lr": 0.5},

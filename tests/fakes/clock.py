@@ -104,3 +104,59 @@ class FakeSensor:
 
     def close(self):
         pass
+
+
+class SharedCore:
+    """Counters of a process on a core that others want as well, and the work that uses it.
+
+    A process that has slept gets the core at once, for one slice. After each slice of its own it
+    waits while every other has one, and an involuntary switch is counted.
+    """
+
+    def __init__(self, *, others=0, slice_seconds=0.0035, random=None, tells_delay=True):
+        self.others = others
+        self.slice_seconds = slice_seconds
+        self.tells_delay = tells_delay
+        self.now = self.cpu = self.waited = 0.0
+        self.involuntary = self.voluntary = 0
+        self._random = random
+        self._left = slice_seconds
+
+    def wake(self):
+        """It has slept, as a side does between turns; how much of a slice it gets is luck."""
+        luck = self._random.uniform(0.95, 1.0) if self._random else 1.0
+        self._left = self.slice_seconds * luck
+
+    def work(self, seconds):
+        """Use the core for so long."""
+        while seconds > self._left:
+            seconds -= self._left
+            self._use(self._left)
+            self._left = self.slice_seconds
+            if self.others:
+                self.now += self.others * self.slice_seconds
+                self.waited += self.others * self.slice_seconds
+                self.involuntary += 1
+        self._left -= seconds
+        self._use(seconds)
+
+    def sleep(self, seconds):
+        """Wait for something of its own."""
+        self.now += seconds
+        self.voluntary += 1
+
+    def _use(self, seconds):
+        self.now += seconds
+        self.cpu += seconds
+
+    def seconds(self):
+        return self.now
+
+    def cpu_seconds(self):
+        return self.cpu
+
+    def switches(self):
+        return self.involuntary, self.voluntary
+
+    def delay_seconds(self):
+        return self.waited if self.tells_delay else None

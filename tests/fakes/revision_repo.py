@@ -63,7 +63,11 @@ def run_side(job, send):
                 print("out of luck", flush=True)
                 os._exit(3)
             wobble = 1 + 0.004 * (number % 5 - 2)
-            send({"step_seconds": SAID["step_seconds"] * wobble})
+            said = {"step_seconds": SAID["step_seconds"] * wobble}
+            if SAID["cpu_seconds"] is not None:
+                cpu, waited = SAID["cpu_seconds"] * wobble, SAID["delay_seconds"]
+                said["more"] = {"cpu_seconds": cpu, "delay_seconds": waited, "involuntary": 3}
+            send(said)
 """
 
 
@@ -101,7 +105,7 @@ def make_repository(folder: Path, **changes: Any) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     said = {"known": ["backprop"], "step_seconds": 0.001, "lives": -1, "memory": None}
-    say(folder, **said, energy={})
+    say(folder, **said, energy={}, cpu_seconds=None, delay_seconds=0.0)
     say(folder, **changes)
     git(folder, "init", "-q")
     commit(folder, "first")

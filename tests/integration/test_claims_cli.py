@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from tests.builders.gate import write_run
-from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Workload
+from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Search, Workload
 
 LOOKAHEAD = "ff-int8-lookahead"
 
 
-def trained(lookahead: str, curve: list[float]) -> Record:
+SEARCH = Search(grid={"lr": [1.0, 2.0]}, passes=1, held_out=10_000, seeds=[0])
+
+
+def trained(lookahead: str, curve: list[float], seed: int) -> Record:
     options = {"lookahead": lookahead, "lr": 2.0}
     return Record(
         workload=Workload(
@@ -27,6 +30,8 @@ def trained(lookahead: str, curve: list[float]) -> Record:
             dataset="mnist",
             batch_size=32,
             epochs=4,
+            seed=seed,
+            tuned=SEARCH,
         ),
         status=RecordStatus.OK,
         accuracy=Accuracy(
@@ -43,7 +48,8 @@ def trained(lookahead: str, curve: list[float]) -> Record:
 @pytest.fixture
 def run(main: Any) -> Path:
     """One run where it is looked for: look-ahead is better by a point, in half the passes."""
-    records = [trained("true", [0.8, 0.9, 0.9, 0.91]), trained("off", [0.7, 0.8, 0.85, 0.9])]
+    curves = {"true": [0.8, 0.9, 0.9, 0.91], "off": [0.7, 0.8, 0.85, 0.9]}
+    records = [trained(mode, curve, seed) for mode, curve in curves.items() for seed in range(3)]
     return write_run(Path("results/runs/mine"), records)
 
 
@@ -54,8 +60,9 @@ def test_claims_are_judged_by_the_kept_runs(main: Any, run: Path) -> None:
     assert "claims: 1 holds, " in out.splitlines()[0]
     assert f"HOLDS  {LOOKAHEAD}: " in out
     assert "NO RECORDS  ff-int8-memory-fp32: " in out
-    assert "found +1.00 points" in out
-    assert "found 0.50 times the passes" in out
+    assert "found +1.00 ± " in out
+    assert "found 0.50 ± 0" in out
+    assert "rates by one search" in " ".join(out.split())
     assert "They are made by\ntrainfit run paper-ff-int8 --data-root DATA" in out
 
 
@@ -71,7 +78,8 @@ def test_one_claim_by_name_as_json(main: Any, run: Path) -> None:
     gain, passes = found["checks"]
     assert gain["value_low"] == pytest.approx(1.0)
     assert passes["value_low"] == 0.5
-    assert passes["sides"][0]["settings"][0]["seeds"] == [0]
+    assert passes["sides"][0]["settings"][0]["seeds"] == [0, 1, 2]
+    assert passes["evidence"] == "3 seeds, 4 passes, rates by one search"
 
 
 def test_tables_as_csv(main: Any, run: Path, tmp_path: Path) -> None:
@@ -130,7 +138,7 @@ WRONG = (
     (("--claims", "none.py"), "none.py: cannot be read: No such file"),
     (("ff-int8-memory-fp32",), "ff-int8-memory-fp32 cannot be judged: the records of ff_int8"),
     (("--paper", "chen"), "chen-accumulation cannot be judged: no record of backprop"),
-    (("--paper", "tinyfoa"), "claims can be judged, tinyfoa-order-of-magnitude for one"),
+    (("--paper", "pau-aymone"), "claims can be judged, pau-aymone-ram-autoencoder for one"),
 )
 
 

@@ -13,7 +13,9 @@ from trainfit.algorithms import build_algorithm
 from trainfit.bench.cli import main as cli
 from trainfit.bench.cli.reports import compare as compare_report
 from trainfit.bench.latency_comparison import paired as pairing
-from trainfit.bench.latency_comparison.paired import Comparison, PairedStop, Side
+from trainfit.bench.latency_comparison.paired import Comparison, Side
+from trainfit.bench.latency_comparison.turns import PairedStop
+from trainfit.bench.latency_comparison.waiting import Estimate, Use
 from trainfit.bench.suite.workload_text import parse_workload
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
@@ -47,6 +49,8 @@ def comparison(low: float, ratio: float, high: float, **changes: Any) -> Compari
     )
     values: dict[str, Any] = {
         "confidence": 0.95,
+        "cpu": Estimate(ratio, (low, high)),
+        "doubt": "",
         "asked_width": 0.02,
         "blocks": 34,
         "stopped": PairedStop.SETTLED,
@@ -56,8 +60,7 @@ def comparison(low: float, ratio: float, high: float, **changes: Any) -> Compari
     return Comparison(
         a=side,
         b=replace(side, median=0.001 * ratio),
-        ratio=ratio,
-        interval=(low, high),
+        wall=Estimate(ratio, (low, high)),
         **values | changes,
     )
 
@@ -178,9 +181,15 @@ def test_time_side_by_side(main: Any) -> None:
     assert [row["side"] for row in found["latency"]] == ["A", "B"]
     assert [(row["stage"], row["stages"]) for row in found["latency"]] == [("all", 1), ("short", 2)]
     for row in found["latency"]:
-        assert 0 < row["low_seconds"] <= row["median_seconds"] <= row["high_seconds"]
-    low, high = found["interval"]
-    assert low <= found["ratio"] <= high
+        assert row["cpu_seconds"] > 0
+        assert row["involuntary_switches_per_block"] >= 0
+        if found["no_ratio_because"] is None:
+            assert 0 < row["low_seconds"] <= row["median_seconds"] <= row["high_seconds"]
+    if found["no_ratio_because"] is None:  # this machine may be busy
+        low, high = found["interval"]
+        assert low <= found["ratio"] <= high
+    low, high = found["cpu_interval"]
+    assert low <= found["cpu_ratio"] <= high
     assert (found["blocks"], found["threads"]) == (10, 1)
     assert found["sentence"].endswith("; 95 % interval, 10 blocks each, 1 thread")
 
@@ -191,7 +200,8 @@ def test_what_people_see_of_time(main: Any) -> None:
     code, out, err = main(workload, workload, "--latency")
 
     assert (code, err) == (0, "")
-    assert "times as long as A" in out
+    assert "times as long as A" in out or "Which takes longer is unknown" in out
+    assert "CPU" in out.splitlines()[0]
     assert "Absolute times are those of this machine." in out
 
 
@@ -209,8 +219,11 @@ def test_a_side_that_cannot_run_is_one_line(main: Any) -> None:
 
 def test_the_sentence() -> None:
     assert compare_report.sentence(comparison(1.17, 1.19, 1.21)) == (
-        "B takes 1.19 (1.17 to 1.21) times as long as A; 95 % interval, 34 blocks each, 1 thread"
+        "B takes 1.19 (1.17 to 1.21) times as long as A and 1.19 (1.17 to 1.21) times the CPU time;"
+        " 95 % interval, 34 blocks each, 1 thread"
     )
+    alone = compare_report.sentence(comparison(1.17, 1.19, 1.21, cpu=None))
+    assert alone.startswith("B takes 1.19 (1.17 to 1.21) times as long as A; 95 % interval, ")
     several = comparison(0.5, 0.6, 0.7, threads=2, confidence=0.9)
     assert compare_report.sentence(several).endswith("; 90 % interval, 34 blocks each, 2 threads")
 
@@ -236,3 +249,61 @@ def test_a_cap_that_came_first_is_said() -> None:
     capped = compare_report.notes(comparison(1.1, 1.2, 1.3, stopped=PairedStop.SECONDS))
     assert "the cap on seconds came first" in capped[1]
     assert "wider than the 2 %" in capped[1]
+
+
+# ---- a busy machine ------------------------------------------------------------------------------
+
+BUSY = "the machine was busy"
+
+
+def busy(**changes: Any) -> Comparison:
+    given = {"doubt": BUSY, "cpu": Estimate(0.63, (0.62, 0.64))}
+    return comparison(0.90, 0.91, 0.92, **given | changes)
+
+
+def test_a_ratio_in_doubt_is_unknown_and_says_why() -> None:
+    found = busy()
+
+    assert (found.ratio, found.interval, found.differs) == (None, None, False)
+    assert compare_report.sentence(found) == (
+        "Which takes longer is unknown: the machine was busy. B takes 0.63 (0.62 to 0.64) times the"
+        " CPU time of A; 95 % interval, 34 blocks each, 1 thread"
+    )
+    assert compare_report.notes(busy(stopped=PairedStop.SECONDS)) == [
+        "Absolute times are those of this machine.",
+        "On a quieter machine it can be known.",
+    ]
+
+
+def test_a_ratio_in_doubt_is_no_number_for_machines_either(
+    main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairing, "compare_latency", lambda *_, **__: busy())
+    workload = "backprop mlp-64-10 digits b32"
+
+    code, out, err = main(workload, workload, "--latency", "--json")
+
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert (found["ratio"], found["interval"], found["no_ratio_because"]) == (None, None, BUSY)
+    assert (found["cpu_ratio"], found["cpu_interval"]) == (0.63, [0.62, 0.64])
+    for row in found["latency"]:
+        assert (row["median_seconds"], row["low_seconds"], row["high_seconds"]) == (None,) * 3
+
+
+def test_waiting_that_contradicts_nothing_is_said() -> None:
+    found = comparison(1.1, 1.2, 1.3)
+    waited = replace(
+        found,
+        a=replace(found.a, use=Use(0.001, 0.013, 9)),
+        b=replace(found.b, use=Use(0.001, 0.4, 9)),
+    )
+
+    assert compare_report.notes(waited)[1] == (
+        "A waited for a core for 1 % of its time, B for 40 %: times of steps are those of a busy"
+        " machine."
+    )
+    assert compare_report.notes(replace(found, cpu=None))[1] == (
+        "CPU time is unknown here, so a busy machine may not have been noticed."
+    )
+    assert "all threads together" in compare_report.notes(replace(found, threads=2))[1]

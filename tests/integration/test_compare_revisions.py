@@ -10,9 +10,10 @@ import pytest
 
 from tests.fakes.revision_repo import commit, git, make_repository, say
 from trainfit.bench.cli import main as cli
-from trainfit.bench.latency_comparison.paired import BlockLimits, compare_latency
+from trainfit.bench.latency_comparison.paired import compare_latency
 from trainfit.bench.latency_comparison.revisions import NEEDED
 from trainfit.bench.latency_comparison.source_tree import TreeProcesses
+from trainfit.bench.latency_comparison.turns import BlockLimits
 from trainfit.bench.suite.workload_text import parse_workload
 
 ROOT = Path(__file__).parent.parent.parent

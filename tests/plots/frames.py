@@ -30,6 +30,7 @@ def record(algorithm="backprop", options=None, model="mlp-64-128x2-10", **change
         "seed": 0,
         "epochs": 5,
         "train_samples": None,
+        "held_out": None,
         "standardise": False,
         "shuffle": True,
         "label": f"{algorithm} {model}",
@@ -65,7 +66,8 @@ def categorised(made):
 def frame(*rows):
     """One frame; whole numbers are nullable integers, as in a run."""
     made = pd.DataFrame(rows)
-    whole = ("_bytes", "batch_size", "seed", "epochs", "passes", "train_samples", "bits", "samples")
+    whole = ("_bytes", "batch_size", "seed", "epochs", "passes", "train_samples", "held_out")
+    whole += ("bits", "samples")
     return made.astype({name: "Int64" for name in made if name.endswith(whole)})
 
 

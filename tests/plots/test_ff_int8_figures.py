@@ -65,7 +65,27 @@ def test_table_v_has_means_and_deviations_over_seeds():
     assert rows.loc["INT8", "test_accuracy"] == pytest.approx(0.65)
     assert rows.loc["INT8", "test_accuracy_deviation"] == pytest.approx(0.0707, abs=1e-4)
     assert rows.loc["INT8", "seeds"] == 2
-    assert pd.isna(rows.loc["FP32", "test_accuracy_deviation"])
+    assert rows.loc["FP32", "test_accuracy_deviation"] == 0
+
+
+def test_table_v_has_accuracies_of_one_experiment():
+    """FF-INT8 after 20 passes stood beside float32 after 5, and nothing said so."""
+    found = numbers(ff_int8_table_v, *made.table_v())
+    rows = by(found, "rule")
+    assert pd.isna(rows.loc["FF-INT8, no look-ahead", "test_accuracy"])
+    assert set(found["epochs"].dropna()) == {5}
+    left_out = ["FF-INT8, no look-ahead (passes 20 against 5)"]
+    assert found.attrs["left_out"] == left_out
+    table = numbers(table_ff_int8_table_v, *made.table_v())
+    assert left_out[0] in table.attrs["note"]
+
+
+def test_table_v_has_times_of_one_run():
+    """A faster machine's run of one rule made that rule look fast."""
+    other = made.workload("backprop_ui8", run="other", step_seconds_median=1e-9)
+    rows = by(numbers(ff_int8_table_v, other, *made.table_v()), "rule")
+    assert pd.isna(rows.loc["UI8", "step_seconds_median"])
+    assert rows.loc["INT8", "step_seconds_median_ratio"] == pytest.approx(3)
 
 
 def test_everything_that_shows_dai8_says_that_it_stands_in():
@@ -99,6 +119,16 @@ def test_table_v_of_bytes_alone_is_one_panel():
 # ---- Table I ---------------------------------------------------------------------------------
 
 
+def test_depth_needs_one_rate():
+    """The rate of float32 was another one than that of INT8 beside it."""
+    rows = [
+        row | ({"options": '{"lr":0.1}'} if row["algorithm"] == "backprop" else {})
+        for row in made.depth()
+    ]
+    with pytest.raises(MissingDataError, match="same samples, passes, rate and seeds"):
+        numbers(ff_int8_depth, *rows)
+
+
 def test_depth_shows_the_longest_training_over_its_seeds():
     rows = numbers(ff_int8_depth, *made.depth())
     ours = rows[(rows["source"] == "here") & (rows["number_format"] == "INT8")]
@@ -130,7 +160,9 @@ def test_depths_of_different_experiments_are_not_mixed():
         made.workload("backprop", "mlp-784-500-10", run="other", **again),
         made.workload("backprop_int8", "mlp-784-500-10", run="other", **again),
         made.workload("backprop", "mlp-784-500-10", {"lr": 0.5}, **again, train_samples=9),
-        made.workload("backprop_int8", "mlp-784-500-10", **again, train_samples=9),
+        made.workload("backprop_int8", "mlp-784-500-10", {"lr": 0.1}, **again, train_samples=9),
+        made.workload("backprop", "mlp-784-500x3-10", {"lr": 0.01}, **again),
+        made.workload("backprop_int8", "mlp-784-500x3-10", {"lr": 0.01}, **again | {"epochs": 5}),
     ]
     rows = numbers(ff_int8_depth, *others, *made.depth())
     ours = rows[rows["source"] == "here"]
@@ -138,11 +170,20 @@ def test_depths_of_different_experiments_are_not_mixed():
     assert set(ours["epochs"]) == {5}
 
 
-def test_a_sweep_over_learning_rates_is_no_experiment():
+def test_depth_compares_the_seeds_that_both_formats_have():
+    rows = [row for row in made.depth(3) if row["algorithm"] == "backprop" or row["seed"] > 0]
+    ours = numbers(ff_int8_depth, *rows)
+    ours = ours[(ours["source"] == "here") & (ours["hidden_layers"] == 0)]
+    assert list(ours["seeds"]) == [2, 2]
+    assert list(ours["lost_points"]) == pytest.approx([-1, -1])
+
+
+def test_a_sweep_over_an_option_is_no_experiment():
     swept = [
-        made.workload(rule, "mlp-784-500-10", {"lr": lr}, epochs=5, test_accuracy=0.9)
+        made.workload(rule, "mlp-784-500-10", {"lr": 0.1, "rounding": way}, epochs=5)
+        | {"test_accuracy": 0.9}
         for rule in ("backprop", "backprop_int8")
-        for lr in (0.01, 0.1)
+        for way in ("nearest", "stochastic")
     ]
     with pytest.raises(MissingDataError, match="with the same options throughout"):
         numbers(ff_int8_depth, *swept)
@@ -163,8 +204,24 @@ def test_convergence_shows_the_longest_training_of_a_mode():
     assert list(off["test_accuracy"]) == pytest.approx([0.91, 0.945, 0.96])
     on = rows[(rows["look_ahead"] == "true") & (rows["source"] == "here")]
     assert on["test_accuracy"].max() == pytest.approx(0.97)
-    assert on["test_accuracy_deviation"].isna().all()
+    assert set(on["test_accuracy_deviation"]) == {0}
     assert set(rows.loc[rows["source"] == "published", "pass"]) == {130, 180}
+
+
+def test_convergence_joins_no_two_experiments():
+    """Of each mode the longest training was drawn, whatever its rate, batch and samples."""
+    for changes, said in (
+        ({"epochs": 99}, "passes 99 against 15"),
+        ({"batch_size": 8}, "batch size 8 against 32"),
+        ({"train_samples": 100}, "training samples 100 against all"),
+    ):
+        other = made.curve("ff_int8", {"lookahead": "detached"}, [0.99], **changes)
+        rows = numbers(ff_int8_convergence, *made.convergence(), *other)
+        assert set(rows.loc[rows["source"] == "here", "look_ahead"]) == {"off", "true"}
+        assert said in rows.attrs["left_out"][0]
+    other = made.curve("ff_int8", {"lookahead": "detached", "lr": 9}, [0.5] * 3, every=5)
+    rows = numbers(ff_int8_convergence, *made.convergence(), *other)
+    assert rows.attrs["left_out"] == ["look-ahead detached (rate 9 against ff_int8's default)"]
 
 
 def test_convergence_needs_a_training_of_the_mlp():

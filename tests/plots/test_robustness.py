@@ -70,3 +70,12 @@ def test_one_workload_and_thirty(columns):
     (legend,) = figure.legends
     assert len(legend.get_texts()) == robustness.MOST
     assert "Not shown: drtp, slices=8; " in figure.get_supxlabel().replace("\n", " ")
+
+
+def test_nets_that_were_trained_for_longer_are_named_so():
+    """Curves of two experiments stood side by side under the names of their rules alone."""
+    longer = [row | {"epochs": 50} for row in disturbed("ff_int8", 0.8)]
+
+    table = robustness.numbers(frame(*disturbed("backprop", 0.95), *longer))
+
+    assert set(table["workload"]) == {"backprop, 10 epochs", "ff_int8, 50 epochs"}

@@ -90,6 +90,36 @@ def test_pairs_have_as_many_passes():
     assert set(pairs["passes"]) == {12}
 
 
+def test_forms_of_two_experiments_are_no_pair():
+    """The float form on a hundred images stood beside the binary form on all of them."""
+    unlike = {
+        "training samples 100 against all": {"train_samples": 100},
+        "batch size 8 against 32": {"batch_size": 8},
+        "standardised yes against no": {"standardise": True},
+        "passes 6 against 12": {"epochs": 6},
+    }
+    for said, changes in unlike.items():
+        rows = [
+            row | (changes if row["options"] == '{"lr":0.01}' else {})
+            for row in made.tinyfoa_accuracy()
+        ]
+        found = numbers(tinyfoa_accuracy, *rows)
+        assert set(found["panel"]) == {"layers"}
+        [left_out] = found.attrs["left_out"]
+        assert left_out.startswith("drtp 784-1000x3-10 in ")
+        assert said in left_out or " against ".join(reversed(said.rsplit(" ", 3)[1::2])) in left_out
+
+
+def test_trainings_of_two_experiments_are_two_curves():
+    """Their means over seeds were one curve."""
+    by_layer = {"model": "mlp-784-2000x4-10", "every": 3, "epochs": 3, "seed": 2}
+    other = made.curve("tinyfoa", {"lr": 0.001}, [0.5] * 4, **by_layer, train_samples=100)
+    rows = numbers(tinyfoa_accuracy, *made.tinyfoa_accuracy(), *other)
+    name = "described, rate 0.001, 3 passes a layer"
+    assert list(rows.loc[rows["form"] == name, "seeds"]) == [2] * 4
+    assert list(rows.loc[rows["form"] == f"{name}, training samples 100", "seeds"]) == [1] * 4
+
+
 def test_accuracy_needs_one_of_both():
     rows = [row for row in made.tinyfoa_accuracy() if row["algorithm"] == "pepita"]
     with pytest.raises(MissingDataError, match="mnist-binarised"):

@@ -59,7 +59,12 @@ class TwoStages(Delta):
     def enter_stage(self, index: int) -> None:
         super().enter_stage(index)
         self._stage = index
-        worker.time = SimpleNamespace(perf_counter=lambda: self._seconds)  # of this process only
+        worker.COUNTERS = SimpleNamespace(  # of this process only
+            seconds=lambda: self._seconds,
+            cpu_seconds=lambda: self._seconds,
+            delay_seconds=lambda: 0.0,
+            switches=lambda: (0, 0),
+        )
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         super().step(x, y)

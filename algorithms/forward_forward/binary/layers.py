@@ -24,6 +24,11 @@ given, as in the released code. A layer cannot reach that within the cut: while 
 1, so does the scale, and half of the units are off. A quarter of it trains better; ``results/``
 shows the remaining loss of accuracy.
 
+Exact ties: while the biases are 0, as at the start, sums of signs with one scale cancel, and some
+pre-activations are exactly 0 (2.5 % of them in PEPITA's net of the same kind). Here such a unit is
+off and passes no gradient. A product of floats, as in TinyFoA's released form, rounds: noise
+decides (36.6 % of the ties are positive there), and the first updates differ by 3 to 6 %.
+
 Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, J units of a tile.
 """
 
@@ -41,13 +46,9 @@ from trainfit.algorithms.forward_forward.binary.output import (
     unit_tiles,
 )
 from trainfit.algorithms.forward_forward.head import Activities
-from trainfit.algorithms.forward_forward.objective import (
-    PEER_MEMORY,
-    Objective,
-    input_scale,
-    peer_pull,
-)
+from trainfit.algorithms.forward_forward.objective import Objective, input_scale
 from trainfit.algorithms.forward_forward.options import ForwardForwardOptions
+from trainfit.algorithms.forward_forward.peers import pull_
 from trainfit.algorithms.nets.binary_layer import BinaryLayer
 from trainfit.algorithms.numerics.binary.activations import Hidden, ste_clip_, weight_gradient
 from trainfit.algorithms.numerics.binary.weights import linear
@@ -72,6 +73,9 @@ class BinaryLayers:
         bits: Whether activations are binary.
         clip: Whether weights are.
     """
+
+    spare_rows = 0
+    """Peers need none: the gradient of z exists, some units at a time."""
 
     def __init__(
         self,
@@ -117,7 +121,7 @@ class BinaryLayers:
                 with phase(f"gradient{suffix}"):
                     dz_RJ = output.gradient(units, factor_R)
                     if pull_O is not None:
-                        dz_RJ[:batch].addcmul_(output.passing(units, batch), pull_O[units])
+                        dz_RJ[:batch].add_(pull_O[units])
                     gradients = self._gradients(layer, units, dz_RJ, h, row_R)
                     del dz_RJ
                 with phase(f"update{suffix}"):
@@ -143,9 +147,7 @@ class BinaryLayers:
         return BitOutput(z_RO, mask=mask) if self.bits else FloatOutput(z_RO)
 
     def _pull(self, number: int, output: BinaryOutput, batch: int) -> torch.Tensor:
-        running_O = self._peers[number - 1]
-        running_O.lerp_(output.mean(batch), 1.0 - PEER_MEMORY)
-        return peer_pull(running_O, self._peer / batch)
+        return pull_(output.mean(batch), self._peers[number - 1], self._peer, batch)
 
     def _gradients(
         self,

@@ -20,7 +20,8 @@ from trainfit.algorithms.forward_forward.memory import (
     hold_parts,
     plan_length,
 )
-from trainfit.algorithms.forward_forward.objective import plan_normalise, plan_peer_pull
+from trainfit.algorithms.forward_forward.objective import plan_normalise
+from trainfit.algorithms.forward_forward.peers import plan_pull
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
@@ -143,15 +144,18 @@ class _BinaryStep(Step):
         self._parts.objective.plan_factors(plan, self._batch, joint=joint)
         return factor
 
+    def _spare_rows(self) -> int:
+        """None: the peers' pull is added to dz, which exists in tiles."""
+        return 0
+
     def _pull(self, output: _Output) -> Item:
-        plan, batch, outputs = self._plan, self._batch, output.outputs
-        mean = plan.alloc("mean activity now", (outputs,), Category.GRADIENTS)
-        plan.each(Kind.ADD, batch * outputs + 4 * outputs)
-        plan.each(Kind.MULTIPLY, 2 * outputs)
+        plan, outputs = self._plan, output.outputs
+        pull = plan.alloc("pull", (outputs,), Category.GRADIENTS)
         if self._bits:
             plan.each(Kind.MULTIPLY, outputs)
             plan_unpack_tiles(plan, outputs, output.rows)
-        return plan_peer_pull(plan, mean)
+        plan_pull(plan, self._batch, outputs)
+        return pull
 
     def _train_layer(
         self, layer: BinaryLayer, output: _Output, suffix: str, *, scaled: bool, peer: bool
@@ -163,8 +167,6 @@ class _BinaryStep(Step):
             with plan.phase(f"gradient{suffix}"):
                 d_z = self._dz(rows, width)
                 if peer:
-                    plan.free(self._mask(width))
-                    plan.each(Kind.MULTIPLY, self._batch * width)
                     plan.each(Kind.ADD, self._batch * width)
                 d_b = plan.alloc(f"db{layer.number}", (width,), Category.GRADIENTS)
                 plan.each(Kind.ADD, rows * width)
@@ -190,14 +192,6 @@ class _BinaryStep(Step):
         if self._bits:
             return plan_unpack(plan, rows, width)
         return plan.alloc("dz", (rows, width), Category.GRADIENTS)
-
-    def _mask(self, width: int) -> Item:
-        """Where the positive rows pass a gradient."""
-        plan = self._plan
-        if self._bits:
-            return plan_unpack(plan, self._batch, width)
-        plan.each(Kind.COMPARE, self._batch * width)
-        return plan.alloc("z > 0", (self._batch, width), Category.GRADIENTS, essential=False)
 
     def _normalise(self, output: _Output) -> None:
         plan = self._plan

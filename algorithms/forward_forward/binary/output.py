@@ -78,10 +78,6 @@ class BinaryOutput(ABC):
         """dL/dz of some units, shape (R, J)."""
 
     @abstractmethod
-    def passing(self, units: slice, batch: int) -> torch.Tensor:
-        """Where the first rows pass a gradient, as zeros and ones of shape (B, J)."""
-
-    @abstractmethod
     def normalised(self) -> Hidden:
         """The activations with rows scaled to a mean square of 1; consumes the output."""
 
@@ -113,10 +109,6 @@ class FloatOutput(BinaryOutput):
     def gradient(self, units: slice, factor_R: torch.Tensor) -> torch.Tensor:
         """``factor z``."""
         return self._z_RO[:, units] * factor_R[:, None]
-
-    def passing(self, units: slice, batch: int) -> torch.Tensor:
-        """``z > 0``."""
-        return self._z_RO[:batch, units].sign()
 
     def normalised(self) -> Hidden:
         """In place."""
@@ -161,15 +153,8 @@ class BitOutput(BinaryOutput):
 
     def gradient(self, units: slice, factor_R: torch.Tensor) -> torch.Tensor:
         """``factor 1[0 < z < 1]``."""
-        return self._unpack(units, len(factor_R)).mul_(factor_R[:, None])
-
-    def passing(self, units: slice, batch: int) -> torch.Tensor:
-        """``0 < z < 1``."""
-        return self._unpack(units, batch)
-
-    def _unpack(self, units: slice, rows: int) -> torch.Tensor:
-        inside_Rb = self._bits.inside_Bb[:rows, units.start // 8 : packed_width(units.stop)]
-        return unpack(inside_Rb, units.stop - units.start)
+        inside_Rb = self._bits.inside_Bb[:, units.start // 8 : packed_width(units.stop)]
+        return unpack(inside_Rb, units.stop - units.start).mul_(factor_R[:, None])
 
     def normalised(self) -> Hidden:
         """Bits with a factor per row; the mask of the gradient is dropped."""

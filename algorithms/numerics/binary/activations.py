@@ -36,6 +36,7 @@ from trainfit.algorithms.numerics.binary.packing import (
     plan_unpack,
     unpack,
 )
+from trainfit.algorithms.numerics.lazy_kernels import sums
 from trainfit.algorithms.phases import Category
 
 UNPACKED = 5
@@ -46,9 +47,20 @@ _MOST = 1 << 20  # bytes; beyond this a larger tile is no faster
 
 
 def mean_abs(values: torch.Tensor) -> torch.Tensor:
-    """Mean of magnitudes, a scalar, without a copy of ``values``."""
-    total: torch.Tensor = torch.linalg.vector_norm(values, ord=1)
-    return total.mul_(1.0 / values.numel())
+    """Mean of magnitudes, a scalar, without a copy of ``values``, which is contiguous."""
+    return sum_abs(values).mul_(1.0 / values.numel())
+
+
+def sum_abs(values: torch.Tensor) -> torch.Tensor:
+    """Sum of magnitudes, a scalar, without a copy; summed in float64, whatever the size.
+
+    Args:
+        values: float32, contiguous; on the meta device it has no values.
+    """
+    if values.is_meta:
+        return values.new_empty(())
+    total: torch.Tensor = sums.sum_abs(values)
+    return total
 
 
 def abs_of_others(values: torch.Tensor, part: torch.Tensor) -> float:

@@ -94,6 +94,32 @@ def forward(  # noqa: PLR0917
             squares_B[b] = _F32(total)
 
 
+@numba.njit  # type: ignore[untyped-decorator]
+def _bias_gradient(g_BO: Any, scale_B: Any, db_O: Any) -> None:  # pragma: no cover  (compiled)
+    """``db = sum over b of scale g``, in double precision: eight sums at a time, row by row."""
+    batch, outputs = g_BO.shape
+    whole = outputs - outputs % 8
+    for o in range(0, whole, 8):
+        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = 0.0
+        for b in range(batch):
+            g_O, scale = g_BO[b], scale_B[b]
+            a0 += np.float64(_F32(g_O[o]) * scale)
+            a1 += np.float64(_F32(g_O[o + 1]) * scale)
+            a2 += np.float64(_F32(g_O[o + 2]) * scale)
+            a3 += np.float64(_F32(g_O[o + 3]) * scale)
+            a4 += np.float64(_F32(g_O[o + 4]) * scale)
+            a5 += np.float64(_F32(g_O[o + 5]) * scale)
+            a6 += np.float64(_F32(g_O[o + 6]) * scale)
+            a7 += np.float64(_F32(g_O[o + 7]) * scale)
+        db_O[o], db_O[o + 1], db_O[o + 2], db_O[o + 3] = a0, a1, a2, a3
+        db_O[o + 4], db_O[o + 5], db_O[o + 6], db_O[o + 7] = a4, a5, a6, a7
+    for o in range(whole, outputs):
+        total = 0.0
+        for b in range(batch):
+            total += np.float64(_F32(g_BO[b, o]) * scale_B[b])
+        db_O[o] = total
+
+
 @compiled(
     "void(int8[:,::1], float32[::1], float32[::1], boolean, uint32, uint32, int8[:,::1],"
     " float32[::1])",
@@ -111,11 +137,9 @@ def rescale(  # noqa: PLR0917
 ) -> None:  # pragma: no cover  (compiled)
     """``d = round(ratio g)``, and the bias gradient ``db = sum over b of scale g``."""
     batch, outputs = g_BO.shape
-    db_O[:] = _F32(0.0)
+    _bias_gradient(g_BO, scale_B, db_O)
     for b in range(batch):
-        g_O, d_O, ratio, scale = g_BO[b], d_BO[b], ratio_B[b], scale_B[b]
-        for o in range(outputs):
-            db_O[o] = db_O[o] + _F32(g_O[o]) * scale
+        g_O, d_O, ratio = g_BO[b], d_BO[b], ratio_B[b]
         index = _U32(b * outputs)
         if stochastic:
             for o in range(outputs):

@@ -88,23 +88,28 @@ def rescale(  # noqa: PLR0917
     """Gradients to one scale, and the bias gradient."""
     t_TO, scratch = tile(g_BO), tile(g_BO, torch.int32)
     row_O = tag(torch.empty_like(db_O), Category.WORKSPACE, "row")
-    db_O.zero_()
+    wide_O = tag(torch.empty_like(db_O, dtype=torch.float64), Category.WORKSPACE, "wide row")
+    total_O = tag(torch.zeros_like(wide_O), Category.WORKSPACE, "wide sums")
     for part in parts_of(g_BO):
         t = t_TO[: part.stop - part.start]
         t.copy_(g_BO[part])
         for own_O, scale in zip(t, gs_B[part], strict=True):
-            db_O.add_(torch.mul(own_O, scale, out=row_O))
+            total_O.add_(wide_O.copy_(torch.mul(own_O, scale, out=row_O)))
         t.mul_(ratio_B[part, None])
         round_(t, d_BO[part], part.start * g_BO.shape[1], chance, scratch)
+    db_O.copy_(total_O)
 
 
 def plan_rescale(plan: MemoryPlan, batch: int, outputs: int, *, stochastic: bool) -> None:
     """The closed form of ``rescale``."""
     with plan_tiles(plan, 2, batch, outputs):
-        row = work(plan, "row", outputs)
+        scratch = [work(plan, name, count * outputs) for name, count in _ROWS.items()]
         for rows in plan.tiles(batch, tile_rows(batch, outputs)):
             plan_round(plan, rows * outputs, stochastic=stochastic)
-        plan.free(row)
+        plan.free(*scratch)
+
+
+_ROWS = {"row": 1, "wide row": 2, "wide sums": 2}
 
 
 def back(  # noqa: PLR0917

@@ -10,7 +10,12 @@ keep changing, since the whole net is in training mode.
 
 The product differs from that code, which allocates a value per sample, output, input and neighbour,
 15 GB at its largest. Here patches of some positions exist at a time, at most as many values as
-their map has. The second rectifier of that code, on values that are not negative, is left out.
+their map has. The second rectifier of that code, on values that are not negative, is left out. At
+layer 2 in batches of 10 their step on MNIST was measured to need 183,143,460 B at its peak
+(:mod:`trainfit.algorithms.tinyfoa.released.rule` says how), this one needs 47,065,356 B.
+Statistics and the gradients of gain and shift are torch's, over rows, which are added in float32:
+they are 1e-5 off over 78,400 rows (a batch of 100 maps of 28 x 28). In that code they are summed
+map by map, and 1e-7 off.
 
 Shape suffixes: B batch, R rows (samples and positions), P positions, I inputs and O outputs of a
 layer, K inputs at one position, C classes.

@@ -5,6 +5,14 @@ layer by autograd, with dense latent weights, dense gradient and ``torch.optim.A
 (counted from 1) diagonal block p mod M is restored after the update, so all weights except one
 diagonal block change (75 % at M = 2), and that block's moments change, too. All parameters are
 clipped to [-1, 1]. The straight-through gradient is cut where abs >= 1; sign(0) is 0.
+
+The arithmetic is that of the released code, the lifetimes are not, so the bytes are ours. Here a
+gradient ends with the step that made it, and binarising makes one tensor beside its temporaries.
+There gradients live until the next ``zero_grad``, which comes after the next forward pass, and
+``Binarize`` makes a clone, a quotient, a sign and a product. Peak dynamic bytes of a step on MNIST,
+measured on their code (whubaichuan/TinyFoA at 7ecedf3) with ``profile_step`` and by the allocator's
+events, torch 2.13 on a CPU, float32: 69,632,008 B at layer 2 and 69,648,008 B at layer 4 of
+4 x 2000 in batches of 100, where this rule needs 52,008,012 B at its worst stage.
 """
 
 from __future__ import annotations

@@ -12,14 +12,14 @@ from rich.text import Text
 
 from trainfit.bench.claims.claim import ClaimVerdict, Judged, JudgedCheck, command
 from trainfit.bench.claims.statistics import Computed, Outcome
-from trainfit.bench.claims.text import by_paper, claimed, missing, reproduced, seeds, sentences
+from trainfit.bench.claims.text import by_paper, claimed, evidence, missing, reproduced, sentences
 from trainfit.bench.claims.workloads import Operand
 from trainfit.bench.cli.output import Row, unseen
 
 CLAIMS = unseen("id paper text source claimed reproduced verdict reason remark commands")
 CHECKS = unseen(
     "claim what statistic quantity unit expect published_low published_high tolerance",
-    "value_low value_high deviation seeds outcome reason sides",
+    "value_low value_high deviation seeds evidence outcome reason sides",
 )
 
 
@@ -62,6 +62,7 @@ def _check_row(claim: str, found: JudgedCheck) -> Row:
         "value_high": _finite(computed, 1),
         "deviation": computed.deviation if computed else None,
         "seeds": found.seeds,
+        "evidence": found.evidence and found.evidence.text,
         "outcome": found.outcome.value,
         "reason": found.reason,
         "sides": [_side_row(side) for side in found.sides],
@@ -111,7 +112,7 @@ def _table(judged: Judged) -> Table:
         table.add_column(ratio=ratio, overflow="fold")
     table.add_column(no_wrap=True, width=len(Outcome.FAILS.value))
     for check in judged.checks:
-        note = f", {seeds(check)}" if seeds(check) else ""
+        note = f", {evidence(check)}" if evidence(check) else ""
         table.add_row(
             Text(check.check.what),
             Text(f"claimed {claimed(check.check)}"),

@@ -23,6 +23,7 @@ from trainfit.bench.latency_comparison.result import (
     Ratios,
     RatioVerdict,
     RevisionResult,
+    Times,
     WorkloadResult,
 )
 
@@ -57,7 +58,8 @@ def gate_result(result: RevisionResult) -> GateResult:
             incomparable.append(f"{each.workload.label}: {each.reason}")
             continue
         compared.append(key)
-        findings += _ratio(key, TIME, each.times.ratios, result)
+        findings += _in_doubt(key, each.times) if each.times.doubt else []
+        findings += [] if each.times.doubt else _ratio(key, TIME, each.times.ratios, result)
         if isinstance(each.energy, Energies):
             findings += _ratio(key, ENERGY, each.energy.ratios, result)
         findings += each.bytes.findings
@@ -77,6 +79,15 @@ def _ratio(key: str, metric: str, ratios: Ratios, result: RevisionResult) -> lis
     return [
         Finding(key, kind, severity, metric, Unit.RATIO, 1.0, ratios.ratio, reason, ratios.interval)
     ]
+
+
+def _in_doubt(key: str, times: Times) -> list[Finding]:
+    kind, severity = _KINDS[RatioVerdict.INCONCLUSIVE]
+    return [Finding(key, kind, severity, TIME, Unit.RATIO, 1.0, "unknown", _unknown(times))]
+
+
+def _unknown(times: Times) -> str:
+    return f"time of a step is unknown, {times.doubt}. A quieter machine is needed"
 
 
 def _words(ratios: Ratios, result: RevisionResult) -> str:
@@ -111,9 +122,10 @@ def details(result: RevisionResult) -> list[str]:
     lines = []
     for each in _worst_first(result):
         said = [each.reason] if each.reason else []
-        times = each.times and each.times.ratios
-        if times and times.verdict(result.limits.max_ratio) is not RatioVerdict.PASS:
-            said.append(f"time of a step, {_words(times, result)}")
+        if each.times and each.times.doubt:
+            said.append(_unknown(each.times))
+        elif each.times and each.times.verdict(result.limits.max_ratio) is not RatioVerdict.PASS:
+            said.append(f"time of a step, {_words(each.times.ratios, result)}")
         if isinstance(each.energy, Energies):
             said.append(
                 f"energy of a step by {each.energy.sensor}, {_words(each.energy.ratios, result)}"
@@ -159,7 +171,10 @@ def _worst_first(result: RevisionResult) -> list[WorkloadResult]:
 
 def show(result: RevisionResult) -> None:
     """Hand the result to the output: a table, then what is to be known beyond it."""
-    hidden = "pair_ratios blocks stage stages bytes_changed energy_ratio energy_low energy_high"
+    hidden = (
+        "cpu_low cpu_high pair_ratios blocks stage stages then_waited now_waited bytes_changed"
+        " energy_ratio energy_low energy_high"
+    )
     columns = (
         Column("verdict", "verdict", text=lambda value: str(value).replace("_", " ")),
         Column("workload", "workload"),
@@ -168,6 +183,7 @@ def show(result: RevisionResult) -> None:
         Column("ratio", "now/then", text=ratio_text, right=True),
         Column("ratio_low", "from", text=ratio_text, right=True),
         Column("ratio_high", "to", text=ratio_text, right=True),
+        Column("cpu_ratio", "CPU", text=ratio_text, right=True),
         Column("pairs", "pairs", right=True),
         *(Column(key) for key in f"{hidden} energy_reason reason".split()),
     )
@@ -199,14 +215,24 @@ def _row(each: WorkloadResult) -> dict[str, Any]:
     if each.times is None:
         return row
     times = each.times
+    if times.doubt:
+        row["reason"] = times.doubt
+    else:
+        row |= {
+            "then_seconds": times.then_seconds,
+            "now_seconds": times.now_seconds,
+            "ratio": times.ratios.ratio,
+            "ratio_low": times.ratios.interval[0],
+            "ratio_high": times.ratios.interval[1],
+            "pair_ratios": list(times.ratios.values),
+        }
+    if times.cpu:
+        low, high = times.cpu.interval
+        row |= {"cpu_ratio": times.cpu.ratio, "cpu_low": low, "cpu_high": high}
     row |= {
-        "then_seconds": times.then_seconds,
-        "now_seconds": times.now_seconds,
-        "ratio": times.ratios.ratio,
-        "ratio_low": times.ratios.interval[0],
-        "ratio_high": times.ratios.interval[1],
+        "then_waited": times.uses[0].waited,
+        "now_waited": times.uses[1].waited,
         "pairs": len(times.ratios.values),
-        "pair_ratios": list(times.ratios.values),
         "blocks": times.blocks,
         "stage": times.stage,
         "stages": times.stages,
@@ -221,14 +247,14 @@ def _row(each: WorkloadResult) -> dict[str, Any]:
 
 def markdown(result: RevisionResult) -> str:
     """The report as Markdown, for the conversation of a pull request."""
-    head = ("", "workload", "then", "now", "now/then", "interval")
+    head = ("", "workload", "then", "now", "now/then", "interval", "CPU time")
     rows = [_cells(each) for each in _worst_first(result)]
     lines = [
         f"### trainfit compare-revisions: {gate_result(result).verdict}",
         "",
         f"{escape_markdown(sentence(result))}.",
         "",
-        *markdown_table(head, rows, right=4),
+        *markdown_table(head, rows, right=5),
         "",
         *(f"- {escape_markdown(line)}" for line in details(result)),
     ]
@@ -238,12 +264,14 @@ def markdown(result: RevisionResult) -> str:
 def _cells(each: WorkloadResult) -> list[str]:
     cells = [each.verdict.value.replace("_", " "), markdown_code(each.workload.label)]
     if each.times is None:
-        return cells + ["-"] * 4
-    low, high = each.times.ratios.interval
-    return [
-        *cells,
-        milliseconds(each.times.then_seconds),
-        milliseconds(each.times.now_seconds),
-        ratio_text(each.times.ratios.ratio),
+        return cells + ["-"] * 5
+    times = each.times
+    low, high = times.ratios.interval
+    by_clock = [
+        milliseconds(times.then_seconds),
+        milliseconds(times.now_seconds),
+        ratio_text(times.ratios.ratio),
         f"{low:.3f} to {high:.3f}",
     ]
+    cpu = ratio_text(times.cpu.ratio if times.cpu else None)
+    return [*cells, *(["unknown"] * 4 if times.doubt else by_clock), cpu]

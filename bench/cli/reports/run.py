@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainfit.bench.records.schema import (
+    Accuracy,
     Energy,
     ErrorRecord,
     Memory,
@@ -109,9 +110,18 @@ def _short_label(record: Record, shared: dict[str, str]) -> str:
     return " ".join(parts)
 
 
+def _reached(accuracy: Accuracy | None) -> str:
+    """The test accuracy; one on samples that were held out is marked."""
+    if accuracy is None:
+        return MISSING
+    if accuracy.test_accuracy is None:
+        return f"v {accuracy.validation_accuracy:.1%}"
+    return f"{accuracy.test_accuracy:.1%}"
+
+
 def _cells(record: Record, *, narrow: bool) -> list[str | Text]:
     memory, latency, accuracy = record.memory, record.latency, record.accuracy
-    cells: list[str | Text] = [f"{accuracy.test_accuracy:.1%}" if accuracy else MISSING]
+    cells: list[str | Text] = [_reached(accuracy)]
     if memory is None:
         cells += [MISSING] * 5
     else:

@@ -7,9 +7,15 @@ never 0. Unknown keys are an error, so that a reader never silently drops what a
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from trainfit._limits import LARGEST_INTEGER
 from trainfit._text import plain, printable
@@ -70,6 +76,24 @@ PROBES = (Measurement.GRADIENTS, Measurement.NOISE)
 """What looks into the trained net; measured only where a suite names it."""
 
 
+class Search(Block):
+    """How the options of a workload were chosen: on samples that nothing was trained on.
+
+    The search is the same for two rules if all of this is.
+    """
+
+    grid: dict[str, list[float]] = Field(min_length=1)
+    """What was tried, by option; every combination."""
+    passes: Count
+    """Of every training, of all stages together."""
+    train_samples: int | None = Field(default=None, ge=1, le=LARGEST_INTEGER)
+    """As a workload's."""
+    held_out: int = Field(ge=1, le=LARGEST_INTEGER)
+    """Samples of the training half by which it was chosen."""
+    seeds: list[Count] = Field(min_length=1)
+    """What was tried was tried with each of them; the mean decided."""
+
+
 class Workload(Block):
     """One thing to measure.
 
@@ -88,6 +112,11 @@ class Workload(Block):
     """Passes from one point of the accuracy's curve to the next; the last pass always is one."""
     train_samples: int | None = Field(default=None, ge=1, le=LARGEST_INTEGER)
     """Only the first samples of the training half; None takes all."""
+    held_out: int | None = Field(default=None, ge=1, le=LARGEST_INTEGER)
+    """So many samples of the training half are kept for validation: nothing is trained on them, and
+    the accuracy is theirs. The test half is not looked at."""
+    tuned: Search | None = None
+    """By which the options were chosen; None where no search is known."""
     standardise: bool = False
     """Mean 0 and deviation 1 per channel, by the training half."""
     shuffle: bool = True
@@ -101,23 +130,44 @@ class Workload(Block):
         data = self.dataset
         if self.train_samples is not None:
             data += f"[:{self.train_samples}]"
+        if self.held_out is not None:
+            data += f"[:-{self.held_out}]"
         if self.standardise:
             data += " standardised"
         return printable(f"{self.algorithm}{chosen} {self.model} {data} b{self.batch_size}")
 
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what came later and is not set, so that a workload has the text it always had."""
+        found: dict[str, Any] = handler(self)
+        unset = [name for name in ("held_out", "tuned") if found.get(name) is None]
+        return {name: value for name, value in found.items() if name not in unset}
+
 
 class Accuracy(Block):
-    """Accuracy on the test split after training on the training split."""
+    """Accuracy after training on the training split: on the test split, or on what was held out."""
 
-    test_accuracy: Share
+    test_accuracy: Share | None = None
+    """None where samples were held out: then it was not looked at."""
+    validation_accuracy: Share | None = None
+    """On the samples that were held out; None where none were."""
+    balanced_accuracy: Share | None = None
+    """On the same samples: the mean over classes of the share of each that is classified rightly.
+    None in records from before it was measured."""
     epochs: Count
     train_seconds: Time
     curve: list[Share] = Field(default_factory=list)
-    """Test accuracy after some passes over the training data."""
+    """Accuracy on the same samples after some passes over the training data."""
     curve_passes: list[Count] = Field(default_factory=list)
     """After how many passes each point of the curve was measured."""
     data_note: str = ""
     """What there is to know about the data, such as which part of it was at hand."""
+
+    @model_validator(mode="after")
+    def _of_one_split(self) -> Self:
+        if (self.test_accuracy is None) == (self.validation_accuracy is None):
+            raise ValueError("needs either test_accuracy or validation_accuracy")
+        return self
 
 
 class ErrorRecord(Block):
@@ -178,6 +228,7 @@ __all__ = [
     "Record",
     "RecordStatus",
     "Residual",
+    "Search",
     "StageMemory",
     "StageOperations",
     "Stop",

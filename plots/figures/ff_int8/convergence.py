@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from trainfit.plots.drawing.base import MissingDataError
+from trainfit.plots.drawing.layout import add_note, not_shown, note_height, wrapped
 from trainfit.plots.drawing.style import looks, new_figure, styled
 from trainfit.plots.papers.published import FIGURE_6, FIGURE_6_SOURCE
 from trainfit.plots.papers.rows import (
     HERE,
     OPEN_MARKER,
     PUBLISHED,
-    longest,
+    one_experiment,
     over_seeds,
     where,
     with_options,
@@ -45,36 +45,29 @@ REMEDY = (
 def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Per mode of look-ahead and pass: mean test accuracy and its deviation over seeds.
 
-    Of several trainings of a mode the one with the most passes counts.
+    All modes are of one experiment, their rate included; a mode that was trained otherwise is not
+    drawn, and ``attrs["left_out"]`` says how it differs.
 
     Raises:
         MissingDataError: No training of ``ff_int8`` has a curve.
     """
     rows = with_options(frame[(frame["algorithm"] == "ff_int8") & (frame["dataset"] == "mnist")])
     rows = where(rows, "sizes", lambda sizes: sizes == SIZES)
-    found: list[dict[str, Any]] = []
-    for mode in MODES:
-        of_mode = where(rows, "chosen", _in_mode(mode))
-        if of_mode.empty:
-            continue
-        best = longest(of_mode)
-        same = of_mode[
-            (of_mode["options"] == best["options"].iloc[0])
-            & (of_mode["epochs"] == best["epochs"].iloc[0])
-        ].drop_duplicates(["seed", "pass"])
-        found += [
-            {"look_ahead": mode, "source": HERE, "pass": number, **over_seeds(at_pass)}
-            for number, at_pass in same.groupby("pass")
-        ]
+    modes = [str(chosen.get("lookahead", "off")) for chosen in rows["chosen"]]
+    rows = rows.assign(look_ahead=pd.Series(modes, rows.index, dtype=object))
+    chosen, left_out = one_experiment(rows, "look_ahead")
+    found: list[dict[str, Any]] = [
+        {"look_ahead": mode, "source": HERE, "pass": number, **over_seeds(at_pass)}
+        for mode in MODES
+        for number, at_pass in chosen[chosen["look_ahead"] == mode].groupby("pass")
+    ]
     if not found:
         raise MissingDataError(
             "no training of ff_int8 on the MLP 784-1000-1000-10 and MNIST has a curve", REMEDY
         )
-    return pd.DataFrame([*found, *_published()])
-
-
-def _in_mode(mode: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda chosen: bool(chosen.get("lookahead", "off") == mode)
+    table = pd.DataFrame([*found, *_published()])
+    table.attrs["left_out"] = [f"look-ahead {each}" for each in left_out]
+    return table
 
 
 def _published() -> list[dict[str, Any]]:
@@ -94,7 +87,8 @@ def _published() -> list[dict[str, Any]]:
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """All passes with the published points, and ours alone."""
-    figure = new_figure(columns, height=2.4 if columns == 2 else 4.2)
+    note = wrapped(not_shown(numbers.attrs.get("left_out", [])), columns)
+    figure = new_figure(columns, height=(2.4 if columns == 2 else 4.2) + note_height(note))
     beside, alone = figure.subplots(1, 2) if columns == 2 else figure.subplots(2, 1)
     ours = numbers[numbers["source"] == HERE]
     modes = [mode for mode in MODES if mode in set(numbers["look_ahead"])]
@@ -123,6 +117,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         axes.grid()
     handles, labels = beside.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2 if columns == 2 else 1)
+    add_note(figure, note)
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from trainfit._experiments import experiments, in_common, latest
 from trainfit.plots.drawing.base import MissingDataError
 from trainfit.plots.drawing.layout import add_note
 from trainfit.plots.drawing.style import colours, new_figure, styled
@@ -30,8 +31,8 @@ TITLE = "Accuracy of naive INT8 training against depth, beside FF-INT8's Table I
 
 FORMATS = {"FP32": "backprop", "INT8": "backprop_int8"}
 WIDTH = 500
-_SAME = ["run", "batch_size", "epochs", "train_samples", "standardise", "shuffle"]
-"""What trainings of one experiment share."""
+COMPARED = ("model",)
+"""What differs within the experiment; all else is the same, the rate included."""
 _OTHER_FORMS = {"weights", "activations", "master", "checkpoint", "micro_batch"}
 
 REMEDY = (
@@ -43,10 +44,10 @@ REMEDY = (
 def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Per depth, number format and source: accuracy, its deviation over seeds, and passes.
 
-    All of ours are from one experiment: trainings of one run that differ in nothing but depth,
-    number format and seed. Of several experiments the one with the most depths is taken, then the
-    one with the most passes. ``lost_points`` is what INT8 loses to FP32 at the same depth, in
-    percentage points.
+    All of ours are from one experiment (:mod:`trainfit._experiments`): trainings that differ in
+    nothing but depth, number format and seed. Of several experiments the one with the most depths
+    is taken, then the one with the most passes. ``lost_points`` is what INT8 loses to FP32 at the
+    same depth with the same seeds, in percentage points.
 
     Raises:
         MissingDataError: No experiment has an accuracy of both formats at any depth.
@@ -56,12 +57,16 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     rows = where(rows, "sizes", _is_of_table)
     rows = where(rows, "chosen", lambda chosen: not {*chosen} & _OTHER_FORMS)
     rows = rows.assign(hidden_layers=rows["sizes"].map(len) - 2)
-    experiments = [_pairs(part) for _, part in rows.groupby(_SAME, sort=False, dropna=False)]
-    found = max(experiments, key=lambda pairs: (len(pairs), *_weight(pairs)), default=[])
+    found = max(
+        map(_pairs, experiments(rows, COMPARED)),
+        key=lambda pairs: (len(pairs), *_weight(pairs)),
+        default=[],
+    )
     if not found:
         raise MissingDataError(
-            "no run has trained nets of 784 inputs and hidden layers of 500 on MNIST with both"
-            " backprop and backprop_int8, each with the same options throughout",
+            "there is no experiment (same samples, passes, rate and seeds) in which nets of 784"
+            " inputs and hidden layers of 500 were trained on MNIST with both backprop and"
+            " backprop_int8, each with the same options throughout",
             REMEDY,
         )
     return pd.DataFrame([*found, *_published()])
@@ -83,18 +88,18 @@ def _pairs(rows: pd.DataFrame) -> list[dict[str, Any]]:
         return []
     found: list[dict[str, Any]] = []
     for _, of_depth in rows.groupby("hidden_layers"):
-        pair = [_trained(of_depth, kind) for kind in FORMATS]
-        known = [each for each in pair if each is not None]
-        if len(known) == len(FORMATS):
-            lost = 100 * (known[0]["test_accuracy"] - known[1]["test_accuracy"])
-            found += [{**each, "lost_points": lost} for each in known]
+        own = [latest(of_depth[of_depth["algorithm"] == rule]) for rule in FORMATS.values()]
+        seeds = in_common(each["seed"].astype(int) for each in own)
+        if not seeds:
+            continue
+        pair = [_trained(*each, seeds) for each in zip(own, FORMATS, strict=True)]
+        lost = 100 * (pair[0]["test_accuracy"] - pair[1]["test_accuracy"])
+        found += [{**each, "lost_points": lost} for each in pair]
     return found
 
 
-def _trained(rows: pd.DataFrame, kind: str) -> dict[str, Any] | None:
-    chosen = rows[rows["algorithm"] == FORMATS[kind]].drop_duplicates("seed")
-    if chosen.empty:
-        return None
+def _trained(rows: pd.DataFrame, kind: str, seeds: list[int]) -> dict[str, Any]:
+    chosen = rows[rows["seed"].isin(seeds)].drop_duplicates("seed", keep="last")
     about = {"hidden_layers": int(chosen["hidden_layers"].iloc[0]), "number_format": kind}
     epochs = int(chosen["epochs"].iloc[0])
     return {**about, "source": HERE, **over_seeds(chosen), "epochs": epochs}

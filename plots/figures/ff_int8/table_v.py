@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from trainfit.plots.drawing.base import MissingDataError
+from trainfit.plots.drawing.layout import add_note, not_shown, note_height, wrapped
 from trainfit.plots.drawing.style import colours, hatch, new_figure, styled
 from trainfit.plots.drawing.workloads import texts
 from trainfit.plots.papers.published import STAND_IN, TABLE_V
@@ -25,8 +26,8 @@ from trainfit.plots.papers.rows import (
     OPEN,
     OPEN_MARKER,
     first,
-    longest,
     note_at_end,
+    one_experiment,
     origin,
     over_seeds,
     ratio,
@@ -84,7 +85,8 @@ def numbers(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
 
     Memory is RAM: static plus peak dynamic bytes. Rules without momentum are preferred to those
     with one. Modelled intervals are of one step of ``device``; a ratio is taken between the
-    low ends, and between the high ends.
+    low ends, and between the high ends. Accuracies are of one experiment, each rule at its own
+    rate; ``attrs["left_out"]`` says which rules were trained otherwise. Times are of one run.
 
     Raises:
         MissingDataError: Bytes of FP32, or of every other rule, are not in the frame.
@@ -95,7 +97,14 @@ def numbers(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     devices = list(dict.fromkeys(modelled["device"]))
     device = BOARD if BOARD in devices else next(iter(devices), None)
     modelled = modelled[modelled["device"] == device]
-    found = [_row(rows, modelled, rule) | {"device": device} for rule in RULES]
+    forms = [_of_rule(rows, *RULES[rule][:2]).assign(rule=rule) for rule in RULES]
+    own = pd.concat(forms)
+    trained, left_out = one_experiment(own[own["test_accuracy"].notna()], "rule", ("rate",))
+    timed = _of_one_run(own.dropna(subset=["step_seconds_median"]))
+    found = [
+        _row(rule, form, _of_rule(modelled, *RULES[rule][:2]), trained, timed) | {"device": device}
+        for rule, form in zip(RULES, forms, strict=True)
+    ]
     known = [each["rule"] for each in found if each["ram_bytes"] is not None]
     if BASE not in known or len(known) < 2:
         raise MissingDataError(
@@ -104,7 +113,17 @@ def numbers(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
             REMEDY,
         )
     base = found[0]
-    return pd.DataFrame([_with_ratios(each, base) for each in found])
+    table = pd.DataFrame([_with_ratios(each, base) for each in found])
+    table.attrs["left_out"] = left_out
+    return table
+
+
+def _of_one_run(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the run that has the most rules: times of two runs are not compared."""
+    if rows.empty:
+        return rows
+    counts = rows.groupby("run", sort=False, observed=True)["rule"].nunique()
+    return rows[rows["run"] == counts.idxmax()]
 
 
 def _of_net(frame: pd.DataFrame) -> pd.DataFrame:
@@ -128,12 +147,12 @@ def _of_rule(rows: pd.DataFrame, algorithm: str, modes: tuple[str, ...]) -> pd.D
     return own.assign(momentum=momentum).sort_values("momentum", kind="stable")
 
 
-def _row(rows: pd.DataFrame, modelled: pd.DataFrame, rule: str) -> dict[str, Any]:
-    algorithm, modes, column = RULES[rule]
-    own = _of_rule(rows, algorithm, modes)
-    costs = _of_rule(modelled, algorithm, modes)
+def _row(
+    rule: str, own: pd.DataFrame, costs: pd.DataFrame, trained: pd.DataFrame, timed: pd.DataFrame
+) -> dict[str, Any]:
+    algorithm, _, column = RULES[rule]
     measured = own[own["peak_dynamic_bytes"].notna()].head(1)
-    trained = longest(own[own["test_accuracy"].notna()])
+    trained = trained[trained["rule"] == rule].drop_duplicates("seed", keep="last")
     training = over_seeds(trained)
     static, peak = first(measured, "static_bytes"), first(measured, "peak_dynamic_bytes")
     figures = {
@@ -152,7 +171,7 @@ def _row(rows: pd.DataFrame, modelled: pd.DataFrame, rule: str) -> dict[str, Any
         "epochs": first(trained, "epochs"),
         "accuracy_options": training["options"],
         **figures,
-        "step_seconds_median": first(own, "step_seconds_median"),
+        "step_seconds_median": first(timed[timed["rule"] == rule], "step_seconds_median"),
         "published_accuracy": theirs and theirs.accuracy,
         "published_training_seconds": theirs and theirs.seconds,
         "published_training_joules": theirs and theirs.joules,
@@ -180,7 +199,12 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
             panels.append((title, partial(_interval, what=what)))
     across = min(len(panels), 4 if columns == 2 else 2)
     down = -(-len(panels) // across)
-    figure = new_figure(columns, height=0.55 + (0.55 + 0.3 * len(numbers)) * down)
+    left_out = [f"accuracy of {each}" for each in numbers.attrs.get("left_out", [])]
+    own_rates = ["Accuracies of one experiment, each rule at its own rate."]
+    shown = own_rates if _accuracy in dict(panels).values() else []
+    note = wrapped([*shown, *not_shown(left_out)], columns)
+    height = 0.55 + (0.55 + 0.3 * len(numbers)) * down + note_height(note)
+    figure = new_figure(columns, height=height)
     grid = figure.subplots(down, across, sharey=True, squeeze=False)
     colour = next(iter(colours(("here", "published")).values()))
     for axes, (title, paint) in zip(grid.flat, panels, strict=False):
@@ -202,6 +226,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         loc="outside upper center",
         ncols=3 if columns == 2 else 1,
     )
+    add_note(figure, note)
     return figure
 
 

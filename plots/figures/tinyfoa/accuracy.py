@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from trainfit._experiments import experiments, latest
 from trainfit.plots.drawing.base import MissingDataError
+from trainfit.plots.drawing.layout import add_note, not_shown, note_height, wrapped
 from trainfit.plots.drawing.style import colours, looks, new_figure, styled
 from trainfit.plots.papers.published import TINYFOA_RELEASED, TINYFOA_RELEASED_SOURCE
 from trainfit.plots.papers.rows import (
@@ -14,7 +16,7 @@ from trainfit.plots.papers.rows import (
     OPEN_MARKER,
     PUBLISHED,
     line,
-    longest,
+    one_experiment,
     over_seeds,
     where,
     with_options,
@@ -45,15 +47,17 @@ REMEDY = (
 def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Test accuracy on MNIST with its deviation over seeds, in two parts (``panel``).
 
-    * ``layers``: of every training of ``tinyfoa`` on 4 x 2000, after its last pass over each layer.
-    * ``binarised``: of every rule that has both forms on one net, after as many passes each; of
-      several trainings the longest.
+    * ``layers``: of every training of ``tinyfoa`` on 4 x 2000, after its last pass over each layer;
+      trainings of several experiments are curves of their own, whose names say how they differ.
+    * ``binarised``: of every rule that has both forms on one net in one experiment (same samples,
+      passes and seeds, each form at its own rate); ``attrs["left_out"]`` has the others.
 
     Raises:
         MissingDataError: There is neither.
     """
     rows = with_options(frame[frame["dataset"] == DATASET])
-    found = [*_layers(rows), *_pairs(rows)]
+    pairs, left_out = _pairs(rows)
+    found = [*_layers(rows), *pairs]
     if not found:
         raise MissingDataError(
             "there is no accuracy on MNIST, neither of tinyfoa on 784-2000x4-10 nor of a rule in"
@@ -72,21 +76,38 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
             }
             for layer, accuracy in enumerate(TINYFOA_RELEASED, start=1)
         ]
-    return pd.DataFrame(found)
+    table = pd.DataFrame(found)
+    table.attrs["left_out"] = left_out
+    return table
 
 
 def _layers(rows: pd.DataFrame) -> list[dict[str, Any]]:
     rows = where(rows[rows["algorithm"] == "tinyfoa"], "sizes", lambda sizes: sizes == SIZES)
+    trainings = [
+        latest(one) for part in experiments(rows) for _, one in part.groupby("options", sort=False)
+    ]
     found = []
-    for _, training in rows.groupby(["options", "epochs"], sort=False):
-        chosen, epochs = training["chosen"].iloc[0], int(training["epochs"].iloc[0])
+    for training, form in zip(trainings, _forms(trainings), strict=True):
+        epochs = int(training["epochs"].iloc[0])
         for layer in range(1, len(SIZES) - 1):
             at_end = training[training["pass"] == layer * epochs].drop_duplicates(["seed"])
             if len(at_end):
                 about = {"panel": LAYERS, "source": HERE, "rule": "tinyfoa", "layer": layer}
-                about |= {"form": _form(chosen, epochs), "passes": layer * epochs}
+                about |= {"form": form, "passes": layer * epochs}
                 found.append(about | over_seeds(at_end))
     return found
+
+
+def _forms(trainings: list[pd.DataFrame]) -> list[str]:
+    """What each training is called; of those with one name, what tells it from the first."""
+    first: dict[str, Any] = {}
+    names = []
+    for training in trainings:
+        name = _form(training["chosen"].iloc[0], int(training["epochs"].iloc[0]))
+        conditions = training["conditions"].iloc[0]
+        told = conditions.differences(first.setdefault(name, conditions))
+        names.append(", ".join([name, *(each.split(" against ")[0] for each in told)]))
+    return names
 
 
 def _form(chosen: dict[str, Any], epochs: int) -> str:
@@ -109,24 +130,29 @@ def _is_binary(chosen: dict[str, Any]) -> bool:
     return bool(chosen.get("weights") == chosen.get("activations") == "binary")
 
 
-def _pairs(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    found = []
+def _pairs(rows: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
+    """Both forms of every rule and net, and those that are of no one experiment."""
+    found: list[dict[str, Any]] = []
+    left_out = []
     for (rule, model), of_net in rows.groupby(["algorithm", "model"], sort=False):
         if rule not in RULES:
             continue
-        last = of_net.groupby(["options", "seed", "epochs"])["pass"].transform("max")
-        ends = of_net[of_net["pass"] == last]
-        binary = longest(where(ends, "chosen", _is_binary))
-        as_long = ends[ends["epochs"].isin(set(binary["epochs"]))]
-        both = {FLOAT: longest(where(as_long, "chosen", _is_float)), BINARY: binary}
-        if any(form.empty for form in both.values()):
+        forms = {FLOAT: where(of_net, "chosen", _is_float)}
+        forms[BINARY] = where(of_net, "chosen", _is_binary)
+        if any(form.empty for form in forms.values()):
+            continue
+        both = pd.concat([own.assign(form=form) for form, own in forms.items()])
+        last = both.groupby(["run", "options", "seed", "epochs"])["pass"].transform("max")
+        chosen, other = one_experiment(both[both["pass"] == last], "form", ("rate",))
+        if chosen["form"].nunique() < len(forms):
+            left_out += [f"{rule} {str(model).removeprefix('mlp-')} in {each}" for each in other]
             continue
         about = {"panel": BINARISED, "source": HERE, "rule": rule, "model": model}
-        found += [
-            about | {"form": form, "passes": int(chosen["pass"].iloc[0])} | over_seeds(chosen)
-            for form, chosen in both.items()
-        ]
-    return found
+        for form, own in chosen.groupby("form", sort=False):
+            ends = own.drop_duplicates("seed", keep="last")
+            passes = {"form": form, "passes": int(ends["pass"].iloc[0])}
+            found.append(about | passes | over_seeds(ends))
+    return found, left_out
 
 
 @styled
@@ -141,7 +167,11 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         BINARISED: max(2.1, 0.7 + 0.3 * pairs),
     }
     tall = [heights[part] for part in parts]
-    figure = new_figure(columns, height=max(tall) if beside else sum(tall))
+    own_rates = ["Float and binary: as many passes, each at its own rate."]
+    shown = own_rates if BINARISED in parts else []
+    note = wrapped([*shown, *not_shown(numbers.attrs.get("left_out", []))], columns)
+    height = (max(tall) if beside else sum(tall)) + note_height(note)
+    figure = new_figure(columns, height=height)
     grid = figure.subplots(
         1 if beside else len(parts),
         2 if beside else 1,
@@ -157,6 +187,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
             bbox_to_anchor=(0 if columns == 2 else 1, 1),
             borderaxespad=0.2,
         )
+    add_note(figure, note)
     return figure
 
 

@@ -134,16 +134,22 @@ def test_counting_bits_is_the_product_of_signs(batch, outputs, inputs):
     st.integers(1, 4),
     st.lists(st.integers(1, 300), min_size=2, max_size=4),
     st.booleans(),
+    st.booleans(),
 )
-def test_tiles_are_within_their_matrix(batch, slices, widths, fused):
+def test_tiles_are_within_their_matrix(batch, slices, widths, fused, compiled):
     model = Mlp("m", (*(width * slices for width in widths), 10))
     active = len(widths) - 2
     for index in range(active + 1):
-        tiles = choose_tiles(model, index, active, batch, slices, fused=fused)
+        tiles = choose_tiles(model, index, active, batch, slices, fused=fused, compiled=compiled)
         height, width = widths[index + 1], widths[index]
         assert 1 <= tiles.weight_rows <= height * slices
         assert 1 <= tiles.gradient_rows <= height
         assert tiles.gradient_rows == height or fused
+        assert 4 * (tiles.weight_groups - 1) < width
+        assert 4 * (tiles.gradient_groups - 1) < batch
+        assert compiled or tiles.weight_groups == tiles.gradient_groups == 0
+        assert index == 0 or tiles.weight_groups == 0
+        assert index > 0 or tiles.gradient_groups == 0
         for columns in (tiles.columns, tiles.gradient_columns):
             assert columns == width or (columns % 8 == 0 and 0 < columns < width)
 

@@ -20,6 +20,7 @@ from trainfit.bench.claims.statistics import (
     Statistic,
     at_least,
     at_most,
+    by_seed,
     change_percent,
     decide,
     less,
@@ -29,6 +30,7 @@ from trainfit.bench.claims.statistics import (
     percent_of,
     points,
     ratio,
+    student,
 )
 from trainfit.bench.claims.workloads import Interval, Operand, Setting, rule
 
@@ -137,21 +139,21 @@ def test_passes_to_what_both_reach_in_the_end() -> None:
     left = curves({5: 0.90, 10: 0.95, 15: 0.97})
     right = curves({5: 0.80, 10: 0.90, 15: 0.93})
 
-    assert passes_ratio([left, right]).value == (10 / 15, 10 / 15)
-    assert passes_ratio([right, left]).value == (15 / 10, 15 / 10)
+    assert passes_ratio([left, right]) == 10 / 15
+    assert passes_ratio([right, left]) == 15 / 10
 
 
 def test_a_dip_at_the_end_counts_as_what_is_reached() -> None:
     sides = [curves({1: 0.9, 2: 0.8}), curves({1: 0.7, 2: 0.9})]
 
-    assert passes_ratio(sides).value == (0.5, 0.5)
+    assert passes_ratio(sides) == 0.5
 
 
 def test_curves_are_averaged_over_seeds_at_the_passes_that_all_have() -> None:
     left = curves({1: 0.5, 2: 0.9, 3: 0.1}, {1: 0.9, 2: 0.9})
 
     assert left.only.curve == pytest.approx({1: 0.7, 2: 0.9})
-    assert passes_ratio([left, curves({1: 0.6, 2: 0.7})]).value == (0.5, 0.5)
+    assert passes_ratio([left, curves({1: 0.6, 2: 0.7})]) == 0.5
     assert left.only.by_seed == {0: exactly(0.1), 1: exactly(0.9)}, "each at its last pass"
 
 
@@ -160,8 +162,8 @@ def test_the_share_of_a_grid_near_its_best() -> None:
         return Operand(rule("ff_int8"), [setting(each) for each in values])
 
     three_of_five = grid(0.90, 0.885, 0.88, 0.87, 0.1)
-    assert near_best([three_of_five, grid(0.9, 0.1)]).value == pytest.approx((10, 10))
-    assert near_best([grid(0.9, 0.89), grid(0.9, 0.5, 0.4, 0.89)]).value == (50, 50)
+    assert near_best([three_of_five, grid(0.9, 0.1)]) == pytest.approx(10)
+    assert near_best([grid(0.9, 0.89), grid(0.9, 0.5, 0.4, 0.89)]) == 50
 
 
 # --- what is computed from seeds
@@ -276,6 +278,26 @@ def test_seeds_that_differ_too_much_decide_nothing() -> None:
         return decide(less(0.5), POINTS, Computed(exactly(value), deviation, seeds))
 
     assert judged(-3, 1.0, 4)[0] is Outcome.HOLDS
+    assert judged(-3, 1.2, 3)[0] is Outcome.UNDECIDED, "2.98 to either side, not 1.39"
     assert judged(-3, 3.0, 4) == (Outcome.UNDECIDED, "4 seeds differ too much to decide")
     assert judged(-3, 3.0, 16)[0] is Outcome.HOLDS
     assert judged(3, 0.1, 2)[0] is Outcome.FAILS
+
+
+def test_an_interval_is_as_wide_as_its_seeds_are_few() -> None:
+    """Quantiles of Student's t as tables of it have them."""
+    assert [student(seeds) for seeds in (2, 3, 5, 31)] == pytest.approx(
+        [12.706, 4.303, 2.776, 2.042], abs=5e-4
+    )
+    low, high = Computed(exactly(10), 1.0, 4).range
+    assert (low, high) == pytest.approx((10 - 3.1824 / 2, 10 + 3.1824 / 2), abs=1e-4)
+
+
+def test_a_figure_of_whole_sides_has_a_deviation_over_seeds() -> None:
+    sides = [curves({1: 0.9, 2: 0.9}, {1: 0.5, 2: 0.9}), curves({1: 0.5, 2: 0.9}, {1: 0.5, 2: 0.9})]
+
+    found = by_seed(passes_ratio)(sides)
+
+    assert found.value == (1, 1), "of the mean curves"
+    assert found.deviation == pytest.approx(math.sqrt(0.125)), "of 1/2 and 1"
+    assert found.seeds == 2

@@ -13,13 +13,10 @@ import numpy as np
 import pytest
 
 from tests.builders.runs import PLUGINS, workload
-from trainfit.bench.latency_comparison.paired import (
-    BlockLimits,
-    PairedStop,
-    compare_latency,
-    take_blocks,
-)
+from trainfit.bench.latency_comparison.blocks import Block
+from trainfit.bench.latency_comparison.paired import compare_latency
 from trainfit.bench.latency_comparison.processes import PairError
+from trainfit.bench.latency_comparison.turns import BlockLimits, PairedStop, take_blocks
 from trainfit.bench.latency_comparison.worker import WARM_UP, _open_turns
 
 QUICK = BlockLimits(most_pairs=10)
@@ -32,9 +29,10 @@ class Sides:
         self._seconds = seconds
         self.turns: list[tuple[int, int]] = []
 
-    def turn(self, side: int, steps: int) -> float:
+    def turn(self, side: int, steps: int) -> Block:
         self.turns.append((side, steps))
-        return self._seconds(side, len(self.turns))
+        seconds = self._seconds(side, len(self.turns))
+        return Block(seconds, seconds, 0.0)
 
 
 def blocks(sides: Sides, **limits: Any) -> Any:
@@ -50,7 +48,7 @@ def test_the_order_turns_round_and_blocks_last_some_tens_of_milliseconds() -> No
 
     found = blocks(sides)
 
-    assert found.steps == (30, 1)
+    assert found.steps == (100, 1)  # of the short step as many as last as long as the other one
     assert sides.turns[:4] == [(0, WARM_UP), (0, 5), (1, WARM_UP), (1, 1)]
     order = [side for side, _ in sides.turns[4:]]
     assert order[:8] == [0, 1, 1, 0, 0, 1, 1, 0]
@@ -97,6 +95,9 @@ def test_the_caps() -> None:
     assert (least.stopped, len(least.seconds[1])) == (PairedStop.BLOCKS, 10)
     assert by_seconds.stopped is PairedStop.SECONDS
     assert 10 <= len(by_seconds.seconds[1]) < 60
+    each = zip(by_seconds.seconds, by_seconds.steps, strict=True)
+    spent = sum(sum(seconds) * (steps + 1) for seconds, steps in each)
+    assert 1.0 <= spent < 2.0  # steps that are not timed count as well
 
 
 def test_progress_tells_what_is_known() -> None:
@@ -153,8 +154,14 @@ def test_only_one_side_runs_at_any_time(tmp_path: Path) -> None:
     # THEN the result says what it is made of
     assert found.blocks == len(found.a.step_seconds) == len(found.b.step_seconds) == 10
     assert found.a.median >= 0.002
-    low, high = found.interval
-    assert low <= found.ratio <= high
+    low, high = found.wall.interval
+    assert low <= found.wall.ratio <= high
+    assert found.cpu is not None
+    assert found.cpu.interval[0] <= found.cpu.ratio <= found.cpu.interval[1]
+    for side in (found.a, found.b):
+        assert side.use.cpu_seconds is not None
+        assert side.use.cpu_seconds > 0
+        assert side.use.involuntary >= 0
     assert found.a.interval[0] <= found.a.median <= found.a.interval[1]
     assert (found.threads, found.confidence, found.asked_width) == (1, 0.95, 0.02)
     assert (found.a.stage, found.a.stages) == ("all", 1)
@@ -212,6 +219,8 @@ def test_stages_are_chosen_by_number() -> None:
 
     assert (found.a.stage, found.b.stage, found.b.stages) == ("short", "long", 2)
     assert found.ratio == pytest.approx(10)
+    assert found.cpu is not None
+    assert found.cpu.ratio == pytest.approx(10)
     assert found.differs
     with pytest.raises(PairError, match=r"2 stages here \(short, long\), no number 2"):
         compare_latency(staged, staged, stages=(0, 2), limits=QUICK)

@@ -37,6 +37,7 @@ def compared(verdict: RatioVerdict, ratio: float, low: float, high: float, **cha
         workload=what,
         stage="all",
         stages=1,
+        cpu=Ratios((ratio + 0.01,) * 4, ratio + 0.01, (low, high)),
     )
     return WorkloadResult(what, verdict, "", times, **changes)
 
@@ -161,12 +162,41 @@ def test_what_people_see(capsys: Any) -> None:
         "now/then",
         "from",
         "to",
+        "CPU",
         "pairs",
     ]
     assert lines[1].split()[0] == "regression"
-    assert lines[1].split()[-7:] == ["ms", "1.3", "ms", "1.300", "1.250", "1.350", "4"]
+    assert lines[1].split()[-8:] == [
+        *("ms", "1.3", "ms", "1.300", "1.250", "1.350"),
+        *("1.310", "4"),
+    ]
     assert lines[2].startswith("not comparable  new mlp-64-10 digits b32")
     assert lines[-1].startswith("regression: ")
+
+
+def test_a_ratio_in_doubt_is_unknown_everywhere(capsys: Any) -> None:
+    assert WORSE.times is not None
+    busy = replace(WORSE.times, doubt="the machine was busy")
+    found = result(replace(WORSE, verdict=RatioVerdict.INCONCLUSIVE, times=busy))
+    with running(Output(as_json=True)) as chosen:
+        revisions_report.show(found)
+        chosen.finish()
+
+    (row,) = json.loads(capsys.readouterr().out)["against"]
+    assert (row["verdict"], row["reason"]) == ("inconclusive", "the machine was busy")
+    for name in ("ratio", "ratio_low", "ratio_high", "pair_ratios", "then_seconds", "now_seconds"):
+        assert row[name] is None
+    assert (row["cpu_ratio"], row["cpu_low"], row["cpu_high"]) == (1.31, 1.25, 1.35)
+    said = revisions_report.details(found)
+    assert said[0].endswith(
+        "time of a step is unknown, the machine was busy. A quieter machine is needed"
+    )
+    cells = revisions_report.markdown(found).splitlines()[6]
+    assert cells.endswith("| unknown | unknown | unknown | unknown | 1.310 |")
+    (line,) = github(revisions_report.gate_result(found), file="", text="")
+    assert line.startswith("::warning")
+    assert "1.000 -> unknown" in line
+    assert revisions_report.gate_result(found).exit_code == 0
 
 
 def test_markdown_shows_text_as_it_is() -> None:
@@ -174,7 +204,8 @@ def test_markdown_shows_text_as_it_is() -> None:
 
     assert said[0] == "### trainfit compare-revisions: regression"
     assert "| regression | `regression mlp-64-10 digits b32` | 1 ms | 1.3 ms | 1.300 |" in said[6]
-    assert said[7] == "| not comparable | `new mlp-64-10 digits b32` | - | - | - | - |"
+    assert said[6].endswith(" 1.300 | 1.250 to 1.350 | 1.310 |")
+    assert said[7] == "| not comparable | `new mlp-64-10 digits b32` | - | - | - | - | - |"
     assert any(r"HEAD has \[no\] such" in line for line in said)
 
 

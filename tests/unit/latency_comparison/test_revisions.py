@@ -129,6 +129,53 @@ def test_a_small_loss_is_within_what_is_allowed(repository: Path) -> None:
     assert only(held(repository, limits=strict)).verdict is RatioVerdict.REGRESSION
 
 
+@pytest.mark.usefixtures("scripted")
+def test_cpu_time_stands_beside_the_clock(repository: Path) -> None:
+    say(repository, cpu_seconds=0.001)
+    commit(repository)
+    say(repository, step_seconds=0.0013, cpu_seconds=0.0013)
+
+    found = only(held(repository))
+
+    assert found.times is not None
+    assert (found.verdict, found.times.doubt) == (RatioVerdict.REGRESSION, "")
+    assert found.times.cpu is not None
+    assert found.times.cpu.ratio == pytest.approx(1.3, rel=1e-3)
+    assert found.times.uses[0].involuntary == 3
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_busy_machine_hides_no_regression(repository: Path) -> None:
+    # GIVEN steps that take 3 and 3.9 ms, and wait for 20 ms each
+    say(repository, step_seconds=0.023, cpu_seconds=0.003, delay_seconds=0.02)
+    commit(repository)
+    say(repository, step_seconds=0.0239, cpu_seconds=0.0039, delay_seconds=0.02)
+
+    result = held(repository)
+
+    # THEN the clock alone would let it pass
+    found = only(result)
+    assert found.times is not None
+    assert found.times.ratios.verdict(1.05) is RatioVerdict.PASS
+    assert found.verdict is found.times.verdict(1.05) is RatioVerdict.INCONCLUSIVE
+    assert "by CPU time 1.300" in found.times.doubt
+    (finding,) = gate_result(result).findings
+    assert (finding.severity, finding.measured) == (Severity.WARN, "unknown")
+    assert finding.interval is None
+    assert "87 % of a step (then)" in finding.reason
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_revision_that_does_not_tell_cpu_time(repository: Path) -> None:
+    say(repository, step_seconds=0.0013, cpu_seconds=0.0013)
+
+    found = only(held(repository))
+
+    assert found.times is not None
+    assert (found.times.cpu, found.times.doubt) == (None, "")
+    assert found.verdict is RatioVerdict.REGRESSION
+
+
 # ---- what cannot be compared ---------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from trainfit.algorithms import Algorithm
 from trainfit.algorithms.data import Dataset
 from trainfit.bench.probes import noise as probes_noise
 from trainfit.bench.probes.noise import AMPLITUDES, BITS, SEEDS, probe_noise
-from trainfit.bench.training import train as training
+from trainfit.bench.training.evaluation import evaluate
 from trainfit.bench.training.train import build
 
 
@@ -43,7 +43,7 @@ def test_every_disturbance_has_its_accuracy_and_leaves_the_weights_as_they_were(
     assert noise.reason is None
     assert noise.tensors == ["w1", "w2", "w3"]
     assert noise.samples == 300
-    assert noise.undisturbed_accuracy == training.test_accuracy(rule, data) == 1.0
+    assert noise.undisturbed_accuracy == evaluate(rule, data).accuracy == 1.0
     assert [point.bits for point in noise.quantised] == list(BITS)
     assert [(p.amplitude, p.seed) for p in noise.noisy] == [
         (a, s) for a in AMPLITUDES for s in SEEDS

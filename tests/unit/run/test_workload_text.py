@@ -22,6 +22,8 @@ GIVEN = {"model": "mlp-64-10", "dataset": "digits", "batch_size": 32}
         {"algorithm": "ff_int8", "options": {"lookahead": "true"}},
         {"algorithm": "package.module:Class", "options": {"own": True, "other": False}},
         {"dataset": "mnist", "train_samples": 500},
+        {"dataset": "mnist", "held_out": 10_000},
+        {"dataset": "mnist", "train_samples": 500, "held_out": 200, "standardise": True},
         {"dataset": "mitbih-intra", "standardise": True, "model": "lc-16-32"},
         {"dataset": "synthetic-64-10", "train_samples": 7, "standardise": True},
         {"model": "mobilenet_v2"},

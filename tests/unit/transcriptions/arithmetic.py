@@ -15,7 +15,8 @@ Arrays = dict[str, Array]
 
 
 def sigmoid(t: Array) -> Array:
-    return 1.0 / (1.0 + np.exp(-t))
+    small = np.exp(-np.abs(t))
+    return np.where(t >= 0, 1.0, small) / (1.0 + small)
 
 
 def softmax(a_BC: Array) -> Array:
@@ -48,8 +49,8 @@ def mean_abs(t: Array) -> float:
 
 def product(h_BI: Array, w_OI: Array) -> Array:
     """h w^T, with the scales of two-valued operands taken out, so that exact ties stay exact."""
-    h, w = np.abs(h_BI).max() or 1.0, np.abs(w_OI).max() or 1.0
-    return (h_BI / h) @ (w_OI / w).T * (h * w)
+    h_B1, w = np.abs(h_BI).max(1, keepdims=True), np.abs(w_OI).max()
+    return (h_BI / np.where(h_B1 > 0, h_B1, 1.0)) @ (w_OI / w).T * (h_B1 * w)
 
 
 class Sgd:
@@ -120,7 +121,10 @@ class Transcription:
     Attributes:
         p: Parameters by the names that the project has for them.
         optimiser: The update rule, with a state per trained parameter.
+        scales: How the names begin of what has to be right by itself, not only in its change.
     """
+
+    scales: tuple[str, ...] = ("scale",)
 
     def __init__(self, parameters: Mapping[str, Array], optimiser: Optimiser) -> None:
         self.p: Arrays = {name: np.array(t, np.float64) for name, t in parameters.items()}

@@ -33,6 +33,7 @@ from tests.unit.transcriptions.comparison import (
     CLOSE,
     NOTICED,
     deviations,
+    enlarge,
     held,
     largest,
     start,
@@ -174,6 +175,8 @@ def compared(options, kind=Backprop, seed=0):
     """Deviations of the rule with these options from a transcription."""
     options = {"lr": 0.01 if options.get("optimizer") == "adam" else 0.5} | options
     algorithm = start("backprop", MODEL, options, seed)
+    if options.get("weights") == "binary":
+        enlarge(algorithm, 2.5, "w", "latent", "slice", "scale")
     formats = {key: options[key] for key in ("weights", "activations") if key in options}
     parameters = starting_with(whole(held(algorithm)), "w", "b")
     more = [options] if issubclass(kind, Described) else []
@@ -244,6 +247,16 @@ class SumForMean(Backprop):
         return {name: g * len(x_BI) for name, g in super().gradients(x_BI, y_B).items()}
 
 
+class Uncut(Backprop):
+    def cut(self, number):
+        return 1.0
+
+
+class NeverClipped(Backprop):
+    def clip(self, *names):
+        pass
+
+
 class ScaledGradient(Backprop):
     """The scale of the activations in their gradient, as the derivative would have it."""
 
@@ -271,6 +284,8 @@ class KeptState(Described):
         ({}, SumForMean),
         (BINARY, Ungated),
         (BINARY, ScaledGradient),
+        (BINARY, Uncut),
+        (BINARY, NeverClipped),
         ({"slices": 2, "slice_rule": "released"}, OtherBlock),
         ({"slices": 2}, KeptState),
     ],

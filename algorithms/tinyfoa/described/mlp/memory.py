@@ -10,6 +10,7 @@ from trainfit.algorithms.memory.operations import Kind, NumberFormat
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.binary.activations import plan_mean_abs
+from trainfit.algorithms.numerics.binary.lookups import plan_workspace
 from trainfit.algorithms.numerics.binary.packing import plan_pack, plan_unpack
 from trainfit.algorithms.numerics.losses import plan_cross_entropy_error
 from trainfit.algorithms.numerics.optimisers import Adam
@@ -58,8 +59,19 @@ class StepPlan:
 
     def _tiles(self, index: int) -> Tiles:
         return choose_tiles(
-            self._model, index, self._active, self._batch, self._slices, fused=self._fused
+            self._model,
+            index,
+            self._active,
+            self._batch,
+            self._slices,
+            fused=self._fused,
+            compiled=self._popcount,
         )
+
+    def _pack(self, height: int, columns: int, rows: int, *, comparisons: int = 1) -> None:
+        """Nothing if compiled; otherwise bools, ``rows`` rows at a time."""
+        if not self._popcount:
+            plan_pack(self._plan, height, columns, rows, comparisons)
 
     def run(self) -> None:
         """Forward, gradient and update of the active layer."""
@@ -72,7 +84,7 @@ class StepPlan:
             z = self._preactivation(active, hidden=active > 0)
             scale = plan_mean_abs(plan, batch * outputs)
             inside = self._activation("0 < z < 1 of the slice", (batch, height), bits=1)
-            plan_pack(plan, batch, height, tiles.pack_rows, comparisons=2)
+            self._pack(batch, height, tiles.pack_rows, comparisons=2)
             plan.each(Kind.COMPARE, batch * (2 * height + outputs))
             plan.product(batch, outputs, classes, NumberFormat.FP32_BINARY)
             plan.each(Kind.MULTIPLY, batch * classes)
@@ -101,8 +113,8 @@ class StepPlan:
                 )
                 binary = NumberFormat.FP32_BINARY if active else NumberFormat.FP32
                 plan.product(rows, batch, width, binary)
-                for columns in plan.tiles(width, tiles.gradient_columns) if active else ():
-                    plan.free(plan_unpack(plan, batch, columns))
+                if active:
+                    self._read_bits(batch, width, tiles)
             with plan.phase("update"):
                 self._adam.plan_apply(plan, rows * width)
                 plan.free(d_w)
@@ -123,7 +135,7 @@ class StepPlan:
     def _write_signs(self, height: int, width: int, tiles: Tiles) -> None:
         """Clip the slice, pack its signs, find the layer's scale."""
         plan = self._plan
-        plan_pack(plan, height, width, tiles.sign_rows, comparisons=1)
+        self._pack(height, width, tiles.sign_rows)
         plan.free(plan_mean_abs(plan, height * width))
         plan.each(Kind.COMPARE, 3 * height * width)
 
@@ -142,7 +154,7 @@ class StepPlan:
         bits = self._activation(f"h{index + 1}", (self._slices, batch, width), bits=1)
         plan.free(*below[:1])
         for _ in range(self._slices):
-            plan_pack(plan, batch, width, tiles.pack_rows, comparisons=1)
+            self._pack(batch, width, tiles.pack_rows)
             plan.each(Kind.COMPARE, batch * width)
         plan.free(z)
         return [bits, scale]
@@ -157,6 +169,9 @@ class StepPlan:
         plan.product(batch, inputs, outputs, binary)
         plan.each(Kind.MULTIPLY, batch * outputs)
         plan.each(Kind.ADD, batch * outputs)
+        if not hidden and tiles.weight_groups:
+            plan.free(*plan_workspace(plan, tiles.weight_groups, outputs))
+            return z
         if not hidden:
             plan.free(plan.alloc("row sums", (batch,), Category.ACTIVATIONS, essential=False))
             for _ in range(self._slices):
@@ -175,3 +190,12 @@ class StepPlan:
     def _unpack_rows(self, outputs: int, rows: int, columns: int) -> None:
         for some in self._plan.tiles(outputs, rows):
             self._plan.free(plan_unpack(self._plan, some, columns))
+
+    def _read_bits(self, batch: int, width: int, tiles: Tiles) -> None:
+        """The workspace of the gradient's product with bits."""
+        plan = self._plan
+        if tiles.gradient_groups:
+            plan.free(*plan_workspace(plan, tiles.gradient_groups, width))
+            return
+        for columns in plan.tiles(width, tiles.gradient_columns):
+            plan.free(plan_unpack(plan, batch, columns))

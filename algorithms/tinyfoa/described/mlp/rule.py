@@ -20,15 +20,11 @@ import torch
 
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.binary import packing
 from trainfit.algorithms.numerics.binary.activations import mean_abs
-from trainfit.algorithms.numerics.binary.packing import (
-    pack_open_unit,
-    pack_positive,
-    pack_signs,
-    packed_width,
-    unpack,
-)
-from trainfit.algorithms.numerics.lazy_kernels import popcount
+from trainfit.algorithms.numerics.binary.lookups import make_workspace
+from trainfit.algorithms.numerics.binary.packing import packed_width, unpack
+from trainfit.algorithms.numerics.lazy_kernels import lookup_kernels, pack_kernels, popcount
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tinyfoa.described.mlp.memory import StepPlan
@@ -55,6 +51,7 @@ class Described(SlicedRule):
     ) -> None:
         super().__init__(model, slices, adam, generator, kernel=kernel, features=features)
         self._fused = fused
+        self._compiled = kernel is Kernel.POPCOUNT
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One Adam step of the active slice."""
@@ -73,7 +70,7 @@ class Described(SlicedRule):
                 inside_Bb = torch.empty(
                     len(x), packed_width(outputs // self._slices), dtype=torch.uint8
                 )
-                pack_open_unit(z_BO[:, rows_J], inside_Bb, tiles.pack_rows)
+                self._pack("pack_open_unit", z_BO, rows_J, inside_Bb, tiles.pack_rows)
                 z_BO.sign_().clamp_(min=0)  # the binary activation, still as float32
                 logits_BC = (z_BO @ layer.head_CO.T).mul_(scale_z)
                 del z_BO, scale_z
@@ -96,7 +93,7 @@ class Described(SlicedRule):
             for start in range(0, len(w_JK), tiles.gradient_rows):
                 rows = slice(start, min(start + tiles.gradient_rows, len(w_JK)))
                 with phase("gradient"):
-                    dw_JK = self._weight_gradient(dz_BJ[:, rows], h, tiles)
+                    dw_JK = self._weight_gradient(dz_BJ, rows, h, tiles)
                 with phase("update"):
                     self._adam.apply_rows("w", w_JK, dw_JK, rows)
                     del dw_JK
@@ -104,7 +101,8 @@ class Described(SlicedRule):
                 del dz_BJ, h, scale_h
                 w_JK.clamp_(-1, 1)
                 packed_Jb = layer.packed_MOb[self._place[1], rows_J]
-                pack_signs(w_JK, packed_Jb, tiles.sign_rows)
+                every = slice(0, w_JK.shape[1])
+                self._pack("pack_signs", w_JK, every, packed_Jb, tiles.sign_rows)
                 self._rescale(layer.scale)
 
     def _advance(self, index: int, features: Features, *, training: bool) -> None:
@@ -116,11 +114,27 @@ class Described(SlicedRule):
         width = outputs // self._slices
         features.values = torch.empty(self._slices, batch, packed_width(width), dtype=torch.uint8)
         for m in range(self._slices):
-            pack_positive(z_BO[:, m * width : (m + 1) * width], features.values[m], rows)
+            columns = slice(m * width, (m + 1) * width)
+            self._pack("pack_positive", z_BO, columns, features.values[m], rows)
+
+    def _pack(
+        self, form: str, values_RC: torch.Tensor, columns: slice, out_Rb: torch.Tensor, rows: int
+    ) -> None:
+        """Pack comparisons of some columns, compiled or ``rows`` rows at a time."""
+        if self._compiled:
+            getattr(pack_kernels, form)(values_RC, columns, out_Rb)
+        else:
+            getattr(packing, form)(values_RC[:, columns], out_Rb, rows)
 
     def _tiles(self, batch: int, index: int) -> Tiles:
         return choose_tiles(
-            self._model, index, self._active, batch, self._slices, fused=self._fused
+            self._model,
+            index,
+            self._active,
+            batch,
+            self._slices,
+            fused=self._fused,
+            compiled=self._compiled,
         )
 
     def _preactivation(
@@ -134,7 +148,7 @@ class Described(SlicedRule):
         else:
             z_BO = torch.zeros(h.shape[1], len(layer.latent_OI))
             for m in range(self._slices):
-                if self._kernel is Kernel.POPCOUNT:
+                if self._compiled:
                     popcount.add_binary_product(h[m], layer.packed_MOb[m], z_BO)
                 else:
                     self._add_tiles(layer, m, h, z_BO, self._tiles(h.shape[1], index))
@@ -145,17 +159,22 @@ class Described(SlicedRule):
     def _product_with_batch(
         self, layer: SlicedLayer, x_BI: torch.Tensor, tiles: Tiles
     ) -> torch.Tensor:
-        """sign(W) x = 2 bits x - sum x, some rows of bits at a time."""
+        """sign(W) x by lookup, or as 2 bits x - sum x, some rows of bits at a time."""
         outputs, inputs = layer.latent_OI.shape
         width = inputs // self._slices
+        groups = [slice(m * width, (m + 1) * width) for m in range(self._slices)]
         z_BO = torch.zeros(len(x_BI), outputs)
+        if tiles.weight_groups:
+            work = make_workspace(tiles.weight_groups, outputs)
+            for columns, packed_Ob in zip(groups, layer.packed_MOb, strict=True):
+                lookup_kernels.add_signed(x_BI, columns, packed_Ob, z_BO, work)
+            return z_BO
         z_BO -= x_BI.sum(1)[:, None]
-        for m in range(self._slices):
-            x_BK = x_BI[:, m * width : (m + 1) * width]
+        for columns, packed_Ob in zip(groups, layer.packed_MOb, strict=True):
             for first in range(0, outputs, tiles.weight_rows):
                 rows = slice(first, first + tiles.weight_rows)
-                w_OK = unpack(layer.packed_MOb[m, rows], width)
-                z_BO[:, rows].addmm_(x_BK, w_OK.T, alpha=2.0)
+                w_OK = unpack(packed_Ob[rows], width)
+                z_BO[:, rows].addmm_(x_BI[:, columns], w_OK.T, alpha=2.0)
                 del w_OK
         return z_BO
 
@@ -177,19 +196,26 @@ class Described(SlicedRule):
             z_BO -= tag(h_BK.sum(1), Category.WORKSPACE, "row sums")[:, None]
             del h_BK
 
-    def _weight_gradient(self, dz_BJ: torch.Tensor, h: torch.Tensor, tiles: Tiles) -> torch.Tensor:
-        """dz^T h for some rows of the slice, some unpacked columns of h at a time."""
+    def _weight_gradient(
+        self, dz_BJ: torch.Tensor, rows: slice, h: torch.Tensor, tiles: Tiles
+    ) -> torch.Tensor:
+        """dz^T h for some rows of the slice: by lookup, or some unpacked columns of h at a time."""
         width = self._slice.shape[1]
         m = self._place[1]
-        dw_JK = torch.empty(dz_BJ.shape[1], width)
+        dw_JK = torch.empty(rows.stop - rows.start, width)
+        binary = h.dtype is not torch.float32
+        if binary and tiles.gradient_groups:
+            work = make_workspace(tiles.gradient_groups, width)
+            lookup_kernels.bit_gradient(dz_BJ, rows.start, h[m], dw_JK, work)
+            return dw_JK
         for start in range(0, width, tiles.gradient_columns):
             stop = min(start + tiles.gradient_columns, width)
             h_BK = (
-                h[:, m * width + start : m * width + stop]
-                if h.dtype is torch.float32
-                else unpack(h[m, :, start // 8 : packed_width(stop)], stop - start)
+                unpack(h[m, :, start // 8 : packed_width(stop)], stop - start)
+                if binary
+                else h[:, m * width + start : m * width + stop]
             )
-            torch.mm(dz_BJ.T, h_BK, out=dw_JK[:, start:stop])
+            torch.mm(dz_BJ[:, rows].T, h_BK, out=dw_JK[:, start:stop])
             del h_BK
         return dw_JK
 
@@ -215,7 +241,7 @@ class Described(SlicedRule):
             self._adam,
             batch=batch_size,
             fused=self._fused,
-            popcount=self._kernel is Kernel.POPCOUNT,
+            popcount=self._compiled,
             cached=self._cached,
         )
         step.run()
