@@ -1,4 +1,4 @@
-"""The claims of low-rank training: their records can be made, and what the papers count is counted."""
+"""The claims of low-rank training: records can be made, and what the papers count is counted."""
 
 from __future__ import annotations
 
