@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trainfit.algorithms.contract import Algorithm
 
 BUILTIN = {
+    "asi": "trainfit.algorithms.asi.rule:Asi",
     "backprop": "trainfit.algorithms.backprop.rule:Backprop",
     "backprop_dai8": "trainfit.algorithms.int8.rules:BackpropDai8",
     "backprop_int8": "trainfit.algorithms.int8.rules:BackpropInt8",
@@ -28,6 +29,7 @@ BUILTIN = {
     "ff_int8": "trainfit.algorithms.ff_int8.rule:FfInt8",
     "forward_forward": "trainfit.algorithms.forward_forward.rule:ForwardForward",
     "local_head": "trainfit.algorithms.local_head.rule:LocalHead",
+    "lora": "trainfit.algorithms.lora.rule:Lora",
     "mem_pepita": "trainfit.algorithms.pepita.mem_pepita:MemPepita",
     "pepita": "trainfit.algorithms.pepita.pepita:Pepita",
     "ptq_int8": "trainfit.algorithms.int8.ptq:PtqInt8",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from functools import partial
 
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.nets.layer_numbers import layer_numbers
 from trainfit.algorithms.sparse_update.options import CHOSEN, Part
-
-_LAST = re.compile(r"last:([1-9][0-9]{0,3})")
-_LIST = re.compile(r"[0-9]{1,4}(,[0-9]{1,4})*")
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,12 @@ def choose(model: Mlp, layers: str, biases: str, ratio: float, part: Part) -> Ch
     Raises:
         ConfigurationError: A layer that does not exist, nothing to train, or an empty part.
     """
-    weights = _read(model, "layers", layers)
+    read = partial(layer_numbers, model, rule="sparse_update")
+    weights = read(layers, option="layers")
     if biases == CHOSEN:
         chosen = frozenset(range(min(weights), len(model.layers) + 1)) if weights else weights
     else:
-        chosen = _read(model, "biases", biases)
+        chosen = read(biases, option="biases", also=CHOSEN)
     if not weights | chosen:
         raise ConfigurationError(
             f"sparse_update: layers={layers!r} with biases={biases!r} trains nothing;"
@@ -88,23 +87,3 @@ def choose(model: Mlp, layers: str, biases: str, ratio: float, part: Part) -> Ch
                 f" {model.name!r} is none; use at least {1 / width:.3g}"
             )
     return Choice(model, weights, chosen, columns, rows)
-
-
-def _read(model: Mlp, option: str, text: str) -> frozenset[int]:
-    """Layer numbers from the text of an option."""
-    count = len(model.layers)
-    if text in ("all", "none"):
-        return frozenset(range(1, count + 1) if text == "all" else ())
-    if match := _LAST.fullmatch(text):
-        numbers = list(range(count - int(match[1]) + 1, count + 1))
-    elif _LIST.fullmatch(text):
-        numbers = sorted({int(number) for number in text.split(",")})
-    else:
-        form = "all, none, last:N or layer numbers such as 1,3"
-        also = f", or {CHOSEN}" if option == "biases" else ""
-        raise ConfigurationError(f"sparse_update: {option}={text!r} is not {form}{also}")
-    if numbers[0] < 1 or numbers[-1] > count:
-        raise ConfigurationError(
-            f"sparse_update: {option}={text!r}, but {model.name!r} has layers 1 to {count}"
-        )
-    return frozenset(numbers)

@@ -7,6 +7,16 @@ import torch
 from trainfit.algorithms import LocallyConnected, algorithm_names, build_algorithm, get_algorithm
 
 OPTIONS = {
+    "asi": [
+        {},
+        {"rank": 8, "momentum": 0.0},
+        {"rank": 64, "optimizer": "adam"},
+        {"warm_start": False},
+        {"warm_start": False, "rank": 9, "layers": "2", "optimizer": "adam"},
+        {"layers": "last:1", "rank": 2},
+        {"weight_decay": 0.001, "nesterov": True},
+        {"loss": "binary_cross_entropy"},
+    ],
     "backprop": [
         {},
         {"momentum": 0.0},
@@ -169,6 +179,15 @@ OPTIONS = {
         {"parts": 3},
         {"parts": 8, "optimizer": "adam"},
         {"weight_decay": 0.001, "nesterov": True, "parts": 3},
+    ],
+    "lora": [
+        {},
+        {"rank": 8, "alpha": 16.0, "momentum": 0.0},
+        {"rank": 16, "optimizer": "adam", "biases": "all"},
+        {"layers": "last:1", "frozen": "flash"},
+        {"layers": "2", "biases": "last:1", "frozen": "flash", "optimizer": "adam"},
+        {"weight_decay": 0.001, "nesterov": True},
+        {"loss": "binary_cross_entropy"},
     ],
     "mem_pepita": [
         {},

@@ -40,6 +40,7 @@ def test_these_rules_take_it():
 
 
 FOLLOWING = [
+    ("asi", {"rank": 12}),  # as many as rows
     ("backprop", {}),
     ("backprop", {"checkpoint": 2, "micro_batch": 5}),
     ("backprop", {"update": "fused"}),
@@ -78,6 +79,7 @@ BY_THE_BIAS = [
     ("dfa", {"activations": "binary", "hidden_gradient": "sum"}, "b4"),
     ("drtp", {}, "b4"),
     ("drtp", {"weights": "binary", "hidden_gradient": "sum"}, "b4"),
+    ("lora", {"biases": "all"}, "b4"),
     ("qat_int8", {}, "b4"),
 ]
 

@@ -84,6 +84,8 @@ def test_no_leak_over_ten_steps(name, options, model):
 
 
 RATES = {
+    ("asi", "adam"): {"lr": 0.005},
+    ("asi", "binary_cross_entropy"): {"lr": 0.5},
     ("backprop", "adam"): {"lr": 0.002},
     ("backprop", "adam", "binary"): {"lr": 0.01},
     ("backprop", "adam", "binary", 2): {"lr": 0.02},
@@ -109,6 +111,9 @@ RATES = {
     ("forward_forward", "bits"): {"lr": 0.001, "threshold": 128.0},
     ("local_head", "sim"): {"lr": 1.0},
     ("local_head", "sim", "adam"): {"lr": 0.01},
+    ("lora", "adam"): {"lr": 0.01},
+    ("lora", "binary_cross_entropy"): {"lr": 0.5},
+    ("lora", "last:1"): {"lr": 0.5},
     ("mem_pepita", "binary"): {"lr": 0.03},
     ("pepita", "binary"): {"lr": 0.03},
     ("qat_int8", "adam"): {"lr": 0.002},

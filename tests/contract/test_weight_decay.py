@@ -105,6 +105,8 @@ RULES = [
     ("ptq_int8", {"lr": 0.1}, BOTH, EXACT),
     ("qat_int8", {"lr": 0.1}, BOTH, ROUNDED),
     ("sparse_update", {"lr": 0.1, "ratio": 0.5}, BOTH, EXACT),
+    ("asi", {"lr": 0.1, "rank": 12, "warm_start": False}, BOTH, EXACT),
+    ("lora", {"lr": 0.1, "biases": "all"}, BOTH, EXACT),
     ("tinyfoa", {}, DECAY, EXACT),
     ("tinyfoa", {"kernel": "tiles", "update": "fused"}, DECAY, EXACT),
 ]

@@ -57,7 +57,9 @@ def test_model_names_that_cannot_be(name, message):
 def test_an_unknown_algorithm_is_answered_with_the_nearest():
     with pytest.raises(ConfigurationError, match="'backpropp'; did you mean backprop"):
         get_algorithm("backpropp")
-    with pytest.raises(ConfigurationError, match=r"known: backprop, backprop_dai8, .*, tinyfoa"):
+    with pytest.raises(
+        ConfigurationError, match=r"known: asi, backprop, backprop_dai8, .*, tinyfoa"
+    ):
         get_algorithm("zzz")
 
 

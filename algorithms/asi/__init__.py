@@ -1,0 +1,1 @@
+"""Backpropagation that stores low-rank factors of activations."""

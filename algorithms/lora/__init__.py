@@ -1,0 +1,1 @@
+"""LoRA: frozen weights, and trained low-rank factors beside them."""
