@@ -9,10 +9,19 @@ from traceback import extract_tb
 
 from trainfit._files import FileError, NoFileError, read_bytes
 from trainfit._text import nearest
-from trainfit.bench.claims import audits, ff_int8, pau_aymone, tinyfoa
+from trainfit.bench.claims import audits, ff_int8, low_rank, pau_aymone, tinyfoa
 from trainfit.bench.claims.claim import Claim, ClaimsError, Paper
 
-PAPERS = (tinyfoa.PAPER, ff_int8.PAPER, pau_aymone.PAPER, audits.SPYRA_DZWINEL, audits.CHEN)
+PAPERS = (
+    tinyfoa.PAPER,
+    ff_int8.PAPER,
+    pau_aymone.PAPER,
+    audits.SPYRA_DZWINEL,
+    audits.CHEN,
+    low_rank.WASI,
+    low_rank.ASI_PAPER,
+    low_rank.TRAINDEEPLOY,
+)
 """The papers behind this project, in the order of the page."""
 
 
