@@ -62,6 +62,11 @@ def _on(side: Workloads, model: str) -> Workloads:
     return side.at(model=model, batch_size=NETS[model])
 
 
+def _widths(model: str) -> str:
+    """A net's name in a line that has to fit into a narrow column."""
+    return model.removeprefix("mlp-")
+
+
 def _smaller(factor: float) -> list[Check]:
     """Backpropagation against ASI of rank 1, which stores least."""
     return [
@@ -69,7 +74,7 @@ def _smaller(factor: float) -> list[Check]:
         for model in NETS
         for base, name in ((BACKPROP, "backprop"), (FUSED, "fused backprop"))
         for check in compare(
-            f"{model}, {name} / ASI of rank 1",
+            f"{_widths(model)}: {name} / ASI of rank 1",
             (STORED, *BOTH) if base is BACKPROP else BOTH,
             RATIO,
             _on(base, model),
@@ -108,7 +113,7 @@ ASI_PAPER.claim(
         check
         for model in NETS
         for check in compare(
-            f"{model}, backprop / ASI of rank 1",
+            f"{_widths(model)}: backprop / ASI of rank 1",
             (STORED, DYNAMIC),
             RATIO,
             _on(BACKPROP, model),
@@ -137,7 +142,7 @@ TRAINDEEPLOY.claim(
             ("backprop in closed form", CLOSED_FORM),
         )
         for check in compare(
-            f"{model}, LoRA of rank 4 against {name}",
+            f"{_widths(model)}: LoRA of rank 4 against {name}",
             DYNAMIC,
             CHANGE_PERCENT,
             _on(LORA, model),

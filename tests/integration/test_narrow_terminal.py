@@ -73,7 +73,7 @@ def test_the_help_of_every_command(shown: Any, name: str) -> None:
         "devices show jetson-orin-nano-8gb",
         "suites",
         "figures",
-        "fit --device nrf52840 --algorithm backprop --model mlp-784-256-10 --no-measure",
+        "fit --device nrf52840 --algorithm backprop --model mlp-784-512-10 --no-measure",
         "fit --device nrf52840 --algorithm tinyfoa --model mlp-64-16-10 --max batch --no-measure",
         f"claims --from {RUNS / 'autoencoder'}",
     ],

@@ -127,7 +127,7 @@ def test_two_passes_and_two_gradients_are_more_arithmetic(steps: dict[str, Devic
 
 
 def test_launches_decide_at_the_high_end_of_rules_in_tiles(steps: dict[str, DeviceModel]) -> None:
-    for rule in ("backprop_int8", "backprop_ui8", "backprop_dai8"):
+    for rule in ("backprop_ui8", "backprop_dai8"):
         terms = {name: bound.high for name, bound in steps[rule].latency.terms.items()}
         assert max(terms, key=lambda name: terms[name]) == "launches"
     assert of(steps, "backprop", "launches").high < of(steps, "backprop", "traffic").high

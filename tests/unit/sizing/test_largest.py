@@ -322,21 +322,23 @@ def test_needs_without_any_order_come_to_an_end(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_rule_of_ours_whose_need_shrinks_with_a_wider_net() -> None:
-    # GIVEN two neighbouring widths of which the wider one needs less
+    # GIVEN neighbouring widths of which the wider ones need less
     def given(width: int) -> Workload:
-        return workload("backprop_int8", model=f"mlp-64-{width}x2-10", batch_size=16)
+        model, options = f"mlp-64-{width}x2-10", {"kernel": "torch"}
+        return workload("backprop_int8", model=model, batch_size=16, options=options)
 
-    needs = [closed_form(given(width)).ram_bytes for width in range(1, 300)]
-    drops = [width for width in range(1, 299) if needs[width] < needs[width - 1]]
+    needs = {width: closed_form(given(width)).ram_bytes for width in range(1, 301)}
+    drops = [width for width in range(2, 301) if needs[width] < needs[width - 1]]
     assert drops, "choose another rule: this one has become monotone"
-    narrow = drops[0]
+    enough = needs[drops[0]]
 
-    # WHEN the device has just enough for the wider one
-    found = largest(given(8), small(needs[narrow]), Dimension.WIDTH)
+    # WHEN the device has just enough for the first of these
+    found = largest(given(8), small(enough), Dimension.WIDTH)
 
     # THEN the narrower one is named as one that does not fit
-    assert found.size == narrow + 1
-    assert found.exceptions == (narrow,)
+    assert found.size == max(width for width, need in needs.items() if need <= enough)
+    assert drops[0] - 1 in found.exceptions
+    assert all(needs[width] > enough for width in found.exceptions)
     assert not found.monotone
 
 
