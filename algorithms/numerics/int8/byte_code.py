@@ -4,7 +4,8 @@
 four neighbours to an INT32: twice the rate of :mod:`.vector_code`, and eight times that of float32.
 One operand is unsigned, so 128 is added to it (its highest bit is flipped) and 128 times the sum of
 the other one is taken off at the end. Nothing saturates, so the results are those of
-:mod:`.vector_code` to the bit.
+:mod:`.vector_code` to the bit. After a change here, touch :mod:`.product_kernels` and the modules
+that are compiled with it, as there.
 
 Shape suffixes: B batch, K the dimension that is summed over, N columns, R rows, Q groups of four
 summed elements.

@@ -1,4 +1,4 @@
-"""The arithmetic of the module ``kernels`` in plain torch, a tile at a time.
+"""Rounding to INT8 and INT8 products in plain torch, a tile at a time.
 
 For machines without numba's compiler, and as an independent check: it gives the same bits. Every
 tile is workspace of a known size; the closed forms follow the functions.

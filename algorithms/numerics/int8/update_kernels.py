@@ -27,6 +27,16 @@ _HALF = _F32(63.0)
 
 
 @numba.njit  # type: ignore[untyped-decorator]
+def _sum_rows(  # noqa: PLR0917
+    d_BO: Any, h_BI: Any, groups_RP: Any, g_RI: Any, first: Any, count: Any
+) -> Any:  # pragma: no cover  (compiled)
+    """``count`` rows of ``d^T h`` from ``first`` on, which is returned, into ``g_RI``."""
+    group_columns(d_BO, first, count, h_BI.shape[1], groups_RP)
+    spread_rows(groups_RP, h_BI, g_RI, 0, count)
+    return first
+
+
+@numba.njit  # type: ignore[untyped-decorator]
 def _move_row(  # noqa: PLR0917
     w_I: Any, g_I: Any, rate: Any, start: Any, low: Any, high: Any, moved_I: Any
 ) -> Any:  # pragma: no cover  (compiled)
@@ -76,9 +86,7 @@ def update_int8(  # noqa: PLR0917
     inputs = w_OI.shape[1]
     count = min(SPREAD_ROWS, stop - start)
     for block in range(start, stop, SPREAD_ROWS):
-        first = min(block, stop - count)
-        group_columns(d_BO, first, count, inputs, groups_RP)
-        spread_rows(groups_RP, h_BI, g_RI, 0, count)
+        first = _sum_rows(d_BO, h_BI, groups_RP, g_RI, min(block, stop - count), count)
         for r in range(block - first, count):
             o = first + r
             w_I, g_I = w_OI[o], g_RI[r]
@@ -127,9 +135,7 @@ def moved_range(  # noqa: PLR0917
     count = min(SPREAD_ROWS, stop - start)
     highest = np.int32(0)
     for block in range(start, stop, SPREAD_ROWS):
-        first = min(block, stop - count)
-        group_columns(d_BO, first, count, inputs, groups_RP)
-        spread_rows(groups_RP, h_BI, g_RI, 0, count)
+        first = _sum_rows(d_BO, h_BI, groups_RP, g_RI, min(block, stop - count), count)
         for r in range(block - first, count):
             w_I, g_I = w_OI[first + r], g_RI[r]
             for i in range(inputs):
@@ -163,9 +169,7 @@ def move_int8(  # noqa: PLR0917
     inputs = w_OI.shape[1]
     count = min(SPREAD_ROWS, stop - start)
     for block in range(start, stop, SPREAD_ROWS):
-        first = min(block, stop - count)
-        group_columns(d_BO, first, count, inputs, groups_RP)
-        spread_rows(groups_RP, h_BI, g_RI, 0, count)
+        first = _sum_rows(d_BO, h_BI, groups_RP, g_RI, min(block, stop - count), count)
         for r in range(block - first, count):
             w_I, g_I = w_OI[first + r], g_RI[r]
             if stochastic:
@@ -202,9 +206,7 @@ def update_fp32(  # noqa: PLR0917
     inputs = w_OI.shape[1]
     count = min(SPREAD_ROWS, stop - start)
     for block in range(start, stop, SPREAD_ROWS):
-        first = min(block, stop - count)
-        group_columns(d_BO, first, count, inputs, groups_RP)
-        spread_rows(groups_RP, h_BI, g_RI, 0, count)
+        first = _sum_rows(d_BO, h_BI, groups_RP, g_RI, min(block, stop - count), count)
         for r in range(block - first, count):
             w_I, g_I = w_OI[first + r], g_RI[r]
             if len(m_OI):

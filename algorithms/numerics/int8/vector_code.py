@@ -3,7 +3,8 @@
 Compilers turn a plain loop over INT8 into multiplications of 32-bit integers. Written as below,
 with LLVM's vectors, a block of products becomes multiplications of 16-bit integers whose results
 are added in pairs into 32 bits (``vpmaddwd`` on x86, at twice the rate of float32), and the sums of
-several rows and columns stay in registers. The code is the same on every processor.
+several rows and columns stay in registers. The code is the same on every processor; those with a
+dot product of four bytes use it for what is no whole register of :mod:`.byte_code`.
 
 numba recompiles a cached function only when the function's own file changes: after a change here,
 touch :mod:`.product_kernels` and the modules that are compiled with it.
