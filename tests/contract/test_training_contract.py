@@ -134,7 +134,14 @@ def settings_for(name, options):
     return RATES[max(fitting, key=len)] if fitting else {}
 
 
-LEARNING = [case for case in ON_NETS if not learns_as_another(*case)]
+def is_torch_update(name, options):
+    """Whether test_weight_decay.py holds it against torch.optim; its plain form has to learn."""
+    return name != "ff_int8" and {"weight_decay", "nesterov", "head_weight_decay"} & set(options)
+
+
+LEARNING = [
+    case for case in ON_NETS if not learns_as_another(*case) and not is_torch_update(*case[:2])
+]
 
 
 @pytest.mark.parametrize(
