@@ -47,9 +47,11 @@ def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:  # pragma: no cover  (run
 def _adam(  # noqa: PLR0917
     p_N: Any, g_N: Any, m_N: Any, v_N: Any, numbers: Any, start: Any, stop: Any
 ) -> None:  # pragma: no cover  (compiled)
+    # Indices from 0 are known not to be negative; only then does the loop become vectors.
+    p_N, g_N, m_N, v_N = (p_N[start:stop], g_N[start:stop], m_N[start:stop], v_N[start:stop])
     first, second, epsilon, rate = numbers[0], numbers[1], numbers[2], numbers[3]
     decay = numbers[4]
-    for i in range(start, stop):
+    for i in range(p_N.shape[0]):
         g = g_N[i]
         if decay != np.float32(0.0):
             g = _fma(decay, p_N[i], g)
