@@ -4,6 +4,8 @@ A hidden layer's weights lie in M groups of columns, so that slice (i, j) of the
 i, inputs j) is contiguous; without slices M = 1 and the slice is all of it. With M > 1 and binary
 weights RAM holds packed signs, one scale and the latent values of the active slice; the latent
 weights of all slices are in storage, and the active slice is written back when the next one starts.
+``packed`` asks for the same with M = 1. A rule that trains one layer at a time leaves the others:
+no slice of theirs is active.
 
 Shape suffixes: O outputs and I inputs of a layer, J outputs and K inputs of a slice, M slices per
 side, b bytes of packed bits.
@@ -44,12 +46,19 @@ class BinaryLayer:
     """
 
     def __init__(
-        self, number: int, w_OI: torch.Tensor, bias_O: torch.Tensor, *, groups: int, binary: bool
+        self,
+        number: int,
+        w_OI: torch.Tensor,
+        bias_O: torch.Tensor,
+        *,
+        groups: int,
+        binary: bool,
+        packed: bool = False,
     ) -> None:
         self.number = number
         self.bias_O = bias_O
         self._groups = groups
-        self._in_storage = binary and groups > 1
+        self._in_storage = binary and (groups > 1 or packed)
         outputs, inputs = w_OI.shape
         self._latent_MOK = w_OI.view(outputs, groups, inputs // groups).transpose(0, 1).contiguous()
         self.weights = self._new_weights(binary=binary)
@@ -68,14 +77,25 @@ class BinaryLayer:
 
     def enter_slice(self, row: int, column: int) -> None:
         """Write the active slice back, train slice (row, column) from now on."""
+        self._put_back()
+        self._choose(row, column)
+
+    def leave(self) -> None:
+        """Write the active slice back; no weight and no bias is active from now on."""
+        self._put_back()
+        self._activate(0, slice(0, 0))
+
+    def _put_back(self) -> None:
         if self._in_storage:
             self._latent_MOK[self.group, self.rows] = self.weight_JK
-        self._choose(row, column)
 
     def _choose(self, row: int, column: int) -> None:
         height = len(self.bias_O) // self._groups
-        self.group, self.rows = column, slice(row * height, (row + 1) * height)
-        self.weight_JK = self._latent_MOK[column, self.rows]
+        self._activate(column, slice(row * height, (row + 1) * height))
+
+    def _activate(self, group: int, rows: slice) -> None:
+        self.group, self.rows = group, rows
+        self.weight_JK = self._latent_MOK[group, rows]
         if self._in_storage:
             self.weight_JK = self.weight_JK.clone()
             # The other slices' contribution to the layer's scale, which does not change.

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trainfit.algorithms.options import AlgorithmOptions, Description
+from trainfit.algorithms.options import AlgorithmOptions, Description, Precision
 
 
 class Kernel(StrEnum):
@@ -77,6 +77,10 @@ class TinyFoAOptions(AlgorithmOptions):
     features: FeatureSource = FeatureSource.RECOMPUTED
     """Layers below the active one run for each batch, or once per stage with their outputs kept in
     storage; for ``variant=described``."""
+    weights: Precision = Precision.BINARY
+    """Number format of weights in products; ``float`` for ``variant=described`` on ``mlp-...``."""
+    activations: Precision = Precision.BINARY
+    """Number format of activations; ``float`` for ``variant=described`` on ``mlp-...``."""
 
 
 TINYFOA = Description(

@@ -20,6 +20,9 @@ binarised, and the heads have biases:
 :mod:`trainfit.algorithms.tinyfoa.described.locally_connected.rule` and
 :mod:`trainfit.algorithms.tinyfoa.released.locally_connected`.
 
+``weights=float`` and ``activations=float`` take the binarising out of the described rule on fully
+connected nets, to learn what it costs: :mod:`trainfit.algorithms.tinyfoa.described.unbinarised`.
+
 ``features=cached`` keeps the outputs of the layers below the active one for the training set in
 storage (:mod:`trainfit.algorithms.tinyfoa.features`); the released code runs these layers again for
 every batch.
@@ -40,8 +43,10 @@ from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import LocallyConnected, Mlp
+from trainfit.algorithms.options import Precision
 from trainfit.algorithms.tinyfoa.described.locally_connected.rule import LcDescribed
 from trainfit.algorithms.tinyfoa.described.mlp.rule import Described
+from trainfit.algorithms.tinyfoa.described.unbinarised import Unbinarised
 from trainfit.algorithms.tinyfoa.options import (
     TINYFOA,
     FeatureSource,
@@ -77,6 +82,7 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
                 f" {shown(model.name)} has {len(model.hidden)}; use at most {MOST_DEEP_STAGES}"
             )
         self._refuse_options_without_effect()
+        self._refuse_floats_without_form()
         self._rule = self._make_rule()
         self._rule.enter_layer(0)
 
@@ -102,6 +108,31 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
             raise ConfigurationError(
                 "tinyfoa: features=cached needs variant=described and frozen_statistics=running;"
                 " what depends on the rest of a batch cannot be kept"
+            )
+
+    def _floats(self) -> list[str]:
+        """The options that take binarising out of the rule, as they were given."""
+        chosen = {"weights": self.options.weights, "activations": self.options.activations}
+        return [f"{key}=float" for key, value in chosen.items() if value is Precision.FLOAT]
+
+    def _refuse_floats_without_form(self) -> None:
+        options, floats = self.options, " and ".join(self._floats())
+        if not floats:
+            return
+        if options.variant is Variant.RELEASED:
+            raise ConfigurationError(
+                f"tinyfoa: {floats} needs variant=described; the released code binarises both"
+            )
+        if isinstance(self.model, LocallyConnected):
+            raise ConfigurationError(
+                f"tinyfoa: {floats} needs a fully connected net such as"
+                f" mlp-{self.model.inputs}-128-{self.model.classes}; on lc-... weights and"
+                " activations are binary, leave the option out"
+            )
+        if options.features is FeatureSource.CACHED:
+            raise ConfigurationError(
+                f"tinyfoa: {floats} needs features=recomputed; features=cached keeps one bit per"
+                " unit of layers whose weights and activations are binary"
             )
 
     def _make_rule(self) -> VariantRule:
@@ -130,6 +161,17 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
                 )
         if options.variant is Variant.RELEASED:
             return Released(model, slices, adam, generator)
+        if self._floats():
+            return Unbinarised(
+                model,
+                slices,
+                adam,
+                generator,
+                weights=options.weights,
+                activations=options.activations,
+                fused=fused,
+                kernel=options.kernel,
+            )
         return Described(
             model,
             slices,

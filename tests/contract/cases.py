@@ -253,6 +253,12 @@ OPTIONS = {
         {"weight_decay": 0.001},
         {"weight_decay": 0.001, "kernel": "tiles", "update": "fused"},
         {"weight_decay": 0.001, "variant": "released"},
+        {"weights": "float"},
+        {"activations": "float"},
+        {"weights": "float", "activations": "float"},
+        {"weights": "float", "slices": 1, "kernel": "tiles", "update": "fused"},
+        {"activations": "float", "slices": 1, "kernel": "tiles", "update": "fused"},
+        {"weights": "float", "activations": "float", "slices": 4, "update": "fused"},
     ],
     "zeroth_order": [
         {},

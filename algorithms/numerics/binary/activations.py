@@ -196,16 +196,21 @@ def ste_backward_(dh_BO: torch.Tensor, h: Hidden) -> torch.Tensor:
     if isinstance(h, torch.Tensor):
         torch.ops.aten.threshold_backward.grad_input(dh_BO, h, 0, grad_input=dh_BO)
         return dh_BO
+    return mask_(dh_BO, h.inside_Bb)
+
+
+def mask_(dh_BO: torch.Tensor, inside_Bb: torch.Tensor) -> torch.Tensor:
+    """Set a gradient to 0 where a packed bit is 0, in place."""
     batch, outputs = dh_BO.shape
     rows = tile_extent(batch, UNPACKED * outputs)
     for start in range(0, batch, rows):
         part = slice(start, start + rows)
-        dh_BO[part] *= unpack(h.inside_Bb[part], outputs)
+        dh_BO[part] *= unpack(inside_Bb[part], outputs)
     return dh_BO
 
 
 def plan_through(plan: MemoryPlan, batch: int, outputs: int, *, bits: bool) -> None:
-    """The closed form of ``ste_backward_``."""
+    """The closed form of ``ste_backward_``, with ``bits`` of ``mask_``."""
     if not bits:
         plan.each(Kind.COMPARE, batch * outputs)
         return
