@@ -41,6 +41,30 @@ def read_described(theirs):
     return read
 
 
+def whole(w_MOK):
+    """A layer's weights, which lie in groups of columns, as a matrix."""
+    return np.concatenate(list(w_MOK), axis=1)
+
+
+def read_unbinarised(theirs):
+    """Float weights are trained where they lie; of binary ones the slice is read."""
+
+    def read(algorithm):
+        found, number = held(algorithm), theirs.active
+        now = {"w.mean": found[f"w{number}.mean"], "w.square": found[f"w{number}.square"]}
+        now |= {"b.mean": found[f"b{number}.mean"], "b.square": found[f"b{number}.square"]}
+        for n in range(1, theirs.layers + 1):
+            now[f"b{n}"] = found[f"b{n}"]
+            now[f"w{n}"] = whole(found[f"w{n}" if theirs.float_weights else f"latent{n}"])
+            if not theirs.float_weights:
+                now[f"scale{n}"] = found[f"scale{n}"]
+        if not theirs.float_weights:
+            now[f"w{number}"][theirs.place] = found[f"slice{number}"]
+        return now
+
+    return read
+
+
 def read_released(algorithm):
     names = {"exp_avg": "mean", "exp_avg_sq": "square"}
     found = {}
@@ -101,6 +125,41 @@ def test_described(options):
     assert largest(compared(options, tinyfoa.Described)) < CLOSE
 
 
+def compared_unbinarised(options, kind):
+    """All three layers, 20 steps each; binary weights reach 1, float ones are beyond it."""
+    form = {
+        "weights": "float" if kind.float_weights else "binary",
+        "activations": "float" if kind.float_activations else "binary",
+    }
+    algorithm = start("tinyfoa", MODEL, {"lr": LR, **form, **options})
+    enlarge(algorithm, 3.5 if kind.float_weights else 2.7, "latent", "slice", "scale", "w", "b")
+    found = held(algorithm)
+    matrices = "w" if kind.float_weights else "latent"
+    parameters = starting_with(found, "b") | {
+        f"w{n}": whole(found[f"{matrices}{n}"]) for n in (1, 2, 3)
+    }
+    heads = starting_with(found, "head")
+    theirs = kind(parameters, heads, LR, slices=options.get("slices", 2), passes=PASSES)
+    return deviations(
+        algorithm,
+        theirs,
+        read=read_unbinarised(theirs),
+        steps_per_pass=STEPS_PER_PASS,
+        passes_per_stage=PASSES,
+        steps=3 * STAGE,
+    )
+
+
+@pytest.mark.parametrize("kind", [tinyfoa.FloatWeights, tinyfoa.FloatActivations, tinyfoa.Float])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"slices": 1}, {"slices": 4, "update": "fused"}, {"kernel": "tiles"}],
+    ids=str,
+)
+def test_unbinarised(options, kind):
+    assert largest(compared_unbinarised(options, kind)) < CLOSE
+
+
 @pytest.mark.parametrize("slices", [2, 4])
 def test_released(slices):
     options = {"variant": "released", "slices": slices}
@@ -151,6 +210,35 @@ class CountedFromZero(tinyfoa.Released):
 class ScaleOfTheBatch(tinyfoa.Described):
     def cache(self, x_SI):
         self.cached = {}
+
+
+class ClippedFloats(tinyfoa.Float):
+    """Float weights clipped as if they were binary."""
+
+    def clip(self, t):
+        np.clip(t, -1, 1, out=t)
+
+
+class RectifierWithAnUpperCut(tinyfoa.FloatActivations):
+    def gate(self, z_BO):
+        return (z_BO > 0) & (z_BO < 1)
+
+
+class BitsWithoutAnUpperCut(tinyfoa.FloatWeights):
+    def gate(self, z_BO):
+        return z_BO > 0
+
+
+class SignsNeverClipped(tinyfoa.FloatActivations):
+    def clip(self, t):
+        pass
+
+
+@pytest.mark.parametrize(
+    "kind", [ClippedFloats, RectifierWithAnUpperCut, BitsWithoutAnUpperCut, SignsNeverClipped]
+)
+def test_a_slip_of_the_unbinarised_is_noticed(kind):
+    assert largest(compared_unbinarised({}, kind)) > NOTICED
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ again with each slice. Released: all but diagonal block p mod M of pass p (from 
 again with each layer. With cached features the scale of a layer below is its mean over the training
 set.
 
+Unbinarised: with float weights W stands for s_w sign(W), nothing is cut or clipped; with float
+activations the rectifier stands for h', and dz = (B^T da) 1[z > 0].
+
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
 
@@ -60,7 +63,10 @@ class TinyFoA(Transcription):
 
     def output(self, h_BI: Array, number: int) -> Array:
         z_BO = self.preactivation(h_BI, number)
-        return self.cached.get(number, mean_abs(z_BO)) * (z_BO > 0)
+        return self.cached[number] * (z_BO > 0) if number in self.cached else self.activation(z_BO)
+
+    def activation(self, z_BO: Array) -> Array:
+        return mean_abs(z_BO) * (z_BO > 0)
 
     def cache(self, x_SI: Array) -> None:
         """The scales of the layers below, from all samples."""
@@ -83,7 +89,7 @@ class TinyFoA(Transcription):
         for number in range(1, self.active):
             h_BI = self.output(h_BI, number)
         z_BO, head_CO = self.preactivation(h_BI, self.active), self.heads[f"head{self.active}"]
-        error_BC = output_error(mean_abs(z_BO) * (z_BO > 0) @ head_CO.T, y_B)
+        error_BC = output_error(self.activation(z_BO) @ head_CO.T, y_B)
         dz_BO = error_BC @ head_CO * self.gate(z_BO)
         return dz_BO.T @ h_BI * self.cut(self.p[f"w{self.active}"]), dz_BO.sum(0)
 
@@ -121,6 +127,48 @@ class Described(TinyFoA):
     def change(self, w_OI: Array, b_O: Array, dw_OI: Array, db_O: Array) -> None:
         self.optimiser.update("w", w_OI[self.place], dw_OI[self.place])
         self.optimiser.update("b", b_O[self.rows], db_O[self.rows])
+
+
+class Unbinarised(Described):
+    """Float weights, float activations, or both; the rest as described."""
+
+    float_weights = False
+    float_activations = False
+
+    def values(self) -> Arrays:
+        found = super().values()
+        kept = {name: t for name, t in found.items() if not name.startswith("scale")}
+        return kept if self.float_weights else found
+
+    def preactivation(self, h_BI: Array, number: int) -> Array:
+        if not self.float_weights:
+            return super().preactivation(h_BI, number)
+        return h_BI @ self.p[f"w{number}"].T + self.p[f"b{number}"]
+
+    def activation(self, z_BO: Array) -> Array:
+        return np.maximum(z_BO, 0) if self.float_activations else super().activation(z_BO)
+
+    def gate(self, z_BO: Array) -> Array:
+        return z_BO > 0 if self.float_activations else super().gate(z_BO)
+
+    def cut(self, w_OI: Array) -> Array | float:
+        return 1.0 if self.float_weights else super().cut(w_OI)
+
+    def clip(self, t: Array) -> None:
+        if not self.float_weights:
+            super().clip(t)
+
+
+class FloatWeights(Unbinarised):
+    float_weights = True
+
+
+class FloatActivations(Unbinarised):
+    float_activations = True
+
+
+class Float(Unbinarised):
+    float_weights = float_activations = True
 
 
 class Released(TinyFoA):
