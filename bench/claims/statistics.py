@@ -133,10 +133,20 @@ def points(left: float, right: float) -> float:
     return 100 * (left - right)
 
 
+def change_apart(left: float, left_before: float, right: float, right_before: float) -> float:
+    """How much more the left share has changed than the right one, in percentage points.
+
+    A difference of differences: -3 is a loss that is 3 points larger, or a gain 3 points smaller.
+    """
+    return points(left, left_before) - points(right, right_before)
+
+
 RATIO = Statistic("ratio", "times", of_means(ratio), no_difference=1.0, signed=False)
 PERCENT_OF = Statistic("percent_of", "%", of_means(percent_of), no_difference=100.0, signed=False)
 CHANGE_PERCENT = Statistic("change_percent", "%", of_means(change_percent))
 POINTS = Statistic("points", "points", of_means(points), shares=True)
+CHANGE_APART = Statistic("change_apart", "points", of_means(change_apart), shares=True)
+"""Of four sides: left, left before, right, right before; each seed has a difference of its own."""
 
 
 # ---- what was found beside what was published ----------------------------------------------------

@@ -119,6 +119,7 @@ def _form(chosen: dict[str, Any], epochs: int) -> str:
     ]
     if chosen.get("slices", 2) != 2:
         parts.insert(1, f"M = {chosen['slices']}")
+    parts += [f"float {name}" for name in ("weights", "activations") if chosen.get(name) == "float"]
     return ", ".join(parts)
 
 

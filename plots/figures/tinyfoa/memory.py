@@ -87,7 +87,14 @@ _DECIDE = (
     "kernel",
     "features",
 )
-_DEFAULTS = {"tinyfoa": {"variant": "described", "slices": 2}}
+_DEFAULTS = {
+    "tinyfoa": {
+        "variant": "described",
+        "slices": 2,
+        "weights": "binary",
+        "activations": "binary",
+    }
+}
 
 
 def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:

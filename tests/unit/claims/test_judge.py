@@ -742,6 +742,9 @@ def test_every_side_of_every_claim_is_a_workload_of_a_kept_suite() -> None:
     packaged = {path.stem for path in (ROOT / "bench" / "suite" / "builtin").glob("*.toml")}
     suites |= {name: load_suite(name) for name in sorted(packaged)}
     workloads = [each for suite in suites.values() for each in suite.workloads]
+    # A search is followed by trainings on all samples, in a suite that trainfit tune writes.
+    whole = {"held_out": None, "train_samples": None}
+    workloads += [each.model_copy(update=whole) for each in workloads if each.held_out]
     frame = pd.DataFrame([{"run": "x", **identity(each)} for each in workloads])
 
     for claim in read_claims():

@@ -11,6 +11,7 @@ import pytest
 
 from trainfit.bench.claims.ff_int8 import lowest, near_best, pairs_in_order, passes_ratio, slope
 from trainfit.bench.claims.statistics import (
+    CHANGE_APART,
     CHANGE_PERCENT,
     POINTS,
     RATIO,
@@ -21,6 +22,7 @@ from trainfit.bench.claims.statistics import (
     at_least,
     at_most,
     by_seed,
+    change_apart,
     change_percent,
     decide,
     less,
@@ -76,6 +78,23 @@ def test_two_sides_by_hand() -> None:
     assert percent_of(3, 4) == 75
     assert change_percent(3, 4) == -25
     assert points(0.75, 0.5) == 25
+
+
+def test_a_difference_of_differences_by_hand() -> None:
+    assert change_apart(0.5, 0.75, 0.875, 1.0) == -12.5, "25 points lost beside 12.5"
+    assert change_apart(0.875, 1.0, 0.5, 0.75) == 12.5
+    assert change_apart(0.25, 0.5, 0.5, 0.75) == 0
+
+
+def test_each_seed_has_a_difference_of_differences_of_its_own() -> None:
+    left = side(0.5, 0.25), side(0.75, 1.0, seeds=(0, 1))
+    right = side(0.5, 0.75, seeds=(1, 0)), side(0.75, 0.75)
+
+    found = CHANGE_APART.compute([*left, *right])
+
+    assert found.value[0] == pytest.approx(-37.5), "25 points lost beside 0, and 75 beside 25"
+    assert found.deviation == pytest.approx(25 / math.sqrt(2))
+    assert found.seeds == 2
 
 
 def test_an_interval_takes_the_worst_of_both_ends() -> None:
