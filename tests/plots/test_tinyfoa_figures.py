@@ -35,6 +35,18 @@ def test_a_row_takes_its_own_form_only():
     assert rows["dynamic_bytes"].min() > 30_000  # forms that have one byte are nobody's row
 
 
+def test_weights_and_activations_are_binary_unless_said_otherwise():
+    rows = made.tinyfoa_memory()
+    [ours] = [r for r in rows if r["algorithm"] == "tinyfoa" and "variant" not in r["options"]
+              and "slices" not in r["options"]][:1]  # fmt: skip
+    others = [row for row in rows if row["algorithm"] != "tinyfoa"]
+    binary = ours | {"options": '{"weights":"binary","activations":"binary"}'}
+    whole = ours | {"options": '{"weights":"float"}'}
+    found = numbers(tinyfoa_memory, *others, binary)
+    assert tinyfoa_memory.OURS in set(found["row"])
+    assert tinyfoa_memory.OURS not in set(numbers(tinyfoa_memory, *others, whole)["row"])
+
+
 def test_published_factors_are_second_hand_and_of_unknown_bytes():
     rows = numbers(tinyfoa_memory, *made.tinyfoa_memory())
     claimed = rows[rows["row"] == tinyfoa_memory.CLAIMED].set_index("phase")
@@ -118,6 +130,14 @@ def test_trainings_of_two_experiments_are_two_curves():
     name = "described, rate 0.001, 3 passes a layer"
     assert list(rows.loc[rows["form"] == name, "seeds"]) == [2] * 4
     assert list(rows.loc[rows["form"] == f"{name}, training samples 100", "seeds"]) == [1] * 4
+
+
+def test_a_float_form_is_said_to_be_one():
+    by_layer = {"model": "mlp-784-2000x4-10", "every": 3, "epochs": 3}
+    form = {"lr": 0.001, "weights": "float", "activations": "binary"}
+    rows = numbers(tinyfoa_accuracy, *made.curve("tinyfoa", form, [0.5] * 4, **by_layer))
+    here = rows[rows["source"] == "here"]
+    assert set(here["form"]) == {"described, rate 0.001, 3 passes a layer, float weights"}
 
 
 def test_accuracy_needs_one_of_both():

@@ -9,10 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainfit.algorithms.nets.binary_layer import BinaryLayer
 from trainfit.algorithms.numerics.binary.activations import (
     Bits,
     binarise,
     bit_tiles,
+    mask_,
     mean_abs,
     ste_backward_,
     ste_clip_,
@@ -127,3 +129,39 @@ def test_tiles_are_small_parts_that_cover_everything(extent, batch):
 def test_the_mean_of_magnitudes():
     assert mean_abs(torch.tensor([[1.0, -3.0]])) == 2.0
     assert isinstance(binarise(torch.ones(1, 1)), Bits)
+
+
+# --- a layer that is trained in turns
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_layer_that_is_left_keeps_what_it_has_learnt(groups):
+    w_OI = torch.linspace(-0.9, 0.9, 24).view(4, 6)
+    layer = BinaryLayer(1, w_OI.clone(), torch.zeros(4), groups=groups, binary=True, packed=True)
+    layer.enter_slice(groups - 1, groups - 1)
+    layer.weight_JK.neg_()
+    layer.leave()
+    held = {each.name: each for each in layer.static_tensors()}
+    expected = w_OI.clone()
+    expected[4 - 4 // groups :, 6 - 6 // groups :].neg_()
+    assert torch.equal(torch.cat(list(held["latent1"].tensor), dim=1), expected)
+    assert held["latent1"].storage
+    assert held["slice1"].tensor.numel() == layer.bias.numel() == 0
+    layer.enter_slice(0, 0)
+    assert torch.equal(layer.weight_JK, expected[: 4 // groups, : 6 // groups])
+
+
+def test_float_weights_are_trained_where_they_lie():
+    layer = BinaryLayer(1, torch.ones(4, 6), torch.zeros(4), groups=2, binary=False)
+    layer.enter_slice(1, 0)
+    layer.weight_JK.mul_(3.0)
+    layer.leave()
+    [held] = [each.tensor for each in layer.static_tensors() if each.name == "w1"]
+    assert torch.equal(held[0], torch.tensor([1.0, 1.0, 3.0, 3.0])[:, None].expand(4, 3))
+    assert torch.equal(held[1], torch.ones(4, 3))
+
+
+def test_a_gradient_is_kept_where_a_bit_is_set():
+    h = binarise(torch.tensor([[0.5, -1.0, 2.0], [0.1, 0.9, 1.0]]))
+    found = mask_(torch.full((2, 3), 7.0), h.inside_Bb)
+    assert torch.equal(found, torch.tensor([[7.0, 0.0, 0.0], [7.0, 7.0, 0.0]]))
