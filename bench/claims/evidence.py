@@ -78,7 +78,7 @@ class Evidence:
         passes = "/".join(self.passes)
         said = f"{seeds}, {passes} pass{'es' * (passes != '1')}"
         if self.moments is not None:
-            said += f", {self.moments} moment{'s' * (self.moments != 1)}"
+            said += ", one moment" if self.moments == 1 else f", {self.moments} moments"
         return f"{said}, {self.rates}"
 
 
