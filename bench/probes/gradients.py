@@ -163,8 +163,8 @@ def stage_gradients(
         NoGradientError: The rule has none.
     """
     number = _pass_of(index, max(workload.epochs, 1), passes)
-    gradients = _differences(workload, held, index, number, batch, RATE)
-    again = _differences(workload, held, index, number, batch, CHECK_RATE)
+    gradients = _differences(workload, held, index, number, batch, rate=RATE)
+    again = _differences(workload, held, index, number, batch, rate=CHECK_RATE)
     for name, g in gradients.items():
         if not torch.isfinite(g).all():
             raise NoGradientError(f"the step of {name} is not finite at a rate of {RATE:g}")
@@ -190,6 +190,7 @@ def _differences(
     index: int,
     number: int,
     batch: tuple[torch.Tensor, torch.Tensor],
+    *,
     rate: float,
 ) -> dict[str, torch.Tensor]:
     """``(w_before - w_after) / rate`` for one step at ``rate`` in pass ``number``, float64."""

@@ -148,9 +148,7 @@ def test_with_one_moment_nothing_is_decided_over_training(
     *over, last = found.checks
     assert {each.outcome for each in over} == {Outcome.UNDECIDED}
     assert over[0].reason is not None
-    assert over[0].reason.endswith(
-        "measured after pass 5 only, over training takes 3 moments"
-    )
+    assert over[0].reason.endswith("measured after pass 5 only, over training takes 3 moments")
     assert over[0].evidence is not None
     assert "one moment" in over[0].evidence.text
     assert last.outcome is Outcome.HOLDS

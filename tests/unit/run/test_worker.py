@@ -152,7 +152,12 @@ def test_a_training_with_probes_that_is_cut_off_goes_on_to_the_same_gradients(
         worker.measure(kept, cut_off)
     parts: dict[str, Any] = {}
     heard: list[str] = []
-    worker.measure(kept, lambda m: (parts.update(m), heard.append(m.get("doing", ""))) and None)
+
+    def send(message: dict[str, Any]) -> None:
+        parts.update(message)
+        heard.append(message.get("doing", ""))
+
+    worker.measure(kept, send)
 
     assert [each for each in heard if each.startswith("gradients")] == ["gradients 3/3"]
     assert parts["gradients"] == whole["gradients"]
