@@ -3,12 +3,13 @@
 Bytes and products are the same however a net is trained; one record is enough. What training
 reaches differs from seed to seed, with the rate, with passes and samples. Passes, samples, data
 set, net and batch agree within an experiment (:mod:`trainfit.bench.claims.pairing`); here it is
-asked for the seeds, for how rates were chosen, and for nets as good as each other where that
-matters.
+asked for the seeds, for how rates were chosen, for moments that stand for a whole training where
+one is followed, and for nets as good as each other where that matters.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,10 @@ from trainfit.bench.claims.workloads import Operand, Setting
 
 LEAST_SEEDS = 3
 """Of each side; fewer do not say how far apart seeds lie."""
+
+
+LEAST_MOMENTS = 3
+"""Of a training whose course is compared; fewer do not say how it goes."""
 
 
 class Rates(StrEnum):
@@ -56,20 +61,25 @@ class Evidence:
         passes: Over the training data; more than one where they differ.
         rates: How they were chosen, in words.
         lacking: Why that is not enough; empty if it is.
+        moments: Of training, at which something was measured; None where only its end counts.
     """
 
     seeds: tuple[int, ...]
     passes: tuple[str, ...]
     rates: str
     lacking: tuple[str, ...] = ()
+    moments: int | None = None
 
     @property
     def text(self) -> str:
-        """In a few words: ``3 seeds, 12 passes, rates by one search``."""
+        """In a few words: ``3 seeds, 12 passes, 4 moments, rates by one search``."""
         count = len(self.seeds)
         seeds = "one seed" if count == 1 else f"{count} seeds"
         passes = "/".join(self.passes)
-        return f"{seeds}, {passes} pass{'es' * (passes != '1')}, {self.rates}"
+        said = f"{seeds}, {passes} pass{'es' * (passes != '1')}"
+        if self.moments is not None:
+            said += ", one moment" if self.moments == 1 else f", {self.moments} moments"
+        return f"{said}, {self.rates}"
 
 
 def weigh(sides: Sequence[Operand], fair: Fair) -> Evidence:
@@ -82,15 +92,38 @@ def weigh(sides: Sequence[Operand], fair: Fair) -> Evidence:
     settings = [setting for side in sides for setting in side.settings]
     seeds = in_common(each.seeds for each in settings)
     rates, wrong = _rates(sides, fair.rates)
-    lacking = [*_few_seeds(seeds), *([wrong] if wrong else []), *_unlike(sides, fair.within)]
+    moments = _moments(settings)
+    lacking = [
+        *_few_seeds(seeds),
+        *_few_moments(moments),
+        *([wrong] if wrong else []),
+        *_unlike(sides, fair.within),
+    ]
     passes = dict.fromkeys(each.conditions.passes for each in settings if each.conditions)
-    return Evidence(tuple(seeds), tuple(passes), rates, tuple(lacking))
+    fewest = min(map(len, moments), default=None)
+    return Evidence(tuple(seeds), tuple(passes), rates, tuple(lacking), fewest)
 
 
 def _few_seeds(seeds: Sequence[int]) -> Iterator[str]:
     if len(seeds) < LEAST_SEEDS:
         count = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
         yield f"{count}, {LEAST_SEEDS} are needed"
+
+
+def _moments(settings: Iterable[Setting]) -> list[list[int]]:
+    """After which passes something was measured, once each; of an end alone nothing is said."""
+    found = [each.rows["moments"] for each in settings if "moments" in each.rows]
+    return [json.loads(each) for each in dict.fromkeys(str(text) for own in found for text in own)]
+
+
+def _few_moments(moments: Sequence[list[int]]) -> Iterator[str]:
+    if len(moments) > 1:
+        said = (f"after passes {', '.join(map(str, each))}" for each in moments)
+        yield f"moments of training differ: {' against '.join(said)}"
+    fewest = min(moments, key=len, default=None)
+    if fewest is not None and len(fewest) < LEAST_MOMENTS:
+        after = " and ".join(map(str, fewest))
+        yield f"measured after pass {after} only, over training takes {LEAST_MOMENTS} moments"
 
 
 def _rates(sides: Sequence[Operand], asked: Rates) -> tuple[str, str | None]:

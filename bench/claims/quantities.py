@@ -7,6 +7,7 @@ row has no figure.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -171,4 +172,42 @@ LOST_ACCURACY = Quantity("lost_accuracy", "accuracy lost", "%", _lost)
 """What a disturbance of the weights took from the accuracy of the same net."""
 
 RELATIVE_RMS = column("int8_relative_rms", source="gradients")
-ROUNDED_TO_ZERO = column("int8_rounded_to_zero", source="gradients")
+"""At the last moment at which gradients were probed; a mean over weight tensors."""
+
+
+@cache
+def over_training(key: str) -> Quantity:
+    """A column of the gradients, as a mean over training.
+
+    At each moment it is the mean over the weight tensors; over moments a mean in which each counts
+    for the passes since the one before, so all alike where they are spaced evenly. The moment
+    before training ends no pass and does not count: the untrained net takes one step of thousands,
+    and what its gradients are like is a matter of how weights are drawn. ``moments`` are those that
+    count, a JSON list of passes. Of rules with one stage; with several, layers that no step moves
+    any more would count for as much as the one that is trained.
+    """
+
+    def table(tables: Tables) -> pd.DataFrame:
+        frame = tables["gradients"]
+        known = frame[frame[key].notna() & (frame["pass"] > 0)]
+        at = known.groupby([*KEY, "pass"], as_index=False, sort=True)[key].mean()
+        at["since"] = at["pass"] - at.groupby(KEY)["pass"].shift(fill_value=0)
+        at["weighted"] = at[key] * at["since"]
+        sums = at.groupby(KEY, as_index=False).agg(
+            weighted=("weighted", "sum"), since=("since", "sum"), moments=("pass", _as_json)
+        )
+        stages = frame.groupby(KEY, as_index=False)["stage"].nunique()
+        rows = frame.drop(columns=["pass", "stage", key]).drop_duplicates(KEY)
+        found = rows.merge(stages, how="left", on=KEY).merge(sums, how="left", on=KEY)
+        mean = (found["weighted"] / found["since"]).astype("float64")
+        return _exactly(found, mean.where(found["stage"] == 1))
+
+    return Quantity(f"{key}.over_training", f"{key} over training", "", table)
+
+
+def _as_json(passes: pd.Series) -> str:
+    return json.dumps([int(each) for each in passes])
+
+
+RMS_OVER_TRAINING = over_training("int8_relative_rms")
+ZEROED_OVER_TRAINING = over_training("int8_rounded_to_zero")

@@ -6,7 +6,8 @@
 * ``verdicts``: every budget of every device of the suite;
 * ``curves``: one row per point of a training's curve: ``pass`` and ``test_accuracy``;
 * ``timelines``: live bytes over a step, by category;
-* ``gradients`` and ``noise``: what the probes of a trained net found.
+* ``gradients``: what INT8 would leave of each weight's gradient, by moment (``pass``) of training;
+* ``noise``: what is left of a trained net's accuracy when its weights are disturbed.
 
 Rows of several runs are stacked. Every frame begins with ``run``, the name of a row's folder, and
 the columns that say which workload a row is of

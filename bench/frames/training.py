@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CURVES = {"pass": "Int64", "test_accuracy": "float64"}
 
 GRADIENTS = {
+    "pass": "Int64",
     "tensor": "str",
     "stage": "str",
     "evidence": "str",
@@ -59,13 +60,15 @@ def curves_frame(records: Records) -> pd.DataFrame:
 
 
 def gradients_frame(records: Records) -> pd.DataFrame:
-    """One row per workload and weight tensor; workloads that were not probed have none.
+    """One row per workload, moment and weight tensor; workloads that were not probed have none.
 
     Columns: ``run``, those of the workload's identity, then :data:`GRADIENTS`, which are the fields
-    of :class:`~trainfit.bench.records.schema.probes.LayerGradients`. ``shape`` and ``histogram``
-    are lists as compact JSON text. A row without a gradient has a ``reason`` and no figures.
+    of :class:`~trainfit.bench.records.schema.probes.LayerGradients`. ``pass`` is the moment: after
+    so many passes, 0 is before training; records that do not name it have the last one alone.
+    ``shape`` and ``histogram`` are lists as compact JSON text. A row without a gradient has a
+    ``reason`` and no figures.
     """
-    return _frame(records, lambda record: map(_gradient, record.gradients), GRADIENTS)
+    return _frame(records, _gradients, GRADIENTS)
 
 
 def noise_frame(records: Records) -> pd.DataFrame:
@@ -99,8 +102,14 @@ def _curve(record: Record) -> Iterator[dict[str, Any]]:
         yield {"pass": number, "test_accuracy": accuracy}
 
 
+def _gradients(record: Record) -> Iterator[dict[str, Any]]:
+    last = record.workload.epochs * max(len(record.operations), 1)  # a stage each
+    for layer in record.gradients:
+        yield {"pass": last if layer.passes is None else layer.passes, **_gradient(layer)}
+
+
 def _gradient(layer: LayerGradients) -> dict[str, Any]:
-    row = layer.model_dump(mode="json")
+    row = layer.model_dump(mode="json", exclude={"passes"})
     row["shape"] = json.dumps(row["shape"], separators=(",", ":"))
     row["histogram"] = json.dumps(row["histogram"], separators=(",", ":"))
     error = row.pop("int8") or {}

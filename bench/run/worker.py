@@ -31,13 +31,14 @@ from trainfit.bench.records.schema import (
     PROBES,
     Energy,
     Evidence,
+    LayerGradients,
     Measurement,
     StageOperations,
     Workload,
 )
 from trainfit.bench.sensors import SensorError, Unavailable, open_sensor
 from trainfit.bench.training.contract_check import ContractError, check_contract
-from trainfit.bench.training.train import build, epoch, fitted, load, train_and_keep
+from trainfit.bench.training.train import Probe, build, epoch, fitted, load, train_and_keep
 
 
 def measure(job: Message, send: Send) -> None:
@@ -94,29 +95,44 @@ def measure(job: Message, send: Send) -> None:
 
 
 def _train_and_probe(workload: Workload, data: Dataset, job: Message, send: Send) -> None:
-    """The accuracy, and what is wanted of the trained net; of the untrained one with no epochs."""
+    """The accuracy, and what is wanted of the trained net; of the untrained one with no epochs.
+
+    Gradients are probed before training and after every pass that the accuracy is measured after,
+    of one and the same batch: the first of the first pass.
+    """
     wanted = job["measure"]
     probes = [each for each in PROBES if each in wanted]
     if not probes and not (workload.epochs and Measurement.ACCURACY in wanted):
         return
     torch.set_num_threads(job["threads"])
     state = Path(job["state"]) if job["state"] else None
+    probe = _gradients(workload, data, send) if Measurement.GRADIENTS in probes else None
     if workload.epochs:
-        accuracy, algorithm = train_and_keep(workload, data, send, state)
+        trained = train_and_keep(workload, data, send, state, probe)
+        algorithm, found = trained.algorithm, trained.gradients
         if Measurement.ACCURACY in wanted:
-            send({"accuracy": accuracy.model_dump(mode="json")})
+            send({"accuracy": trained.accuracy.model_dump(mode="json")})
     else:
         algorithm = build(workload)
-    if Measurement.GRADIENTS in probes:
-        send({"doing": "gradients"})
-        x_BI, y_B = next(epoch(workload, data, 0))
-        found = probe_gradients(workload, algorithm, x_BI, y_B)
+        found = probe(algorithm, 0) if probe else []
+    if probe:
         send({"gradients": [layer.model_dump(mode="json") for layer in found]})
     if Measurement.NOISE in probes:
         send({"doing": "noise"})
         send({"noise": probe_noise(algorithm, data).model_dump(mode="json")})
     if state:
         state.unlink(missing_ok=True)
+
+
+def _gradients(workload: Workload, data: Dataset, send: Send) -> Probe:
+    """Probes the gradients of the first batch of the first pass, whenever it is asked."""
+    x_BI, y_B = next(epoch(workload, data, 0))
+
+    def probe(algorithm: Algorithm[Any], passes: int) -> list[LayerGradients]:
+        send({"doing": f"gradients {passes}/{algorithm.passes(workload.epochs)}"})
+        return probe_gradients(workload, algorithm, x_BI, y_B, passes=passes)
+
+    return probe
 
 
 def _at_stage(

@@ -17,7 +17,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,16 @@ from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.errors import RunFolderError
 from trainfit.bench.processes.child import Send
 from trainfit.bench.records.own_files import open_own, replace_whole
-from trainfit.bench.records.schema import Accuracy, Workload
+from trainfit.bench.records.schema import Accuracy, LayerGradients, Workload
 from trainfit.bench.training.contract_check import check_finite
 from trainfit.bench.training.evaluation import evaluate
 from trainfit.bench.training.held_out import hold_out
 
 SAVE_SECONDS = 60.0
 """A training that lasts longer than this is kept between passes, and once in that time at most."""
+
+Probe = Callable[[Algorithm[Any], int], list[LayerGradients]]
+"""Looks at the gradients of an algorithm after so many passes, and leaves it as it is."""
 
 _FIXED = ("model", "options")
 """Attributes that the workload says; everything else of an algorithm is its state."""
@@ -129,6 +132,25 @@ class Progress:
     curve_passes: list[int] = field(default_factory=list)
     balanced: float | None = None
     """The balanced accuracy at the last point of the curve."""
+    gradients: list[LayerGradients] = field(default_factory=list)
+    """What the probe found, at all moments so far."""
+    probed: list[int] = field(default_factory=list)
+    """After how many passes it was asked."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training.
+
+    Attributes:
+        accuracy: On the way and at the end.
+        algorithm: As the last pass left it.
+        gradients: At every moment at which they were probed.
+    """
+
+    accuracy: Accuracy
+    algorithm: Algorithm[Any]
+    gradients: list[LayerGradients]
 
 
 def train(workload: Workload, data: Dataset, send: Send, state: Path | None = None) -> Accuracy:
@@ -143,23 +165,32 @@ def train(workload: Workload, data: Dataset, send: Send, state: Path | None = No
     Raises:
         ContractError: Training diverged, or the algorithm does not predict as it should.
     """
-    accuracy, _ = train_and_keep(workload, data, send, state)
+    trained = train_and_keep(workload, data, send, state)
     if state:
         state.unlink(missing_ok=True)
-    return accuracy
+    return trained.accuracy
 
 
 def train_and_keep(
-    workload: Workload, data: Dataset, send: Send, state: Path | None = None
-) -> tuple[Accuracy, Algorithm[Any]]:
+    workload: Workload,
+    data: Dataset,
+    send: Send,
+    state: Path | None = None,
+    probe: Probe | None = None,
+) -> Trained:
     """``train``, and the algorithm that was trained; ``state`` is left to the caller to delete.
 
-    If what follows is interrupted, the algorithm need not be trained again.
+    If what follows is interrupted, the algorithm need not be trained again. A probe is asked before
+    the first pass and after every pass that the accuracy is measured after. Training, its time
+    included, is the same with it and without.
     """
     algorithm = build(workload)
     passes = algorithm.passes(workload.epochs)
     asked = _evaluated(workload, algorithm)
-    progress = (state and _restore(state, workload, algorithm)) or Progress()
+    restored = state and _restore(state, workload, algorithm, probed=probe is not None)
+    progress = restored or Progress()
+    if probe and not progress.probed:
+        _ask(probe, algorithm, progress)
     saved = time.monotonic()
     staged: Dataset | None = None
     for number in range(progress.passes, passes):
@@ -178,6 +209,8 @@ def train_and_keep(
             progress.curve.append(scores.accuracy)
             progress.balanced = scores.balanced
             progress.curve_passes.append(progress.passes)
+            if probe:
+                _ask(probe, algorithm, progress)
         if state and time.monotonic() - saved > SAVE_SECONDS:
             _save(state, workload, algorithm, progress)
             saved = time.monotonic()
@@ -191,7 +224,12 @@ def train_and_keep(
         curve_passes=progress.curve_passes,
         data_note=data.note,
     )
-    return accuracy, algorithm
+    return Trained(accuracy, algorithm, progress.gradients)
+
+
+def _ask(probe: Probe, algorithm: Algorithm[Any], progress: Progress) -> None:
+    progress.gradients += probe(algorithm, progress.passes)
+    progress.probed.append(progress.passes)
 
 
 def _save(path: Path, workload: Workload, algorithm: Algorithm[Any], progress: Progress) -> None:
@@ -200,7 +238,8 @@ def _save(path: Path, workload: Workload, algorithm: Algorithm[Any], progress: P
         return  # hooks are code, and code is not kept
     kept = {
         "workload": workload.model_dump_json(),
-        "progress": asdict(progress),
+        "progress": asdict(progress)
+        | {"gradients": [each.model_dump(mode="json") for each in progress.gradients]},
         "algorithm": {k: v for k, v in vars(algorithm).items() if k not in _FIXED},
     }
     written = io.BytesIO()
@@ -216,7 +255,9 @@ def _save(path: Path, workload: Workload, algorithm: Algorithm[Any], progress: P
         _log.warning("the training is not kept, it starts over if it is cut off: %s", error)
 
 
-def _restore(path: Path, workload: Workload, algorithm: Algorithm[Any]) -> Progress | None:
+def _restore(
+    path: Path, workload: Workload, algorithm: Algorithm[Any], *, probed: bool = False
+) -> Progress | None:
     """Put a kept training into a fresh algorithm; None if there is none that can be used."""
     asked = _evaluated(workload, algorithm)
     try:
@@ -243,6 +284,9 @@ def _restore(path: Path, workload: Workload, algorithm: Algorithm[Any]) -> Progr
         progress.curve = [float(each) for each in progress.curve]
         if len(progress.curve) != len(done):
             raise ValueError("its curve has another length")
+        if progress.probed != ([0, *done] if probed else []):
+            raise ValueError("its gradients were probed at other moments")
+        progress.gradients = [LayerGradients.model_validate(each) for each in progress.gradients]
     except Exception as error:  # torch's loader, and what an outsider wrote into the file
         _log.warning("%s: cannot be used (%s); the training starts over", path, error)
         return None

@@ -26,7 +26,7 @@ from trainfit.plots.drawing.layout import (
     wrapped,
 )
 from trainfit.plots.drawing.style import DASHES, colours, hatch, new_figure, styled
-from trainfit.plots.drawing.workloads import cut, named
+from trainfit.plots.drawing.workloads import RECORD, cut, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,6 +59,8 @@ _ERRORS = {
 def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Long: one row per workload, weight tensor and ``quantity``, the mean over seeds.
 
+    They are those of the last moment at which a workload's gradients were probed.
+
     ``share`` is the share of the values other than 0 in the factor of two below
     ``2**log2_of_largest`` of the largest one (what is smaller than the last of these is in none);
     ``int8_relative_rms`` and ``int8_rounded_to_zero`` are those of rounding the tensor to INT8.
@@ -69,6 +71,8 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """
     known = require(frame, "histogram", remedy=REMEDY)
     known = known[known["int8_relative_rms"].notna()]
+    last = known.groupby(RECORD, dropna=False)["pass"].transform("max")
+    known = known[known["pass"] == last]
     if known.empty:
         reasons = frame["reason"].dropna()
         why = f": {reasons.iloc[0]}" if len(reasons) else ""

@@ -14,11 +14,12 @@ def workload(algorithm, seed=0, **options):
     return found | {"run": "run", "seed": seed, "epochs": 10, "train_samples": 10_000}
 
 
-def gradient(algorithm, tensor, middle, error=0.02, lost=0.3, *, seed=0, **options):
+def gradient(algorithm, tensor, middle, error=0.02, lost=0.3, *, seed=0, after=10, **options):
     """A triangular distribution whose most frequent octave is ``middle``."""
     counts = [max(0, 100 - 15 * abs(octave - middle)) for octave in range(BINS)]
     return {
         **workload(algorithm, seed, **options),
+        "pass": after,
         "tensor": tensor,
         "stage": "all",
         "evidence": "analytic",
@@ -41,7 +42,7 @@ def gradient(algorithm, tensor, middle, error=0.02, lost=0.3, *, seed=0, **optio
 
 def without_gradient(algorithm, tensor, reason):
     row = gradient(algorithm, tensor, 4)
-    kept = {key: row[key] for key in (*workload(algorithm), "stage")}
+    kept = {key: row[key] for key in (*workload(algorithm), "pass", "stage")}
     empty = dict.fromkeys(set(row) - set(kept))
     return {
         **kept,

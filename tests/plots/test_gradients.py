@@ -37,6 +37,15 @@ def test_numbers_are_shares_and_errors_per_tensor_with_means_over_seeds():
     assert len(own[own["quantity"] == "int8_rounded_to_zero"]) == 1
 
 
+def test_of_several_moments_the_last_one_is_drawn():
+    early = [gradient("backprop", "w1", 7, 0.5, after=after) for after in (0, 5)]
+    last = gradient("backprop", "w1", 5, 0.02)
+
+    table = gradients.numbers(pd.DataFrame([last, *early]))
+
+    pd.testing.assert_frame_equal(table, gradients.numbers(pd.DataFrame([last])))
+
+
 def test_where_no_gradient_was_had_the_first_reason_and_the_remedy_are_told():
     frame = pd.DataFrame([without_gradient("ff_int8", "w1", "w1 is int8")])
 

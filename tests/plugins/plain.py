@@ -67,3 +67,21 @@ class Delta(Algorithm[DeltaOptions]):
         with plan.phase("update"):
             plan.free(error, gradient)
         return plan
+
+
+class Drawing(Delta):
+    """Draws from torch's own generator, as a rule with dropout does."""
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        super().step(x, y)
+        with phase("update"):
+            self.w_IC.add_(torch.randn(self.w_IC.shape), alpha=1e-3)
+
+
+class Cautious(Delta):
+    """Refuses rates that nobody would train with."""
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        if self.options.lr > 100:
+            raise ValueError("that is too fast")
+        super().step(x, y)

@@ -27,7 +27,7 @@ class QuantisationError(Block):
 
 
 class LayerGradients(Block):
-    """How the gradient of one weight tensor is distributed, for one batch.
+    """How the gradient of one weight tensor is distributed at one moment, for one batch.
 
     The gradient is the change of the weights in one step of plain descent, negated, per unit of the
     learning rate; see :mod:`trainfit.bench.probes.gradients`. ``evidence`` is ``analytic``, or
@@ -36,6 +36,9 @@ class LayerGradients(Block):
 
     tensor: str
     stage: str
+    passes: Count | None = None
+    """Over the training data before that moment, of all stages together; 0 is before training. None
+    in records from before there were several moments: after the last one."""
     evidence: Evidence
     shape: tuple[int, ...] = ()
     count: Count | None = None

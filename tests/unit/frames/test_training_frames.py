@@ -17,6 +17,7 @@ from trainfit.bench.records.schema import (
     QuantisationError,
     QuantisedAccuracy,
     Record,
+    StageOperations,
 )
 from trainfit.bench.run.runner import make_record
 
@@ -78,6 +79,26 @@ def test_a_row_per_weight_tensor(tmp_path: Path) -> None:
     assert (row["int8_cosine"], row["int8_evidence"]) == (0.9999, "analytic")
     assert frame["reason"][1] == "q1 is int8"
     assert frame.loc[1, ["max_abs", "count", "int8_relative_rms"]].isna().all()
+
+
+def test_rows_name_their_moment_and_records_without_one_have_the_last(tmp_path: Path) -> None:
+    chosen = workload(epochs=5)
+    moments = [LAYER.model_copy(update={"passes": passes}) for passes in (0, 2, 5)]
+    stages = [StageOperations.of(name, {}, 0) for name in ("layer1", "layer2")]
+    older = [
+        record(workload=chosen, gradients=[LAYER, WITHOUT]),
+        record(workload=chosen, gradients=[LAYER], operations=stages),
+    ]
+    lines = [json.loads(each.model_dump_json(by_alias=True)) for each in older]
+    for line in lines:
+        for layer in line["gradients"]:
+            del layer["passes"]
+    assert [Record.model_validate(line) for line in lines] == older
+
+    path = run(tmp_path, "one", record(workload=chosen, gradients=moments), *older)
+
+    frame = load_source([path], "gradients")
+    assert list(frame["pass"]) == [0, 2, 5, 5, 5, 10]
 
 
 def test_a_row_per_disturbance(tmp_path: Path) -> None:

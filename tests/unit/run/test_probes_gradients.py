@@ -10,9 +10,9 @@ from tests.builders.runs import PLUGINS, workload
 from trainfit.algorithms import Algorithm
 from trainfit.algorithms.forward_forward.labels import random_wrong_labels
 from trainfit.bench.probes import gradients as probes_gradients
-from trainfit.bench.probes.gradients import probe_gradients, stage_gradients
-from trainfit.bench.records.schema import Evidence, Workload
-from trainfit.bench.training.train import build
+from trainfit.bench.probes.gradients import probe_gradients, stage_gradients, stages_begun
+from trainfit.bench.records.schema import Evidence, LayerGradients, Workload
+from trainfit.bench.training.train import Probe, build, load, train_and_keep
 
 NET = "mlp-12-16-8-4"
 
@@ -181,3 +181,131 @@ def test_a_rule_that_moves_weights_it_still_needs_is_found_out(
     found = probe_gradients(chosen, rule, *batch())
 
     assert all("moves weights that it still needs" in str(layer.reason) for layer in found)
+
+
+# ---- over training -------------------------------------------------------------------------------
+
+
+def learnt(chosen: Workload, *, probed: bool) -> tuple[dict[str, Any], list[LayerGradients]]:
+    """Everything that a training leaves behind: tensors, generators, curve; and the gradients."""
+    data = load(chosen, None)
+    x, y = data.train_x[:32], data.train_y[:32]
+
+    def look(algorithm: Algorithm[Any], passes: int) -> list[LayerGradients]:
+        return probe_gradients(chosen, algorithm, x, y, passes=passes)
+
+    probe: Probe | None = look if probed else None
+    trained = train_and_keep(chosen, data, lambda _: None, None, probe)
+    left: dict[str, Any] = {
+        each.name: each.tensor.detach().clone() for each in trained.algorithm.static_tensors()
+    }
+    left |= {
+        "own generator": trained.algorithm.generator.get_state(),
+        "torch's generator": torch.get_rng_state(),
+        "curve": torch.tensor(trained.accuracy.curve),
+    }
+    return left, trained.gradients
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        ("backprop", {"optimizer": "adam"}),
+        ("backprop", {"momentum": 0.9}),
+        ("forward_forward", {"negatives": "hard"}),
+        ("ff_int8", {"master": "fp32"}),
+        ("ff_int8", {}),
+        ("local_head", {"schedule": "greedy"}),
+        ("tinyfoa", {}),
+        ("plain:Drawing", {}),
+    ],
+)
+def test_training_is_the_same_bit_for_bit_with_the_probe_and_without(
+    algorithm: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(PLUGINS)
+    chosen = workload(
+        algorithm=algorithm,
+        model="mlp-64-10" if ":" in algorithm else "mlp-64-16-12-10",
+        options=options,
+        train_samples=256,
+        epochs=3,
+    )
+
+    plain, nothing = learnt(chosen, probed=False)
+    probed, gradients = learnt(chosen, probed=True)
+
+    assert not nothing
+    assert {each.passes for each in gradients} >= {0, 1, 2, 3}
+    assert plain.keys() == probed.keys()
+    for name, tensor in plain.items():
+        assert torch.equal(tensor, probed[name]), name
+
+
+def test_what_is_probed_after_a_pass_is_the_net_after_that_pass() -> None:
+    def at(passes: int, epochs: int) -> LayerGradients:
+        chosen = workload(
+            algorithm="forward_forward", model="mlp-64-16-12-10", train_samples=256, epochs=epochs
+        )
+        _, found = learnt(chosen, probed=True)
+        return next(each for each in found if each.passes == passes)
+
+    assert at(2, epochs=3) == at(2, epochs=2)
+    assert at(2, epochs=3) != at(3, epochs=3).model_copy(update={"passes": 2})
+
+
+def test_a_stage_is_probed_once_its_training_begins() -> None:
+    chosen = workload(
+        algorithm="local_head",
+        model="mlp-64-16-12-10",
+        options={"schedule": "greedy"},
+        train_samples=256,
+        epochs=2,
+    )
+
+    _, found = learnt(chosen, probed=True)
+
+    by_moment = {
+        passes: [each.tensor for each in found if each.passes == passes] for passes in range(5)
+    }
+    first, both = ["w1", "v1"], ["w1", "v1", "w2", "v2"]
+    assert by_moment == {0: first, 1: first, 2: both, 3: both, 4: both}
+    assert all(each.evidence is Evidence.ANALYTIC for each in found)
+    w1 = [each.max_abs for each in found if each.tensor == "w1"]
+    assert w1[2] == w1[3] == w1[4]  # what is trained is left as it was
+    assert len(set(w1[:3])) == 3
+
+
+def test_which_stages_have_begun() -> None:
+    stages = ("a", "b", "c")
+    begun = [len(stages_begun(stages, 2, passes)) for passes in range(7)]
+
+    assert begun == [1, 1, 2, 2, 3, 3, 3]
+    assert stages_begun(stages, 0, 0) == stages
+
+
+def test_schedules_stand_as_in_the_pass_just_done() -> None:
+    """The weight of later losses grows with the passes, and their share of the gradient."""
+    options = {"master": "fp32", "lookahead": "true", "lookahead_step": 0.1}
+    chosen, rule = trained("ff_int8", **options)
+    chosen = chosen.model_copy(update={"epochs": 4})
+    x, y = batch()
+
+    def w1(passes: int | None) -> float | None:
+        return probe_gradients(chosen, rule, x, y, passes=passes)[0].rms
+
+    found = [w1(passes) for passes in range(5)]
+
+    assert found[0] == found[1]  # nothing is done yet: as in the first pass
+    assert len(set(found)) == 4
+    assert w1(None) == found[4]
+
+
+def test_a_step_that_fails_at_such_a_rate_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(PLUGINS)
+    chosen = workload(algorithm="plain:Cautious", model="mlp-12-4", batch_size=20, epochs=1)
+
+    (layer,) = probe_gradients(chosen, build(chosen), *batch())
+
+    assert layer.evidence is Evidence.UNAVAILABLE
+    assert layer.reason == "a step at a rate of 1.04858e+06 fails: ValueError: that is too fast"

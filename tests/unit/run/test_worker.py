@@ -108,12 +108,78 @@ def test_the_probes_look_into_the_net_as_it_is_then(wanted: str, epochs: int) ->
 
     assert set(parts) == {"doing", "operations", wanted}
     if wanted == "gradients":
-        (layer,) = [LayerGradients.model_validate(each) for each in parts["gradients"]]
-        assert (layer.tensor, layer.shape, layer.reason) == ("w", (8, 4), None)
+        layers = [LayerGradients.model_validate(each) for each in parts["gradients"]]
+        assert [layer.passes for layer in layers] == [*range(epochs + 1)]
+        for layer in layers:
+            assert (layer.tensor, layer.shape, layer.reason) == ("w", (8, 4), None)
     else:
         noise = Noise.model_validate(parts["noise"])
         assert noise.samples == 20
         assert (noise.undisturbed_accuracy == 1.0) is (epochs > 0)
+
+
+@pytest.mark.parametrize(
+    ("evaluate_every", "moments"), [(1, [0, 1, 2, 3]), (2, [0, 2, 3]), (3, [0, 3]), (9, [0, 3])]
+)
+def test_gradients_are_probed_before_training_and_where_the_accuracy_is_measured(
+    evaluate_every: int, moments: list[int]
+) -> None:
+    parts: dict[str, Any] = {}
+    asked = job(evaluate_every=evaluate_every) | {"measure": ["accuracy", "gradients"]}
+    worker.measure(asked, parts.update)
+
+    assert [each["passes"] for each in parts["gradients"]] == moments
+    assert parts["accuracy"]["curve_passes"] == moments[1:]
+    sizes = [each["rms"] for each in parts["gradients"]]
+    assert sizes == sorted(sizes, reverse=True)  # it learns
+    assert len(set(sizes)) == len(moments)
+
+
+def test_a_training_with_probes_that_is_cut_off_goes_on_to_the_same_gradients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = job() | {"measure": ["accuracy", "gradients"]}
+    whole: dict[str, Any] = {}
+    worker.measure(asked, whole.update)
+    monkeypatch.setattr(training, "SAVE_SECONDS", -1.0)
+    kept = asked | {"state": str(tmp_path / "state" / "01.pt")}
+
+    def cut_off(message: dict[str, Any]) -> None:
+        if message.get("doing") == "accuracy 3/3":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.measure(kept, cut_off)
+    parts: dict[str, Any] = {}
+    heard: list[str] = []
+
+    def send(message: dict[str, Any]) -> None:
+        parts.update(message)
+        heard.append(message.get("doing", ""))
+
+    worker.measure(kept, send)
+
+    assert [each for each in heard if each.startswith("gradients")] == ["gradients 3/3"]
+    assert parts["gradients"] == whole["gradients"]
+
+
+def test_a_state_without_the_gradients_so_far_starts_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for them later gets all of them."""
+    monkeypatch.setattr(training, "SAVE_SECONDS", -1.0)
+    kept = job() | {"state": str(tmp_path / "state" / "01.pt")}
+
+    def cut_off(message: dict[str, Any]) -> None:
+        if message.get("doing") == "accuracy 3/3":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.measure(kept | {"measure": ["accuracy"]}, cut_off)
+    parts: dict[str, Any] = {}
+    worker.measure(kept | {"measure": ["gradients"]}, parts.update)
+
+    assert [each["passes"] for each in parts["gradients"]] == [0, 1, 2, 3]
 
 
 def test_a_probe_that_is_cut_off_leaves_the_training_to_go_on_with(
