@@ -127,7 +127,7 @@ def reachable(root):
         elif isinstance(thing, (list, tuple, set)):
             queue += list(thing)
         elif hasattr(thing, "__dict__") and type(thing).__module__.startswith(
-            ("algorithms", "torch.optim", "tests")
+            ("trainfit.", "torch.optim", "tests")
         ):
             queue += list(vars(thing).values())
     return found
