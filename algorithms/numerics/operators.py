@@ -21,6 +21,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _library = torch.library.Library(NAMESPACE, "DEF")
+_defined: set[tuple[str, str]] = (
+    set()
+)  # module and schema: a module whose import fails may try again
 
 
 def operator(
@@ -39,10 +42,12 @@ def operator(
     name = schema.partition("(")[0]
 
     def define(compute: Callable[P, R]) -> Callable[P, R]:
-        _library.define(schema)
-        _library.impl(name, compute, "CPU")
-        _library.impl(name, lambda *args, **kwargs: on_meta, "Meta")
-        _library.impl(name, torch.library.fallthrough_kernel, "Autograd")
+        if (compute.__module__, schema) not in _defined:
+            _library.define(schema)
+            _library.impl(name, compute, "CPU")
+            _library.impl(name, lambda *args, **kwargs: on_meta, "Meta")
+            _library.impl(name, torch.library.fallthrough_kernel, "Autograd")
+            _defined.add((compute.__module__, schema))
         return cast("Callable[P, R]", getattr(getattr(torch.ops, NAMESPACE), name).default)
 
     return define

@@ -58,7 +58,7 @@ def apply_rectified(
         or optimiser.nesterov
         or (optimiser.weight_decay and not optimiser.momentum)
         or not (left_KO.is_contiguous() and right_KI.is_contiguous())
-        or count_nonzero(left_KO) > DENSE * left_KO.numel()
+        or not mostly_zeros(left_KO, DENSE)
     ):
         optimiser.apply_product(name, parameter_OI, left_KO.T, right_KI)
         return
@@ -93,7 +93,7 @@ def linear_(
         inputs % _LANES
         or outputs % _LANES
         or not h_RI.is_contiguous()
-        or count_nonzero(h_RI) > DENSE_LINEAR * h_RI.numel()
+        or not mostly_zeros(h_RI, DENSE_LINEAR)
     ):
         if b_O is None:
             return torch.mm(h_RI, w_OI.T, out=z_RO)
@@ -102,14 +102,19 @@ def linear_(
     return z_RO if b_O is None else z_RO.add_(b_O)
 
 
-@operator("count_nonzero(Tensor values_RC) -> int", on_meta=0)
-def count_nonzero(values_RC: torch.Tensor) -> int:
-    """How many entries are not zero; on the meta device none, and the compiled product is seen.
+@operator("mostly_zeros(Tensor values_RC, float share) -> bool", on_meta=False)
+def mostly_zeros(values_RC: torch.Tensor, share: float) -> bool:
+    """Whether at most this share of the entries is not zero.
+
+    On the meta device it is not, and torch's product is seen: like the compiled one it allocates
+    nothing.
 
     Args:
         values_RC: float32, contiguous.
+        share: Between 0 and 1.
     """
-    return int(rectified_kernel.count_nonzero(values_RC.numpy()))
+    count = rectified_kernel.count_nonzero(values_RC.numpy())
+    return bool(count <= share * values_RC.numel())
 
 
 @operator(
