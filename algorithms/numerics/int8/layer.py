@@ -113,7 +113,8 @@ def forward(
     for part in _forward_parts(h.q, w.q):
         wide.append(wide_of(part.stop - part.start, h.q.shape[1]))
         sums.append(sums_of(len(wide[-1]), outputs))
-    int8_forward(*h, *w, b_O, *chance, q_BO, s_B, squares_B, wide, sums)
+    operands = h.q, h.scale, w.q, w.scale, b_O
+    int8_forward(*operands, *chance, q_BO, s_B, squares_B, wide, sums)
     return RowQuantized(q_BO, s_B), squares_B
 
 
@@ -192,7 +193,7 @@ def rescale(
     if way.in_torch:
         plain.rescale(*g, ratio_B, chance, d_BO, db_O)
     else:
-        int8_rescale(*g, ratio_B, *chance, d_BO, db_O)
+        int8_rescale(g.q, g.scale, ratio_B, *chance, d_BO, db_O)
     return d_BO, db_O
 
 

@@ -80,7 +80,9 @@ def back(  # noqa: PLR0917
         sums.append(sums_of(SPREAD_ROWS, inputs))
         rows.append(tag(torch.empty(2, inputs), Category.WORKSPACE, "two rows"))
     numbers = weight, *chances[0], *chances[1][1:]
-    int8_back(e_BO, w_OI, *at, *numbers, *g, below_q, below_s, pairs, sums, rows)
+    own = at.q_BI, at.squares_B, at.local_B, at.later_B, at.fold_I
+    results = g.q, g.scale, below_q, below_s
+    int8_back(e_BO, w_OI, *own, *numbers, *results, pairs, sums, rows)
     return g, below
 
 
