@@ -28,6 +28,7 @@ from trainfit.algorithms.numerics.int8.quantise import (
     words,
 )
 from trainfit.algorithms.numerics.lazy_kernels import int8_layer_kernels
+from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.phases import Category, tag
 
 
@@ -60,10 +61,7 @@ class LabelledInput:
         settings = (self._classes, self._height, self._height / LEVELS, way.stochastic)
         for number, class_B in enumerate(labels):
             part = slice(number * batch, (number + 1) * batch)
-            results = (q_RI[part].numpy(), squares_R[part].numpy())
-            int8_layer_kernels.labelled(
-                x_BI.numpy(), class_B.numpy(), *settings, *words(seed), *results
-            )
+            int8_labelled(x_BI, class_B, *settings, *words(seed), q_RI[part], squares_R[part])
         return unit_rows(q_RI, squares_R.clamp_(min=1.0))
 
     def _write_in_torch(
@@ -126,3 +124,38 @@ class LabelledInput:
         plan.scalar()
         label = plan.alloc("labels", (batch,), Category.WORKSPACE, bits=8, essential=False)
         plan.free(scale, label)
+
+
+@operator(
+    "int8_labelled(Tensor x_BI, Tensor class_B, int classes, float height, float least,"
+    " bool stochastic, int low, int high, Tensor(a!) q_BI, Tensor(b!) squares_B) -> ()"
+)
+def int8_labelled(  # noqa: PLR0917
+    x_BI: torch.Tensor,
+    class_B: torch.Tensor,
+    classes: int,
+    height: float,
+    least: float,
+    stochastic: bool,
+    low: int,
+    high: int,
+    q_BI: torch.Tensor,
+    squares_B: torch.Tensor,
+) -> None:
+    """``LabelledInput.write`` for a row of labels, and the sum of squares of each row of integers.
+
+    Args:
+        x_BI: float32, contiguous.
+        class_B: int64, the labels.
+        classes: How many inputs they take.
+        height: Of a label.
+        least: Smallest scale of a row.
+        stochastic: Rounding takes random numbers.
+        low: Their key, see ``words``.
+        high: The same.
+        q_BI: int8, the result, whose scales follow from the rows' squares.
+        squares_B: float32.
+    """
+    operands = x_BI.numpy(), class_B.numpy()
+    numbers = classes, height, least, stochastic, low, high
+    int8_layer_kernels.labelled(*operands, *numbers, q_BI.numpy(), squares_B.numpy())

@@ -16,6 +16,7 @@ import torch
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.phases import Category, phase, tag
 
 
@@ -109,10 +110,16 @@ def sample_hard_negatives(
         y_B: True labels.
         generator: Source of the random numbers.
     """
-    race_BC = torch.empty_like(p_BC).exponential_(generator=generator)
-    tag(race_BC, Category.WORKSPACE, "race")
+    race_BC = tag(torch.empty_like(p_BC), Category.WORKSPACE, "race")
+    draw_exponential(race_BC, generator)
     race_BC.reciprocal_().mul_(p_BC).scatter_(1, y_B[:, None], -1.0)
     return tag(race_BC.argmax(1), Category.INPUTS, "wrong labels")
+
+
+@operator("draw_exponential(Tensor(a!) out, Generator generator) -> ()")
+def draw_exponential(out: torch.Tensor, generator: torch.Generator) -> None:
+    """Fill with draws from Exp(1); torch's own operator has no generator on the meta device."""
+    out.exponential_(generator=generator)
 
 
 def plan_hard_negatives(plan: MemoryPlan, batch: int, classes: int) -> Item:

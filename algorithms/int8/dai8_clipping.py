@@ -35,7 +35,7 @@ from trainfit.algorithms.numerics.int8.quantise import (
     quantise_into,
     scale_of,
 )
-from trainfit.algorithms.numerics.lazy_kernels import sums
+from trainfit.algorithms.numerics.sums import column_lengths
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
@@ -124,7 +124,7 @@ def is_gaussian(g_BO: torch.Tensor, share: float) -> torch.Tensor:
         share: lambda.
     """
     batch, outputs = g_BO.shape
-    sigma_O = tag(sums.column_lengths(g_BO), Category.WORKSPACE, "sigma")
+    sigma_O = tag(column_lengths(g_BO), Category.WORKSPACE, "sigma")
     sigma_O.mul_(batch**-0.5)
     beyond_O = tag(torch.zeros(outputs), Category.WORKSPACE, "how many are beyond sigma")
     height = tile_height(batch, outputs)

@@ -150,7 +150,8 @@ class Int8Net(FullyConnected[Int8OptionsT]):
     def _layer_parameters(
         self, number: int, w_OI: torch.Tensor, b_O: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        self._weights.append(self._quantise(w_OI))
+        # With the default kernel, whatever is chosen for the steps: the bits are the same.
+        self._weights.append(Quantised(*quantise(w_OI, rounding=Rounding.NEAREST)))
         parameters = super()._layer_parameters(number, w_OI, b_O)
         if not self._latent:
             del parameters[f"w{number}"]

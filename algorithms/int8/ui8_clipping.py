@@ -86,7 +86,7 @@ class DirectionSensitive(GradientQuantiser):
         found = self.found[number - 1]
         for nth in range((self.steps - 1) % self.period, self.candidates, self.period):
             found[nth : nth + 1].fill_(deviation(nth))
-        _, best = min((value, -nth) for nth, value in enumerate(found.tolist()))
+        _, best = min((float(value), -nth) for nth, value in enumerate(found))
         rate = max(math.exp(-self.alpha * deviation(-best)), self.beta)  # the widest of equal ones
         return QuantisedGradient(d, d, rate)
 

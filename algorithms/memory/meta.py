@@ -2,8 +2,8 @@
 
 torch's meta device has such tensors. Most operators are quick on them; a few are written in Python,
 and the first call of one imports torch's compiler, which takes longer than everything else in a
-closed form. Constructors draw and scale weights with these few operators, whose results are not
-needed: here they are replaced.
+closed form. Constructors draw, scale, round and pack weights with these few operators, whose
+results are not needed: here they are replaced.
 """
 
 from __future__ import annotations
@@ -30,9 +30,17 @@ def _randn(*size: int, generator: torch.Generator | None = None, **kwargs: Any) 
 
 _STAND_INS: dict[Callable[..., Any], Callable[..., torch.Tensor]] = {
     torch.Tensor.abs: _itself,
+    torch.Tensor.amin: torch.Tensor.amax,
+    torch.Tensor.bitwise_and_: _itself,
+    torch.Tensor.bitwise_right_shift_: _itself,
+    torch.Tensor.clamp: _itself,
     torch.Tensor.clamp_: _itself,
+    torch.Tensor.div_: _itself,
     torch.Tensor.mean: _mean,
+    torch.Tensor.neg_: _itself,
     torch.Tensor.normal_: _itself,
+    torch.Tensor.reciprocal_: _itself,
+    torch.Tensor.trunc_: _itself,
     torch.Tensor.uniform_: _itself,
     torch.randn: _randn,
 }
@@ -48,8 +56,11 @@ class _StandIns(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        kwargs = kwargs or {}
+        if isinstance(kwargs.get("out"), torch.Tensor):
+            return kwargs["out"]
         stand_in: Callable[..., Any] = _STAND_INS.get(func, func)
-        return stand_in(*args, **(kwargs or {}))
+        return stand_in(*args, **kwargs)
 
 
 @contextmanager

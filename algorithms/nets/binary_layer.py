@@ -23,13 +23,13 @@ from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import (
     abs_of_others,
     plan_mean_abs,
-    sum_abs,
     tile_extent,
 )
 from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width, plan_pack
 from trainfit.algorithms.numerics.binary.sign_weights import LatentSigns, PackedSigns
 from trainfit.algorithms.numerics.binary.weights import FloatWeights, Weights
 from trainfit.algorithms.numerics.optimisers import Optimiser
+from trainfit.algorithms.numerics.sums import sum_abs
 from trainfit.algorithms.phases import Category
 
 

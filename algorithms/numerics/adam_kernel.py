@@ -13,16 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.compiled import compiled
-
-_LINE = 16  # elements of a cache line, which no two threads share
-_WORK = 64  # an element takes as long as so many multiplications of the fastest kernels
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -44,9 +39,10 @@ def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:  # pragma: no cover  (run
     nogil=True,
     error_model="numpy",
 )
-def _adam(  # noqa: PLR0917
+def descend(  # noqa: PLR0917
     p_N: Any, g_N: Any, m_N: Any, v_N: Any, numbers: Any, start: Any, stop: Any
 ) -> None:  # pragma: no cover  (compiled)
+    """The elements from ``start`` to ``stop``, with the numbers of ``adam_step`` in its order."""
     # Indices from 0 are known not to be negative; only then does the loop become vectors.
     p_N, g_N, m_N, v_N = (p_N[start:stop], g_N[start:stop], m_N[start:stop], v_N[start:stop])
     first, second, epsilon, rate = numbers[0], numbers[1], numbers[2], numbers[3]
@@ -61,37 +57,3 @@ def _adam(  # noqa: PLR0917
         v_N[i] = v
         root = np.float32(1.0) / (np.float32(1.0) / np.sqrt(v))
         p_N[i] = p_N[i] + rate * m / (root + epsilon)
-
-
-def adam_step(
-    parameter_N: torch.Tensor,
-    gradient_N: torch.Tensor,
-    mean_N: torch.Tensor,
-    square_N: torch.Tensor,
-    *,
-    first: float,
-    second: float,
-    epsilon: float,
-    rate: float,
-    decay: float = 0.0,
-) -> None:
-    """``m += first (g - m)``, ``v += second (g^2 - v)``, ``p += rate m / (sqrt(v) + epsilon)``.
-
-    With ``decay``, g is ``gradient_N + decay p``; ``gradient_N`` itself does not change.
-
-    Args:
-        parameter_N: float32 on the CPU, flat, contiguous, like the others.
-        gradient_N: Its gradient.
-        mean_N: Moving average m.
-        square_N: Moving average v.
-        first: One minus beta 1.
-        second: One minus beta 2.
-        epsilon: Added to the denominator.
-        rate: Negative learning rate, corrected for the bias of the averages.
-        decay: Weight decay.
-    """
-    elements = parameter_N.numel()
-    parts = threads.parts_of(elements, _LINE, _WORK * elements)
-    operands = parameter_N, gradient_N, mean_N, square_N
-    numbers = np.array([first, second, epsilon, rate, decay], dtype=np.float32)
-    threads.call(_adam, parts, operands, [()] * len(parts), (numbers,))

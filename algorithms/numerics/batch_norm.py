@@ -20,7 +20,7 @@ import torch
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
-from trainfit.algorithms.numerics.lazy_kernels import sums
+from trainfit.algorithms.numerics.sums import column_means, column_variances
 from trainfit.algorithms.phases import Category
 
 MOMENTUM = 0.1
@@ -60,8 +60,8 @@ def normalise_by_batch_(
     """
     rows = len(z_RJ)
     spread_J, center_J = torch.empty_like(mean_J), torch.empty_like(mean_J)
-    sums.column_means(z_RJ, center_J)
-    sums.column_variances(z_RJ, center_J, spread_J)
+    column_means(z_RJ, center_J)
+    column_variances(z_RJ, center_J, spread_J)
     mean_J.mul_(1 - MOMENTUM).add_(center_J, alpha=MOMENTUM)
     variance_J.mul_(1 - MOMENTUM).add_(spread_J, alpha=MOMENTUM * rows / (rows - 1))
     z_RJ.sub_(center_J)

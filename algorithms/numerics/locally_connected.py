@@ -22,6 +22,7 @@ from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models.locally_connected import WINDOW
 from trainfit.algorithms.numerics.binary.packing import packed_width, plan_unpack, unpack
 from trainfit.algorithms.numerics.lazy_kernels import locally_connected_kernels
+from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.phases import Category, tag
 
 
@@ -41,8 +42,20 @@ def patches(maps_BHWK: torch.Tensor, tile: slice) -> torch.Tensor:
     batch, _, _, inner = maps_BHWK.shape
     out_PBSK = maps_BHWK.new_empty(extent(tile), batch, WINDOW, inner)
     tag(out_PBSK, Category.WORKSPACE, "patches")
-    locally_connected_kernels.copy_patches(maps_BHWK, out_PBSK, tile.start)
+    copy_patches(maps_BHWK, out_PBSK, tile.start)
     return out_PBSK
+
+
+@operator("copy_patches(Tensor maps_BHWK, Tensor(a!) out_PBSK, int first) -> ()")
+def copy_patches(maps_BHWK: torch.Tensor, out_PBSK: torch.Tensor, first: int) -> None:
+    """Copy the nine neighbours of some positions, zeros beyond the border.
+
+    Args:
+        maps_BHWK: uint8 or float32, may be strided.
+        out_PBSK: Same type, contiguous.
+        first: The first of the P consecutive positions.
+    """
+    locally_connected_kernels.copy_patches(maps_BHWK.numpy(), out_PBSK.numpy(), first)
 
 
 def real_patches(
@@ -79,6 +92,38 @@ def plan_bit_patches(plan: MemoryPlan, positions: int, batch: int, inner: int) -
     unpacked = plan_unpack(plan, rows, inner)
     plan.free(packed)
     return unpacked
+
+
+def add_binary_product(
+    h_BPb: torch.Tensor, w_PJSb: torch.Tensor, z_BPJ: torch.Tensor, width: int
+) -> None:
+    """``z += w h`` of a locally connected layer, exact in float32; one patch is its workspace.
+
+    Args:
+        h_BPb: Bits of h in {0, 1}, uint8, may be strided; padding bits are 0.
+        w_PJSb: Bits of w in {-1, +1}, uint8, contiguous, for the nine neighbours.
+        z_BPJ: float32, contiguous.
+        width: Columns of the map, whose positions are stored row by row.
+    """
+    patch = torch.empty(w_PJSb.shape[2] * w_PJSb.shape[3], dtype=torch.uint8)
+    tag(patch, Category.WORKSPACE, "patch")
+    add_binary_patches(h_BPb, w_PJSb, z_BPJ, patch, width)
+
+
+@operator(
+    "add_binary_patches(Tensor h_BPb, Tensor w_PJSb, Tensor(a!) z_BPJ, Tensor(b!) scratch_patch,"
+    " int width) -> ()"
+)
+def add_binary_patches(
+    h_BPb: torch.Tensor,
+    w_PJSb: torch.Tensor,
+    z_BPJ: torch.Tensor,
+    scratch_patch: torch.Tensor,
+    width: int,
+) -> None:
+    """``add_binary_product`` with memory for a patch of packed bits."""
+    operands = h_BPb.numpy(), w_PJSb.numpy(), z_BPJ.numpy()
+    locally_connected_kernels.add_binary_product(*operands, scratch_patch.numpy(), width)
 
 
 def add_signed_product(

@@ -18,6 +18,7 @@ import torch
 
 from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.lazy_kernels import rectified_kernel
+from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.numerics.optimisers import Optimiser, Sgd
 
 DENSE = 0.25
@@ -57,25 +58,22 @@ def apply_rectified(
         or optimiser.nesterov
         or (optimiser.weight_decay and not optimiser.momentum)
         or not (left_KO.is_contiguous() and right_KI.is_contiguous())
-        or rectified_kernel.count_nonzero(left_KO.numpy()) > DENSE * left_KO.numel()
+        or not mostly_zeros(left_KO, DENSE)
     ):
         optimiser.apply_product(name, parameter_OI, left_KO.T, right_KI)
         return
     momentum_OI = dict(optimiser.states()).get(f"{name}.momentum")
     if momentum_OI is None:
-        moves, target_OI = False, parameter_OI
-        numbers = (1.0, -optimiser.lr, 0.0, 0.0)
-    else:
-        moves, target_OI = True, momentum_OI
-        numbers = (optimiser.momentum, 1.0, optimiser.weight_decay, -optimiser.lr)
-    outputs, inputs = parameter_OI.shape
-    parts = threads.parts_of(outputs, _ROWS, outputs * inputs * len(left_KO))
-    threads.call(
-        rectified_kernel.descend_rows,
-        parts,
-        (left_KO, right_KI, target_OI, parameter_OI),
-        [()] * len(parts),
-        (numbers, moves),
+        add_rectified_product(left_KO, right_KI, parameter_OI, -optimiser.lr)
+        return
+    descend_rectified(
+        left_KO,
+        right_KI,
+        momentum_OI,
+        parameter_OI,
+        optimiser.momentum,
+        optimiser.weight_decay,
+        optimiser.lr,
     )
 
 
@@ -90,17 +88,88 @@ def linear_(
         b_O: Biases, if there are any.
         z_RO: Result, contiguous.
     """
-    (outputs, inputs), rows = w_OI.shape, len(h_RI)
+    outputs, inputs = w_OI.shape
     if (
         inputs % _LANES
         or outputs % _LANES
         or not h_RI.is_contiguous()
-        or rectified_kernel.count_nonzero(h_RI.numpy()) > DENSE_LINEAR * h_RI.numel()
+        or not mostly_zeros(h_RI, DENSE_LINEAR)
     ):
         if b_O is None:
             return torch.mm(h_RI, w_OI.T, out=z_RO)
         return torch.addmm(b_O, h_RI, w_OI.T, out=z_RO)
-    parts = threads.parts_of(outputs, _BLOCK, outputs * inputs * rows)
+    rectified_linear(h_RI, w_OI, z_RO)
+    return z_RO if b_O is None else z_RO.add_(b_O)
+
+
+@operator("mostly_zeros(Tensor values_RC, float share) -> bool", on_meta=False)
+def mostly_zeros(values_RC: torch.Tensor, share: float) -> bool:
+    """Whether at most this share of the entries is not zero.
+
+    On the meta device it is not, and torch's product is seen: like the compiled one it allocates
+    nothing.
+
+    Args:
+        values_RC: float32, contiguous.
+        share: Between 0 and 1.
+    """
+    count = rectified_kernel.count_nonzero(values_RC.numpy())
+    return bool(count <= share * values_RC.numel())
+
+
+@operator(
+    "add_rectified_product(Tensor left_KO, Tensor right_KI, Tensor(a!) target_OI, float alpha)"
+    " -> ()"
+)
+def add_rectified_product(
+    left_KO: torch.Tensor, right_KI: torch.Tensor, target_OI: torch.Tensor, alpha: float
+) -> None:
+    """``target += alpha left^T right``; all are float32 and contiguous."""
+    _descend(left_KO, right_KI, target_OI, target_OI, (1.0, alpha, 0.0, 0.0), moves=False)
+
+
+@operator(
+    "descend_rectified(Tensor left_KO, Tensor right_KI, Tensor(a!) momentum_OI,"
+    " Tensor(b!) parameter_OI, float momentum, float weight_decay, float lr) -> ()"
+)
+def descend_rectified(  # noqa: PLR0917
+    left_KO: torch.Tensor,
+    right_KI: torch.Tensor,
+    momentum_OI: torch.Tensor,
+    parameter_OI: torch.Tensor,
+    momentum: float,
+    weight_decay: float,
+    lr: float,
+) -> None:
+    """``m <- momentum m + left^T right + weight_decay p``, then ``p <- p - lr m``; as above."""
+    numbers = (momentum, 1.0, weight_decay, -lr)
+    _descend(left_KO, right_KI, momentum_OI, parameter_OI, numbers, moves=True)
+
+
+def _descend(
+    left_KO: torch.Tensor,
+    right_KI: torch.Tensor,
+    target_OI: torch.Tensor,
+    parameter_OI: torch.Tensor,
+    numbers: tuple[float, float, float, float],
+    *,
+    moves: bool,
+) -> None:
+    outputs, inputs = parameter_OI.shape
+    parts = threads.parts_of(outputs, _ROWS, outputs * inputs * len(left_KO))
+    threads.call(
+        rectified_kernel.descend_rows,
+        parts,
+        (left_KO, right_KI, target_OI, parameter_OI),
+        [()] * len(parts),
+        (numbers, moves),
+    )
+
+
+@operator("rectified_linear(Tensor h_RI, Tensor w_OI, Tensor(a!) z_RO) -> ()")
+def rectified_linear(h_RI: torch.Tensor, w_OI: torch.Tensor, z_RO: torch.Tensor) -> None:
+    """``z = h w^T``; float32, contiguous, inputs and outputs multiples of sixteen."""
+    outputs, inputs = w_OI.shape
+    parts = threads.parts_of(outputs, _BLOCK, outputs * inputs * len(h_RI))
     operands = (h_RI, w_OI, z_RO)
     threads.call(rectified_kernel.linear_outputs, parts, operands, [()] * len(parts))
-    return z_RO if b_O is None else z_RO.add_(b_O)

@@ -11,8 +11,9 @@ from abc import abstractmethod
 
 import torch
 
-from trainfit.algorithms.numerics.binary.activations import abs_of_others, sum_abs
+from trainfit.algorithms.numerics.binary.activations import abs_of_others
 from trainfit.algorithms.numerics.optimisers import Adam
+from trainfit.algorithms.numerics.sums import sum_abs
 from trainfit.algorithms.tinyfoa.options import Kernel
 from trainfit.algorithms.tinyfoa.variant import AdamSettings, VariantRule
 

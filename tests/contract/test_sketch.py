@@ -140,8 +140,12 @@ def test_what_needs_values_is_built():
         lambda g: torch.randn(3, 4, generator=g).mean(),
         lambda g: torch.randn(3, 4, generator=g).mean(0, keepdim=True),
         lambda g: torch.randn((3, 4), generator=g).mean(dim=1, dtype=torch.float64),
+        lambda g: torch.randn((3, 4), generator=g).amin((0, 1)),
+        lambda g: torch.randn((3, 4), generator=g).amin((1,)).clamp(min=-1),
+        lambda g: torch.ge(torch.randn((3, 4), generator=g), 0.0),
+        lambda g: torch.ge(torch.randn((3, 4), generator=g), 0.0, out=torch.empty(3, 4)),
     ],
-    ids=range(6),
+    ids=range(10),
 )
 def test_what_stands_in_for_an_operator_has_its_shape_and_type(make):
     real = make(torch.Generator().manual_seed(1))

@@ -36,7 +36,8 @@ from trainfit.algorithms.numerics.binary.packing import (
     plan_unpack,
     unpack,
 )
-from trainfit.algorithms.numerics.lazy_kernels import sums
+from trainfit.algorithms.numerics.operators import operator
+from trainfit.algorithms.numerics.sums import sum_abs
 from trainfit.algorithms.phases import Category
 
 UNPACKED = 5
@@ -51,27 +52,14 @@ def mean_abs(values: torch.Tensor) -> torch.Tensor:
     return sum_abs(values).mul_(1.0 / values.numel())
 
 
-def sum_abs(values: torch.Tensor) -> torch.Tensor:
-    """Sum of magnitudes, a scalar, without a copy; summed in float64, whatever the size.
-
-    Args:
-        values: float32, contiguous; on the meta device it has no values.
-    """
-    if values.is_meta:
-        return values.new_empty(())
-    total: torch.Tensor = sums.sum_abs(values)
-    return total
-
-
+@operator("abs_of_others(Tensor values, Tensor part) -> float", on_meta=0.0)
 def abs_of_others(values: torch.Tensor, part: torch.Tensor) -> float:
     """Sum of the magnitudes in ``values`` but not in ``part``; 0 on the meta device.
 
     Args:
-        values: A whole tensor; on the meta device it has no values.
+        values: A whole tensor.
         part: A copy of some of it.
     """
-    if values.is_meta:
-        return 0.0
     return float(values.abs().sum(dtype=torch.float64) - part.abs().sum(dtype=torch.float64))
 
 

@@ -19,12 +19,11 @@ from typing import Any
 
 import numba
 import numpy as np
-import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from trainfit.algorithms.numerics.binary.lookups import ENTRIES, LANES, Workspace
+from trainfit.algorithms.numerics.binary.lookups import ENTRIES, LANES
 from trainfit.algorithms.numerics.compiled import compiled
 
 _CHAINS = 4
@@ -175,9 +174,10 @@ def _columns(  # noqa: PLR0917
     "void(float32[:,:], intp, intp, uint8[:,::1], float32[:,::1], float32[:,::1], uint8[:,::1])",
     nogil=True,
 )
-def _add_signed(  # noqa: PLR0917
+def add_signed(  # noqa: PLR0917
     x_BI: Any, first: Any, inner: Any, w_Ob: Any, z_BO: Any, tables_TL: Any, index_NG: Any
 ) -> None:  # pragma: no cover  (compiled)
+    """``z += x w^T`` for the ``inner`` columns of x from ``first`` on."""
     batch, (outputs, width) = len(x_BI), w_Ob.shape
     most = index_NG.shape[1] // 16
     for start in range(0, 2 * width, most):
@@ -200,27 +200,6 @@ def _add_signed(  # noqa: PLR0917
             _columns(tables_TL, index_NG, groups, z_BO, b, True)
 
 
-def add_signed(
-    x_BI: torch.Tensor,
-    columns: slice,
-    w_Ob: torch.Tensor,
-    z_BO: torch.Tensor,
-    work: Workspace,
-) -> None:
-    """``z += x w^T`` for packed signs.
-
-    Args:
-        x_BI: float32, may be strided.
-        columns: Those of x that belong to w.
-        w_Ob: Bits of w in {-1, +1}, uint8, contiguous.
-        z_BO: float32, contiguous.
-        work: For O columns.
-    """
-    inner = columns.stop - columns.start
-    tables, index = work.tables.numpy(), work.index.numpy()
-    _add_signed(x_BI.numpy(), columns.start, inner, w_Ob.numpy(), z_BO.numpy(), tables, index)
-
-
 @numba.njit  # type: ignore[untyped-decorator]
 def _spread(byte: Any, entry: Any) -> Any:  # pragma: no cover  (compiled)
     """Eight bytes: ``entry`` where a bit is set, 0 elsewhere."""
@@ -234,9 +213,10 @@ def _spread(byte: Any, entry: Any) -> Any:  # pragma: no cover  (compiled)
     " uint64[:,::1])",
     nogil=True,
 )
-def _gradient(  # noqa: PLR0917
+def bit_gradient(  # noqa: PLR0917
     dz_BJ: Any, first: Any, h_Bb: Any, dw_JK: Any, tables_TL: Any, index_NG: Any, eights: Any
 ) -> None:  # pragma: no cover  (compiled)
+    """``dw = dz^T h`` for columns of dz from ``first`` on; ``eights`` is ``index`` in words."""
     batch, width = h_Bb.shape
     most = index_NG.shape[1] // 16
     for start in range(0, batch, 4 * most):
@@ -264,27 +244,3 @@ def _gradient(  # noqa: PLR0917
                             tables_TL[entry, lane] = d
                 _fill(tables_TL, g, False)
             _columns(tables_TL, index_NG, groups, dw_JK, j, start > 0)
-
-
-def bit_gradient(
-    dz_BJ: torch.Tensor, first: int, h_Bb: torch.Tensor, dw_JK: torch.Tensor, work: Workspace
-) -> None:
-    """``dw = dz^T h`` for packed activations in {0, 1}, for some of dz's columns.
-
-    Args:
-        dz_BJ: float32, contiguous.
-        first: The column of dz that belongs to the first row of dw.
-        h_Bb: uint8, contiguous, K bits in a row.
-        dw_JK: float32, contiguous; overwritten.
-        work: For K columns.
-    """
-    index = work.index.numpy()
-    _gradient(
-        dz_BJ.numpy(),
-        first,
-        h_Bb.numpy(),
-        dw_JK.numpy(),
-        work.tables.numpy(),
-        index,
-        index.view(np.uint64),
-    )

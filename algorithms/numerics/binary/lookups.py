@@ -1,10 +1,11 @@
-"""The workspace of products by looking sums up, and their closed form.
+"""Products of floats with packed bits by looking sums up: workspace, operators, closed form.
 
 See :mod:`trainfit.algorithms.numerics.binary.lookup_kernels`. Some groups of four addends are in
 the workspace at a time: for each sixteen sums of sixteen floats, and four bits of every column,
 which choose one of them. The results do not depend on how many groups there are.
 
-Shape suffixes: G groups of four addends, T rows of tables, L sixteen floats, N blocks of sixteen
+Shape suffixes: B batch, I inputs, O outputs, J outputs and K inputs of a slice, b bytes of packed
+bits, G groups of four addends, T rows of tables, L sixteen floats, N blocks of sixteen
 columns.
 """
 
@@ -12,9 +13,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.numerics.lazy_kernels import lookup_kernels
+from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.phases import Category, tag
 
 LANES = 16
@@ -79,3 +83,74 @@ def plan_workspace(plan: MemoryPlan, groups: int, columns: int) -> list[Item]:
 
 def _padded(columns: int) -> int:
     return -(-columns // LANES) * LANES
+
+
+def add_signed(
+    x_BI: torch.Tensor,
+    columns: slice,
+    w_Ob: torch.Tensor,
+    z_BO: torch.Tensor,
+    work: Workspace,
+) -> None:
+    """``z += x w^T`` for packed signs.
+
+    Args:
+        x_BI: float32, may be strided.
+        columns: Those of x that belong to w.
+        w_Ob: Bits of w in {-1, +1}, uint8, contiguous.
+        z_BO: float32, contiguous.
+        work: For O columns.
+    """
+    inner = columns.stop - columns.start
+    add_by_lookup(x_BI, columns.start, inner, w_Ob, z_BO, work.tables, work.index)
+
+
+@operator(
+    "add_by_lookup(Tensor x_BI, int first, int inner, Tensor w_Ob, Tensor(a!) z_BO,"
+    " Tensor(b!) scratch_tables, Tensor(c!) scratch_index) -> ()"
+)
+def add_by_lookup(  # noqa: PLR0917
+    x_BI: torch.Tensor,
+    first: int,
+    inner: int,
+    w_Ob: torch.Tensor,
+    z_BO: torch.Tensor,
+    scratch_tables: torch.Tensor,
+    scratch_index: torch.Tensor,
+) -> None:
+    """``add_signed`` for ``inner`` columns of x, beginning with column ``first``."""
+    tables, index = scratch_tables.numpy(), scratch_index.numpy()
+    lookup_kernels.add_signed(x_BI.numpy(), first, inner, w_Ob.numpy(), z_BO.numpy(), tables, index)
+
+
+def bit_gradient(
+    dz_BJ: torch.Tensor, first: int, h_Bb: torch.Tensor, dw_JK: torch.Tensor, work: Workspace
+) -> None:
+    """``dw = dz^T h`` for packed activations in {0, 1}, for some of dz's columns.
+
+    Args:
+        dz_BJ: float32, contiguous.
+        first: The column of dz that belongs to the first row of dw.
+        h_Bb: uint8, contiguous, K bits in a row.
+        dw_JK: float32, contiguous; overwritten.
+        work: For K columns.
+    """
+    gradient_by_lookup(dz_BJ, first, h_Bb, dw_JK, work.tables, work.index)
+
+
+@operator(
+    "gradient_by_lookup(Tensor dz_BJ, int first, Tensor h_Bb, Tensor(a!) dw_JK,"
+    " Tensor(b!) scratch_tables, Tensor(c!) scratch_index) -> ()"
+)
+def gradient_by_lookup(  # noqa: PLR0917
+    dz_BJ: torch.Tensor,
+    first: int,
+    h_Bb: torch.Tensor,
+    dw_JK: torch.Tensor,
+    scratch_tables: torch.Tensor,
+    scratch_index: torch.Tensor,
+) -> None:
+    """``bit_gradient`` with its workspace as tensors."""
+    tables, index = scratch_tables.numpy(), scratch_index.numpy()
+    operands = dz_BJ.numpy(), first, h_Bb.numpy(), dw_JK.numpy()
+    lookup_kernels.bit_gradient(*operands, tables, index, index.view(np.uint64))

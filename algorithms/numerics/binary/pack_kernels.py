@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
@@ -47,9 +46,10 @@ def _compare(
 
 
 @compiled("void(float32[:,::1], intp, intp, uint8[:,::1], boolean, boolean)", nogil=True)
-def _pack(  # noqa: PLR0917
+def pack(  # noqa: PLR0917
     values_RC: Any, first: Any, columns: Any, out_Rb: Any, strict: Any, below: Any
 ) -> None:  # pragma: no cover  (compiled)
+    """Bits of ``v >= 0`` in ``columns`` columns from ``first`` on; flags as in ``_compare``."""
     stride, whole = values_RC.shape[1], columns // 16 * 16
     zero, one = np.float32(0.0), np.float32(1.0)
     for r in range(len(values_RC)):
@@ -65,31 +65,3 @@ def _pack(  # noqa: PLR0917
                 if bit and (v < one or not below):
                     byte |= 1 << (c - start)
             out_Rb[r, start // 8] = byte
-
-
-def pack_signs(values_RC: torch.Tensor, columns: slice, out_Rb: torch.Tensor) -> None:
-    """Write the bits of ``values >= 0``.
-
-    Args:
-        values_RC: float32, contiguous.
-        columns: Those that are packed.
-        out_Rb: uint8, contiguous.
-    """
-    _run(values_RC, columns, out_Rb, strict=False, below=False)
-
-
-def pack_positive(values_RC: torch.Tensor, columns: slice, out_Rb: torch.Tensor) -> None:
-    """Write the bits of ``values > 0``; arguments as above."""
-    _run(values_RC, columns, out_Rb, strict=True, below=False)
-
-
-def pack_open_unit(values_RC: torch.Tensor, columns: slice, out_Rb: torch.Tensor) -> None:
-    """Write the bits of ``0 < values < 1``; arguments as above."""
-    _run(values_RC, columns, out_Rb, strict=True, below=True)
-
-
-def _run(
-    values_RC: torch.Tensor, columns: slice, out_Rb: torch.Tensor, *, strict: bool, below: bool
-) -> None:
-    count = columns.stop - columns.start
-    _pack(values_RC.numpy(), columns.start, count, out_Rb.numpy(), strict, below)

@@ -53,8 +53,6 @@ def _pack(
     rows: int,
     compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> None:
-    if values_RC.is_meta:  # shapes without values
-        return
     columns = values_RC.shape[1]
     for start in range(0, len(values_RC), rows):
         part = slice(start, start + rows)

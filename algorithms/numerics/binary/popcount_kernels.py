@@ -16,12 +16,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.compiled import compiled
 
 WIDE = 64
@@ -177,9 +175,10 @@ _and_block, _xor_block = _wide_block("and_"), _wide_block("xor")
 
 
 @compiled("void(uint8[:,::1], uint8[:,::1], float32[:,::1], intp, intp)", nogil=True)
-def _add_product(
+def add_binary_product(
     h_Bb: Any, w_Ob: Any, z_BO: Any, start: Any, stop: Any
 ) -> None:  # pragma: no cover  (compiled)
+    """Rows of ``z += h w^T`` with h in {0, 1}."""
     width = h_Bb.shape[1]
     outputs, words = w_Ob.shape[0], width // 8
     blocks = outputs // OUTPUTS * OUTPUTS if width >= WIDE else 0
@@ -201,21 +200,11 @@ def _add_product(
             z_BO[b, o] += np.float32(2.0) * np.float32(both) - np.float32(own)
 
 
-def add_binary_product(h_Bb: torch.Tensor, w_Ob: torch.Tensor, z_BO: torch.Tensor) -> None:
-    """``z += h w^T`` for packed activations and packed signs, exact in float32.
-
-    Args:
-        h_Bb: Bits of h in {0, 1}, uint8, contiguous; padding bits are 0.
-        w_Ob: Bits of w in {-1, +1}, uint8, contiguous, of the same width.
-        z_BO: float32, contiguous; sums beyond 2**24 would round.
-    """
-    _by_rows(_add_product, (h_Bb, w_Ob, z_BO))
-
-
 @compiled("void(uint8[:,::1], uint8[:,::1], float32[:,::1], int64, intp, intp)", nogil=True)
-def _add_xnor_product(  # noqa: PLR0917
+def add_sign_product(  # noqa: PLR0917
     h_Bb: Any, w_Ob: Any, z_BO: Any, inner: Any, start: Any, stop: Any
 ) -> None:  # pragma: no cover  (compiled)
+    """Rows of ``z += h w^T`` with signs on both sides, ``inner`` columns without the padding."""
     width = h_Bb.shape[1]
     outputs, words = w_Ob.shape[0], width // 8
     blocks = outputs // OUTPUTS * OUTPUTS if width >= WIDE else 0
@@ -230,26 +219,3 @@ def _add_xnor_product(  # noqa: PLR0917
             for k in range(8 * words, width):
                 unlike += count64(np.uint64(h_Bb[b, k]) ^ np.uint64(w_Ob[o, k]))
             z_BO[b, o] += np.float32(inner) - np.float32(2.0) * np.float32(unlike)
-
-
-def add_sign_product(
-    h_Bb: torch.Tensor, w_Ob: torch.Tensor, z_BO: torch.Tensor, inner: int
-) -> None:
-    """``z += h w^T`` for packed signs on both sides, exact in float32.
-
-    Args:
-        h_Bb: Bits of h in {-1, +1}, uint8, contiguous; padding bits are 0.
-        w_Ob: Bits of w in {-1, +1}, uint8, contiguous, of the same width.
-        z_BO: float32, contiguous; sums beyond 2**24 would round.
-        inner: Columns without the padding.
-    """
-    _by_rows(_add_xnor_product, (h_Bb, w_Ob, z_BO), (inner,))
-
-
-def _by_rows(
-    kernel: Any, operands: tuple[torch.Tensor, ...], numbers: tuple[int, ...] = ()
-) -> None:
-    """Call a kernel for the rows of its first operand."""
-    rows, width = operands[0].shape
-    parts = threads.parts_of(rows, 1, rows * len(operands[1]) * width)  # eight bits at a time
-    threads.call(kernel, parts, operands, [()] * len(parts), numbers)

@@ -23,6 +23,10 @@ from trainfit.algorithms.numerics.binary.activations import (
     plan_mean_abs,
     tile_extent,
 )
+from trainfit.algorithms.numerics.binary.bit_products import (
+    add_binary_product,
+    add_sign_product,
+)
 from trainfit.algorithms.numerics.binary.packing import (
     pack_signs,
     packed_width,
@@ -31,7 +35,6 @@ from trainfit.algorithms.numerics.binary.packing import (
     unpack,
 )
 from trainfit.algorithms.numerics.binary.weights import Weights
-from trainfit.algorithms.numerics.lazy_kernels import popcount
 from trainfit.algorithms.phases import Category, tag
 
 
@@ -69,11 +72,9 @@ class _SignWeights(Weights):
         if isinstance(h, Bits):
             for group in range(self.groups):
                 if h.signed:
-                    popcount.add_sign_product(
-                        h.bits_MBb[group], self._packed(group), z_BO, self.width
-                    )
+                    add_sign_product(h.bits_MBb[group], self._packed(group), z_BO, self.width)
                 else:
-                    popcount.add_binary_product(h.bits_MBb[group], self._packed(group), z_BO)
+                    add_binary_product(h.bits_MBb[group], self._packed(group), z_BO)
             return
         z_BO -= _row_sums(h)
         for group in range(self.groups):

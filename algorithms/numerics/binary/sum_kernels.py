@@ -15,13 +15,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from trainfit.algorithms.numerics.compiled import compiled
-from trainfit.algorithms.phases import Category, tag
 
 LANES = 16
 """Sums of a whole tensor that run side by side: element k belongs to sum k modulo this."""
@@ -61,22 +59,12 @@ def _sum_lanes(context: Any, values_N: Any) -> Any:  # pragma: no cover  (runs i
 
 
 @compiled("void(float32[::1], float32[::1])", nogil=True)
-def _sum_abs(values_N: Any, out: Any) -> None:  # pragma: no cover  (compiled)
+def sum_abs(values_N: Any, out: Any) -> None:  # pragma: no cover  (compiled)
+    """Sum of magnitudes, written to the only element of ``out``."""
     total = _sum_lanes(values_N)
     for i in range(len(values_N) // LANES * LANES, len(values_N)):
         total += abs(values_N[i])
     out[0] = total
-
-
-def sum_abs(values: torch.Tensor) -> torch.Tensor:
-    """Sum of magnitudes, a float32 scalar; the only allocation.
-
-    Args:
-        values: float32 on the CPU, contiguous, of any shape.
-    """
-    total = tag(torch.empty(()), Category.WORKSPACE, "sum of magnitudes")
-    _sum_abs(values.detach().view(-1).numpy(), total.view(1).numpy())
-    return total
 
 
 def _column_block(*, centred: bool = False, squared: bool = False) -> Any:
@@ -134,9 +122,10 @@ _sum_distances = _column_block(centred=True, squared=True)
 
 
 @compiled("void(float32[:,::1], float32[::1], float64, boolean, boolean, float32[::1])", nogil=True)
-def _columns(  # noqa: PLR0917
+def columns(  # noqa: PLR0917
     values_RJ: Any, center_J: Any, divisor: Any, centred: Any, squared: Any, out_J: Any
 ) -> None:  # pragma: no cover  (compiled)
+    """Sums over the rows, divided: of values or squares, or of squared distances from a center."""
     rows, columns = values_RJ.shape
     for block in range(0, columns if columns >= COLUMNS else 0, COLUMNS):
         first = min(block, columns - COLUMNS)  # the last block repeats some columns
@@ -154,40 +143,3 @@ def _columns(  # noqa: PLR0917
                 value -= np.float64(center_J[j])
             total += value * value if squared else value
         out_J[j] = total / divisor
-
-
-def column_means(values_RJ: torch.Tensor, mean_J: torch.Tensor) -> None:
-    """Write the mean of every column.
-
-    Args:
-        values_RJ: float32 on the CPU, contiguous.
-        mean_J: float32.
-    """
-    _run(values_RJ, mean_J, mean_J, len(values_RJ))
-
-
-def column_variances(
-    values_RJ: torch.Tensor, mean_J: torch.Tensor, variance_J: torch.Tensor
-) -> None:
-    """Write the mean squared distance of every column from ``mean``; arguments as above."""
-    _run(values_RJ, mean_J, variance_J, len(values_RJ), centred=True, squared=True)
-
-
-def column_lengths(values_RJ: torch.Tensor) -> torch.Tensor:
-    """Euclidean length of every column, float32, shape (J,); the only allocation."""
-    length_J = torch.empty(values_RJ.shape[1])
-    _run(values_RJ, length_J, length_J, 1, squared=True)
-    return length_J.sqrt_()
-
-
-def _run(
-    values_RJ: torch.Tensor,
-    center_J: torch.Tensor,
-    out_J: torch.Tensor,
-    divisor: int,
-    *,
-    centred: bool = False,
-    squared: bool = False,
-) -> None:
-    center, out = center_J.numpy(), out_J.numpy()
-    _columns(values_RJ.detach().numpy(), center, float(divisor), centred, squared, out)

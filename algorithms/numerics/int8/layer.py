@@ -23,6 +23,7 @@ from trainfit.algorithms.numerics.int8.products import plan_wide, wide_of
 from trainfit.algorithms.numerics.int8.quantise import count_rounding, words
 from trainfit.algorithms.numerics.int8.tiles import Chance
 from trainfit.algorithms.numerics.lazy_kernels import int8_layer_kernels as compiled
+from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
@@ -108,14 +109,45 @@ def forward(
         plain.forward(*h, *w, b_O, chance, q_BO, s_B)
         plain.sum_squares(q_BO, squares_B)
         return RowQuantized(q_BO, s_B), squares_B
-    parts = threads.parts_of(batch, GROUP, h.q.numel() * outputs)
-    scratch = []
-    for part in parts:
-        wide_GI = wide_of(part.stop - part.start, h.q.shape[1])
-        scratch.append((wide_GI, sums_of(len(wide_GI), outputs)))
-    results = (*chance, q_BO, s_B, squares_B)
-    threads.call(compiled.forward, parts, (*h, *w, b_O), scratch, results)
+    wide, sums = [], []
+    for part in _forward_parts(h.q, w.q):
+        wide.append(wide_of(part.stop - part.start, h.q.shape[1]))
+        sums.append(sums_of(len(wide[-1]), outputs))
+    operands = h.q, h.scale, w.q, w.scale, b_O
+    int8_forward(*operands, *chance, q_BO, s_B, squares_B, wide, sums)
     return RowQuantized(q_BO, s_B), squares_B
+
+
+@operator(
+    "int8_forward(Tensor h_BI, Tensor hs_B, Tensor w_OI, Tensor ws_O, Tensor b_O, bool stochastic,"
+    " int low, int high, Tensor(a!) q_BO, Tensor(b!) s_B, Tensor(c!) squares_B,"
+    " Tensor(d!)[] scratch_wide, Tensor(e!)[] scratch_sums) -> ()"
+)
+def int8_forward(  # noqa: PLR0917
+    h_BI: torch.Tensor,
+    hs_B: torch.Tensor,
+    w_OI: torch.Tensor,
+    ws_O: torch.Tensor,
+    b_O: torch.Tensor,
+    stochastic: bool,
+    low: int,
+    high: int,
+    q_BO: torch.Tensor,
+    s_B: torch.Tensor,
+    squares_B: torch.Tensor,
+    scratch_wide: list[torch.Tensor],
+    scratch_sums: list[torch.Tensor],
+) -> None:
+    """``forward`` with memory for its results and each thread's ``wide_of`` and ``sums_of``."""
+    parts = _forward_parts(h_BI, w_OI)
+    scratch = list(zip(scratch_wide, scratch_sums, strict=True))
+    results = stochastic, low, high, q_BO, s_B, squares_B
+    threads.call(compiled.forward, parts, (h_BI, hs_B, w_OI, ws_O, b_O), scratch, results)
+
+
+def _forward_parts(h_BI: torch.Tensor, w_OI: torch.Tensor) -> list[threads.Part]:
+    """The rows of activations for each thread."""
+    return threads.parts_of(len(h_BI), GROUP, h_BI.numel() * len(w_OI))
 
 
 def plan_forward(
@@ -161,10 +193,27 @@ def rescale(
     if way.in_torch:
         plain.rescale(*g, ratio_B, chance, d_BO, db_O)
     else:
-        g_BO, gs_B = g
-        operands = (t.numpy() for t in (g_BO, ratio_B, gs_B))
-        compiled.rescale(*operands, *chance, d_BO.numpy(), db_O.numpy())
+        int8_rescale(g.q, g.scale, ratio_B, *chance, d_BO, db_O)
     return d_BO, db_O
+
+
+@operator(
+    "int8_rescale(Tensor g_BO, Tensor gs_B, Tensor ratio_B, bool stochastic, int low, int high,"
+    " Tensor(a!) d_BO, Tensor(b!) db_O) -> ()"
+)
+def int8_rescale(  # noqa: PLR0917
+    g_BO: torch.Tensor,
+    gs_B: torch.Tensor,
+    ratio_B: torch.Tensor,
+    stochastic: bool,
+    low: int,
+    high: int,
+    d_BO: torch.Tensor,
+    db_O: torch.Tensor,
+) -> None:
+    """``rescale`` with memory for its results."""
+    operands = g_BO.numpy(), ratio_B.numpy(), gs_B.numpy()
+    compiled.rescale(*operands, stochastic, low, high, d_BO.numpy(), db_O.numpy())
 
 
 def plan_rescale(

@@ -28,6 +28,7 @@ from trainfit.algorithms.numerics.int8.layer import (
 from trainfit.algorithms.numerics.int8.products import pairs_of, plan_pairs
 from trainfit.algorithms.numerics.int8.quantise import count_rounding
 from trainfit.algorithms.numerics.lazy_kernels import int8_layer_kernels as compiled
+from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.phases import Category, tag
 
 
@@ -73,18 +74,61 @@ def back(  # noqa: PLR0917
         plain.back(e_BO, w_OI, *at, weight, chances, *g, below_q, below_s)
         return g, below
     inputs = w_OI.shape[1]
-    parts = threads.parts_of(len(e_BO), SPREAD_ROWS, e_BO.numel() * inputs)
-    scratch = [
-        (
-            pairs_of(e_BO.shape[1]),
-            sums_of(SPREAD_ROWS, inputs),
-            tag(torch.empty(2, inputs), Category.WORKSPACE, "two rows"),
-        )
-        for _ in parts
-    ]
-    rest = (*at, weight, *chances[0], *chances[1][1:], *g, below_q, below_s)
-    threads.call(compiled.back, parts, (e_BO, w_OI), scratch, rest)
+    pairs, sums, rows = [], [], []
+    for _ in _parts(e_BO, w_OI):
+        pairs.append(pairs_of(e_BO.shape[1]))
+        sums.append(sums_of(SPREAD_ROWS, inputs))
+        rows.append(tag(torch.empty(2, inputs), Category.WORKSPACE, "two rows"))
+    numbers = weight, *chances[0], *chances[1][1:]
+    own = at.q_BI, at.squares_B, at.local_B, at.later_B, at.fold_I
+    results = g.q, g.scale, below_q, below_s
+    int8_back(e_BO, w_OI, *own, *numbers, *results, pairs, sums, rows)
     return g, below
+
+
+@operator(
+    "int8_back(Tensor e_BO, Tensor w_OI, Tensor q_BI, Tensor squares_B, Tensor local_B,"
+    " Tensor later_B, Tensor fold_I, float weight, bool stochastic, int low, int high,"
+    " int low_below, int high_below, Tensor(a!) g_BI, Tensor(b!) gs_B, Tensor(c!) below_BI,"
+    " Tensor(d!) below_s_B, Tensor(e!)[] scratch_pairs, Tensor(f!)[] scratch_sums,"
+    " Tensor(g!)[] scratch_rows) -> ()"
+)
+def int8_back(  # noqa: PLR0917
+    e_BO: torch.Tensor,
+    w_OI: torch.Tensor,
+    q_BI: torch.Tensor,
+    squares_B: torch.Tensor,
+    local_B: torch.Tensor,
+    later_B: torch.Tensor,
+    fold_I: torch.Tensor,
+    weight: float,
+    stochastic: bool,
+    low: int,
+    high: int,
+    low_below: int,
+    high_below: int,
+    g_BI: torch.Tensor,
+    gs_B: torch.Tensor,
+    below_BI: torch.Tensor,
+    below_s_B: torch.Tensor,
+    scratch_pairs: list[torch.Tensor],
+    scratch_sums: list[torch.Tensor],
+    scratch_rows: list[torch.Tensor],
+) -> None:
+    """``back`` with memory for its results and each thread's scratch.
+
+    ``below_BI`` has no rows if there is no layer below.
+    """
+    scratch = list(zip(scratch_pairs, scratch_sums, scratch_rows, strict=True))
+    at = Below(q_BI, squares_B, local_B, later_B, fold_I)
+    numbers = weight, stochastic, low, high, low_below, high_below
+    rest = (*at, *numbers, g_BI, gs_B, below_BI, below_s_B)
+    threads.call(compiled.back, _parts(e_BO, w_OI), (e_BO, w_OI), scratch, rest)
+
+
+def _parts(e_BO: torch.Tensor, w_OI: torch.Tensor) -> list[threads.Part]:
+    """The rows of gradients for each thread."""
+    return threads.parts_of(len(e_BO), SPREAD_ROWS, e_BO.numel() * w_OI.shape[1])
 
 
 def _empty_rows(like_BI: torch.Tensor) -> RowQuantized:

@@ -22,6 +22,7 @@ from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8 import torch_kernels as int8_torch
 from trainfit.algorithms.numerics.lazy_kernels import int8_rounding_kernels
+from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 
@@ -37,7 +38,8 @@ _SMALLEST = 2.0**-126
 
 def draw_seed(generator: torch.Generator) -> int:
     """A 64-bit seed for one step, from the algorithm's own generator."""
-    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
+    drawn = torch.empty((), dtype=torch.int64, device="cpu")
+    return int(drawn.random_(generator=generator))
 
 
 def plan_draw_seed(plan: MemoryPlan) -> None:
@@ -71,8 +73,6 @@ def scale_of(t_RC: torch.Tensor, axis: int | None = None) -> torch.Tensor:
         axis: None for one scale, shape (1,); 0 for one per row, shape (R,); 1 for one per
             column, shape (C,).
     """
-    if t_RC.is_meta:  # shapes without values
-        return t_RC.new_empty(_scales(len(t_RC), t_RC.shape[1], axis))
     dims = (0, 1) if axis is None else (1 - axis,)
     scale = t_RC.amax(dims)
     low = t_RC.amin(dims).neg_()
@@ -149,17 +149,41 @@ def quantise_into(
     stochastic = rounding is Rounding.STOCHASTIC
     way = -1 if axis is None else axis
     low, high = words(seed)
-    if t.is_meta:  # as above
-        return
     inverse = tag(scale.clamp(min=_SMALLEST), Category.WORKSPACE, "1 / s").reciprocal_()
     if kernel is Int8Kernel.TORCH:
         int8_torch.quantise_rows(
             t_RC.detach(), q_RC, inverse, way, stochastic=stochastic, low=low, high=high
         )
         return
-    int8_rounding_kernels.quantise_rows(
-        t_RC.detach().numpy(), q_RC.numpy(), inverse.numpy(), way, stochastic, low, high
-    )
+    quantise_rows(t_RC.detach(), q_RC, inverse, way, stochastic, low, high)
+
+
+@operator(
+    "int8_quantise(Tensor t_RC, Tensor(a!) q_RC, Tensor inverse, int axis, bool stochastic,"
+    " int low, int high) -> ()"
+)
+def quantise_rows(  # noqa: PLR0917
+    t_RC: torch.Tensor,
+    q_RC: torch.Tensor,
+    inverse: torch.Tensor,
+    axis: int,
+    stochastic: bool,
+    low: int,
+    high: int,
+) -> None:
+    """``q = clip(round(t * inverse))``, the rounding of ``quantise_into``.
+
+    Args:
+        t_RC: float32, contiguous.
+        q_RC: int8, contiguous.
+        inverse: float32, ``1 / s``.
+        axis: 0 for an inverse per row, 1 for one per column, -1 for one.
+        stochastic: Rounding takes random numbers.
+        low: Their key, see ``words``.
+        high: The same.
+    """
+    operands = t_RC.numpy(), q_RC.numpy(), inverse.numpy()
+    int8_rounding_kernels.quantise_rows(*operands, axis, stochastic, low, high)
 
 
 def plan_quantise(

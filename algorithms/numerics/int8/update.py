@@ -16,10 +16,15 @@ from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.int8 import torch_update as plain
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized, plan_sums, sums_of
-from trainfit.algorithms.numerics.int8.products import pairs_of, plan_pairs
+from trainfit.algorithms.numerics.int8.products import (
+    grad_weight_parts,
+    pairs_of,
+    plan_pairs,
+)
 from trainfit.algorithms.numerics.int8.quantise import count_rounding
 from trainfit.algorithms.numerics.int8.tiles import LEVELS, SMALLEST
 from trainfit.algorithms.numerics.lazy_kernels import int8_update_kernels as compiled
+from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, tag
 
@@ -41,12 +46,35 @@ def update_int8(  # noqa: PLR0917
     if way.in_torch:
         plain.update_int8(*w, d_BO, h_BI, step, chance._replace(stochastic=True))
         return
-    parts = _parts(d_BO, h_BI)
-    scratch = [
-        (*_scratch(d_BO, h_BI), tag(torch.empty_like(h_BI[0]), Category.WORKSPACE, "moved row"))
-        for _ in parts
-    ]
-    moved = (*w, step, chance.low, chance.high)
+    pairs, sums, rows = [], [], []
+    for _ in grad_weight_parts(d_BO, h_BI):
+        pairs.append(pairs_of(len(d_BO)))
+        sums.append(sums_of(SPREAD_ROWS, h_BI.shape[1]))
+        rows.append(tag(torch.empty_like(h_BI[0]), Category.WORKSPACE, "moved row"))
+    int8_update(d_BO, h_BI, *w, step, chance.low, chance.high, pairs, sums, rows)
+
+
+@operator(
+    "int8_update(Tensor d_BO, Tensor h_BI, Tensor(a!) w_OI, Tensor(b!) ws_O, float step, int low,"
+    " int high, Tensor(c!)[] scratch_pairs, Tensor(d!)[] scratch_sums, Tensor(e!)[] scratch_rows)"
+    " -> ()"
+)
+def int8_update(  # noqa: PLR0917
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    w_OI: torch.Tensor,
+    ws_O: torch.Tensor,
+    step: float,
+    low: int,
+    high: int,
+    scratch_pairs: list[torch.Tensor],
+    scratch_sums: list[torch.Tensor],
+    scratch_rows: list[torch.Tensor],
+) -> None:
+    """``update_int8`` with each thread's scratch: the last is a row of weights that have moved."""
+    scratch = list(zip(scratch_pairs, scratch_sums, scratch_rows, strict=True))
+    parts = grad_weight_parts(d_BO, h_BI)
+    moved = w_OI, ws_O, step, low, high
     threads.call(compiled.update_int8, parts, (d_BO, h_BI), scratch, moved)
 
 
@@ -96,13 +124,58 @@ def move_int8(  # noqa: PLR0917
     if way.in_torch:
         plain.move_int8(q_OI, scale, d_BO, h_BI, factor, rate, chance)
         return
-    parts = _parts(d_BO, h_BI)
-    scratch = [_scratch(d_BO, h_BI) for _ in parts]
-    moved = q_OI, float(scale), factor, rate
-    most = max(threads.call(compiled.moved_range, parts, (d_BO, h_BI), scratch, moved))
+    pairs, sums = _scratch(d_BO, h_BI)
+    moved = d_BO, h_BI, q_OI, float(scale), factor, rate
+    most = int8_moved_range(*moved, pairs, sums)
     scale.fill_(most / LEVELS)
-    rounded = (*moved, 1.0 / max(float(scale), SMALLEST), *chance)
-    threads.call(compiled.move_int8, parts, (d_BO, h_BI), scratch, rounded)
+    int8_move(*moved, 1.0 / max(float(scale), SMALLEST), *chance, pairs, sums)
+
+
+@operator(
+    "int8_moved_range(Tensor d_BO, Tensor h_BI, Tensor q_OI, float scale, float factor, float rate,"
+    " Tensor(a!)[] scratch_pairs, Tensor(b!)[] scratch_sums) -> float",
+    on_meta=1.0,
+)
+def int8_moved_range(  # noqa: PLR0917
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    q_OI: torch.Tensor,
+    scale: float,
+    factor: float,
+    rate: float,
+    scratch_pairs: list[torch.Tensor],
+    scratch_sums: list[torch.Tensor],
+) -> float:
+    """The largest magnitude of ``scale q + rate factor d^T h``; 1 on the meta device."""
+    scratch = list(zip(scratch_pairs, scratch_sums, strict=True))
+    parts, moved = grad_weight_parts(d_BO, h_BI), (q_OI, scale, factor, rate)
+    return float(max(threads.call(compiled.moved_range, parts, (d_BO, h_BI), scratch, moved)))
+
+
+@operator(
+    "int8_move(Tensor d_BO, Tensor h_BI, Tensor(a!) q_OI, float scale, float factor, float rate,"
+    " float inverse, bool stochastic, int low, int high, Tensor(b!)[] scratch_pairs,"
+    " Tensor(c!)[] scratch_sums) -> ()"
+)
+def int8_move(  # noqa: PLR0917
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    q_OI: torch.Tensor,
+    scale: float,
+    factor: float,
+    rate: float,
+    inverse: float,
+    stochastic: bool,
+    low: int,
+    high: int,
+    scratch_pairs: list[torch.Tensor],
+    scratch_sums: list[torch.Tensor],
+) -> None:
+    """``q = round(inverse (scale q + rate factor d^T h))``, with each thread's scratch."""
+    scratch = list(zip(scratch_pairs, scratch_sums, strict=True))
+    moved = q_OI, scale, factor, rate, inverse, stochastic, low, high
+    parts = grad_weight_parts(d_BO, h_BI)
+    threads.call(compiled.move_int8, parts, (d_BO, h_BI), scratch, moved)
 
 
 def plan_move_int8(plan: MemoryPlan, batch: int, shape: tuple[int, int], way: QuantConfig) -> None:
@@ -140,9 +213,28 @@ def update_fp32(
     if way.in_torch:
         plain.update_fp32(w_OI, m_OI, d_BO, h_BI, scale=scale, momentum=momentum, rate=rate)
         return
-    parts = _parts(d_BO, h_BI)
-    scratch = [_scratch(d_BO, h_BI) for _ in parts]
-    moved = w_OI, m_OI, scale, momentum, rate
+    pairs, sums = _scratch(d_BO, h_BI)
+    int8_update_fp32(d_BO, h_BI, w_OI, m_OI, scale, momentum, rate, pairs, sums)
+
+
+@operator(
+    "int8_update_fp32(Tensor d_BO, Tensor h_BI, Tensor(a!) w_OI, Tensor(b!) m_OI, float scale,"
+    " float momentum, float rate, Tensor(c!)[] scratch_pairs, Tensor(d!)[] scratch_sums) -> ()"
+)
+def int8_update_fp32(  # noqa: PLR0917
+    d_BO: torch.Tensor,
+    h_BI: torch.Tensor,
+    w_OI: torch.Tensor,
+    m_OI: torch.Tensor,
+    scale: float,
+    momentum: float,
+    rate: float,
+    scratch_pairs: list[torch.Tensor],
+    scratch_sums: list[torch.Tensor],
+) -> None:
+    """``update_fp32`` with each thread's scratch."""
+    scratch = list(zip(scratch_pairs, scratch_sums, strict=True))
+    parts, moved = grad_weight_parts(d_BO, h_BI), (w_OI, m_OI, scale, momentum, rate)
     threads.call(compiled.update_fp32, parts, (d_BO, h_BI), scratch, moved)
 
 
@@ -160,13 +252,15 @@ def plan_update_fp32(
     plan.each(Kind.ADD, (1 + momentum) * outputs * inputs)
 
 
-def _parts(d_BO: torch.Tensor, h_BI: torch.Tensor) -> list[threads.Part]:
-    """The outputs of each thread."""
-    return threads.parts_of(d_BO.shape[1], SPREAD_ROWS, d_BO.numel() * h_BI.shape[1])
-
-
-def _scratch(d_BO: torch.Tensor, h_BI: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return pairs_of(len(d_BO)), sums_of(SPREAD_ROWS, h_BI.shape[1])
+def _scratch(
+    d_BO: torch.Tensor, h_BI: torch.Tensor
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Each thread's scratch."""
+    pairs, sums = [], []
+    for _ in grad_weight_parts(d_BO, h_BI):
+        pairs.append(pairs_of(len(d_BO)))
+        sums.append(sums_of(SPREAD_ROWS, h_BI.shape[1]))
+    return pairs, sums
 
 
 def _plan_update_scratch(plan: MemoryPlan, batch: int, inputs: int, *, moved_row: bool) -> None:

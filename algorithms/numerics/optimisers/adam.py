@@ -1,18 +1,26 @@
-"""Adam, a tile at a time or compiled."""
+"""Adam, a tile at a time or compiled.
+
+Shape suffix: N elements.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.lazy_kernels import adam_kernel
+from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.numerics.optimisers.base import Optimiser
 from trainfit.algorithms.phases import Category
 
 _TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
 _TILE_LEAST = 64
 _TILES = 16  # a tile is at most this fraction of the parameter, so that it never sets the peak
+_LINE = 16  # elements of a cache line, which no two threads share
+_WORK = 64  # a compiled element takes as long as so many multiplications of the fastest kernels
 
 
 class Adam(Optimiser):
@@ -81,7 +89,7 @@ class Adam(Optimiser):
         root = (1.0 - second**self.steps) ** 0.5
         rate = self.lr * root / (1.0 - first**self.steps)
         if self.compiled:
-            adam_kernel.adam_step(
+            adam_step(
                 parameter,
                 gradient,
                 mean,
@@ -126,6 +134,44 @@ class Adam(Optimiser):
         plan.each(Kind.MULTIPLY, (4 + decay) * elements)
         plan.each(Kind.ADD, (6 + decay) * elements)
         plan.each(Kind.DIVIDE, 2 * elements)
+
+
+@operator(
+    "adam_step(Tensor(a!) parameter_N, Tensor gradient_N, Tensor(b!) mean_N, Tensor(c!) square_N,"
+    " *, float first, float second, float epsilon, float rate, float decay=0.0) -> ()"
+)
+def adam_step(
+    parameter_N: torch.Tensor,
+    gradient_N: torch.Tensor,
+    mean_N: torch.Tensor,
+    square_N: torch.Tensor,
+    *,
+    first: float,
+    second: float,
+    epsilon: float,
+    rate: float,
+    decay: float = 0.0,
+) -> None:
+    """``m += first (g - m)``, ``v += second (g^2 - v)``, ``p += rate m / (sqrt(v) + epsilon)``.
+
+    With ``decay``, g is ``gradient_N + decay p``; ``gradient_N`` itself does not change.
+
+    Args:
+        parameter_N: float32, flat, contiguous, like the others.
+        gradient_N: Its gradient.
+        mean_N: Moving average m.
+        square_N: Moving average v.
+        first: One minus beta 1.
+        second: One minus beta 2.
+        epsilon: Added to the denominator.
+        rate: Negative learning rate, corrected for the bias of the averages.
+        decay: Weight decay.
+    """
+    elements = parameter_N.numel()
+    parts = threads.parts_of(elements, _LINE, _WORK * elements)
+    operands = parameter_N, gradient_N, mean_N, square_N
+    numbers = np.array([first, second, epsilon, rate, decay], dtype=np.float32)
+    threads.call(adam_kernel.descend, parts, operands, [()] * len(parts), (numbers,))
 
 
 def adam_tile(elements: int) -> int:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.binary import (
-    lookup_kernels,
-    pack_kernels,
+    bit_products,
+    lookups,
+    pack_columns,
     packing,
-    popcount_kernels,
 )
 from trainfit.algorithms.numerics.binary.lookups import (
     MOST,
@@ -49,8 +49,8 @@ def test_population_counts_are_exact_at_every_width(columns, outputs):
     w_packed, w = packed(outputs, columns, 2)
     z = torch.randint(-99, 99, (5, outputs), generator=draws(3)).float()
     binary, signed = z.clone(), z.clone()
-    popcount_kernels.add_binary_product(h_packed, w_packed, binary)
-    popcount_kernels.add_sign_product(h_packed, w_packed, signed, columns)
+    bit_products.add_binary_product(h_packed, w_packed, binary)
+    bit_products.add_sign_product(h_packed, w_packed, signed, columns)
     signs = 2 * w - 1
     assert torch.equal(binary, z + h @ signs.T)
     assert torch.equal(signed, z + (2 * h - 1) @ signs.T)
@@ -80,7 +80,7 @@ def test_looked_up_products_with_signs_are_summed_in_one_order(sizes):
     for groups in (1, 2, MOST):
         z = start.clone()
         work = make_workspace(groups, outputs)
-        lookup_kernels.add_signed(x, slice(3, 3 + inputs), w_packed, z, work)
+        lookups.add_signed(x, slice(3, 3 + inputs), w_packed, z, work)
         assert torch.equal(z, expected)
 
 
@@ -93,7 +93,7 @@ def test_looked_up_gradients_are_summed_in_one_order(sizes):
     expected = summed_by_four(dz[:, 2:].T, h.T, torch.zeros(outputs, width))
     for groups in (1, 2, MOST):
         dw = torch.full((outputs, width), float("nan"))
-        lookup_kernels.bit_gradient(dz, 2, h_packed, dw, make_workspace(groups, width))
+        lookups.bit_gradient(dz, 2, h_packed, dw, make_workspace(groups, width))
         assert torch.equal(dw, expected)
 
 
@@ -101,7 +101,7 @@ def test_a_strided_batch_is_read_where_it_lies():
     x = torch.randn(30, 20, generator=draws(0))
     w_packed, w = packed(8, 30, 0)
     z = torch.zeros(20, 8)
-    lookup_kernels.add_signed(x.T, slice(0, 30), w_packed, z, make_workspace(2, 8))
+    lookups.add_signed(x.T, slice(0, 30), w_packed, z, make_workspace(2, 8))
     torch.testing.assert_close(z, x.T @ (2 * w - 1).T, rtol=1e-5, atol=1e-5)
 
 
@@ -116,7 +116,7 @@ def test_compiled_packing_gives_the_bits_of_packed_comparisons(rows, columns, fi
         expected = torch.full((rows, packed_width(columns)), 255, dtype=torch.uint8)
         found = expected.clone()
         getattr(packing, form)(values[:, part], expected, rows)
-        getattr(pack_kernels, form)(values, part, found)
+        getattr(pack_columns, form)(values, part, found)
         assert torch.equal(found, expected), form
 
 

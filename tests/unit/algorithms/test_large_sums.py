@@ -12,10 +12,11 @@ import torch
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.int8.dai8_clipping import is_gaussian
 from trainfit.algorithms.nets.binary_layer import BinaryLayer
+from trainfit.algorithms.numerics import sums
 from trainfit.algorithms.numerics.batch_norm import normalise_by_batch_
-from trainfit.algorithms.numerics.binary import sum_kernels
-from trainfit.algorithms.numerics.binary.activations import mean_abs, sum_abs
+from trainfit.algorithms.numerics.binary.activations import mean_abs
 from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized, rescale
+from trainfit.algorithms.numerics.sums import sum_abs
 from trainfit.algorithms.options import Int8Kernel, Rounding
 
 MANY, REPEATS = 1 << 20, 64
@@ -98,24 +99,24 @@ def test_statistics_of_64_million_activations(rows):
     """A batch of 5,350 maps of 28 x 28; torch's own are 1e-4 and 2e-2 off."""
     some = rows[: MANY // 4].double()
     mean, variance = torch.empty(LC_CHANNELS), torch.empty(LC_CHANNELS)
-    sum_kernels.column_means(rows, mean)
-    sum_kernels.column_variances(rows, mean, variance)
+    sums.column_means(rows, mean)
+    sums.column_variances(rows, mean, variance)
     assert close(mean, some.mean(0))
     assert close(variance, some.var(0, correction=0))
-    assert close(sum_kernels.column_lengths(rows), some.norm(dim=0) * LC_CHANNELS**0.5)
+    assert close(sums.column_lengths(rows), some.norm(dim=0) * LC_CHANNELS**0.5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (9, 8), (7, 13), (5, 16), (100, 33)])
 def test_every_column_has_its_own_sum(shape):
     values = drawn(*shape)
     mean, variance = torch.empty(shape[1]), torch.empty(shape[1])
-    sum_kernels.column_means(values, mean)
-    sum_kernels.column_variances(values, mean, variance)
+    sums.column_means(values, mean)
+    sums.column_variances(values, mean, variance)
     exact = values.double()
     close_to = {"rtol": RELATIVE, "atol": 1e-9}
     torch.testing.assert_close(mean.double(), exact.mean(0), **close_to)
     torch.testing.assert_close(variance.double(), exact.var(0, correction=0), **close_to)
-    lengths = sum_kernels.column_lengths(values).double()
+    lengths = sums.column_lengths(values).double()
     torch.testing.assert_close(lengths, exact.norm(dim=0), **close_to)
 
 

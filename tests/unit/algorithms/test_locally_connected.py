@@ -17,6 +17,7 @@ from trainfit.algorithms.numerics.batch_norm import (
 )
 from trainfit.algorithms.numerics.binary.packing import pack_positive, pack_signs, packed_width
 from trainfit.algorithms.numerics.locally_connected import (
+    add_binary_product,
     add_signed_product,
     bit_patches,
     patches,
@@ -24,7 +25,6 @@ from trainfit.algorithms.numerics.locally_connected import (
     tiles,
     weight_gradient,
 )
-from trainfit.algorithms.numerics.locally_connected_kernels import add_binary_product
 from trainfit.algorithms.tinyfoa.described.locally_connected.tiles import choose_tiles
 from trainfit.algorithms.tinyfoa.grid import make_grids
 

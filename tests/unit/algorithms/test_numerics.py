@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.binary.bit_products import add_binary_product
 from trainfit.algorithms.numerics.binary.packing import (
     pack_open_unit,
     pack_positive,
@@ -15,7 +16,6 @@ from trainfit.algorithms.numerics.binary.packing import (
     packed_width,
     unpack,
 )
-from trainfit.algorithms.numerics.binary.popcount_kernels import add_binary_product
 from trainfit.algorithms.numerics.optimisers import Adam, Sgd, adam_tile, make_optimiser
 from trainfit.algorithms.options import OptimizerName
 from trainfit.algorithms.tinyfoa.described.mlp.tiles import choose_tiles

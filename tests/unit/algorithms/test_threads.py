@@ -13,7 +13,8 @@ import torch
 
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.numerics import threads
-from trainfit.algorithms.numerics.lazy_kernels import adam_kernel, popcount
+from trainfit.algorithms.numerics.binary.bit_products import add_binary_product, add_sign_product
+from trainfit.algorithms.numerics.optimisers.adam import adam_step
 from trainfit.algorithms.numerics.threads import Part, call, parts_of
 
 
@@ -136,7 +137,7 @@ def adam() -> list[torch.Tensor]:
     draws = torch.Generator().manual_seed(2)
     tensors = [torch.rand(1003, generator=draws) for _ in range(4)]
     numbers = {"first": 0.1, "second": 0.001, "epsilon": 1e-8, "rate": -0.01, "decay": 0.1}
-    adam_kernel.adam_step(*tensors, **numbers)
+    adam_step(*tensors, **numbers)
     return tensors
 
 
@@ -147,9 +148,9 @@ def bits(*, signs: bool) -> list[torch.Tensor]:
     )
     z = torch.rand(19, 21, generator=draws)
     if signs:
-        popcount.add_sign_product(h, w, z, 555)
+        add_sign_product(h, w, z, 555)
     else:
-        popcount.add_binary_product(h, w, z)
+        add_binary_product(h, w, z)
     return [z]
 
 

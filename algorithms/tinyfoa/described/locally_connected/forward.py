@@ -21,8 +21,8 @@ from trainfit.algorithms.numerics.batch_norm import (
     normalise_by_running_,
 )
 from trainfit.algorithms.numerics.binary.packing import pack_positive, packed_width
-from trainfit.algorithms.numerics.lazy_kernels import locally_connected_kernels
 from trainfit.algorithms.numerics.locally_connected import (
+    add_binary_product,
     add_signed_product,
     bit_patches,
     real_patches,
@@ -89,9 +89,7 @@ class LcForward(LcSlicedRule):
         for column in range(grid.columns):
             packed_PJSb = layer.packed_NMPJSb[group, column]
             if scale_h is not None and self._kernel is Kernel.POPCOUNT:
-                locally_connected_kernels.add_binary_product(
-                    h[column], packed_PJSb, z_BPJ, self._model.shape[2]
-                )
+                add_binary_product(h[column], packed_PJSb, z_BPJ, self._model.shape[2])
                 continue
             of = self._patches(index, h, column)
             positions = self._tiles(batch, index).product_positions

@@ -20,11 +20,11 @@ import torch
 
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.binary import packing
+from trainfit.algorithms.numerics.binary import pack_columns, packing
 from trainfit.algorithms.numerics.binary.activations import mean_abs
-from trainfit.algorithms.numerics.binary.lookups import make_workspace
+from trainfit.algorithms.numerics.binary.bit_products import add_binary_product
+from trainfit.algorithms.numerics.binary.lookups import add_signed, bit_gradient, make_workspace
 from trainfit.algorithms.numerics.binary.packing import packed_width, unpack
-from trainfit.algorithms.numerics.lazy_kernels import lookup_kernels, pack_kernels, popcount
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tinyfoa.described.mlp.memory import StepPlan
@@ -122,7 +122,7 @@ class Described(SlicedRule):
     ) -> None:
         """Pack comparisons of some columns, compiled or ``rows`` rows at a time."""
         if self._compiled:
-            getattr(pack_kernels, form)(values_RC, columns, out_Rb)
+            getattr(pack_columns, form)(values_RC, columns, out_Rb)
         else:
             getattr(packing, form)(values_RC[:, columns], out_Rb, rows)
 
@@ -149,7 +149,7 @@ class Described(SlicedRule):
             z_BO = torch.zeros(h.shape[1], len(layer.latent_OI))
             for m in range(self._slices):
                 if self._compiled:
-                    popcount.add_binary_product(h[m], layer.packed_MOb[m], z_BO)
+                    add_binary_product(h[m], layer.packed_MOb[m], z_BO)
                 else:
                     self._add_tiles(layer, m, h, z_BO, self._tiles(h.shape[1], index))
             z_BO *= layer.scale * scale_h
@@ -167,7 +167,7 @@ class Described(SlicedRule):
         if tiles.weight_groups:
             work = make_workspace(tiles.weight_groups, outputs)
             for columns, packed_Ob in zip(groups, layer.packed_MOb, strict=True):
-                lookup_kernels.add_signed(x_BI, columns, packed_Ob, z_BO, work)
+                add_signed(x_BI, columns, packed_Ob, z_BO, work)
             return z_BO
         z_BO -= x_BI.sum(1)[:, None]
         for columns, packed_Ob in zip(groups, layer.packed_MOb, strict=True):
@@ -206,7 +206,7 @@ class Described(SlicedRule):
         binary = h.dtype is not torch.float32
         if binary and tiles.gradient_groups:
             work = make_workspace(tiles.gradient_groups, width)
-            lookup_kernels.bit_gradient(dz_BJ, rows.start, h[m], dw_JK, work)
+            bit_gradient(dz_BJ, rows.start, h[m], dw_JK, work)
             return dw_JK
         for start in range(0, width, tiles.gradient_columns):
             stop = min(start + tiles.gradient_columns, width)
