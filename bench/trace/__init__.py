@@ -1,0 +1,1 @@
+"""A training step run on tensors without data, and what follows from it: bytes, operators."""

@@ -1,0 +1,226 @@
+"""The watcher of a traced step: operators, births and deaths of storages, phases, purposes.
+
+Every operator of the step comes here, with tensors that have shapes but no data. A storage is born
+when an operator gives a tensor of a storage not seen before, and dies when nothing holds it any
+more, which Python tells at once, as torch's allocator would be told.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from trainfit.algorithms.phases import Category
+from trainfit.bench.profiler.attribution import category_of, describe
+from trainfit.bench.profiler.events import Stream
+from trainfit.bench.profiler.fold import OUTSIDE
+from trainfit.bench.trace.scratch import scratch_bytes
+from trainfit.bench.trace.stand_ins import result_of
+from trainfit.bench.trace.trace import Operator, Storage, Trace
+
+SCALAR_BYTES = 8
+"""Storages up to this size are always workspace: a scalar that an algorithm needs cannot be told
+from one that torch makes for itself."""
+
+
+class Recorder(TorchDispatchMode):
+    """Writes down a step; an observer of its phases, too.
+
+    ``with observing(recorder), recorder: step()``, then :meth:`finish`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._storages: list[Storage] = []
+        self._numbers: dict[int, int] = {}  # address of a storage that is alive: its number
+        self._watched: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+        self._stream = Stream()
+        self._operators: list[Operator] = []
+        self._open: list[str] = []
+        self._times = 1
+        self._reads_of_data: dict[str, None] = {}
+        self._begun = False
+
+    # What the step says of itself -----------------------------------------------------------
+
+    def enter(self, name: str) -> None:
+        """A phase begins."""
+        self._open.append(name)
+        self._stream.enter(name)
+
+    def leave(self, name: str) -> None:
+        """A phase ends."""
+        if name in self._open:
+            self._open.reverse()
+            self._open.remove(name)
+            self._open.reverse()
+            self._stream.leave(name)
+
+    def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
+        """A tensor is for something."""
+        number = self._number(tensor)
+        storage = self._storages[number]
+        if label:
+            storage.label = f"{label} {describe(tensor)}"
+        self._mark(storage, str(category))
+
+    def repeat(self, times: int) -> int:
+        """What comes runs ``times`` as often as it is seen; returns what was so far."""
+        before, self._times = self._times, times
+        return before
+
+    # Storages -------------------------------------------------------------------------------
+
+    def adopt(self, tensor: torch.Tensor, category: str, label: str) -> None:
+        """A tensor that is there before the step."""
+        number = self._number(tensor)
+        self._storages[number].category = category
+        self._storages[number].label = label
+
+    def _number(self, tensor: torch.Tensor) -> int:
+        """The number of a tensor's storage; one that was not seen before was there already."""
+        memory = tensor.untyped_storage()
+        number = self._numbers.get(memory._cdata)
+        return self._new(memory, tensor, found=True) if number is None else number
+
+    def _new(self, memory: torch.UntypedStorage, tensor: torch.Tensor, *, found: bool) -> int:
+        number, size, address = len(self._storages), memory.nbytes(), memory._cdata
+        storage = Storage(
+            number, size, describe(tensor), "inputs", "" if found else self._phase, found
+        )
+        self._storages.append(storage)
+        self._numbers[address] = number
+
+        def died(_: object) -> None:
+            if self._numbers.get(address) == number:
+                del self._numbers[address]
+            del self._watched[number]
+            self._stream.free(number, size)
+
+        self._watched[number] = weakref.ref(memory, died)
+        if not found:
+            self._stream.alloc(number, size)
+            self._mark(
+                storage,
+                category_of(
+                    self._open[-1] if self._open else "",
+                    backward=torch._C._current_graph_task_id() != -1,
+                    recording=torch.is_grad_enabled(),
+                ),
+            )
+        return number
+
+    def _mark(self, storage: Storage, category: str) -> None:
+        if storage.size <= SCALAR_BYTES:
+            category = str(Category.WORKSPACE)
+        storage.category = str(category)
+        self._stream.tag(storage.number, storage.category, storage.label)
+
+    @property
+    def _phase(self) -> str:
+        return self._open[-1] if self._open else OUTSIDE
+
+    # Operators ------------------------------------------------------------------------------
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run the operator on shapes, and write down what it read, wrote and made."""
+        kwargs = kwargs or {}
+        if func is torch.ops.aten._local_scalar_dense.default:
+            self._reads_of_data[_place()] = None
+            return _stand_in(args[0])
+        if func.is_view:
+            return func(*args, **kwargs)
+        given = [self._number(each) for each in tree_leaves((args, kwargs)) if _is_tensor(each)]
+        own = self._scratch(func, args, kwargs)
+        result = result_of(func, args, kwargs)
+        made = [
+            self._new(memory, each, found=False)
+            for each in tree_leaves(result)
+            if _is_tensor(each) and (memory := each.untyped_storage())._cdata not in self._numbers
+        ]
+        for storage in reversed(own):
+            self._stream.free(storage.number, storage.size)
+        self._operators.append(
+            Operator(
+                str(func),
+                self._phase,
+                tuple(dict.fromkeys(given)),
+                tuple(dict.fromkeys(self._written(func, args, kwargs))),
+                tuple(made),
+                len(self._stream.sizes),
+                self._times,
+                "",
+            )
+        )
+        return result
+
+    def _written(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+        if not func._schema.is_mutable:
+            return []
+        changed = [
+            kwargs.get(argument.name, args[place] if place < len(args) else None)
+            for place, argument in enumerate(func._schema.arguments)
+            if argument.alias_info is not None and argument.alias_info.is_write
+        ]
+        return [self._number(each) for each in tree_leaves(changed) if _is_tensor(each)]
+
+    def _scratch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Storage]:
+        own: list[Storage] = []
+        for size in scratch_bytes(func, args, kwargs):
+            name = func.overloadpacket.__name__
+            storage = Storage(
+                len(self._storages),
+                size,
+                f"scratch of {name}",
+                str(Category.WORKSPACE),
+                self._phase,
+                found=False,
+                scratch=name,
+            )
+            self._storages.append(storage)
+            self._stream.alloc(storage.number, size)
+            self._mark(storage, storage.category)
+            own.append(storage)
+        return own
+
+    # The step -------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The step begins."""
+        self._stream.begin()
+
+    def finish(self) -> Trace:
+        """The step has ended; what still lives is no longer watched."""
+        self._stream.end()
+        self._watched.clear()
+        return Trace(
+            self._storages, self._operators, self._stream, tuple(self._reads_of_data)
+        )
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _stand_in(tensor: torch.Tensor) -> bool | int | float:
+    """What a tensor without data says its value is."""
+    if tensor.dtype is torch.bool:
+        return True
+    return 1.0 if tensor.is_floating_point() else 1
+
+
+def _place() -> str:
+    """Where in the traced code: the innermost line outside of torch and of the tracer."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
+        ("torch.", "trainfit.bench.trace")
+    ):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,128 @@
+"""What operators of torch allocate inside themselves, on the CPU, with one thread and oneDNN off.
+
+A Python number as an operand becomes a tensor of 8 bytes, and then one of the type that is computed
+in; an operand of another type than that is copied into it. Each entry was found by running the
+operator alone and listing what the allocator gave; ``tests/contract/test_operator_scratch.py`` does
+so for every operator that a rule calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+Arguments = tuple[Sequence[Any], Mapping[str, Any]]
+Rule = Callable[[Sequence[Any], Mapping[str, Any]], tuple[int, ...]]
+
+NUMBER_BYTES = 8
+"""A Python number as a tensor: a double, or a 64-bit integer."""
+
+
+def scratch_bytes(
+    func: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """Bytes of the blocks that an operator makes for itself, all alive at one instant of its run.
+
+    Args:
+        func: The operator.
+        args, kwargs: What it is called with; only shapes and types are looked at.
+    """
+    name = func.overloadpacket.__name__
+    rule = _TABLE.get(name)
+    if rule is None and name.endswith("_"):
+        rule = _TABLE.get(name[:-1])
+    return rule(args, kwargs) if rule else ()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (bool, int, float))
+
+
+def _operands(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """Of two operands: numbers as tensors, and copies in the type that is computed in."""
+    left, right = args[0], args[1] if len(args) > 1 else kwargs.get("other")
+    common = torch.result_type(left, right)
+    return tuple(size for each in (left, right) for size in _converted(each, common))
+
+
+def _quotient(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """The same of a division, which is computed in floats."""
+    left, right = args[0], args[1]
+    common = torch.result_type(left, right)
+    if not common.is_floating_point and not kwargs.get("rounding_mode"):
+        common = torch.get_default_dtype()
+    return tuple(size for each in (left, right) for size in _converted(each, common))
+
+
+def _converted(value: Any, common: torch.dtype) -> tuple[int, ...]:
+    if _is_number(value):
+        own = torch.float64 if isinstance(value, float) else torch.int64
+        own = torch.bool if isinstance(value, bool) else own
+        size = 1 if own is torch.bool else NUMBER_BYTES
+        return (size,) if common is own else (size, common.itemsize)
+    if isinstance(value, torch.Tensor) and value.dtype is not common:
+        return (value.numel() * common.itemsize,)
+    return ()
+
+
+def _mean(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """A sum, divided by a number."""
+    return _converted(1, kwargs.get("dtype") or args[0].dtype)
+
+
+def _bce_with_logits(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """Two tensors of the size of the logits, and the number by which a mean divides."""
+    del kwargs
+    size = args[0].numel() * args[0].element_size()
+    return size, size, NUMBER_BYTES, args[0].element_size()
+
+
+def _batch_norm(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """Sums per channel: mean, variance and what they are computed from."""
+    del kwargs
+    training = args[5]
+    return (args[0].shape[1] * 4,) * 3 if training else ()
+
+
+def _batch_norm_backward(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """Two sums per channel; for rows of features a copy of the gradient besides."""
+    del kwargs
+    gradient, channels = args[0], args[1].shape[1]
+    sums = 2 * channels * 4
+    rows = args[1].dim() == 2  # noqa: PLR2004  (samples, features)
+    return (max(math.prod(gradient.shape) * 4, sums),) if rows else (sums,)
+
+
+_TABLE: dict[str, Rule] = {
+    **dict.fromkeys(
+        [
+            "add",
+            "sub",
+            "rsub",
+            "mul",
+            "remainder",
+            "bitwise_and",
+            "bitwise_or",
+            "bitwise_xor",
+            "bitwise_right_shift",
+            "bitwise_left_shift",
+            "eq",
+            "ne",
+            "lt",
+            "le",
+            "gt",
+            "ge",
+            "maximum",
+            "minimum",
+        ],
+        _operands,
+    ),
+    "div": _quotient,
+    "mean": _mean,
+    "binary_cross_entropy_with_logits": _bce_with_logits,
+    "native_batch_norm": _batch_norm,
+    "native_batch_norm_backward": _batch_norm_backward,
+}
