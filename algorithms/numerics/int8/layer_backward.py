@@ -79,10 +79,11 @@ def back(  # noqa: PLR0917
         pairs.append(pairs_of(e_BO.shape[1]))
         sums.append(sums_of(SPREAD_ROWS, inputs))
         rows.append(tag(torch.empty(2, inputs), Category.WORKSPACE, "two rows"))
-    numbers = weight, *chances[0], *chances[1][1:]
-    own = at.q_BI, at.squares_B, at.local_B, at.later_B, at.fold_I
+    given = e_BO, w_OI, at.q_BI, at.squares_B, at.local_B, at.later_B, at.fold_I
+    chance, chance_below = chances
+    keys = chance.stochastic, chance.low, chance.high, chance_below.low, chance_below.high
     results = g.q, g.scale, below_q, below_s
-    int8_back(e_BO, w_OI, *own, *numbers, *results, pairs, sums, rows)
+    int8_back(*given, weight, *keys, *results, pairs, sums, rows)
     return g, below
 
 

@@ -89,17 +89,8 @@ class Adam(Optimiser):
         root = (1.0 - second**self.steps) ** 0.5
         rate = self.lr * root / (1.0 - first**self.steps)
         if self.compiled:
-            adam_step(
-                parameter,
-                gradient,
-                mean,
-                square,
-                first=1.0 - first,
-                second=1.0 - second,
-                epsilon=self.epsilon * root,
-                rate=-rate,
-                decay=self.weight_decay,
-            )
+            numbers = 1.0 - first, 1.0 - second, self.epsilon * root, -rate, self.weight_decay
+            adam_step(parameter, gradient, mean, square, *numbers)  # names would take 4 us more
             return
         size = adam_tile(parameter.numel())
         scratch = parameter.new_empty(size)
@@ -138,14 +129,13 @@ class Adam(Optimiser):
 
 @operator(
     "adam_step(Tensor(a!) parameter_N, Tensor gradient_N, Tensor(b!) mean_N, Tensor(c!) square_N,"
-    " *, float first, float second, float epsilon, float rate, float decay=0.0) -> ()"
+    " float first, float second, float epsilon, float rate, float decay=0.0) -> ()"
 )
-def adam_step(
+def adam_step(  # noqa: PLR0917
     parameter_N: torch.Tensor,
     gradient_N: torch.Tensor,
     mean_N: torch.Tensor,
     square_N: torch.Tensor,
-    *,
     first: float,
     second: float,
     epsilon: float,
