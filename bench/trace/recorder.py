@@ -44,7 +44,12 @@ class Recorder(TorchDispatchMode):
         self._open: list[str] = []
         self._times = 1
         self._reads_of_data: dict[str, None] = {}
-        self._begun = False
+        self._closed = False
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: that wraps every call, and the first of them imports torch's compiler."""
+        return False
 
     # What the step says of itself -----------------------------------------------------------
 
@@ -83,10 +88,21 @@ class Recorder(TorchDispatchMode):
         self._storages[number].label = label
 
     def _number(self, tensor: torch.Tensor) -> int:
-        """The number of a tensor's storage; one that was not seen before was there already."""
+        """The number of a tensor's storage.
+
+        One that was not seen before was there already; in a step of which all that was there is
+        known it was made from Python's numbers (``torch.tensor(0.5)``), which is no operator.
+        """
         memory = tensor.untyped_storage()
         number = self._numbers.get(memory._cdata)
-        return self._new(memory, tensor, found=True) if number is None else number
+        return self._new(memory, tensor, found=not self._closed) if number is None else number
+
+    def _born(self, tensor: torch.Tensor) -> list[int]:
+        """The number of a tensor's storage if it was not seen before: it is made now."""
+        memory = tensor.untyped_storage()
+        if memory._cdata in self._numbers:
+            return []
+        return [self._new(memory, tensor, found=False)]
 
     def _new(self, memory: torch.UntypedStorage, tensor: torch.Tensor, *, found: bool) -> int:
         number, size, address = len(self._storages), memory.nbytes(), memory._cdata
@@ -135,16 +151,14 @@ class Recorder(TorchDispatchMode):
         if func is torch.ops.aten._local_scalar_dense.default:
             self._reads_of_data[_place()] = None
             return _stand_in(args[0])
+        if func is torch.ops.aten.lift_fresh.default:  # numbers of Python's became a tensor
+            self._born(args[0])
         if func.is_view:
             return func(*args, **kwargs)
         given = [self._number(each) for each in tree_leaves((args, kwargs)) if _is_tensor(each)]
         own = self._scratch(func, args, kwargs)
         result = result_of(func, args, kwargs)
-        made = [
-            self._new(memory, each, found=False)
-            for each in tree_leaves(result)
-            if _is_tensor(each) and (memory := each.untyped_storage())._cdata not in self._numbers
-        ]
+        made = [n for each in tree_leaves(result) if _is_tensor(each) for n in self._born(each)]
         for storage in reversed(own):
             self._stream.free(storage.number, storage.size)
         self._operators.append(
@@ -192,8 +206,9 @@ class Recorder(TorchDispatchMode):
 
     # The step -------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """The step begins."""
+    def begin(self, *, closed: bool = False) -> None:
+        """The step begins; with ``closed`` all that was there before it has been adopted."""
+        self._closed = closed
         self._stream.begin()
 
     def finish(self) -> Trace:
@@ -203,6 +218,22 @@ class Recorder(TorchDispatchMode):
         return Trace(
             self._storages, self._operators, self._stream, tuple(self._reads_of_data)
         )
+
+
+class Answers(TorchDispatchMode):
+    """Gives a stand-in where a value of a tensor without data is asked for, and watches nothing."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run an operator on shapes."""
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return _stand_in(args[0])
+        return result_of(func, args, kwargs or {})
 
 
 def _is_tensor(value: object) -> bool:

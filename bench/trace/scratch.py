@@ -2,8 +2,8 @@
 
 A Python number as an operand becomes a tensor of 8 bytes, and then one of the type that is computed
 in; an operand of another type than that is copied into it. Each entry was found by running the
-operator alone and listing what the allocator gave; ``tests/contract/test_operator_scratch.py`` does
-so for every operator that a rule calls.
+operator alone and listing what the allocator gave. That nothing is missing for a rule is seen by
+``tests/contract/test_trace.py``, for small programs by ``tests/unit/trace``.
 """
 
 from __future__ import annotations
@@ -96,6 +96,12 @@ def _batch_norm_backward(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tupl
     return (max(math.prod(gradient.shape) * 4, sums),) if rows else (sums,)
 
 
+def _repeat(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """Sizes, strides and windows of the copy, as lists of 64-bit numbers."""
+    dimensions = len(args[1] if len(args) > 1 else kwargs["repeats"])
+    return 8 * dimensions, 8 * dimensions, 16 * dimensions
+
+
 _TABLE: dict[str, Rule] = {
     **dict.fromkeys(
         [
@@ -123,6 +129,7 @@ _TABLE: dict[str, Rule] = {
     "div": _quotient,
     "mean": _mean,
     "binary_cross_entropy_with_logits": _bce_with_logits,
+    "repeat": _repeat,
     "native_batch_norm": _batch_norm,
     "native_batch_norm_backward": _batch_norm_backward,
 }

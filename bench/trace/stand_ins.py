@@ -1,9 +1,12 @@
 """Shapes of results that torch's own functions for tensors without data are slow to find.
 
-Most operators know the shapes of their results in compiled code. Some do it in Python, and the first
-call of one imports torch's compiler, which takes longer than a whole trace; and some that draw
-numbers refuse a generator. Those that rules use are written here, where the result has the shape
-of an operand or is the operand itself.
+Many operators know the shapes of their results in compiled code. Others do it in Python, and the
+first call of one imports torch's compiler, which takes longer than a whole trace; and some that
+draw numbers refuse a generator. Those that rules use are written here, where a result is an operand,
+has the shape of one, or is a product. Everything else is asked of torch.
+
+``tests/contract/test_on_meta.py`` compares the operators of every rule's step with those of the
+same step on data, results' shapes and types included.
 """
 
 from __future__ import annotations
@@ -18,41 +21,237 @@ aten = torch.ops.aten
 
 def result_of(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """What an operator gives for tensors without data."""
-    stand_in = _STAND_INS.get(func) if _on_meta(args) else None
-    return stand_in(*args, **kwargs) if stand_in else func(*args, **kwargs)
-
-
-def _on_meta(args: Sequence[Any]) -> bool:
-    return bool(args) and isinstance(args[0], torch.Tensor) and args[0].is_meta
+    stand_in = _STAND_INS.get(func)
+    if stand_in is None or not args or not isinstance(args[0], torch.Tensor) or not args[0].is_meta:
+        return func(*args, **kwargs)
+    return stand_in(*args, **kwargs)
 
 
 def _itself(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     return tensor
 
 
-def _alike(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    return torch.empty_like(tensor)
-
-
 def _out(*_: Any, out: torch.Tensor, **__: Any) -> torch.Tensor:
     return out
 
 
-def _choices(
-    weights: torch.Tensor, samples: int, *_: Any, **__: Any
+def _grad_input(*_: Any, grad_input: torch.Tensor, **__: Any) -> torch.Tensor:
+    return grad_input
+
+
+def _alike(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    alike: torch.Tensor = aten.empty_like.default(tensor)
+    return alike
+
+
+def _truth(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    truth: torch.Tensor = aten.empty_like.default(tensor, dtype=torch.bool)
+    return truth
+
+
+def _empty(like: torch.Tensor, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+    kind = like.dtype if dtype is None else dtype
+    empty: torch.Tensor = aten.empty.memory_format(list(shape), dtype=kind, device="meta")
+    return empty
+
+
+def _mm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    return _empty(left, left.shape[0], right.shape[1])
+
+
+def _bmm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    return _empty(left, left.shape[0], left.shape[1], right.shape[2])
+
+
+def _addmm(_: torch.Tensor, left: torch.Tensor, right: torch.Tensor, **__: Any) -> torch.Tensor:
+    return _mm(left, right)
+
+
+def _mv(matrix: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    return _empty(matrix, matrix.shape[0])
+
+
+def _dot(left: torch.Tensor, *_: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
+    return _empty(left, dtype=dtype)
+
+
+def _together(left: torch.Tensor, right: Any, **_: Any) -> torch.Tensor:
+    """Two operands, element by element, of which one may be a number."""
+    kind = torch.result_type(left, right)
+    if not isinstance(right, torch.Tensor):
+        alike: torch.Tensor = aten.empty_like.default(left, dtype=kind)
+        return alike
+    if left.shape == right.shape and left.is_contiguous() and right.is_contiguous():
+        return _empty(left, *left.shape, dtype=kind)
+    return _empty(left, *torch.broadcast_shapes(left.shape, right.shape), dtype=kind)
+
+
+def _norm(
+    tensor: torch.Tensor,
+    _: float = 2,
+    dim: Sequence[int] | int | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
-    return weights.new_empty((*weights.shape[:-1], samples), dtype=torch.int64)
+    return _along(tensor, dim, keepdim, dtype=dtype)
 
 
-_STAND_INS: dict[Any, Callable[..., torch.Tensor]] = {
-    aten.abs.default: _alike,
-    aten.abs_.default: _itself,
-    aten.clamp_.default: _itself,
-    aten.normal_.default: _itself,
-    aten.uniform_.default: _itself,
-    aten.random_.default: _itself,
-    getattr(aten.random_, "from"): _itself,
-    aten.random_.to: _itself,
-    aten.bernoulli_.float: _itself,
+def _along(
+    tensor: torch.Tensor,
+    dim: Sequence[int] | int | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
+) -> torch.Tensor:
+    """A reduction along some dimensions, of all where none is named."""
+    along = range(tensor.dim()) if not dim and dim != 0 else [dim] if isinstance(dim, int) else dim
+    gone = {place % tensor.dim() for place in along} if tensor.dim() else set()
+    shape = [1 if k in gone else n for k, n in enumerate(tensor.shape) if keepdim or k not in gone]
+    return _empty(tensor, *shape, dtype=dtype)
+
+
+def _choices(weights: torch.Tensor, samples: int, *_: Any, **__: Any) -> torch.Tensor:
+    return _empty(weights, *weights.shape[:-1], samples, dtype=torch.int64)
+
+
+def _nll_loss(
+    scores: torch.Tensor, labels: torch.Tensor, _: Any, reduction: int, __: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return _empty(scores, *([] if reduction else labels.shape)), _empty(scores)
+
+
+def _of_second(_: torch.Tensor, tensor: torch.Tensor, *__: Any, **___: Any) -> torch.Tensor:
+    return _alike(tensor)
+
+
+_STAND_INS: dict[Any, Callable[..., Any]] = {
+    **dict.fromkeys(
+        [
+            aten.abs_.default,
+            aten.add_.Tensor,
+            aten.addcdiv_.default,
+            aten.addcmul_.default,
+            aten.addmm_.default,
+            aten.addmv_.default,
+            aten.addr_.default,
+            aten.baddbmm_.default,
+            aten.bernoulli_.float,
+            aten.bitwise_and_.Scalar,
+            aten.bitwise_right_shift_.Tensor_Scalar,
+            aten.bitwise_xor_.Scalar,
+            aten.bitwise_xor_.Tensor,
+            aten.clamp_.default,
+            aten.copy_.default,
+            aten.div_.Scalar,
+            aten.div_.Tensor,
+            aten.exp_.default,
+            aten.floor_.default,
+            aten.gt_.Scalar,
+            aten.lerp_.Scalar,
+            aten.log_.default,
+            aten.logical_and_.default,
+            aten.masked_fill_.Scalar,
+            aten.mul_.Scalar,
+            aten.mul_.Tensor,
+            aten.neg_.default,
+            aten.normal_.default,
+            aten.random_.default,
+            getattr(aten.random_, "from"),
+            aten.random_.to,
+            aten.reciprocal_.default,
+            aten.relu_.default,
+            aten.remainder_.Scalar,
+            aten.round_.default,
+            aten.scatter_.value,
+            aten.scatter_.value_reduce,
+            aten.rsqrt_.default,
+            aten.sigmoid_.default,
+            aten.sign_.default,
+            aten.sqrt_.default,
+            aten.sub_.Tensor,
+            aten.tanh_.default,
+            aten.threshold_.default,
+            aten.uniform_.default,
+        ],
+        _itself,
+    ),
+    **dict.fromkeys(
+        [
+            aten.add.out,
+            aten.addmm.out,
+            aten.bitwise_right_shift.Tensor_Scalar_out,
+            aten.bmm.out,
+            aten.div.out,
+            aten.ge.Scalar_out,
+            aten.gt.Scalar_out,
+            aten.gt.Tensor_out,
+            aten.maximum.out,
+            aten.mean.out,
+            aten.mm.out,
+            aten.mul.out,
+            aten.sub.out,
+            aten.where.self_out,
+            aten.rsqrt.out,
+        ],
+        _out,
+    ),
+    **dict.fromkeys(
+        [
+            aten.hardtanh_backward.grad_input,
+            aten.tanh_backward.grad_input,
+            aten.threshold_backward.grad_input,
+        ],
+        _grad_input,
+    ),
+    **dict.fromkeys(
+        [
+            aten._log_softmax.default,
+            aten._log_softmax_backward_data.default,
+            aten.abs.default,
+            aten.clamp.default,
+            aten.clamp_min.default,
+            aten.exp.default,
+            aten.neg.default,
+            aten.pow.Tensor_Scalar,
+            aten.reciprocal.default,
+            aten.relu.default,
+            aten.sigmoid.default,
+            aten.sign.default,
+            aten.softplus.default,
+            aten.softplus_backward.default,
+            aten.sqrt.default,
+            aten.tanh.default,
+            aten.threshold_backward.default,
+        ],
+        _alike,
+    ),
+    **dict.fromkeys(
+        [
+            aten.ge.Scalar,
+            aten.gt.Scalar,
+            aten.le.Scalar,
+            aten.logical_not.default,
+            aten.lt.Scalar,
+        ],
+        _truth,
+    ),
+    **dict.fromkeys(
+        [aten.add.Tensor, aten.div.Tensor, aten.mul.Tensor, aten.sub.Tensor, aten.rsub.Scalar],
+        _together,
+    ),
+    **dict.fromkeys(
+        [aten.amax.default, aten.amin.default, aten.mean.dim, aten.sum.dim_IntList],
+        _along,
+    ),
+    aten.addmm.default: _addmm,
+    aten.bmm.default: _bmm,
+    aten.dot.default: _dot,
+    aten.linalg_vector_norm.default: _norm,
+    aten.mean.default: _dot,
+    aten.mm.default: _mm,
     aten.multinomial.default: _choices,
+    aten.mv.default: _mv,
+    aten.nll_loss_backward.default: _of_second,
+    aten.nll_loss_forward.default: _nll_loss,
 }
