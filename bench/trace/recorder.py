@@ -15,12 +15,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from trainfit.algorithms.memory.stand_ins import result_of
 from trainfit.algorithms.phases import Category
 from trainfit.bench.profiler.attribution import category_of, describe
 from trainfit.bench.profiler.events import Stream
 from trainfit.bench.profiler.fold import OUTSIDE
 from trainfit.bench.trace.scratch import scratch_bytes
-from trainfit.bench.trace.stand_ins import result_of
 from trainfit.bench.trace.trace import Operator, Storage, Trace
 
 SCALAR_BYTES = 8
@@ -42,7 +42,6 @@ class Recorder(TorchDispatchMode):
         self._stream = Stream()
         self._operators: list[Operator] = []
         self._open: list[str] = []
-        self._times = 1
         self._reads_of_data: dict[str, None] = {}
         self._closed = False
 
@@ -60,11 +59,8 @@ class Recorder(TorchDispatchMode):
 
     def leave(self, name: str) -> None:
         """A phase ends."""
-        if name in self._open:
-            self._open.reverse()
-            self._open.remove(name)
-            self._open.reverse()
-            self._stream.leave(name)
+        self._open.pop()
+        self._stream.leave(name)
 
     def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
         """A tensor is for something."""
@@ -73,11 +69,6 @@ class Recorder(TorchDispatchMode):
         if label:
             storage.label = f"{label} {describe(tensor)}"
         self._mark(storage, str(category))
-
-    def repeat(self, times: int) -> int:
-        """What comes runs ``times`` as often as it is seen; returns what was so far."""
-        before, self._times = self._times, times
-        return before
 
     # Storages -------------------------------------------------------------------------------
 
@@ -169,8 +160,6 @@ class Recorder(TorchDispatchMode):
                 tuple(dict.fromkeys(self._written(func, args, kwargs))),
                 tuple(made),
                 len(self._stream.sizes),
-                self._times,
-                "",
             )
         )
         return result
@@ -215,13 +204,14 @@ class Recorder(TorchDispatchMode):
         """The step has ended; what still lives is no longer watched."""
         self._stream.end()
         self._watched.clear()
-        return Trace(
-            self._storages, self._operators, self._stream, tuple(self._reads_of_data)
-        )
+        return Trace(self._storages, self._operators, self._stream, tuple(self._reads_of_data))
 
 
 class Answers(TorchDispatchMode):
     """Gives a stand-in where a value of a tensor without data is asked for, and watches nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

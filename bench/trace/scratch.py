@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-Arguments = tuple[Sequence[Any], Mapping[str, Any]]
 Rule = Callable[[Sequence[Any], Mapping[str, Any]], tuple[int, ...]]
 
 NUMBER_BYTES = 8
@@ -28,7 +27,8 @@ def scratch_bytes(
 
     Args:
         func: The operator.
-        args, kwargs: What it is called with; only shapes and types are looked at.
+        args: What it is called with by place; only shapes and types are looked at.
+        kwargs: The same by name.
     """
     name = func.overloadpacket.__name__
     rule = _TABLE.get(name)
@@ -43,7 +43,7 @@ def _is_number(value: object) -> bool:
 
 def _operands(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
     """Of two operands: numbers as tensors, and copies in the type that is computed in."""
-    left, right = args[0], args[1] if len(args) > 1 else kwargs.get("other")
+    left, right = args[0], args[1] if len(args) > 1 else kwargs["other"]
     common = torch.result_type(left, right)
     return tuple(size for each in (left, right) for size in _converted(each, common))
 
@@ -92,7 +92,7 @@ def _batch_norm_backward(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tupl
     del kwargs
     gradient, channels = args[0], args[1].shape[1]
     sums = 2 * channels * 4
-    rows = args[1].dim() == 2  # noqa: PLR2004  (samples, features)
+    rows = args[1].dim() == 2  # samples, features
     return (max(math.prod(gradient.shape) * 4, sums),) if rows else (sums,)
 
 
@@ -100,6 +100,13 @@ def _repeat(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
     """Sizes, strides and windows of the copy, as lists of 64-bit numbers."""
     dimensions = len(args[1] if len(args) > 1 else kwargs["repeats"])
     return 8 * dimensions, 8 * dimensions, 16 * dimensions
+
+
+def _in_rows(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """A copy of an operand whose elements do not lie one after the other."""
+    del kwargs
+    tensor = args[0]
+    return () if tensor.is_contiguous() else (tensor.numel() * tensor.element_size(),)
 
 
 _TABLE: dict[str, Rule] = {
@@ -130,6 +137,8 @@ _TABLE: dict[str, Rule] = {
     "mean": _mean,
     "binary_cross_entropy_with_logits": _bce_with_logits,
     "repeat": _repeat,
+    "_softmax": _in_rows,
+    "_log_softmax": _in_rows,
     "native_batch_norm": _batch_norm,
     "native_batch_norm_backward": _batch_norm_backward,
 }

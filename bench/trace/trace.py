@@ -54,8 +54,6 @@ class Operator:
         writes: Numbers of those among them that it changes.
         makes: Numbers of the storages of its results.
         position: Number of births and deaths before it ended.
-        times: How often it runs: more than 1 inside a loop over equal tiles.
-        line: Where in the code that was traced, ``rule.py:41``.
     """
 
     name: str
@@ -64,8 +62,6 @@ class Operator:
     writes: tuple[int, ...]
     makes: tuple[int, ...]
     position: int
-    times: int
-    line: str
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,14 @@ KEPT = ROOT / "bench" / "sizing" / FOLDER
 
 
 def wanted(runs: Path) -> dict[str, bytes]:
-    """What the folder has to hold: contents by path, of every run that trained something."""
+    """What the folder has to hold: contents by path, of every run that tested what it trained."""
     found: dict[str, bytes] = {}
     for run in runs_below(runs):
-        records = [reduced(each) for each in read_records(run) if each.accuracy is not None]
+        records = [
+            reduced(each)
+            for each in read_records(run)
+            if each.accuracy is not None and each.accuracy.test_accuracy is not None
+        ]
         if records:
             found[f"{run.name}/{RECORDS}"] = b"".join(map(_line, records))
             found[f"{run.name}/{ENVIRONMENT}"] = (run / ENVIRONMENT).read_bytes()

