@@ -13,14 +13,20 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainfit.algorithms.memory.stand_ins import result_of
+from trainfit.algorithms.memory.stand_ins import READ, result_of, value_of
 
 
-class _StandIns(TorchDispatchMode):
-    """Gives every tensor its shape and type, but no values."""
+class WithoutValues(TorchDispatchMode):
+    """Runs operators on shapes and types only.
 
-    def __init__(self) -> None:
+    Args:
+        answers: Give a stand-in where a value of a tensor is asked for, 1 or True; without it that
+            is torch's error.
+    """
+
+    def __init__(self, *, answers: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._answers = answers
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -31,11 +37,13 @@ class _StandIns(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         """Run an operator on shapes."""
+        if self._answers and func is READ:
+            return value_of(args[0])
         return result_of(func, args, kwargs or {})
 
 
 @contextmanager
 def meta_tensors() -> Iterator[None]:
     """Tensors made within the block are on the meta device; nothing is drawn."""
-    with torch.device("meta"), _StandIns():
+    with torch.device("meta"), WithoutValues():
         yield

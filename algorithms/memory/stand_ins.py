@@ -18,6 +18,16 @@ import torch
 
 aten = torch.ops.aten
 
+READ = aten._local_scalar_dense.default
+"""The operator that gives Python a tensor's value (``float(loss)``)."""
+
+
+def value_of(tensor: torch.Tensor) -> bool | int | float:
+    """What a tensor without data says its value is."""
+    if tensor.dtype is torch.bool:
+        return True
+    return 1.0 if tensor.is_floating_point() else 1
+
 
 def result_of(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """What an operator gives for tensors without data."""

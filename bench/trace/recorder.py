@@ -15,7 +15,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from trainfit.algorithms.memory.stand_ins import result_of
+from trainfit.algorithms.memory.stand_ins import READ, result_of, value_of
 from trainfit.algorithms.phases import Category
 from trainfit.bench.profiler.attribution import category_of, describe
 from trainfit.bench.profiler.events import Stream
@@ -139,9 +139,9 @@ class Recorder(TorchDispatchMode):
     ) -> Any:
         """Run the operator on shapes, and write down what it read, wrote and made."""
         kwargs = kwargs or {}
-        if func is torch.ops.aten._local_scalar_dense.default:
+        if func is READ:
             self._reads_of_data[_place()] = None
-            return _stand_in(args[0])
+            return value_of(args[0])
         if func is torch.ops.aten.lift_fresh.default:  # numbers of Python's became a tensor
             self._born(args[0])
         if func.is_view:
@@ -207,34 +207,8 @@ class Recorder(TorchDispatchMode):
         return Trace(self._storages, self._operators, self._stream, tuple(self._reads_of_data))
 
 
-class Answers(TorchDispatchMode):
-    """Gives a stand-in where a value of a tensor without data is asked for, and watches nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Run an operator on shapes."""
-        if func is torch.ops.aten._local_scalar_dense.default:
-            return _stand_in(args[0])
-        return result_of(func, args, kwargs or {})
-
-
 def _is_tensor(value: object) -> bool:
     return isinstance(value, torch.Tensor)
-
-
-def _stand_in(tensor: torch.Tensor) -> bool | int | float:
-    """What a tensor without data says its value is."""
-    if tensor.dtype is torch.bool:
-        return True
-    return 1.0 if tensor.is_floating_point() else 1
 
 
 def _place() -> str:

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from trainfit.algorithms import Algorithm, Category
+from trainfit.algorithms.memory.meta import WithoutValues
 from trainfit.algorithms.phases import observing
-from trainfit.bench.trace.recorder import Answers, Recorder
+from trainfit.bench.trace.recorder import Recorder
 from trainfit.bench.trace.trace import Trace
 
 
@@ -22,7 +23,7 @@ def trace_stage(algorithm: Algorithm[Any], batch_size: int) -> Trace:
     with torch.device("meta"):
         x = torch.empty(batch_size, algorithm.model.inputs)
         y = torch.empty(batch_size, dtype=torch.int64)
-        with Answers():
+        with WithoutValues(answers=True):
             taken = algorithm.stage_data(x)
         recorder = Recorder()
         for held in algorithm.static_tensors():
