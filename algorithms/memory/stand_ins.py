@@ -36,7 +36,8 @@ def result_of(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     on_meta = (
         given.is_meta if isinstance(given, torch.Tensor) else str(kwargs.get("device")) == "meta"
     )
-    return stand_in(*args, **kwargs) if stand_in and on_meta else func(*args, **kwargs)
+    result = stand_in(*args, **kwargs) if stand_in and on_meta else NotImplemented
+    return func(*args, **kwargs) if result is NotImplemented else result
 
 
 def _itself(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
@@ -54,16 +55,21 @@ def _grad_input(*_: Any, grad_input: torch.Tensor, **__: Any) -> torch.Tensor:
 def _alike(
     tensor: torch.Tensor, *_: Any, dtype: torch.dtype | None = None, **__: Any
 ) -> torch.Tensor:
-    """Of the same shape, and of the same strides if they leave no gaps."""
+    """Of the same shape, its dimensions in the same order in memory, without gaps."""
     sizes, strides = list(tensor.shape), list(tensor.stride())
-    room = 1
-    for stride, size in sorted(zip(strides, sizes, strict=True)):
-        if size > 1 and stride != room:
-            return _empty(tensor, *sizes, dtype=dtype)
-        room *= size
-    kind = tensor.dtype if dtype is None else dtype
-    alike: torch.Tensor = aten.empty_strided.default(sizes, strides, dtype=kind, device="meta")
-    return alike
+    if 0 not in strides and not tensor.is_contiguous():
+        room = 1
+        for place in sorted(range(len(sizes)), key=lambda k: (strides[k], -k)):
+            strides[place], room = room, room * sizes[place]
+        kind = tensor.dtype if dtype is None else dtype
+        alike: torch.Tensor = aten.empty_strided.default(sizes, strides, dtype=kind, device="meta")
+        return alike
+    return _empty(tensor, *sizes, dtype=dtype)
+
+
+def _in_rows(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    """Of the same shape, its elements one after the other."""
+    return _empty(tensor, *tensor.shape)
 
 
 def _clone(
@@ -114,14 +120,14 @@ def _dot(left: torch.Tensor, *_: Any, dtype: torch.dtype | None = None) -> torch
     return _empty(left, dtype=dtype)
 
 
-def _together(left: torch.Tensor, right: Any, **_: Any) -> torch.Tensor:
-    """Two operands, element by element, of which one may be a number."""
+def _together(left: torch.Tensor, right: Any, **_: Any) -> Any:
+    """Two operands, element by element, of which one may be a number; torch is asked of strides."""
     kind = torch.result_type(left, right)
     if not isinstance(right, torch.Tensor):
         return _alike(left, dtype=kind)
-    if left.shape == right.shape and left.is_contiguous() and right.is_contiguous():
-        return _empty(left, *left.shape, dtype=kind)
-    return _empty(left, *_broadcast(left.shape, right.shape), dtype=kind)
+    if left.is_contiguous() and right.is_contiguous():
+        return _empty(left, *_broadcast(left.shape, right.shape), dtype=kind)
+    return NotImplemented
 
 
 def _norm(
@@ -256,8 +262,6 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
     ),
     **dict.fromkeys(
         [
-            aten._log_softmax.default,
-            aten._log_softmax_backward_data.default,
             aten.abs.default,
             aten.clamp.default,
             aten.empty_like.default,
@@ -296,6 +300,10 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys(
         [aten.amax.default, aten.amin.default, aten.mean.dim, aten.sum.dim_IntList],
         _along,
+    ),
+    **dict.fromkeys(
+        [aten._log_softmax.default, aten._log_softmax_backward_data.default, aten._softmax.default],
+        _in_rows,
     ),
     aten.addmm.default: _addmm,
     aten.bmm.default: _bmm,

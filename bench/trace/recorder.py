@@ -18,14 +18,11 @@ from torch.utils._pytree import tree_leaves
 from trainfit.algorithms.memory.stand_ins import READ, result_of, value_of
 from trainfit.algorithms.phases import Category
 from trainfit.bench.profiler.attribution import category_of, describe
+from trainfit.bench.profiler.carrying import SCALAR_BYTES
 from trainfit.bench.profiler.events import Stream
 from trainfit.bench.profiler.fold import OUTSIDE
 from trainfit.bench.trace.scratch import scratch_bytes
 from trainfit.bench.trace.trace import Operator, Storage, Trace
-
-SCALAR_BYTES = 8
-"""Storages up to this size are always workspace: a scalar that an algorithm needs cannot be told
-from one that torch makes for itself."""
 
 
 class Recorder(TorchDispatchMode):

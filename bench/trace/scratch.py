@@ -1,9 +1,9 @@
 """What operators of torch allocate inside themselves, on the CPU, with one thread and oneDNN off.
 
 A Python number as an operand becomes a tensor of 8 bytes, and then one of the type that is computed
-in; an operand of another type than that is copied into it. Each entry was found by running the
-operator alone and listing what the allocator gave. That nothing is missing for a rule is seen by
-``tests/contract/test_trace.py``, for small programs by ``tests/unit/trace``.
+in; an operand of another type than that is copied into it. ``tests/unit/trace/test_scratch.py``
+runs operators alone and lists what the allocator gives. That nothing is missing for a rule is seen
+by ``tests/contract/test_trace.py``, for small programs by ``test_against_allocator.py``.
 """
 
 from __future__ import annotations
