@@ -2,10 +2,10 @@
 
 A kernel that is called with the memory of tensors happens behind torch's back: neither its profiler
 nor a dispatch mode sees it, and on the meta device, whose tensors have no memory, it cannot run. As
-an operator in the namespace ``trainfit`` it does both, for 2 us a call (``torch.library.custom_op``
-takes ten times as long). A schema says what a kernel reads, what it writes (``Tensor(a!)``), and
-which of its arguments are workspace: their names begin with ``scratch``. That is allocated by the
-caller, as results are, and not inside the operator, where nobody would see it.
+an operator in the namespace ``trainfit`` it does both, for 2 us a call. A schema says what a kernel
+reads, what it writes (``Tensor(a!)``), and which of its arguments are workspace: their names begin
+with ``scratch``. That is allocated by the caller, as results are, and not inside the operator, where
+nobody would see it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _library = torch.library.Library(NAMESPACE, "DEF")
-_defined: set[tuple[str, str]] = (
-    set()
-)  # module and schema: a module whose import fails may try again
+_defined: set[tuple[str, str]] = set()
+"""Module and schema: a module whose import fails may try again."""
 
 
 def operator(
