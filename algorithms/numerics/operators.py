@@ -4,8 +4,8 @@ A kernel that is called with the memory of tensors happens behind torch's back: 
 nor a dispatch mode sees it, and on the meta device, whose tensors have no memory, it cannot run. As
 an operator in the namespace ``trainfit`` it does both, for 2 us a call. A schema says what a kernel
 reads, what it writes (``Tensor(a!)``), and which of its arguments are workspace: their names begin
-with ``scratch``. That is allocated by the caller, as results are, and not inside the operator, where
-nobody would see it.
+with ``scratch``. That is allocated by the caller, as results are, and not inside the operator,
+where nobody would see it.
 """
 
 from __future__ import annotations
