@@ -111,6 +111,24 @@ def test_profiler_tracker_and_heap_agree(
     assert found["exact"] <= found["heap"] <= found["exact"] + HEAP_ALLOWANCE
 
 
+def make_small_objects(job: Message, send: Send) -> None:
+    """In the child: a step that makes nothing but objects of Python's."""
+
+    def run() -> None:
+        made = [bytes(300) for _ in range(4000)]
+        del made
+
+    send({"heap": heap_high_water(Prepared(run, []))})
+
+
+def test_small_objects_of_python_are_not_a_new_arena() -> None:
+    pytest.importorskip("memray", reason="the heap is read with memray")
+
+    found = in_child(f"{__name__}:make_small_objects", {}, timeout_seconds=60)
+
+    assert found["heap"] < HEAP_ALLOWANCE + 4000 * 8  # and the list itself
+
+
 def test_tracker_refuses_a_second_forward_of_a_root_module() -> None:
     # Why MemTracker is a cross-check and not the profiler: Forward-Forward written with modules
     # calls each of them twice in a step, and so do two plain steps in a row.
