@@ -46,6 +46,11 @@ class Observer(Protocol):
 _observer: Observer | None = None
 
 
+def observer() -> Observer | None:
+    """The observer that is installed."""
+    return _observer
+
+
 class phase:  # noqa: N801  (reads as a statement: ``with phase("forward"):``)
     """Mark a part of a training step: ``with phase("forward.positive"): ...``.
 

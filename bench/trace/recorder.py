@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from trainfit.bench.profiler.carrying import SCALAR_BYTES
 from trainfit.bench.profiler.events import Stream
 from trainfit.bench.profiler.fold import OUTSIDE
 from trainfit.bench.trace.scratch import scratch_bytes
-from trainfit.bench.trace.trace import Operator, Storage, Trace
+from trainfit.bench.trace.trace import Operand, Operator, Storage, Trace, operands
 
 
 class Recorder(TorchDispatchMode):
@@ -39,6 +40,7 @@ class Recorder(TorchDispatchMode):
         self._stream = Stream()
         self._operators: list[Operator] = []
         self._open: list[str] = []
+        self._times = [1]  # how often what is shown now is done, of all loops around it
         self._reads_of_data: dict[str, None] = {}
         self._closed = False
 
@@ -66,6 +68,14 @@ class Recorder(TorchDispatchMode):
         if label:
             storage.label = f"{label} {describe(tensor)}"
         self._mark(storage, str(category))
+
+    def repeat(self, times: int) -> None:
+        """What follows is done ``times`` as often as it is shown."""
+        self._times.append(self._times[-1] * times)
+
+    def repeated(self) -> None:
+        """That part ends."""
+        self._times.pop()
 
     # Storages -------------------------------------------------------------------------------
 
@@ -143,7 +153,7 @@ class Recorder(TorchDispatchMode):
             self._born(args[0])
         if func.is_view:
             return func(*args, **kwargs)
-        given = [self._number(each) for each in tree_leaves((args, kwargs)) if _is_tensor(each)]
+        given, named = self._described(args), self._described(kwargs)
         own = self._scratch(func, args, kwargs)
         result = result_of(func, args, kwargs)
         made = [n for each in tree_leaves(result) if _is_tensor(each) for n in self._born(each)]
@@ -152,24 +162,33 @@ class Recorder(TorchDispatchMode):
         self._operators.append(
             Operator(
                 str(func),
-                self._phase,
-                tuple(dict.fromkeys(given)),
-                tuple(dict.fromkeys(self._written(func, args, kwargs))),
+                self._open[-1] if self._open else "",
+                given,
+                named,
+                tuple(_written(func, given, named)),
+                tuple(operands(self._described((result,)))),
                 tuple(made),
                 len(self._stream.sizes),
+                self._times[-1],
             )
         )
         return result
 
-    def _written(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
-        if not func._schema.is_mutable:
-            return []
-        changed = [
-            kwargs.get(argument.name, args[place] if place < len(args) else None)
-            for place, argument in enumerate(func._schema.arguments)
-            if argument.alias_info is not None and argument.alias_info.is_write
-        ]
-        return [self._number(each) for each in tree_leaves(changed) if _is_tensor(each)]
+    def _described(self, value: Any) -> Any:
+        """A value with operands in place of tensors."""
+        if isinstance(value, torch.Tensor):
+            return Operand(
+                self._number(value),
+                tuple(value.shape),
+                tuple(value.stride()),
+                int(value.storage_offset()),
+                value.dtype,
+            )
+        if isinstance(value, (list, tuple)):
+            return tuple(self._described(each) for each in value)
+        if isinstance(value, dict):
+            return {name: self._described(each) for name, each in value.items()}
+        return value
 
     def _scratch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Storage]:
         own: list[Storage] = []
@@ -202,6 +221,15 @@ class Recorder(TorchDispatchMode):
         self._stream.end()
         self._watched.clear()
         return Trace(self._storages, self._operators, self._stream, tuple(self._reads_of_data))
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Operand]:
+    """What the operator's schema says it changes."""
+    if func._schema.is_mutable:
+        for place, argument in enumerate(func._schema.arguments):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                given = args[place] if place < len(args) else kwargs.get(argument.name)
+                yield from operands(given)
 
 
 def _is_tensor(value: object) -> bool:

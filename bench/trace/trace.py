@@ -12,9 +12,13 @@ the step (weights, the batch) are in the list too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
+
+import torch
 
 from trainfit.bench.profiler.events import Stream
 from trainfit.bench.profiler.fold import Fold, fold
@@ -44,24 +48,94 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True)
+class Operand:
+    """A tensor as an operator sees it: a part of a storage.
+
+    Attributes:
+        storage: Number of its storage.
+        shape, strides, offset: Where its elements lie, in elements from the start of the storage.
+        dtype: Their type.
+    """
+
+    storage: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+    dtype: torch.dtype
+
+    @property
+    def elements(self) -> int:
+        """Number of elements, those counted again that strides of 0 repeat."""
+        return math.prod(self.shape)
+
+    @property
+    def distinct(self) -> int:
+        """Number of elements of the storage that it covers."""
+        return math.prod(n for n, by in zip(self.shape, self.strides, strict=True) if by)
+
+
+@dataclass(frozen=True, slots=True)
 class Operator:
     """One call of an operator that reads or writes elements; views are none.
 
     Attributes:
         name: As torch names it: ``aten.mm.default``.
-        phase: The innermost phase.
-        reads: Numbers of the storages it is given.
-        writes: Numbers of those among them that it changes.
-        makes: Numbers of the storages of its results.
+        phase: The innermost phase; empty outside of all.
+        args, kwargs: What it is called with; a tensor is an :class:`Operand`.
+        written: The tensors among them that it changes.
+        results: The tensors it gives, those it was given included.
+        makes: Numbers of the storages that it makes.
         position: Number of births and deaths before it ended.
+        times: How often it is called in all, with tensors of these sizes: of a loop over tiles
+            (:func:`trainfit.algorithms.tiling.in_tiles`) only the first ones are walked through.
     """
 
     name: str
     phase: str
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    written: tuple[Operand, ...]
+    results: tuple[Operand, ...]
     makes: tuple[int, ...]
     position: int
+    times: int = 1
+
+    @property
+    def given(self) -> tuple[Operand, ...]:
+        """The tensors it is called with, in order."""
+        return tuple(operands((self.args, tuple(self.kwargs.values()))))
+
+    @property
+    def on_tensors(self) -> tuple[Any, ...]:
+        """All of it but Python's numbers."""
+        return (
+            self.name,
+            self.phase,
+            self.given,
+            self.written,
+            self.results,
+            self.position,
+            self.times,
+        )
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the storages it is given, each once."""
+        return tuple(dict.fromkeys(each.storage for each in self.given))
+
+    @property
+    def writes(self) -> tuple[int, ...]:
+        """Numbers of those among them that it changes."""
+        return tuple(dict.fromkeys(each.storage for each in self.written))
+
+
+def operands(value: object) -> Iterator[Operand]:
+    """The operands in a value that an operator is called with, lists of tensors included."""
+    if isinstance(value, Operand):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from operands(each)
 
 
 @dataclass(frozen=True)
@@ -87,9 +161,13 @@ class Trace:
         return fold(self.stream)
 
     def same_steps(self, other: Trace) -> bool:
-        """Whether both are the same operators, births and deaths in the same order."""
+        """Whether both are the same operators, births and deaths in the same order.
+
+        Python's numbers among the operands may differ: a rate that falls, Adam's count of steps.
+        """
         return (
             self.stream.sizes == other.stream.sizes
-            and self.operators == other.operators
+            and [each.on_tensors for each in self.operators]
+            == [each.on_tensors for each in other.operators]
             and [each.size for each in self.storages] == [each.size for each in other.storages]
         )
