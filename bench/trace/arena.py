@@ -15,6 +15,7 @@ knows nothing of how the places were found.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -94,23 +95,32 @@ def aligned(size: int, alignment: int) -> int:
 def overlaps(blocks: Collection[Lifetime], arena: Arena) -> list[tuple[int, int]]:
     """Numbers of blocks that share bytes while both are alive; none in an arena that is right.
 
-    Walks from the first byte to the last: of blocks that share one, lifetimes are compared.
+    Walks through births and deaths, with the blocks that are alive sorted by offset: as long as
+    none overlap, only the one below a new block and those that begin in it need a look.
 
     Returns:
         Pairs, the smaller number first, in ascending order.
     """
     found: list[tuple[int, int]] = []
-    here: list[tuple[int, Lifetime]] = []  # blocks that hold the byte, each with its end
+    alive: list[tuple[int, int, int]] = []  # first byte, the one behind the last, number
     needed = [block for block in blocks if block.size and block.born < block.died]
-    for block in sorted(needed, key=lambda each: arena.offsets[each.number]):
-        start, born, died = arena.offsets[block.number], block.born, block.died
-        here = [(end, other) for end, other in here if end > start]
+    deaths = [(block.died, False, block) for block in needed]
+    births = [(block.born, True, block) for block in needed]
+    for _, is_birth, block in sorted([*deaths, *births], key=lambda each: each[:2]):
+        start = arena.offsets[block.number]
+        held = (start, start + block.size, block.number)
+        at = bisect_left(alive, held)
+        if not is_birth:
+            del alive[at]
+            continue
+        below = alive[:at] if found else alive[max(at - 1, 0) : at]
+        above = alive[at : bisect_left(alive, (start + block.size,))]
         found += [
-            (min(block.number, other.number), max(block.number, other.number))
-            for _, other in here
-            if other.born < died and born < other.died
+            (min(block.number, other), max(block.number, other))
+            for _, end, other in [*below, *above]
+            if end > start
         ]
-        here.append((start + block.size, block))
+        alive.insert(at, held)
     return sorted(found)
 
 

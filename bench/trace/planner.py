@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from trainfit.bench.trace.arena import ALIGNMENT, Arena, Lifetime, aligned
 
-_LOOKS = 3_000_000
-"""Neighbours that a plan may look at before it takes what it has: about half a second.
+_LOOKS = 12_000_000
+"""Neighbours that a plan may look at before it takes what it has: a second or two.
 
 Counted and not timed, so that a slow machine finds the same offsets.
 """
