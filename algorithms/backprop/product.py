@@ -31,6 +31,7 @@ from trainfit.algorithms.numerics.binary.activations import tile_extent
 from trainfit.algorithms.numerics.optimisers import Optimiser, Sgd
 from trainfit.algorithms.options import Loss
 from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.tiling import in_tiles
 
 
 class Product:
@@ -125,8 +126,7 @@ class Product:
             with phase("update"):
                 self._optimiser.apply_product(name, w_OI, dz_BO.T, h_BI)
             return
-        for start in range(0, len(w_OI), size := _rows(w_OI.shape)):
-            rows = slice(start, start + size)
+        for rows in in_tiles(len(w_OI), _rows(w_OI.shape)):
             with phase("gradient"):
                 dw_TI = dz_BO[:, rows].T @ h_BI
             with phase("update"):

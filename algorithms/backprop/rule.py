@@ -17,7 +17,8 @@ Three more give the baseline that TinyFoA is compared with, in closed form inste
 
 ``update=product`` (:mod:`trainfit.algorithms.backprop.product`) does the same mathematics as the
 other two and rounds in another order: they add up ``dz^T h`` and then add ``momentum m``, it adds
-the terms of ``dz^T h`` to ``momentum m``. Where m is 0, as in a first step, that is no difference.
+the terms of ``dz^T h`` to ``momentum m``. Where m is 0, as in a first step, that is no difference;
+without momentum, with Nesterov's and with Adam a first step differs by roundings, too.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
