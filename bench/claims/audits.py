@@ -116,8 +116,8 @@ SPYRA_DZWINEL.claim(
         *_heads("MNIST's", "mlp-784-2000x4-10", 0.3),
     ],
     remark="Ours applies gradients layer by layer, in closed form; theirs is autograd's, one layer"
-    " at a time. Backpropagation that applies them so, too (update = product), needs what local"
-    " heads need. Optimiser and batch of their runs are not in the text at hand; here 100 samples,"
+    " at a time. Backpropagation that applies them so, too (update = product), is within a percent"
+    " of local heads: most of it are weights and momentum. Optimiser and batch of their runs are not in the text at hand; here 100 samples,"
     " momentum. For MNIST their net is not named in it; here 4 x 2000.",
 )
 
