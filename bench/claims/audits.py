@@ -117,8 +117,9 @@ SPYRA_DZWINEL.claim(
     ],
     remark="Ours applies gradients layer by layer, in closed form; theirs is autograd's, one layer"
     " at a time. Backpropagation that applies them so, too (update = product), is within a percent"
-    " of local heads: most of it are weights and momentum. Optimiser and batch of their runs are not in the text at hand; here 100 samples,"
-    " momentum. For MNIST their net is not named in it; here 4 x 2000.",
+    " of local heads: most of it are weights and momentum. Optimiser and batch of their runs are"
+    " not in the text at hand; here 100 samples, momentum. For MNIST their net is not named in it;"
+    " here 4 x 2000.",
 )
 
 # ---- Chen ----------------------------------------------------------------------------------------
