@@ -67,6 +67,11 @@ def test_twenty_steps_differ_by_roundings(options):
         assert off < 2e-6, name
 
 
+def test_a_net_without_hidden_layers_takes_the_same_step():
+    fused, product = both({}, steps=1, model="mlp-64-10")
+    assert all(torch.equal(tensor, product[name]) for name, tensor in fused.items())
+
+
 @pytest.mark.parametrize("checkpoint", [0, 1, 2, 3, 4, 5, 9])
 def test_what_is_recomputed_is_what_was_kept(checkpoint):
     """All bits, in every segmentation of five hidden layers."""
