@@ -22,11 +22,13 @@ class PlannedLoss:
         plan: The plan so far.
         loss: Which loss.
         logits: The logits; the loss frees them.
+        held: Whether the caller holds the logits until it has their gradient.
     """
 
-    def __init__(self, plan: MemoryPlan, loss: Loss, logits: Item) -> None:
+    def __init__(self, plan: MemoryPlan, loss: Loss, logits: Item, *, held: bool = False) -> None:
         self._plan = plan
         self._logits = logits
+        self._held = held
         self._softmax = loss is Loss.CROSS_ENTROPY
         self._scalars: list[Item] = []  # the loss and, later, its gradient
         self._weight: list[Item] = []
@@ -51,6 +53,8 @@ class PlannedLoss:
         plan.free(*steps)
         plan.hand_over(self._kept[0], d_z)
         plan.free(*self._kept[1:])
+        if self._held and self._softmax:
+            plan.free(self._logits)
         plan.each(Kind.TRANSCENDENTAL, each)
         plan.each(Kind.MULTIPLY, each)
         plan.each(Kind.ADD, each)
@@ -68,7 +72,8 @@ class PlannedLoss:
         self._kept = [plan.alloc("log softmax", self._logits.shape, Category.ACTIVATIONS)]
         self._scalars = [self._scalar("loss")]
         self._weight = [self._scalar("loss weight")]
-        plan.free(self._logits)
+        if not self._held:
+            plan.free(self._logits)
 
     def _binary_cross_entropy(self) -> None:
         plan, each = self._plan, self._logits.elements

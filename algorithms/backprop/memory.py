@@ -19,7 +19,19 @@ from trainfit.algorithms.options import Loss
 from trainfit.algorithms.phases import Category
 
 
+def plan_held(model: Mlp, optimiser: Optimiser, batch_size: int) -> MemoryPlan:
+    """The batch, the parameters and their state: what is there all the time."""
+    plan = MemoryPlan()
+    hold_inputs(plan, model, batch_size)
+    for number, (inputs, outputs) in enumerate(model.layers, start=1):
+        for name, shape in ((f"w{number}", (outputs, inputs)), (f"b{number}", (outputs,))):
+            plan.hold(name, shape, Category.PARAMETERS)
+            optimiser.plan_static(plan, name, shape)
+    return plan
+
+
 def plan_step(
+    plan: MemoryPlan,
     model: Mlp,
     optimiser: Optimiser,
     batch_size: int,
@@ -28,10 +40,11 @@ def plan_step(
     loss: Loss,
     segment: int,
     fused: bool,
-) -> MemoryPlan:
+) -> None:
     """The closed form of one step.
 
     Args:
+        plan: What is there all the time; the step is added.
         model: The net.
         optimiser: Its update rule.
         batch_size: Rows of the batch.
@@ -40,12 +53,6 @@ def plan_step(
         segment: Hidden layers per recomputed segment, 0 for no recomputation.
         fused: Whether a gradient is applied as soon as it exists.
     """
-    plan = MemoryPlan()
-    hold_inputs(plan, model, batch_size)
-    for number, (inputs, outputs) in enumerate(model.layers, start=1):
-        for name, shape in ((f"w{number}", (outputs, inputs)), (f"b{number}", (outputs,))):
-            plan.hold(name, shape, Category.PARAMETERS)
-            optimiser.plan_static(plan, name, shape)
     step = _Step(plan, model, optimiser, loss=loss, segment=segment, fused=fused)
     first = min(rows, batch_size)
     step.micro_batch(first)  # its gradients stay; those of the others are added to them
@@ -56,7 +63,6 @@ def plan_step(
             for number in range(1, len(model.layers) + 1):
                 for name in (f"w{number}", f"b{number}"):
                     step.update(name)
-    return plan
 
 
 class _Step:

@@ -28,6 +28,7 @@ class Update(StrEnum):
 
     SEPARATE = "separate"
     FUSED = "fused"
+    PRODUCT = "product"
 
 
 class BackpropOptions(LossOptions):
@@ -49,7 +50,8 @@ class BackpropOptions(LossOptions):
     micro_batch: int = Field(default=0, ge=0)
     """Rows per forward and backward pass; 0 is the whole batch."""
     update: Update = Update.SEPARATE
-    """When a gradient is applied: after the backward pass, or as soon as it exists (``fused``)."""
+    """When a gradient is applied: after the backward pass, as soon as it exists (``fused``), or as
+    it is computed (``product``): no gradient of a weight exists, with Adam that of a few rows."""
     weights: Precision = Precision.FLOAT
     """Number format of the hidden layers' weights."""
     activations: Precision = Precision.FLOAT

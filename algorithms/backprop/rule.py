@@ -7,10 +7,18 @@ for a fair comparison with rules that claim to need less:
   when the gradient arrives (Chen et al. 2016).
 * ``micro_batch=N``: N rows at a time, gradients accumulated, one update.
 * ``update=fused``: a gradient is applied and freed as soon as it exists.
+* ``update=product``: a weight's gradient goes into its momentum, or into the weight, as it is
+  computed, and never exists, as in the closed forms of Forward-Forward and other rules here;
+  with Adam, that of a few rows does.
 
 Three more give the baseline that TinyFoA is compared with, in closed form instead of by autograd
 (:mod:`trainfit.algorithms.backprop.binary`): ``weights=binary``, ``activations=binary`` and
 ``slices=M``. Of the options above, only ``update=fused`` can be combined with them.
+
+``update=product`` (:mod:`trainfit.algorithms.backprop.product`) does the same mathematics as the
+other two and rounds in another order: they add up ``dz^T h`` and then add ``momentum m``, it adds
+the terms of ``dz^T h`` to ``momentum m``. Where m is 0, as in a first step, that is no difference;
+without momentum, with Nesterov's and with Adam a first step differs by roundings, too.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -25,15 +33,16 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from trainfit.algorithms.backprop.binary import BinaryBackprop
-from trainfit.algorithms.backprop.memory import plan_step
+from trainfit.algorithms.backprop.loss import mean_loss
+from trainfit.algorithms.backprop.memory import plan_held, plan_step
 from trainfit.algorithms.backprop.options import BACKPROP, BackpropOptions, SliceRule, Update
+from trainfit.algorithms.backprop.product import Product
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.optimisers import Optimiser, make_optimiser
-from trainfit.algorithms.options import Loss
 from trainfit.algorithms.phases import Category, phase
 
 
@@ -45,18 +54,28 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
 
     def __init__(self, model: Mlp, options: BackpropOptions, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
-        if options.update is Update.FUSED and options.micro_batch:
+        if options.update is not Update.SEPARATE and options.micro_batch:
+            does = "frees each gradient at once" if options.update is Update.FUSED else "makes none"
             raise ConfigurationError(
-                "backprop: update=fused frees each gradient at once, micro_batch keeps them until"
-                " the last rows; choose one"
+                f"backprop: update={options.update} {does}, micro_batch keeps them until the last"
+                " rows; choose one"
             )
         self._optimiser = self._new_optimiser()
         self._parameters: dict[str, torch.Tensor] = {}
         self._binary: BinaryBackprop | None = None
+        self._product: Product | None = None
         if options.closed_form:
             self._binary = self._in_closed_form()
         else:
             self._add_parameters()
+        if options.update is Update.PRODUCT:
+            self._product = Product(
+                model,
+                self._parameters,
+                self._optimiser,
+                loss=options.loss,
+                segment=options.checkpoint,
+            )
 
     def _new_optimiser(self) -> Optimiser:
         options = self.options
@@ -71,8 +90,9 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
     def _add_parameters(self) -> None:
         for number, (inputs, outputs) in enumerate(self.model.layers, start=1):
             w_OI, b_O = linear_init(inputs, outputs, self.generator)
-            self._parameters[f"w{number}"] = w_OI.requires_grad_()
-            self._parameters[f"b{number}"] = b_O.requires_grad_()
+            by_autograd = self.options.update is not Update.PRODUCT
+            self._parameters[f"w{number}"] = w_OI.requires_grad_(by_autograd)
+            self._parameters[f"b{number}"] = b_O.requires_grad_(by_autograd)
         for name, parameter in self._parameters.items():
             self._optimiser.add(name, parameter.detach())
             if self.options.update is Update.FUSED:
@@ -89,6 +109,12 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             raise ConfigurationError(
                 "backprop: checkpoint and micro_batch go with weights=float, activations=float and"
                 " slices=1 only; leave them at 0"
+            )
+        if options.update is Update.PRODUCT:
+            raise ConfigurationError(
+                "backprop: update=product goes with weights=float, activations=float, slices=1 and"
+                " slice_rule=described only: the gradient of binary weights has to be cut, and that"
+                " of slices and of bits is made whole, before it is applied; choose update=fused"
             )
         if not model.hidden:
             raise ConfigurationError(
@@ -129,12 +155,15 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
         if self._binary is not None:
             self._binary.step(x, y)
             return
+        if self._product is not None:
+            self._product.step(x, y)
+            return
         rows = self.options.micro_batch or len(x)
         self._optimiser.begin_step()
         for start in range(0, len(x), rows):
             x_BI, y_B = x[start : start + rows], y[start : start + rows]
             with phase("forward"):
-                loss = self._loss(self._forward(x_BI), y_B)
+                loss = mean_loss(self._forward(x_BI), y_B, self.options.loss)
             with phase("gradient"):
                 # The mean over the batch weights each micro-batch by its number of rows.
                 loss.backward(None if rows >= len(x) else torch.tensor(len(x_BI) / len(x)))
@@ -145,12 +174,6 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
                     assert parameter.grad is not None
                     self._optimiser.apply(name, parameter, parameter.grad)
                     parameter.grad = None
-
-    def _loss(self, logits_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
-        if self.options.loss is Loss.CROSS_ENTROPY:
-            return functional.cross_entropy(logits_BC, y_B)
-        target_BC = torch.zeros_like(logits_BC).scatter_(1, y_B[:, None], 1.0)
-        return functional.binary_cross_entropy_with_logits(logits_BC, target_BC)
 
     def _updater(self, name: str) -> Any:
         def apply(parameter: torch.Tensor) -> None:
@@ -207,11 +230,16 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
 
     def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See ``memory`` and ``binary_memory`` beside this module."""
+        """See ``memory``, ``binary_memory`` and ``product`` beside this module."""
         if self._binary is not None:
             return self._binary.memory_model(batch_size)
         options = self.options
-        return plan_step(
+        plan = plan_held(self.model, self._optimiser, batch_size)
+        if self._product is not None:
+            self._product.plan(plan, batch_size)
+            return plan
+        plan_step(
+            plan,
             self.model,
             self._optimiser,
             batch_size,
@@ -220,3 +248,4 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             segment=options.checkpoint,
             fused=options.update is Update.FUSED,
         )
+        return plan

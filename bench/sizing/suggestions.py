@@ -43,6 +43,7 @@ NAMED: Mapping[str, tuple[Any, ...]] = {
 
 CHANGES: Mapping[str, str] = {
     "update=fused": "every gradient applied in place as soon as it is made",
+    "update=product": "no gradient of a weight: it goes into the momentum as it is computed",
     "optimizer=sgd": "an optimiser with less state",
     "momentum": "no momentum buffer",
     "checkpoint": "activations recomputed instead of kept",

@@ -67,6 +67,7 @@ OWNERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("backprop, `torch.optim.Adam`", TWO_LAYERS, {"torch": "adam"}),
     ("backprop, Adam a tile at a time", TWO_LAYERS, {"optimizer": "adam"}),
     ("backprop, update fused into the backward pass", TWO_LAYERS, {"update": "fused"}),
+    ("backprop, no gradient of a weight (`update=product`)", TWO_LAYERS, {"update": "product"}),
     ("Forward-Forward by autograd, **one** layer", ONE_LAYER, AUTOGRAD),
     ("Forward-Forward in closed form, one layer", ONE_LAYER, CLOSED_FORM),
     ("Forward-Forward in closed form, both layers", TWO_LAYERS, CLOSED_FORM),

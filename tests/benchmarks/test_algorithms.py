@@ -101,6 +101,7 @@ CLOSED_FORMS: list[Any] = [
     pytest.param("backprop", {}, 0, id="backprop"),
     pytest.param("backprop", {"optimizer": "adam"}, 0, id="backprop-adam"),
     pytest.param("backprop", {"update": "fused"}, 0, id="backprop-fused"),
+    pytest.param("backprop", {"update": "product"}, 0, id="backprop-product"),
     pytest.param("backprop", {"checkpoint": 2}, 0, id="backprop-checkpoint"),
     pytest.param("backprop", {"micro_batch": 10}, 0, id="backprop-micro-batch"),
     pytest.param("forward_forward", {}, 0, id="forward-forward"),

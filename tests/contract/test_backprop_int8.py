@@ -398,7 +398,7 @@ def test_qat_keeps_integers_and_has_float_products_in_the_gradient_only():
     assert {bits[name] for name in ("x", "h1", "h2", "h3")} == {8}
 
 
-@pytest.mark.parametrize("update", ["separate", "fused"])
+@pytest.mark.parametrize("update", ["separate", "fused", "product"])
 def test_ptq_trains_as_backprop_does_and_rounds_on_demand(update):
     options = {"lr": 0.1, "update": update}
     ptq, backprop = (build_algorithm(n, NET, options) for n in ("ptq_int8", "backprop"))

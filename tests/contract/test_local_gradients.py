@@ -144,6 +144,8 @@ def test_released_tinyfoa_cuts_its_gradient_and_clips_its_weights():
         {"micro_batch": 3},
         {"update": "fused"},
         {"checkpoint": 2, "update": "fused"},
+        {"update": "product"},
+        {"checkpoint": 2, "update": "product"},
         {"checkpoint": 3, "micro_batch": 4},
     ],
 )

@@ -44,6 +44,7 @@ FOLLOWING = [
     ("backprop", {}),
     ("backprop", {"checkpoint": 2, "micro_batch": 5}),
     ("backprop", {"update": "fused"}),
+    ("backprop", {"update": "product", "checkpoint": 2}),
     ("ptq_int8", {}),
     ("sparse_update", {"layers": "all", "biases": "all"}),
 ]

@@ -81,7 +81,7 @@ def test_what_does_not_fit_comes_with_its_owners_and_remedies(main: Any) -> None
     assert "  come and go: " in out
     assert "What would make it fit" in out
     assert "--batch-size 31 " in out
-    assert "update=fused " in out
+    assert "update=product " in out
     assert "more (--json or --csv lists all)" in out
 
 

@@ -61,6 +61,7 @@ def same_as_autograd(found: dict[str, torch.Tensor], expected: dict[str, torch.T
         {},
         {"optimizer": "adam"},
         {"update": "fused"},
+        {"update": "product"},
         {"weight_decay": 0.1, "nesterov": True},
     ],
 )

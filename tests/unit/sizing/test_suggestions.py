@@ -310,3 +310,14 @@ def test_of_a_long_closed_form_single_options_are_tried(monkeypatch: pytest.Monk
 
     assert few
     assert all(len(remedy.options) <= 1 for remedy in few)
+
+
+def test_a_step_without_weight_gradients_is_offered() -> None:
+    # GIVEN backpropagation of which only the gradient of the largest weight is too much
+    given = workload(model="mlp-64-128x2-10", options={"update": "fused"}, batch_size=4)
+
+    found = remedies(given, small(need(given) - 8))
+
+    assert found[0].change == "update=product"
+    assert found[0].what.startswith("no gradient of a weight")
+    assert found[0].ram_bytes < need(given) - 32_768

@@ -75,7 +75,7 @@ class Backprop(Transcription):
             return np.abs(self.p[f"w{number}"]) < 1
         return 1.0
 
-    def through(self, dz_BO: Array, number: int) -> Array:
+    def through(self, dz_BO: Array, number: int, gradient_OI: Array) -> Array:
         return dz_BO @ self.read_weight(number)
 
     def gradients(self, x_BI: Array, y_B: Array) -> Arrays:
@@ -88,7 +88,7 @@ class Backprop(Transcription):
             found[f"w{number}"] = dz_BO.T @ h[number - 1] * self.cut(number)
             found[f"b{number}"] = dz_BO.sum(0)
             if number > 1:
-                dz_BO = self.through(dz_BO, number) * self.gate(z[number - 2])
+                dz_BO = self.through(dz_BO, number, found[f"w{number}"]) * self.gate(z[number - 2])
         return found
 
     def clip(self, *names: str) -> None:
@@ -211,6 +211,9 @@ FLOAT = [
     {"micro_batch": 3},
     {"update": "fused"},
     {"checkpoint": 3, "micro_batch": 4, "optimizer": "adam"},
+    {"update": "product"},
+    {"update": "product", "momentum": 0.0, "checkpoint": 2},
+    {"update": "product", "optimizer": "adam", "checkpoint": 3},
 ]
 BINARY_FORMS = [BINARY_WEIGHTS, BINARY_ACTIVATIONS, BINARY]
 
@@ -264,6 +267,13 @@ class ScaledGradient(Backprop):
         return super().gate(z_BO) * mean_abs(z_BO)
 
 
+class MovedFirst(Backprop):
+    """A weight takes its step (the first one's, without momentum) before the gradient passes it."""
+
+    def through(self, dz_BO, number, gradient_OI):
+        return dz_BO @ (self.read_weight(number) - self.optimiser.lr * gradient_OI)
+
+
 class OtherBlock(Released):
     passes_before_the_first = 0
 
@@ -282,6 +292,7 @@ class KeptState(Described):
     [
         ({}, Ungated),
         ({}, SumForMean),
+        ({"update": "product", "lr": 0.1}, MovedFirst),
         (BINARY, Ungated),
         (BINARY, ScaledGradient),
         (BINARY, Uncut),
