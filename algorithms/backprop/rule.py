@@ -35,6 +35,7 @@ from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.optimisers import Optimiser, make_optimiser
 from trainfit.algorithms.options import Loss
 from trainfit.algorithms.phases import Category, phase
+from trainfit.algorithms.tiling import in_tiles
 
 
 class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
@@ -131,8 +132,8 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             return
         rows = self.options.micro_batch or len(x)
         self._optimiser.begin_step()
-        for start in range(0, len(x), rows):
-            x_BI, y_B = x[start : start + rows], y[start : start + rows]
+        for part in in_tiles(len(x), rows):
+            x_BI, y_B = x[part], y[part]
             with phase("forward"):
                 loss = self._loss(self._forward(x_BI), y_B)
             with phase("gradient"):
