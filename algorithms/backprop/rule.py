@@ -18,6 +18,7 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -130,6 +131,8 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
         if self._binary is not None:
             self._binary.step(x, y)
             return
+        if self.options.checkpoint:
+            import_module("torch._dynamo")  # at checkpoint's first call frames would keep tensors
         rows = self.options.micro_batch or len(x)
         self._optimiser.begin_step()
         for part in in_tiles(len(x), rows):
