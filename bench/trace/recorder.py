@@ -183,7 +183,7 @@ class Recorder(TorchDispatchMode):
                 self._number(value),
                 tuple(value.shape),
                 value.stride(),
-                value.storage_offset(),
+                int(value.storage_offset()),
                 value.dtype,
             )
         if isinstance(value, (list, tuple)):
