@@ -54,3 +54,32 @@ def in_tiles(extent: int, size: int) -> Iterator[slice]:
                 yield slice(start, start + rows)
             finally:
                 observer.repeated()
+
+
+def rising(start: int, stop: int) -> Iterator[int]:
+    """Walk through rounds whose work rises by the same from each to the next.
+
+    Under an observer that is :class:`Repeating` the first and the last are shown, and the middle
+    one if there is one, with counts: their sum is that of all rounds, and their largest is the
+    largest.
+
+    Args:
+        start: Number of the first round.
+        stop: The number after that of the last.
+
+    Yields:
+        The number of each round.
+    """
+    observer = phases.observer()
+    rounds = stop - start
+    if not isinstance(observer, Repeating):
+        yield from range(start, stop)
+        return
+    half, rest = divmod(max(rounds, 0), 2)
+    for number, times in ((start, half), (start + half, rest), (stop - 1, half)):
+        if times:
+            observer.repeat(times)
+            try:
+                yield number
+            finally:
+                observer.repeated()

@@ -15,6 +15,7 @@ import torch
 from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import rising
 
 _PASSES = 2
 
@@ -32,19 +33,26 @@ def orthonormalise_(v_KI: torch.Tensor, generator: torch.Generator) -> torch.Ten
         v_KI: Contiguous, no more rows than columns.
         generator: Draws such a row.
     """
-    for number, v_I in enumerate(v_KI):
-        if not _normalise_(v_I) > 0.0:  # no length, or none that is a number
-            v_I.normal_(generator=generator)
-        for again in range(_PASSES):
-            if number:
-                before_JI = v_KI[:number]
-                c_J = tag(before_JI @ v_I, Category.WORKSPACE, "coefficients")
-                v_I.addmv_(before_JI.T, c_J, alpha=-1)
-                del c_J
-            left = _normalise_(v_I)
-            if not again and not left > _NOTHING:
-                v_I.normal_(generator=generator)
+    _make_orthogonal_(v_KI[0], v_KI[:0], generator)
+    for number in rising(1, len(v_KI)):
+        _make_orthogonal_(v_KI[number], v_KI[:number], generator)
     return v_KI
+
+
+def _make_orthogonal_(
+    v_I: torch.Tensor, before_JI: torch.Tensor, generator: torch.Generator
+) -> None:
+    """Make a row of length 1, orthogonal to those before it."""
+    if not _normalise_(v_I) > 0.0:  # no length, or none that is a number
+        v_I.normal_(generator=generator)
+    for again in range(_PASSES):
+        if len(before_JI):
+            c_J = tag(before_JI @ v_I, Category.WORKSPACE, "coefficients")
+            v_I.addmv_(before_JI.T, c_J, alpha=-1)
+            del c_J
+        left = _normalise_(v_I)
+        if not again and not left > _NOTHING:
+            v_I.normal_(generator=generator)
 
 
 def _normalise_(v_I: torch.Tensor) -> float:

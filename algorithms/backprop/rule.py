@@ -26,6 +26,7 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -34,16 +35,15 @@ from torch.utils.checkpoint import checkpoint
 
 from trainfit.algorithms.backprop.binary import BinaryBackprop
 from trainfit.algorithms.backprop.loss import mean_loss
-from trainfit.algorithms.backprop.memory import plan_held, plan_step
 from trainfit.algorithms.backprop.options import BACKPROP, BackpropOptions, SliceRule, Update
 from trainfit.algorithms.backprop.product import Product
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.optimisers import Optimiser, make_optimiser
 from trainfit.algorithms.phases import Category, phase
+from trainfit.algorithms.tiling import in_tiles
 
 
 class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
@@ -158,10 +158,12 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
         if self._product is not None:
             self._product.step(x, y)
             return
+        if self.options.checkpoint:
+            import_module("torch._dynamo")  # at checkpoint's first call frames would keep tensors
         rows = self.options.micro_batch or len(x)
         self._optimiser.begin_step()
-        for start in range(0, len(x), rows):
-            x_BI, y_B = x[start : start + rows], y[start : start + rows]
+        for part in in_tiles(len(x), rows, apart=True):
+            x_BI, y_B = x[part], y[part]
             with phase("forward"):
                 loss = mean_loss(self._forward(x_BI), y_B, self.options.loss)
             with phase("gradient"):
@@ -228,24 +230,3 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             yield StaticTensor(name, parameter, Category.PARAMETERS)
         for name, state in self._optimiser.states():
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See ``memory``, ``binary_memory`` and ``product`` beside this module."""
-        if self._binary is not None:
-            return self._binary.memory_model(batch_size)
-        options = self.options
-        plan = plan_held(self.model, self._optimiser, batch_size)
-        if self._product is not None:
-            self._product.plan(plan, batch_size)
-            return plan
-        plan_step(
-            plan,
-            self.model,
-            self._optimiser,
-            batch_size,
-            rows=options.micro_batch or batch_size,
-            loss=options.loss,
-            segment=options.checkpoint,
-            fused=options.update is Update.FUSED,
-        )
-        return plan

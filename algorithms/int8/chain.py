@@ -51,6 +51,7 @@ from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.numerics.shrinking import LEAST_OF_SCALES, Shrinking
 from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.tiling import in_tiles
 
 RoundedOptionsT = TypeVar("RoundedOptionsT", bound=RoundedOptions)
 
@@ -160,12 +161,12 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
                 kernel=self.options.kernel,
             )
 
-    def _tiles(self, number: int) -> list[slice]:
+    def _tiles(self, number: int) -> Iterator[slice]:
         """The rows of a layer's weights that are updated at a time."""
         inputs, outputs = self.model.layers[number - 1]
         whole = self.options.weight_gradient is WeightGradient.WHOLE
         height = outputs if whole else tile_height(outputs, inputs)
-        return [slice(r, min(r + height, outputs)) for r in range(0, outputs, height)]
+        return in_tiles(outputs, height)
 
     def _weight_gradient(self, d: Quantised, h: Quantised, rows: slice) -> torch.Tensor:
         """Rows of ``dw``, float32."""

@@ -38,6 +38,7 @@ from trainfit.algorithms.numerics.int8.quantise import (
 from trainfit.algorithms.numerics.sums import column_lengths
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 
 class DistributionAdaptive(GradientQuantiser):
@@ -127,9 +128,8 @@ def is_gaussian(g_BO: torch.Tensor, share: float) -> torch.Tensor:
     sigma_O = tag(column_lengths(g_BO), Category.WORKSPACE, "sigma")
     sigma_O.mul_(batch**-0.5)
     beyond_O = tag(torch.zeros(outputs), Category.WORKSPACE, "how many are beyond sigma")
-    height = tile_height(batch, outputs)
-    for start in range(0, batch, height):
-        tile = tag(g_BO[start : start + height].abs(), Category.WORKSPACE, "tile")
+    for rows in in_tiles(batch, tile_height(batch, outputs)):
+        tile = tag(g_BO[rows].abs(), Category.WORKSPACE, "tile")
         torch.gt(tile, sigma_O, out=tile)
         beyond_O.add_(tag(tile.sum(0), Category.WORKSPACE, "sum of a tile"))
         del tile  # otherwise two tiles would be alive in the next iteration

@@ -43,6 +43,7 @@ from trainfit.algorithms.numerics.int8.quantise import (
 from trainfit.algorithms.numerics.optimisers import adam_tile
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 _LEAST_TILE = 1024  # elements; with fewer, starting operators would take most of the time
 
@@ -96,8 +97,7 @@ def tile_height(rows: int, columns: int) -> int:
 def add_dequantised_(t_RC: torch.Tensor, matrix: Quantised, height: int) -> torch.Tensor:
     """``t += s q``, at most ``height`` rows at a time."""
     scale = float(matrix.scale)
-    for start in range(0, len(t_RC), height):
-        rows = slice(start, start + height)
+    for rows in in_tiles(len(t_RC), height):
         tile = tag(matrix.q[rows].to(torch.float32), Category.WORKSPACE, "tile of integers")
         t_RC[rows].add_(tile.mul_(scale))  # alpha= would round once or twice, as the processor can
         del tile  # otherwise two of them would be alive in the next iteration

@@ -27,6 +27,7 @@ from trainfit.algorithms.memory.operations import Kind
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.losses import logit_gradient_, plan_logit_gradient
 from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.tiling import in_tiles
 
 
 class QatInt8(Int8Net[Int8Options], about=QAT_INT8):
@@ -58,9 +59,7 @@ class QatInt8(Int8Net[Int8Options], about=QAT_INT8):
         """``dz w^ . 1[q_h > 0]``, a tile of rows of the weights at a time."""
         q_OI, scale = self._weights[number - 1]
         dh_BI = dz_BO.new_zeros(len(dz_BO), q_OI.shape[1])
-        height = tile_height(*q_OI.shape)
-        for start in range(0, len(q_OI), height):
-            rows = slice(start, start + height)
+        for rows in in_tiles(len(q_OI), tile_height(*q_OI.shape)):
             tile = tag(q_OI[rows].to(torch.float32), Category.WORKSPACE, "tile of integers")
             dh_BI.addmm_(dz_BO[:, rows], tile)
             del tile  # otherwise two of them would be alive in the next iteration

@@ -35,6 +35,7 @@ from trainfit.algorithms.numerics.int8.quantise import (
 )
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 
 class DirectionSensitive(GradientQuantiser):
@@ -84,7 +85,9 @@ class DirectionSensitive(GradientQuantiser):
             return direction_deviation(dz_BO, d.q)
 
         found = self.found[number - 1]
-        for nth in range((self.steps - 1) % self.period, self.candidates, self.period):
+        first = (self.steps - 1) % self.period
+        for turn in in_tiles(self.candidates // self.period, 1):
+            nth = first + turn.start * self.period
             found[nth : nth + 1].fill_(deviation(nth))
         _, best = min((float(value), -nth) for nth, value in enumerate(found))
         rate = max(math.exp(-self.alpha * deviation(-best)), self.beta)  # the widest of equal ones
@@ -118,10 +121,9 @@ def direction_deviation(g_BO: torch.Tensor, q_BO: torch.Tensor) -> float:
         q_BO: int8, g rounded; the direction does not depend on the scale.
     """
     both = own = other = 0.0
-    height = tile_height(*g_BO.shape)
-    for start in range(0, len(g_BO), height):
-        g = g_BO[start : start + height].view(-1)
-        q = tag(q_BO[start : start + height].to(torch.float32), Category.WORKSPACE, "tile")
+    for rows in in_tiles(len(g_BO), tile_height(*g_BO.shape)):
+        g = g_BO[rows].view(-1)
+        q = tag(q_BO[rows].to(torch.float32), Category.WORKSPACE, "tile")
         q = q.view(-1)
         both += float(torch.dot(g, q))
         own += float(torch.dot(g, g))

@@ -16,7 +16,6 @@ Shape suffixes: B batch, O outputs of a layer, J some of them, R some samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -34,6 +33,7 @@ from trainfit.algorithms.numerics.batch_norm import (
     plan_normalise_by_running,
 )
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 _TILES = 8
 """A product that is summed over the batch exists for so many parts of the batch in turn."""
@@ -114,7 +114,7 @@ def backward(
     """
     n_BJ, factor_J = normalised.n_BO[:, units], normalised.factor_O[units]
     dgain_J = n_BJ.new_zeros(n_BJ.shape[1])
-    for rows in _tiles(len(n_BJ)):
+    for rows in in_tiles(len(n_BJ), _tile_rows(len(n_BJ))):
         work_RJ = tag(du_BJ[rows] * n_BJ[rows], Category.WORKSPACE, "du n of some samples")
         dgain_J.add_(tag(work_RJ.sum(0), Category.WORKSPACE, "sum over some samples"))
         del work_RJ
@@ -141,9 +141,3 @@ def plan_backward(plan: MemoryPlan, batch: int, units: int) -> tuple[Item, Item]
 
 def _tile_rows(batch: int) -> int:
     return -(-batch // _TILES)
-
-
-def _tiles(batch: int) -> Iterator[slice]:
-    size = _tile_rows(batch)
-    for start in range(0, batch, size):
-        yield slice(start, min(start + size, batch))

@@ -96,8 +96,7 @@ def _truth(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
 
 def _empty(like: torch.Tensor, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
     kind = like.dtype if dtype is None else dtype
-    empty: torch.Tensor = aten.empty.memory_format(list(shape), dtype=kind, device="meta")
-    return empty
+    return torch.empty(shape, dtype=kind, device="meta")
 
 
 def _mm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -157,8 +156,7 @@ def _along(
 
 def _drawn(size: Sequence[int], *, dtype: torch.dtype | None = None, **_: Any) -> torch.Tensor:
     kind = torch.get_default_dtype() if dtype is None else dtype
-    drawn: torch.Tensor = aten.empty.memory_format(size, dtype=kind, device="meta")
-    return drawn
+    return torch.empty(size, dtype=kind, device="meta")
 
 
 def _gathered(tensor: torch.Tensor, _: int, index: torch.Tensor, **__: Any) -> torch.Tensor:

@@ -21,6 +21,7 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, T outputs of a tile.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
@@ -40,6 +41,7 @@ from trainfit.algorithms.numerics.binary.sign_weights import LatentSigns
 from trainfit.algorithms.numerics.binary.weights import FloatWeights, Weights, linear, plan_linear
 from trainfit.algorithms.options import BinarisedOptions, Precision
 from trainfit.algorithms.phases import phase
+from trainfit.algorithms.tiling import in_tiles
 
 _LEAST = 16  # outputs of a tile: fewer would save little memory and unpack often
 
@@ -137,10 +139,9 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
     def _is_cut(self, number: int) -> bool:
         return self._cuts and self._weights[number - 1].binary
 
-    def _tiles(self, number: int) -> list[slice]:
+    def _tiles(self, number: int) -> Iterator[slice]:
         """Outputs whose weights are updated at a time, in multiples of eight."""
-        outputs, rows = self.model.sizes[number], self._tile_rows(number)
-        return [slice(start, min(start + rows, outputs)) for start in range(0, outputs, rows)]
+        return in_tiles(self.model.sizes[number], self._tile_rows(number))
 
     def _tile_rows(self, number: int) -> int:
         inputs, outputs = self.model.layers[number - 1]

@@ -14,7 +14,7 @@ some of them, J outputs, S segments, K inputs of a segment or of all, b bytes of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 
@@ -24,12 +24,6 @@ from trainfit.algorithms.numerics.binary.packing import packed_width, plan_unpac
 from trainfit.algorithms.numerics.lazy_kernels import locally_connected_kernels
 from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.phases import Category, tag
-
-
-def tiles(positions: int, size: int) -> Iterator[slice]:
-    """Ranges of at most ``size`` positions, at least one, that cover a map in order."""
-    for start in range(0, positions, size):
-        yield slice(start, min(start + size, positions))
 
 
 def extent(tile: slice) -> int:

@@ -67,8 +67,8 @@ def difference(h: Bits, m: Bits, outputs: slice) -> torch.Tensor:
         m: Activations of the modulated pass.
         outputs: The outputs, starting at a whole byte.
     """
-    h_BT = unpack_tile(h, 0, outputs.start, outputs.stop).mul_(h.scale)
-    h_BT.addcmul_(unpack_tile(m, 0, outputs.start, outputs.stop), m.scale, value=-1.0)
+    h_BT = unpack_tile(h, 0, outputs).mul_(h.scale)
+    h_BT.addcmul_(unpack_tile(m, 0, outputs), m.scale, value=-1.0)
     return h_BT.mul_(1.0 / len(h_BT))
 
 

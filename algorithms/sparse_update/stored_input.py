@@ -22,6 +22,7 @@ from trainfit.algorithms.numerics.binary.packing import (
     unpack,
 )
 from trainfit.algorithms.phases import Category
+from trainfit.algorithms.tiling import in_tiles
 
 _TILES = 16  # bits are packed and unpacked a sixteenth of the batch at a time
 
@@ -81,9 +82,8 @@ def through_rectifier_(dh_BI: torch.Tensor, kept: Kept) -> torch.Tensor:
         known = dh_BI[:, :columns]
         torch.ops.aten.threshold_backward.grad_input(known, kept.h_BK, 0, grad_input=known)
     if kept.mask_Bb is not None:
-        rest, rows = dh_BI[:, columns:], _rows(len(dh_BI))
-        for start in range(0, len(rest), rows):
-            part = slice(start, start + rows)
+        rest = dh_BI[:, columns:]
+        for part in in_tiles(len(rest), _rows(len(rest))):
             rest[part].mul_(unpack(kept.mask_Bb[part], rest.shape[1]))
     return dh_BI
 

@@ -54,6 +54,7 @@ from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.numerics.losses import mean_loss_, plan_mean_loss
 from trainfit.algorithms.numerics.shrinking import Shrinking
 from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.tiling import in_tiles
 from trainfit.algorithms.zeroth_order.options import ZEROTH_ORDER, Distribution, ZerothOrderOptions
 
 SEEDS = 1 << 32
@@ -118,7 +119,9 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
         size = self._tile(batch)
         tile_T = tag(torch.empty(size), Category.WORKSPACE, "tile of the direction")
         for parameter in self._parameters.values():
-            for part_T in parameter.view(-1).split(size):
+            flat_N = parameter.view(-1)
+            for part in in_tiles(len(flat_N), size):
+                part_T = flat_N[part]
                 z_T = tile_T[: len(part_T)]
                 if self.options.distribution is Distribution.GAUSSIAN:
                     z_T.normal_(generator=generator)

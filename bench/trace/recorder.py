@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -151,23 +152,24 @@ class Recorder(TorchDispatchMode):
             return value_of(args[0])
         if func is torch.ops.aten.lift_fresh.default:  # numbers of Python's became a tensor
             self._born(args[0])
-        if func.is_view:
+        kind = _kind_of(func)
+        if kind.is_view:
             return func(*args, **kwargs)
-        given, named = self._described(args), self._described(kwargs)
+        given, named = self._described(args), self._described(kwargs) if kwargs else {}
         own = self._scratch(func, args, kwargs)
         result = result_of(func, args, kwargs)
-        made = [n for each in tree_leaves(result) if _is_tensor(each) for n in self._born(each)]
+        made = tuple(n for each in _tensors_in(result) for n in self._born(each))
         for storage in reversed(own):
             self._stream.free(storage.number, storage.size)
         self._operators.append(
             Operator(
-                str(func),
+                kind.name,
                 self._open[-1] if self._open else "",
                 given,
                 named,
-                tuple(_written(func, given, named)),
-                tuple(operands(self._described((result,)))),
-                tuple(made),
+                kind.written(given, named) if kind.writes else (),
+                tuple(operands(self._described(result))),
+                made,
                 len(self._stream.sizes),
                 self._times[-1],
             )
@@ -180,12 +182,12 @@ class Recorder(TorchDispatchMode):
             return Operand(
                 self._number(value),
                 tuple(value.shape),
-                tuple(value.stride()),
+                value.stride(),
                 int(value.storage_offset()),
                 value.dtype,
             )
         if isinstance(value, (list, tuple)):
-            return tuple(self._described(each) for each in value)
+            return tuple([self._described(each) for each in value])  # no frame for a generator
         if isinstance(value, dict):
             return {name: self._described(each) for name, each in value.items()}
         return value
@@ -223,17 +225,41 @@ class Recorder(TorchDispatchMode):
         return Trace(self._storages, self._operators, self._stream, tuple(self._reads_of_data))
 
 
-def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Operand]:
-    """What the operator's schema says it changes."""
-    if func._schema.is_mutable:
-        for place, argument in enumerate(func._schema.arguments):
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                given = args[place] if place < len(args) else kwargs.get(argument.name)
-                yield from operands(given)
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is the same for every call of an operator.
+
+    Attributes:
+        name: As torch names it.
+        is_view: It gives a view of what it is given.
+        writes: Place and name of the arguments that it changes, as its schema says.
+    """
+
+    name: str
+    is_view: bool
+    writes: tuple[tuple[int, str], ...]
+
+    def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Operand, ...]:
+        """Those of the tensors that it is called with."""
+        given = (args[at] if at < len(args) else kwargs.get(name) for at, name in self.writes)
+        return tuple(each for value in given for each in operands(value))
 
 
-def _is_tensor(value: object) -> bool:
-    return isinstance(value, torch.Tensor)
+@cache
+def _kind_of(func: Any) -> _Kind:
+    writes = tuple(
+        (place, argument.name)
+        for place, argument in enumerate(func._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )
+    return _Kind(str(func), func.is_view, writes)
+
+
+def _tensors_in(result: Any) -> list[torch.Tensor]:
+    """The tensors in what an operator gave."""
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return [each for each in tree_leaves(result) if isinstance(each, torch.Tensor)]
 
 
 def _place() -> str:

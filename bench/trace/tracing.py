@@ -9,6 +9,7 @@ import torch
 from trainfit.algorithms import Algorithm, Category
 from trainfit.algorithms.memory.meta import WithoutValues
 from trainfit.algorithms.phases import observing
+from trainfit.bench.profiler.determinism import quiet_collector
 from trainfit.bench.trace.recorder import Recorder
 from trainfit.bench.trace.trace import Trace
 
@@ -23,14 +24,14 @@ def trace_stage(algorithm: Algorithm[Any], batch_size: int) -> Trace:
     with torch.device("meta"):
         x = torch.empty(batch_size, algorithm.model.inputs)
         y = torch.empty(batch_size, dtype=torch.int64)
-        with WithoutValues(answers=True):
+        with WithoutValues(answers=True), observing(Recorder()):  # who is shown loops in part
             taken = algorithm.stage_data(x)
         recorder = Recorder()
         for held in algorithm.static_tensors():
             recorder.adopt(held.tensor, str(held.category), held.name)
         recorder.adopt(taken, str(Category.INPUTS), "x")
         recorder.adopt(y, str(Category.INPUTS), "y")
-        with observing(recorder), recorder:
+        with quiet_collector(0), observing(recorder), recorder:
             recorder.begin(closed=True)
             algorithm.step(taken, y)
             return recorder.finish()

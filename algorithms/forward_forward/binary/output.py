@@ -20,6 +20,7 @@ b bytes of packed bits.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import torch
 
@@ -36,12 +37,12 @@ from trainfit.algorithms.numerics.binary.activations import (
 from trainfit.algorithms.numerics.binary.bit_products import add_binary_product
 from trainfit.algorithms.numerics.binary.packing import packed_width, unpack
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 
-def unit_tiles(rows: int, inputs: int, outputs: int, *, bits: bool) -> list[slice]:
+def unit_tiles(rows: int, inputs: int, outputs: int, *, bits: bool) -> Iterator[slice]:
     """The units of a layer whose gradient is computed at a time."""
-    step = unit_tile(rows, inputs, outputs, bits=bits)
-    return [slice(start, min(start + step, outputs)) for start in range(0, outputs, step)]
+    return in_tiles(outputs, unit_tile(rows, inputs, outputs, bits=bits))
 
 
 def unit_tile(rows: int, inputs: int, outputs: int, *, bits: bool) -> int:
@@ -145,9 +146,9 @@ class BitOutput(BinaryOutput):
     def mean(self, batch: int) -> torch.Tensor:
         """Over rows, a tile of units at a time."""
         mean_O = torch.empty(self._outputs)
-        for start, stop in bit_tiles(self._outputs, len(self._count_R1)):
-            bits_RJ = unpack_tile(self._bits, 0, start, stop)
-            torch.mean(bits_RJ[:batch], 0, out=mean_O[start:stop])
+        for units in bit_tiles(self._outputs, len(self._count_R1)):
+            bits_RJ = unpack_tile(self._bits, 0, units)
+            torch.mean(bits_RJ[:batch], 0, out=mean_O[units])
             del bits_RJ
         return mean_O.mul_(self._bits.scale)
 

@@ -22,6 +22,7 @@ M groups of columns, b bytes of packed bits.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,7 @@ from trainfit.algorithms.numerics.binary.packing import (
 from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.numerics.sums import sum_abs
 from trainfit.algorithms.phases import Category
+from trainfit.algorithms.tiling import in_tiles
 
 UNPACKED = 5
 """Bytes per bit during unpacking: four of float32, and one intermediate."""
@@ -149,18 +151,18 @@ def plan_binarise(
     return [scale, bits, inside]
 
 
-def bit_tiles(columns: int, batch: int) -> list[tuple[int, int]]:
-    """(start, stop) of the columns of packed bits that are unpacked at a time, in whole bytes."""
-    step = _bit_tile(columns, batch)
-    return [(start, min(start + step, columns)) for start in range(0, columns, step)]
+def bit_tiles(columns: int, batch: int) -> Iterator[slice]:
+    """The columns of packed bits that are unpacked at a time, in whole bytes."""
+    return in_tiles(columns, _bit_tile(columns, batch))
 
 
 def _bit_tile(columns: int, batch: int) -> int:
     return 8 * -(-tile_extent(columns, UNPACKED * batch) // 8)
 
 
-def unpack_tile(h: Bits, group: int, start: int, stop: int) -> torch.Tensor:
+def unpack_tile(h: Bits, group: int, columns: slice) -> torch.Tensor:
     """Zeros and ones, or signs, of one of the ``bit_tiles`` of a group."""
+    start, stop = columns.start, columns.stop
     tile = unpack(h.bits_MBb[group, :, start // 8 : packed_width(stop)], stop - start)
     return torch.threshold_(tile, 0.5, -1.0) if h.signed else tile
 
@@ -191,8 +193,7 @@ def mask_(dh_BO: torch.Tensor, inside_Bb: torch.Tensor) -> torch.Tensor:
     """Set a gradient to 0 where a packed bit is 0, in place."""
     batch, outputs = dh_BO.shape
     rows = tile_extent(batch, UNPACKED * outputs)
-    for start in range(0, batch, rows):
-        part = slice(start, start + rows)
+    for part in in_tiles(batch, rows):
         dh_BO[part] *= unpack(inside_Bb[part], outputs)
     return dh_BO
 
@@ -222,9 +223,9 @@ def weight_gradient(dz_BJ: torch.Tensor, h: Hidden, group: int, width: int) -> t
         h_BK = h[:, group * width : (group + 1) * width]
         return torch.mm(dz_BJ.T, h_BK, out=dw_JK)
     dz_BJ *= h.scale
-    for start, stop in bit_tiles(width, len(dz_BJ)):
-        h_BK = unpack_tile(h, group, start, stop)
-        torch.mm(dz_BJ.T, h_BK, out=dw_JK[:, start:stop])
+    for columns in bit_tiles(width, len(dz_BJ)):
+        h_BK = unpack_tile(h, group, columns)
+        torch.mm(dz_BJ.T, h_BK, out=dw_JK[:, columns])
         del h_BK  # otherwise two of them would be alive in the next iteration
     return dw_JK
 

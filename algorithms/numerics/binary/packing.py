@@ -16,6 +16,7 @@ import torch
 
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 _GATHER = 0x0102040810204080  # moves bit 0 of byte k to bit 56 + k
 _SPREAD = 0x0101010101010101  # copies a byte to all eight
@@ -54,8 +55,7 @@ def _pack(
     compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> None:
     columns = values_RC.shape[1]
-    for start in range(0, len(values_RC), rows):
-        part = slice(start, start + rows)
+    for part in in_tiles(len(values_RC), rows):
         bits = _bools(values_RC[part], columns)
         compare(values_RC[part], bits[:, :columns])
         _gather(bits, out_Rb[part])

@@ -10,6 +10,7 @@ tile, b bytes of packed bits.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 
 import torch
 
@@ -36,6 +37,7 @@ from trainfit.algorithms.numerics.binary.packing import (
 )
 from trainfit.algorithms.numerics.binary.weights import Weights
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 
 class _SignWeights(Weights):
@@ -63,9 +65,8 @@ class _SignWeights(Weights):
     def _part_rows(self) -> int:
         return tile_extent(self.outputs, self._tile_bytes * self.width)
 
-    def _parts(self) -> list[slice]:
-        rows = self._part_rows()
-        return [slice(r, min(r + rows, self.outputs)) for r in range(0, self.outputs, rows)]
+    def _parts(self) -> Iterator[slice]:
+        return in_tiles(self.outputs, self._part_rows())
 
     def add_product(self, h: Hidden, z_BO: torch.Tensor) -> None:
         """Population counts for bits; for floats ``sum sign(w) h = 2 sum bit h - sum h``."""

@@ -97,9 +97,9 @@ class FloatWeights(Weights):
             if isinstance(h, torch.Tensor):
                 z_BO.addmm_(h[:, self.columns(group)], w_OK.T)
                 continue
-            for start, stop in bit_tiles(self.width, len(z_BO)):
-                h_BK = unpack_tile(h, group, start, stop)
-                z_BO.addmm_(h_BK, w_OK[:, start:stop].T)
+            for columns in bit_tiles(self.width, len(z_BO)):
+                h_BK = unpack_tile(h, group, columns)
+                z_BO.addmm_(h_BK, w_OK[:, columns].T)
                 del h_BK
 
     def plan_product(self, plan: MemoryPlan, batch: int, *, bits: bool) -> None:

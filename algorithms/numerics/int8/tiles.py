@@ -21,6 +21,7 @@ from trainfit.algorithms.numerics.int8.torch_kernels import (
     work,
 )
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 LEVELS = 127
 SMALLEST = 2.0**-126
@@ -37,9 +38,7 @@ class Chance(NamedTuple):
 def parts_of(t_RC: torch.Tensor) -> Iterator[slice]:
     """The rows of each tile of a matrix, in order."""
     rows, columns = t_RC.shape
-    height = tile_rows(rows, columns)
-    for start in range(0, rows, height):
-        yield slice(start, min(start + height, rows))
+    return in_tiles(rows, tile_rows(rows, columns))
 
 
 def tile(of_RC: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch
 
 from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 _TILE = 16384
 """Elements of a tile; if rows are longer, a tile is one row."""
@@ -83,13 +84,12 @@ def quantise_rows(
     scratch = None
     if stochastic:
         scratch = tag(torch.empty(height, columns, dtype=torch.int32), Category.WORKSPACE, "tile")
-    for start in range(0, rows, height):
-        part = slice(start, min(start + height, rows))
-        tile = room[: part.stop - start]
+    for part in in_tiles(rows, height):
+        tile = room[: part.stop - part.start]
         factor = inverse[part, None] if axis == 0 else inverse
         torch.mul(t_RC[part], factor, out=tile)
         if scratch is not None:
-            add_uniform_(tile, start * columns, low, high, scratch[: len(tile)])
+            add_uniform_(tile, part.start * columns, low, high, scratch[: len(tile)])
             tile.floor_()
         else:
             tile.round_()
@@ -136,13 +136,11 @@ def product(left_RK: torch.Tensor, right_KC: torch.Tensor, out_RC: torch.Tensor)
     left = tag(torch.empty(height, inner, dtype=torch.float64), Category.WORKSPACE, "left tile")
     right = tag(torch.empty(inner, width, dtype=torch.float64), Category.WORKSPACE, "right tile")
     tile = tag(torch.empty(height * width, dtype=torch.float64), Category.WORKSPACE, "tile")
-    for top in range(0, rows, height):
-        some = slice(top, min(top + height, rows))
-        a = left[: some.stop - top]
+    for some in in_tiles(rows, height):
+        a = left[: some.stop - some.start]
         a.copy_(left_RK[some])
-        for first in range(0, columns, width):
-            others = slice(first, min(first + width, columns))
-            b = right[:, : others.stop - first]
+        for others in in_tiles(columns, width):
+            b = right[:, : others.stop - others.start]
             b.copy_(right_KC[:, others])
             c = tile[: len(a) * b.shape[1]].view(len(a), -1)
             torch.mm(a, b, out=c)

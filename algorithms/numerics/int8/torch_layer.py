@@ -24,6 +24,7 @@ from trainfit.algorithms.numerics.int8.tiles import (
 )
 from trainfit.algorithms.numerics.int8.torch_kernels import plan_product, product, tile_rows, work
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 # ---- activations ----------------------------------------------------------------------------
 
@@ -93,8 +94,10 @@ def rescale(  # noqa: PLR0917
     for part in parts_of(g_BO):
         t = t_TO[: part.stop - part.start]
         t.copy_(g_BO[part])
-        for own_O, scale in zip(t, gs_B[part], strict=True):
-            total_O.add_(wide_O.copy_(torch.mul(own_O, scale, out=row_O)))
+        scale_T = gs_B[part]
+        for row in in_tiles(len(t), 1):
+            torch.mul(t[row.start], scale_T[row.start], out=row_O)
+            total_O.add_(wide_O.copy_(row_O))
         t.mul_(ratio_B[part, None])
         round_(t, d_BO[part], part.start * g_BO.shape[1], chance, scratch)
     db_O.copy_(total_O)

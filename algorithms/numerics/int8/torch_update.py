@@ -31,6 +31,7 @@ from trainfit.algorithms.numerics.int8.torch_kernels import (
     work,
 )
 from trainfit.algorithms.phases import Category, tag
+from trainfit.algorithms.tiling import in_tiles
 
 HALF = 63
 
@@ -64,7 +65,7 @@ def _factors(most_T: torch.Tensor) -> torch.Tensor:
     factor_T = tag(torch.ones_like(most_T), Category.WORKSPACE, "factors")
     scratch_T = tag(torch.empty_like(most_T), Category.WORKSPACE, "factors")
     fits_T = tag((most_T <= HALF).logical_and_(most_T > 0), Category.WORKSPACE, "fits twice")
-    for _ in range(DOUBLINGS):
+    for _ in in_tiles(DOUBLINGS, 1):
         torch.mul(most_T, factor_T, out=scratch_T)
         factor_T.mul_(scratch_T.gt_(LEVELS).mul_(-0.5).add_(1.0))
     return factor_T.masked_fill_(fits_T, 2.0)

@@ -15,6 +15,7 @@ from trainfit.algorithms.numerics.lazy_kernels import adam_kernel
 from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.numerics.optimisers.base import Optimiser
 from trainfit.algorithms.phases import Category
+from trainfit.algorithms.tiling import in_tiles
 
 _TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
 _TILE_LEAST = 64
@@ -94,8 +95,7 @@ class Adam(Optimiser):
             return
         size = adam_tile(parameter.numel())
         scratch = parameter.new_empty(size)
-        for start in range(0, parameter.numel(), size):
-            part = slice(start, min(start + size, parameter.numel()))
+        for part in in_tiles(parameter.numel(), size):
             g, m, v = gradient[part], mean[part], square[part]
             tile = scratch[: part.stop - part.start]
             if self.weight_decay:

@@ -66,6 +66,7 @@ from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross
 from trainfit.algorithms.numerics.optimisers import Adam
 from trainfit.algorithms.options import Precision
 from trainfit.algorithms.phases import Category, phase
+from trainfit.algorithms.tiling import in_tiles
 from trainfit.algorithms.tinyfoa.options import Kernel
 from trainfit.algorithms.tinyfoa.variant import AdamSettings, VariantRule, fixed_head
 
@@ -158,9 +159,7 @@ class Unbinarised(VariantRule):
             with phase("update"):
                 self._adam.apply(f"b{layer.number}", b_J, db_J)
                 del db_J
-            size = self._gradient_rows()
-            for start in range(0, len(w_JK), size):
-                rows = slice(start, min(start + size, len(w_JK)))
+            for rows in in_tiles(len(w_JK), self._gradient_rows()):
                 with phase("gradient"):
                     dw_JK = weight_gradient(dz_BJ[:, rows], h, layer.group, layer.weights.width)
                 with phase("update"):

@@ -33,7 +33,8 @@ from trainfit.algorithms.models import LocallyConnected
 from trainfit.algorithms.models.locally_connected import WINDOW
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.batch_norm import EPSILON, MOMENTUM, check_rows
-from trainfit.algorithms.numerics.locally_connected import patches, tiles, weight_gradient
+from trainfit.algorithms.numerics.locally_connected import patches, weight_gradient
+from trainfit.algorithms.tiling import in_tiles
 from trainfit.algorithms.tinyfoa.grid import make_grids
 from trainfit.algorithms.tinyfoa.released.locally_connected_memory import plan_step, tile_positions
 from trainfit.algorithms.tinyfoa.released.rule import ReleasedRule, binarise
@@ -49,7 +50,7 @@ class LocalProduct(torch.autograd.Function):
         ctx.save_for_backward(h_BHWI)
         ctx.weight_shape = w_POK.shape
         z_BPO = h_BHWI.new_zeros(len(h_BHWI), *w_POK.shape[:2])
-        for tile in tiles(len(w_POK), tile_positions(w_POK.shape)):
+        for tile in in_tiles(len(w_POK), tile_positions(w_POK.shape)):
             z_PBO = z_BPO[:, tile].transpose(0, 1)
             z_PBO.baddbmm_(patches(h_BHWI, tile).flatten(2), w_POK[tile].transpose(1, 2))
         return z_BPO
@@ -60,7 +61,7 @@ class LocalProduct(torch.autograd.Function):
         (h_BHWI,) = ctx.saved_tensors
         (dz_BPO,) = gradients
         dw_POK = dz_BPO.new_empty(ctx.weight_shape)
-        for tile in tiles(len(dw_POK), tile_positions(ctx.weight_shape)):
+        for tile in in_tiles(len(dw_POK), tile_positions(ctx.weight_shape)):
             weight_gradient(dz_BPO, patches(h_BHWI, tile).flatten(2), tile, dw_POK[tile])
         return None, dw_POK
 

@@ -88,7 +88,7 @@ def test_activations_keep_two_bits_and_their_scale(batch, width, groups):
     assert h.bits_MBb.shape == (groups, batch, packed_width(width))
     torch.testing.assert_close(h.scale, z.abs().mean())
     for group in range(groups):
-        tiles = [unpack_tile(h, group, *tile) for tile in bit_tiles(width, batch)]
+        tiles = [unpack_tile(h, group, tile) for tile in bit_tiles(width, batch)]
         part = z[:, group * width : (group + 1) * width]
         assert torch.equal(torch.cat(tiles, dim=1), (part > 0).float())
     dh = torch.randn_like(z)
@@ -119,11 +119,11 @@ def test_latent_signs_follow_their_weights_and_packed_ones_do_not():
 def test_tiles_are_small_parts_that_cover_everything(extent, batch):
     assert 1 <= tile_extent(extent, batch) <= -(-extent // 16)
     assert tile_extent(extent, batch) * batch <= max(1 << 20, batch)
-    tiles = bit_tiles(extent, batch)
-    assert tiles[0][0] == 0
-    assert tiles[-1][1] == extent
-    assert all(stop == start for (_, stop), (start, _) in pairwise(tiles))
-    assert all(start % 8 == 0 for start, _ in tiles)
+    tiles = list(bit_tiles(extent, batch))
+    assert tiles[0].start == 0
+    assert tiles[-1].stop == extent
+    assert all(one.stop == other.start for one, other in pairwise(tiles))
+    assert all(tile.start % 8 == 0 for tile in tiles)
 
 
 def test_the_mean_of_magnitudes():

@@ -22,9 +22,9 @@ from trainfit.algorithms.numerics.locally_connected import (
     bit_patches,
     patches,
     real_patches,
-    tiles,
     weight_gradient,
 )
+from trainfit.algorithms.tiling import in_tiles
 from trainfit.algorithms.tinyfoa.described.locally_connected.tiles import choose_tiles
 from trainfit.algorithms.tinyfoa.grid import make_grids
 
@@ -46,13 +46,6 @@ def packed(values, pack):
     return out.view(*values.shape[:-1], -1)
 
 
-@given(st.integers(1, 50), st.integers(1, 60))
-def test_tiles_cover_all_positions_in_order(positions, size):
-    cut = list(tiles(positions, size))
-    assert [p for tile in cut for p in range(tile.start, tile.stop)] == list(range(positions))
-    assert all(tile.stop - tile.start <= size for tile in cut)
-
-
 @settings(deadline=None)
 @given(SIZES, st.integers(1, 6))
 def test_patches_are_those_of_unfold(sizes, size):
@@ -60,7 +53,7 @@ def test_patches_are_those_of_unfold(sizes, size):
     x_BI = torch.rand(batch, inner * height * width)
     expected = unfolded(x_BI.view(batch, inner, height, width).permute(0, 2, 3, 1))
     of = real_patches(x_BI, (inner, height, width))
-    got = torch.cat([of(tile) for tile in tiles(height * width, size)])
+    got = torch.cat([of(tile) for tile in in_tiles(height * width, size)])
     assert torch.equal(got, expected.flatten(2))
 
 
@@ -70,7 +63,7 @@ def test_patches_of_bits_are_zeros_and_ones(sizes, size):
     batch, height, width, inner = sizes
     h = torch.randn(batch, height * width, inner)
     of = bit_patches(packed(h, pack_positive), height, inner)
-    got = torch.cat([of(tile) for tile in tiles(height * width, size)])
+    got = torch.cat([of(tile) for tile in in_tiles(height * width, size)])
     bits = (h > 0).float().view(batch, height, width, inner)
     assert torch.equal(got, unfolded(bits).flatten(2))
 
@@ -92,7 +85,7 @@ def test_both_products_are_the_product_of_signs(sizes, outputs, size):
 
     multiplied = torch.ones(batch, positions, outputs)
     of = bit_patches(h_bits, height, inner)
-    for tile in tiles(positions, size):
+    for tile in in_tiles(positions, size):
         add_signed_product(of(tile), w_bits[tile], multiplied[:, tile].transpose(0, 1))
     assert torch.equal(multiplied, expected)
 
@@ -104,7 +97,7 @@ def test_weight_gradients_are_a_product_per_position(sizes, outputs, size):
     positions = height * width
     maps, dz = torch.rand(batch, height, width, inner), torch.randn(batch, positions, outputs)
     got = torch.empty(positions, outputs, 9 * inner)
-    for tile in tiles(positions, size):
+    for tile in in_tiles(positions, size):
         weight_gradient(dz, patches(maps, tile).flatten(2), tile, got[tile])
     expected = torch.einsum("bpj,pbsk->pjsk", dz, unfolded(maps)).flatten(2)
     torch.testing.assert_close(got, expected)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainfit.algorithms.phases import observing
-from trainfit.algorithms.tiling import in_tiles
+from trainfit.algorithms.tiling import in_tiles, rising
 from trainfit.bench.trace.recorder import Recorder
 
 
@@ -86,3 +86,22 @@ def test_the_trace_has_the_counts_and_what_a_tile_leaves_to_the_next() -> None:
 def test_tiles_have_rows() -> None:
     with pytest.raises(ValueError, match="at least one row, got 0"):
         list(in_tiles(3, 0))
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 0), (2, 3), (0, 2), (1, 4), (1, 8), (3, 20)])
+def test_rounds_that_rise(start: int, stop: int) -> None:
+    assert list(rising(start, stop)) == list(range(start, stop))
+    observer = Counting()
+    with observing(observer):
+        shown = [(number, observer.times[-1]) for number in rising(start, stop)]
+    assert observer.times == [1]
+    assert sum(times for _, times in shown) == stop - start
+    assert sum(times * number for number, times in shown) == sum(range(start, stop))
+    assert len(shown) <= 3
+    assert max((number for number, _ in shown), default=stop - 1) == stop - 1
+
+
+def test_no_rounds_rise_downwards() -> None:
+    assert list(rising(1, 0)) == []
+    with observing(Counting()):
+        assert list(rising(1, 0)) == []

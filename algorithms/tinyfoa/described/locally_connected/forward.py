@@ -26,8 +26,8 @@ from trainfit.algorithms.numerics.locally_connected import (
     add_signed_product,
     bit_patches,
     real_patches,
-    tiles,
 )
+from trainfit.algorithms.tiling import in_tiles
 from trainfit.algorithms.tinyfoa.described.locally_connected.slices import LcSlicedRule
 from trainfit.algorithms.tinyfoa.described.locally_connected.tiles import Tiles, choose_tiles
 from trainfit.algorithms.tinyfoa.features import Features
@@ -93,7 +93,7 @@ class LcForward(LcSlicedRule):
                 continue
             of = self._patches(index, h, column)
             positions = self._tiles(batch, index).product_positions
-            for tile in tiles(grid.positions, positions):
+            for tile in in_tiles(grid.positions, positions):
                 z_PBJ = z_BPJ[:, tile].transpose(0, 1)
                 add_signed_product(of(tile), packed_PJSb[tile], z_PBJ)
         z_BPJ.mul_(layer.scale if scale_h is None else layer.scale * scale_h)

@@ -18,7 +18,7 @@ at one position, C classes, M groups of input channels, b bytes of packed bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -30,9 +30,10 @@ from trainfit.algorithms.numerics.batch_norm import (
     normalise_by_running_,
 )
 from trainfit.algorithms.numerics.binary.packing import pack_signs
-from trainfit.algorithms.numerics.locally_connected import extent, tiles, weight_gradient
+from trainfit.algorithms.numerics.locally_connected import extent, weight_gradient
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.tiling import in_tiles
 from trainfit.algorithms.tinyfoa.described.locally_connected.forward import LcForward
 from trainfit.algorithms.tinyfoa.described.locally_connected.memory import StepPlan
 from trainfit.algorithms.tinyfoa.options import Kernel
@@ -167,28 +168,21 @@ class LcDescribed(LcForward):
         self, dz_BPJ: torch.Tensor, patches_of: Callable[[slice], torch.Tensor]
     ) -> None:
         """Adam's step with ``dW = dz h^T``, whole or some positions at a time."""
-        for part in self._gradient_parts(len(dz_BPJ)):
-            rows = slice(part[0].start, part[-1].stop)
+        size = self._tiles(len(dz_BPJ), self._active).gradient_positions
+        positions = self._model.positions
+        for rows in in_tiles(positions, size if self._fused else positions):
             with phase("gradient"):
                 fan_in = self._grids[self._active].fan_in
                 dw_PJK = torch.empty(extent(rows), dz_BPJ.shape[2], fan_in)
-                for tile in part:
-                    out_PJK = dw_PJK[tile.start - rows.start : tile.stop - rows.start]
-                    weight_gradient(dz_BPJ, patches_of(tile), tile, out_PJK)
-                del out_PJK
+                for part in in_tiles(extent(rows), size):
+                    tile = slice(rows.start + part.start, rows.start + part.stop)
+                    weight_gradient(dz_BPJ, patches_of(tile), tile, dw_PJK[part])
             with phase("update"):
                 self._adam.apply_rows("w", self._slice, dw_PJK, rows)
                 del dw_PJK
 
-    def _gradient_parts(self, batch: int) -> list[list[slice]]:
-        """Tiles of positions whose weights are updated together."""
-        size = self._tiles(batch, self._active).gradient_positions
-        every = list(tiles(self._model.positions, size))
-        return [[tile] for tile in every] if self._fused else [every]
-
-    def _batch_tiles(self, batch: int) -> list[slice]:
-        size = self._tiles(batch, self._active).batch_rows
-        return [slice(start, start + size) for start in range(0, batch, size)]
+    def _batch_tiles(self, batch: int) -> Iterator[slice]:
+        return in_tiles(batch, self._tiles(batch, self._active).batch_rows)
 
     # ---- the rest ---------------------------------------------------------------------------
 

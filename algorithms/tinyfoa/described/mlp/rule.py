@@ -27,6 +27,7 @@ from trainfit.algorithms.numerics.binary.lookups import add_signed, bit_gradient
 from trainfit.algorithms.numerics.binary.packing import packed_width, unpack
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.tiling import in_tiles
 from trainfit.algorithms.tinyfoa.described.mlp.memory import StepPlan
 from trainfit.algorithms.tinyfoa.described.mlp.slices import SlicedLayer, SlicedRule
 from trainfit.algorithms.tinyfoa.described.mlp.tiles import Tiles, choose_tiles
@@ -79,8 +80,7 @@ class Described(SlicedRule):
                 del logits_BC
                 dz_BJ = error_BC @ layer.head_CO[:, rows_J]
                 del error_BC
-                for start in range(0, len(x), tiles.mask_rows):
-                    part = slice(start, start + tiles.mask_rows)
+                for part in in_tiles(len(x), tiles.mask_rows):
                     dz_BJ[part] *= unpack(inside_Bb[part], dz_BJ.shape[1])
                 del inside_Bb
                 db_J = dz_BJ.sum(0)
@@ -90,8 +90,7 @@ class Described(SlicedRule):
                 self._adam.apply("b", layer.bias_O[rows_J], db_J)
                 layer.bias_O[rows_J].clamp_(-1, 1)
                 del db_J
-            for start in range(0, len(w_JK), tiles.gradient_rows):
-                rows = slice(start, min(start + tiles.gradient_rows, len(w_JK)))
+            for rows in in_tiles(len(w_JK), tiles.gradient_rows):
                 with phase("gradient"):
                     dw_JK = self._weight_gradient(dz_BJ, rows, h, tiles)
                 with phase("update"):
@@ -171,8 +170,7 @@ class Described(SlicedRule):
             return z_BO
         z_BO -= x_BI.sum(1)[:, None]
         for columns, packed_Ob in zip(groups, layer.packed_MOb, strict=True):
-            for first in range(0, outputs, tiles.weight_rows):
-                rows = slice(first, first + tiles.weight_rows)
+            for rows in in_tiles(outputs, tiles.weight_rows):
                 w_OK = unpack(packed_Ob[rows], width)
                 z_BO[:, rows].addmm_(x_BI[:, columns], w_OK.T, alpha=2.0)
                 del w_OK
@@ -184,13 +182,11 @@ class Described(SlicedRule):
         """The product of ``add_binary_product``, by unpacking tiles of both; the same bits."""
         outputs, inputs = layer.latent_OI.shape
         width = inputs // self._slices
-        for start in range(0, width, tiles.columns):
-            stop = min(start + tiles.columns, width)
-            bits = slice(start // 8, packed_width(stop))
-            h_BK = unpack(h_MBb[m, :, bits], stop - start)
-            for first in range(0, outputs, tiles.tile_rows):
-                rows = slice(first, first + tiles.tile_rows)
-                w_OK = unpack(layer.packed_MOb[m, rows, bits], stop - start)
+        for columns in in_tiles(width, tiles.columns):
+            bits = slice(columns.start // 8, packed_width(columns.stop))
+            h_BK = unpack(h_MBb[m, :, bits], columns.stop - columns.start)
+            for rows in in_tiles(outputs, tiles.tile_rows):
+                w_OK = unpack(layer.packed_MOb[m, rows, bits], h_BK.shape[1])
                 z_BO[:, rows].addmm_(h_BK, w_OK.T, alpha=2.0)
                 del w_OK
             z_BO -= tag(h_BK.sum(1), Category.WORKSPACE, "row sums")[:, None]
@@ -208,14 +204,14 @@ class Described(SlicedRule):
             work = make_workspace(tiles.gradient_groups, width)
             bit_gradient(dz_BJ, rows.start, h[m], dw_JK, work)
             return dw_JK
-        for start in range(0, width, tiles.gradient_columns):
-            stop = min(start + tiles.gradient_columns, width)
+        for columns in in_tiles(width, tiles.gradient_columns):
+            start, stop = columns.start, columns.stop
             h_BK = (
                 unpack(h[m, :, start // 8 : packed_width(stop)], stop - start)
                 if binary
                 else h[:, m * width + start : m * width + stop]
             )
-            torch.mm(dz_BJ[:, rows].T, h_BK, out=dw_JK[:, start:stop])
+            torch.mm(dz_BJ[:, rows].T, h_BK, out=dw_JK[:, columns])
             del h_BK
         return dw_JK
 
