@@ -62,5 +62,5 @@ def one_fork_server():
     from trainfit.bench.processes import isolation
 
     start = isolation._ensure_server
-    common = isolation.preloads("trainfit.bench.run.worker:measure", ["digits"])
+    common = isolation.preloads("trainfit.bench.run.worker:measure", ["digits"], calls=2)
     isolation._ensure_server = lambda preload: start([*preload, *common])

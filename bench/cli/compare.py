@@ -188,8 +188,9 @@ def _latency(
         found = paired.compare_latency(
             a, b, threads=threads, data_root=data_root, limits=limits, progress=line.show
         )
+    # Titles of one word each: the head stays one line, however wide the numbers are.
     columns = (
-        Column("side", ""),
+        Column("side", "side"),
         Column("median_seconds", "step", text=milliseconds, right=True),
         Column("low_seconds", "from", text=milliseconds, right=True),
         Column("high_seconds", "to", text=milliseconds, right=True),
@@ -197,7 +198,7 @@ def _latency(
         Column("waited", "waited", text=_percent, right=True),
         Column("stage", "stage"),
         Column("stages", "of", right=True),
-        Column("steps_per_block", "steps per block", right=True),
+        Column("steps_per_block", "steps/block", right=True),
         Column("workload", "workload"),
         *unseen("involuntary_switches_per_block voluntary_switches_per_block"),
     )

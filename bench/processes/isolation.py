@@ -128,10 +128,19 @@ def _nothing_of_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def preloads(target: str, datasets: Iterable[str]) -> list[str]:
-    """What every call of ``target`` on these data sets imports, so that it is imported once."""
+def preloads(target: str, datasets: Iterable[str], *, calls: int = 1) -> list[str]:
+    """What every call of ``target`` on these data sets imports, so that it is imported once.
+
+    Args:
+        target: What is called.
+        datasets: The data sets of all calls.
+        calls: How many there will be. With several, most rules among them call compiled kernels,
+            and every process of its own would start the compiler's runtime anew.
+    """
     # torch imports its compiler the first time a step is annotated, though nothing is compiled
     modules = [target.partition(":")[0], "torch._dynamo"]
+    if calls > 1:
+        modules.append("trainfit.algorithms.numerics.adam_kernel")
     if "digits" in set(datasets):
         modules += ["sklearn.datasets", "sklearn.model_selection"]
     return modules

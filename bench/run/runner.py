@@ -156,6 +156,11 @@ def _profiles(suite: Suite, devices: list[Device]) -> dict[str, bytes]:
     return found
 
 
+def _preloads(suite: Suite) -> list[str]:
+    datasets = (workload.dataset for workload in suite.workloads)
+    return preloads(MEASURE, datasets, calls=len(suite.workloads))
+
+
 def _preflight(suite: Suite, data_root: Path | None) -> dict[str, Any]:
     """Check the suite in a process that has torch and the data; returns the environment."""
     parts: Message = {}
@@ -169,7 +174,7 @@ def _preflight(suite: Suite, data_root: Path | None) -> dict[str, Any]:
             log=Path(scratch) / "log",
             timeout_seconds=max(PREFLIGHT_SECONDS, suite.timeout_seconds),
             memory_limit_mib=suite.memory_limit_mib,
-            preload=preloads(MEASURE, (each.dataset for each in suite.workloads)),
+            preload=_preloads(suite),
             on_message=parts.update,
         )
     if outcome.ending is Ending.RETURNED:
@@ -218,7 +223,7 @@ def _measure(
         log=log,
         timeout_seconds=suite.timeout_seconds,
         memory_limit_mib=suite.memory_limit_mib,
-        preload=preloads(MEASURE, (each.dataset for each in suite.workloads)),
+        preload=_preloads(suite),
         on_message=on_message,
     )
     seconds = time.perf_counter() - started

@@ -322,6 +322,46 @@ def id_of(name, options, *rest):
 ON_NETS_IDS = [id_of(name, options, model.split("-")[0]) for name, options, model in ON_NETS]
 
 
+NETS = [
+    ("mlp-24-16-32-8-4", 12),
+    ("mlp-64-128-128-10", 7),
+    ("mlp-20-40x5-3", 1),
+    ("mlp-16-8-4", 33),
+]
+"""Narrow, wide, deep with a batch of one, shallow with more rows than units."""
+
+LC_NETS = [
+    ("lc-1x6x6-4-8-3", 12),
+    ("lc-3x5x5-4x2-2", 7),
+    ("lc-2x4x7-8x3-4", 1),
+    ("lc-1x8x8-16-32-10", 5),
+    ("lc-1x1x1-4x2-2", 9),
+]
+"""One channel, three channels, deep and oblong with a batch of one, wide, maps of one position."""
+
+
+def in_turn(first):
+    """Cases with nets: the defaults on all nets, a choice of options on one, each on the next."""
+    return [
+        (name, options, model, rows_for(options, rows))
+        for cases, nets in ((CASES, NETS), (LC_CASES, LC_NETS))
+        for number, (name, options) in enumerate(cases)
+        for model, rows in (nets if not options else [nets[(number + first) % len(nets)]])
+    ]
+
+
+def rows_for(options, rows):
+    """Batch normalisation and similarities between samples need two of them."""
+    return max(rows, 2) if options.get("batch_norm") or "sim" in options.get("loss", "") else rows
+
+
+MEASURED = in_turn(0)
+"""Where the closed form is compared with the allocator."""
+
+TRACED = in_turn(2)
+"""Where it is compared with a trace: another net for each choice of options."""
+
+
 def few(cases):
     """The defaults, and as few of the other cases as have every value of every option once."""
     defaults = [case for case in cases if not case[1]]
@@ -342,6 +382,14 @@ FEW_IDS = [id_of(name, options, model.split("-")[0]) for name, options, model in
 ONE_EACH = [case for case in ON_NETS if not case[1]]
 ONE_EACH_IDS = [id_of(name, options, model.split("-")[0]) for name, options, model in ONE_EACH]
 """For what depends on the rule, whatever its options are."""
+
+ON_PROCESSORS = ONE_EACH + [
+    case for case in FEW if case[1] and {"kernel", "weights", "activations"} & set(case[1])
+]
+ON_PROCESSORS_IDS = [
+    id_of(name, options, model.split("-")[0]) for name, options, model in ON_PROCESSORS
+]
+"""For what a processor may do in another way: every rule, and the options that choose kernels."""
 
 MEMORY_ONLY = {
     "backprop": {"update", "checkpoint", "micro_batch"},

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from tests.contract.cases import (
-    CASES,
-    FEW,
-    FEW_IDS,
-    LC_CASES,
+    MEASURED,
     ON_NETS,
     ON_NETS_IDS,
+    ON_PROCESSORS,
+    ON_PROCESSORS_IDS,
     at_every_stage,
     batch_for,
     id_of,
@@ -20,45 +19,9 @@ from trainfit.algorithms import Category
 from trainfit.bench.profiler import profile_step
 from trainfit.bench.profiler.memory import measure_memory, static_bytes
 
-NETS = [
-    ("mlp-24-16-32-8-4", 12),
-    ("mlp-64-128-128-10", 7),
-    ("mlp-20-40x5-3", 1),
-    ("mlp-16-8-4", 33),
-]
-"""Narrow, wide, deep with a batch of one, shallow with more rows than units."""
-
-LC_NETS = [
-    ("lc-1x6x6-4-8-3", 12),
-    ("lc-3x5x5-4x2-2", 7),
-    ("lc-2x4x7-8x3-4", 1),
-    ("lc-1x8x8-16-32-10", 5),
-    ("lc-1x1x1-4x2-2", 9),
-]
-"""One channel, three channels, deep and oblong with a batch of one, wide, maps of one position."""
-
-
-def _some_of(nets, number, options):
-    """All nets for an algorithm's defaults, two of them for a choice of options, in turn."""
-    return [nets[(number + k * len(nets) // 2) % len(nets)] for k in range(2)] if options else nets
-
-
-def _rows(options, rows):
-    """Batch normalisation and similarities between samples need two of them."""
-    return max(rows, 2) if options.get("batch_norm") or "sim" in options.get("loss", "") else rows
-
-
-EVERY = [
-    (*case, net[0], _rows(case[1], net[1]))
-    for cases, nets in ((CASES, NETS), (LC_CASES, LC_NETS))
-    for number, case in enumerate(cases)
-    for net in _some_of(nets, number, case[1])
-]
-"""The defaults on every net; a choice of options on two: narrow and deep, or wide and shallow."""
-
 
 @pytest.mark.parametrize(
-    ("name", "options", "model", "rows"), EVERY, ids=[id_of(*each) for each in EVERY]
+    ("name", "options", "model", "rows"), MEASURED, ids=[id_of(*each) for each in MEASURED]
 )
 def test_closed_form_is_what_is_measured(name, options, model, rows):
     for stage, algorithm in at_every_stage(name, model, options):
@@ -133,7 +96,7 @@ def reachable(root):
     return found
 
 
-@pytest.mark.parametrize(("name", "options", "model"), FEW, ids=FEW_IDS)
+@pytest.mark.parametrize(("name", "options", "model"), ON_PROCESSORS, ids=ON_PROCESSORS_IDS)
 def test_the_record_names_the_worst_stage_and_has_no_residual(name, options, model):
     algorithm = next(iter(at_every_stage(name, model, options)))[1]
     memory = measure_memory(algorithm, *batch_for(algorithm, 12))

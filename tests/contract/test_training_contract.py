@@ -150,7 +150,11 @@ LEARNING = [
     ids=[id_of(name, options, model.split("-")[0]) for name, options, model in LEARNING],
 )
 def test_it_learns_the_digits(name, options, model):
-    """Well above chance (10 %) after a few passes; how well is a matter of the suites."""
+    """Well above chance (10 %) after a few passes; how well is a matter of the suites.
+
+    What is further above it than it has to be at the end, after a pass and after the next, has
+    shown that it learns, and is not trained to the end.
+    """
     data = load_dataset("digits", None)
     narrow = options.get("slices") == 4 and options.get("variant") != "released"
     narrow |= name.endswith("pepita") and options.get("activations") == "binary"
@@ -164,11 +168,15 @@ def test_it_learns_the_digits(name, options, model):
         model, epochs, least = "mlp-64-512-10", 32, 0.35
     algorithm = build_algorithm(name, model, {**settings_for(name, options), **options})
     generator = torch.Generator().manual_seed(0)
+    accuracies = [0.0]
     for epoch in range(algorithm.passes(epochs)):
         algorithm.begin_epoch(epoch, epochs)
         if epoch % epochs == 0:
             taken = algorithm.stage_data(data.train_x)
         for x, y in batches(taken, data.train_y, 64, generator):
             algorithm.step(x, y)
-    right = algorithm.predict(data.test_x).argmax(1) == data.test_y
-    assert right.float().mean() > least
+        right = algorithm.predict(data.test_x).argmax(1) == data.test_y
+        accuracies.append(float(right.float().mean()))
+        if min(accuracies[-2:]) > least + 0.2:
+            break
+    assert accuracies[-1] > least

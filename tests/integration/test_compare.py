@@ -20,6 +20,7 @@ from trainfit.bench.suite.workload_text import parse_workload
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 NET = "mlp-64-128-128-10"
+HEAD = ["side", "step", "from", "to", "CPU", "waited", "stage", "of", "steps/block", "workload"]
 
 
 @pytest.fixture
@@ -201,8 +202,35 @@ def test_what_people_see_of_time(main: Any) -> None:
 
     assert (code, err) == (0, "")
     assert "times as long as A" in out or "Which takes longer is unknown" in out
-    assert "CPU" in out.splitlines()[0]
+    assert out.splitlines()[0].split() == HEAD
     assert "Absolute times are those of this machine." in out
+
+
+@pytest.mark.parametrize("seconds", [0.00012, 0.12123, 98.7654])
+@pytest.mark.parametrize("steps", [1, 300, 1_234_567])
+def test_the_head_is_one_line_however_long_a_step_takes(
+    main: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
+) -> None:
+    """Numbers of a slow machine are wide; the head names CPU time, and rows their sides, anyway."""
+    found = comparison(1.1, 1.2, 1.3)
+    side = replace(
+        found.a,
+        steps_per_block=steps,
+        median=seconds,
+        interval=(0.9 * seconds, 1.1 * seconds),
+        use=Use(seconds, 0.013, 9),
+    )
+    monkeypatch.setattr(pairing, "compare_latency", lambda *_, **__: replace(found, a=side, b=side))
+
+    code, out, err = main(side.workload.label, side.workload.label, "--latency")
+
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == HEAD
+    assert [line.split()[0] for line in lines[1:] if line[:1] in "AB" and line[1:3] == "  "] == [
+        "A",
+        "B",
+    ]
 
 
 def test_a_side_that_cannot_run_is_one_line(main: Any) -> None:

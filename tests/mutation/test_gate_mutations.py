@@ -6,7 +6,8 @@ workload is. What is not planted has no finding: the mode that plants is there i
 
 from __future__ import annotations
 
-from functools import cache
+import sys
+from functools import cache, partial
 
 import pytest
 
@@ -16,11 +17,25 @@ from trainfit.algorithms import algorithm_names, build_algorithm
 from trainfit.bench.gate.compare import FindingKind, compare_workloads
 from trainfit.bench.gate.figures import figures_of_record
 from trainfit.bench.gate.golden import Conditions, Golden
-from trainfit.bench.profiler import measure_memory
+from trainfit.bench.profiler import measure_memory, profile_step
 
 NET, ROWS = "mlp-24-16-32-8-4", 7
 MOST_TRIES = 6
 RERUNS = 50
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_profiles():
+    """Steps are measured with as few repeats as there can be, and only as the gate sees them.
+
+    A workload has more repeats, and its step once more as deployed, which is in no golden. What is
+    planted is there in every step.
+    """
+    memory = sys.modules[measure_memory.__module__]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "profile_step", partial(profile_step, warmup=1, repeats=2))
+        patch.setattr(memory, "_as_deployed", lambda _: None)
+        yield
 
 
 def built(name):
