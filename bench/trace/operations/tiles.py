@@ -1,0 +1,65 @@
+"""Products that are computed in parts: what the parts share is one operand, one result.
+
+A rule that unpacks bits a tile at a time multiplies tile by tile. Its parts are products into one
+storage, one after the other in one phase, and an operand of theirs is from one storage. What
+several of them read unchanged is read by one product, and a result that they add to is written by
+one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+
+from trainfit.bench.trace.operations.contents import Contents, read_by
+from trainfit.bench.trace.operations.work import Part, Product, Result
+from trainfit.bench.trace.trace import Operand, Operator
+
+
+class Tiles:
+    """Follows a step, operator by operator."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._place: Hashable = None  # phase and storage of the product that may have more parts
+        self._operands: set[int] = set()  # storages that its parts read
+        self._seen: set[Hashable] = set()
+        self._versions = Counter[int]()  # how often each storage was written
+
+    def counted(self, call: Operator, product: Product) -> tuple[int, int]:
+        """Elements that a product reads and writes, besides those of parts before it."""
+        result = product.result.tensor
+        sources = {self._contents.source(each.tensor) for each in product.operands}
+        self._join(call.phase, result, sources)
+        read = sum(
+            self._new(each, (self._versions[each.tensor.storage], *_region(each.tensor)))
+            for each in product.operands
+        )
+        written = product.result.elements
+        if result is not None:
+            first = self._new(product.result, _region(result))
+            if any(each.storage == result.storage for each in read_by(call)):
+                written = first  # it is added to what is there
+        return read * call.times, written * call.times
+
+    def after(self, call: Operator) -> None:
+        """An operator was called."""
+        self._versions.update({each.storage for each in (*call.written, *call.results)})
+
+    def _join(self, phase: str, result: Operand | None, operands: set[int]) -> None:
+        """It is a part of the product before it, or the first of its own."""
+        place = result and (phase, result.storage)
+        if place is None or place != self._place or not operands & self._operands:
+            self._place, self._operands, self._seen = place, set(), set()
+        self._operands |= operands
+
+    def _new(self, part: Part | Result, key: Hashable) -> int:
+        if key in self._seen:
+            return 0
+        self._seen.add(key)
+        return part.elements
+
+
+def _region(tensor: Operand | None) -> tuple[Hashable, ...]:
+    assert tensor is not None
+    return tensor.storage, tensor.offset, tensor.shape, tensor.strides
