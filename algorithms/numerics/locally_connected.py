@@ -115,7 +115,7 @@ def add_binary_product(
     "add_binary_patches(Tensor h_BPb, Tensor w_PJSb, Tensor(a!) z_BPJ, Tensor(b!) scratch_patch,"
     " int width, int inner) -> ()"
 )
-def add_binary_patches(
+def add_binary_patches(  # noqa: PLR0917
     h_BPb: torch.Tensor,
     w_PJSb: torch.Tensor,
     z_BPJ: torch.Tensor,

@@ -43,9 +43,7 @@ _COPIES = frozenset(
 _COMPARISONS = frozenset(["eq", "ge", "gt", "le", "lt", "ne", "sign"])
 """They give one of two values; the 0 that is the sign of 0 is taken for one of them."""
 
-_OF_ONE = frozenset(
-    ["add", "clamp", "div", "mul", "neg", "relu", "rsub", "sub", "threshold"]
-)
+_OF_ONE = frozenset(["add", "clamp", "div", "mul", "neg", "relu", "rsub", "sub", "threshold"])
 """With single numbers they give two values for two values."""
 
 

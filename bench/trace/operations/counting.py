@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from trainfit.algorithms.memory.operations import Call, Operations, PhaseOperations
 from trainfit.bench.profiler.events import MarkKind
+from trainfit.bench.profiler.fold import OUTSIDE
 from trainfit.bench.trace.operations import elementwise, kernels, layers, products
 from trainfit.bench.trace.operations.contents import Contents
 from trainfit.bench.trace.operations.tiles import Tiles
@@ -48,6 +49,9 @@ class Counted:
 def operations_of(trace: Trace) -> Operations:
     """The arithmetic of a step, by phase; phases that refine others count in those, too.
 
+    Every phase that the step enters is there, even if nothing is computed in it; what is computed
+    in none is ``outside``.
+
     Args:
         trace: Of the step.
 
@@ -77,7 +81,11 @@ def known_operations_of(trace: Trace) -> Counted:
             uncounted[call.name] += call.times
         else:
             tally = _tally(call, row, contents, tiles)
-            for phase in refined(call.phase):
+            phases = refined(call.phase)
+            if not phases and tally.calls:
+                phases = [OUTSIDE]
+                operations.enter(phases)
+            for phase in phases:
                 operations.phases[phase].add(tally)
         contents.after(call, base_name(call.name))
         tiles.after(call)

@@ -164,6 +164,14 @@ def _normal(call: Operator, contents: Contents) -> Iterator[Work]:
     yield Each(Kind.MULTIPLY, elements)
 
 
+def _tanh_backward(call: Operator, contents: Contents) -> Iterator[Work]:
+    """``g (1 - t^2)``; t may have fewer elements."""
+    del contents
+    slopes = call.args[1].elements
+    yield Each(Kind.MULTIPLY, slopes + call.results[0].elements)
+    yield Each(Kind.ADD, slopes)
+
+
 def _draws(call: Operator, contents: Contents) -> Iterator[Work]:
     """A pseudo-random number for every element."""
     del contents
@@ -184,11 +192,14 @@ ROWS: Mapping[str, Row] = {
     **_rows(
         nothing,
         "abs arange bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift"
-        " bitwise_xor cat ceil clone constant_pad_nd copy embedding empty empty_like empty_strided"
-        " fill flip floor full full_like gather index index_put index_select lift_fresh"
-        " logical_and logical_or logical_xor masked_fill neg new_empty new_empty_strided new_full"
-        " new_ones new_zeros ones ones_like repeat round select_backward"
-        " slice_backward stack _to_copy trunc tril triu _unsafe_view where zero zeros zeros_like",
+        " bitwise_xor cat ceil clone constant_pad_nd copy embedding empty empty_like"
+        " empty_strided fill flip floor full full_like gather index index_put index_select"
+        " lift_fresh logical_and logical_or logical_xor masked_fill masked_scatter neg"
+        " new_empty new_empty_strided new_full new_ones new_zeros ones ones_like pixel_shuffle"
+        " pixel_unshuffle randperm reflection_pad1d reflection_pad2d repeat replication_pad1d"
+        " replication_pad2d round select_backward slice_backward split_with_sizes stack"
+        " _to_copy tril triu trunc unsafe_split unsafe_split_with_sizes _unsafe_view"
+        " upsample_nearest1d upsample_nearest2d where zero zeros zeros_like",
     ),
     **_rows(_sum_of_two, "add sub rsub"),
     **_rows(per_element(multiply=1), "mul square"),
@@ -198,19 +209,30 @@ ROWS: Mapping[str, Row] = {
     **_rows(per_element(add=2, multiply=1), "lerp"),
     **_rows(
         per_element(compare=1),
-        "eq ge gt le lt ne maximum minimum relu sign threshold threshold_backward",
+        "eq ge gt le lt maximum minimum ne relu sgn sign threshold threshold_backward",
     ),
     **_rows(per_element(compare=2), "hardtanh hardtanh_backward"),
-    **_rows(per_element(transcendental=1), "cos erf exp expm1 log log1p log2 sigmoid sin tanh"),
-    **_rows(per_element(add=1, multiply=2), "sigmoid_backward tanh_backward"),
+    **_rows(
+        per_element(transcendental=1),
+        "cos erf erfc exp expm1 log log10 log1p log2 sigmoid sin tan tanh",
+    ),
+    **_rows(per_element(add=1, multiply=2), "sigmoid_backward"),
     **_rows(per_element(add=1, transcendental=2), "softplus"),
     **_rows(per_element(add=1, multiply=1, divide=1, transcendental=1), "softplus_backward"),
-    **_rows(per_operand(add=1), "sum cumsum"),
+    **_rows(per_operand(add=1), "cumsum sum"),
+    **_rows(per_operand(multiply=1), "cumprod prod"),
+    **_rows(per_operand({Kind.DIVIDE: 1}, add=3, multiply=1), "var var_mean"),
+    **_rows(per_operand({Kind.DIVIDE: 2}, add=3, multiply=1), "std std_mean"),
+    **_rows(
+        per_operand({Kind.TRANSCENDENTAL: 1, Kind.ADD: 1}, compare=1, add=2, transcendental=1),
+        "logsumexp",
+    ),
     **_rows(per_operand({Kind.DIVIDE: 1}, add=1), "mean"),
     **_rows(per_operand(compare=1), "amax amin argmax argmin max min"),
     **_rows(_addcmul, "addcmul"),
     **_rows(_addcdiv, "addcdiv"),
     **_rows(_clamp, "clamp"),
+    **_rows(_tanh_backward, "tanh_backward"),
     **_rows(per_element(compare=1), "clamp_min clamp_max"),
     **_rows(_power, "pow"),
     **_rows(_norm, "linalg_vector_norm"),

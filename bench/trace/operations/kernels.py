@@ -97,15 +97,16 @@ def _add_packed_product(call: Operator, contents: Contents) -> Iterator[Work]:
 
 def _add_by_lookup(call: Operator, contents: Contents) -> Iterator[Work]:
     del contents
-    x_BI, _, inner, w_Ob, z_BO = call.args[:5]
-    yield product(x_BI, w_Ob, z_BO, (x_BI.shape[0], inner, w_Ob.shape[0]), FP32_BINARY)
+    x_BI, first, inner, w_Ob, z_BO = call.args[:5]
+    sizes = x_BI.shape[0], inner, w_Ob.shape[0]
+    yield product(x_BI, w_Ob, z_BO, sizes, FP32_BINARY, first=first)
 
 
 def _gradient_by_lookup(call: Operator, contents: Contents) -> Iterator[Work]:
     del contents
-    dz_BJ, _, h_Bb, dw_JK = call.args[:4]
+    dz_BJ, first, h_Bb, dw_JK = call.args[:4]
     sizes = dw_JK.shape[0], dz_BJ.shape[0], dw_JK.shape[1]
-    yield product(dz_BJ, h_Bb, dw_JK, sizes, FP32_BINARY)
+    yield product(dz_BJ, h_Bb, dw_JK, sizes, FP32_BINARY, first=first)
 
 
 def _add_binary_patches(call: Operator, contents: Contents) -> Iterator[Work]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from trainfit.algorithms.memory.operations import Kind
+from trainfit.algorithms.memory.operations import Kind, NumberFormat
 from trainfit.bench.trace.operations.contents import Contents
 from trainfit.bench.trace.operations.elementwise import argument, factors
 from trainfit.bench.trace.operations.work import Each, Part, Product, Result, Row, Work, product
@@ -28,46 +28,49 @@ def _mm(call: Operator, contents: Contents) -> Iterator[Work]:
 
 
 def _added(call: Operator, contents: Contents) -> Iterator[Work]:
-    """``beta c + alpha a b``.
+    """``beta c + alpha a b``; a factor on signs or bits makes others of them."""
+    made = _of_matrices(call.args[1], call.args[2], call.results[0], contents)
+    yield made
+    yield from _sum(call, scaled=made.number_format not in _WITH_BITS)
+
+
+_WITH_BITS = {NumberFormat.BINARY, NumberFormat.FP32_BINARY}
+
+
+def _sum(call: Operator, *, scaled: bool = True) -> Iterator[Work]:
+    """Of ``c`` and a product.
 
     Adding to what is there is part of multiply-accumulates, with factors it is not; a bias is
-    counted, as a sum that is made anew. A factor on signs or bits makes others of them.
+    counted, as a sum that is made anew.
     """
-    into, left, right = call.args[:3]
-    made = _of_matrices(left, right, call.results[0], contents)
-    yield made
-    beta, alpha = call.kwargs.get("beta", 1), call.kwargs.get("alpha", 1)
-    if made.number_format.value.endswith("binary"):
-        alpha = 1
-    multiplied = factors(alpha) + (beta != 0 and factors(beta))
-    in_place = call.results[0] == into
-    yield Each(Kind.MULTIPLY, multiplied * made.result.elements)
+    alpha, beta = call.kwargs.get("alpha", 1), call.kwargs.get("beta", 1)
+    multiplied = factors(alpha) * scaled + (beta != 0 and factors(beta))
+    elements, in_place = call.results[0].elements, call.results[0] == call.args[0]
+    yield Each(Kind.MULTIPLY, multiplied * elements)
     if beta != 0 and (multiplied or not in_place):
-        yield Each(Kind.ADD, made.result.elements)
+        yield Each(Kind.ADD, elements)
 
 
-def _with_vector(place: int) -> Row:
-    """A product with a vector; ``place`` is that of its first operand."""
+def _with_vector(call: Operator, contents: Contents) -> Iterator[Work]:
+    """A matrix or a vector times a vector."""
+    del contents
+    for kind in (Kind.MULTIPLY, Kind.ADD):
+        yield Each(kind, call.args[0].elements)
 
-    def row(call: Operator, contents: Contents) -> Iterator[Work]:
-        del contents
-        left, right = call.args[place : place + 2]
-        terms = left.elements if call.name.startswith(("aten.mv", "aten.addmv", "aten.dot")) else (
-            left.elements * right.elements
-        )
-        alpha = factors(call.kwargs.get("alpha"))
-        beta = call.kwargs.get("beta", 1)
-        yield Each(Kind.MULTIPLY, terms)
-        if not call.name.startswith("aten.addr"):
-            yield Each(Kind.ADD, terms)
-        if place:
-            results = call.results[0].elements
-            multiplied = alpha + (beta != 0 and factors(beta))
-            yield Each(Kind.MULTIPLY, multiplied * results)
-            if beta != 0:
-                yield Each(Kind.ADD, results)
 
-    return row
+def _vector_added(call: Operator, contents: Contents) -> Iterator[Work]:
+    del contents
+    for kind in (Kind.MULTIPLY, Kind.ADD):
+        yield Each(kind, call.args[1].elements)
+    yield from _sum(call)
+
+
+def _outer(call: Operator, contents: Contents) -> Iterator[Work]:
+    """A column times a row, added."""
+    del contents
+    for kind in (Kind.MULTIPLY, Kind.ADD):
+        yield Each(kind, call.results[0].elements)
+    yield from _sum(call)
 
 
 def _convolution(call: Operator, contents: Contents) -> Iterator[Work]:
@@ -148,10 +151,9 @@ _BACKWARD = _attention(
 ROWS: Mapping[str, Row] = {
     **dict.fromkeys(["aten.mm", "aten.bmm"], _mm),
     **dict.fromkeys(["aten.addmm", "aten.baddbmm"], _added),
-    "aten.addmv": _with_vector(1),
-    "aten.addr": _with_vector(1),
-    "aten.dot": _with_vector(0),
-    "aten.mv": _with_vector(0),
+    "aten.addmv": _vector_added,
+    "aten.addr": _outer,
+    **dict.fromkeys(["aten.dot", "aten.mv"], _with_vector),
     "aten.convolution": _convolution,
     "aten.convolution_backward": _convolution_backward,
     "aten.linear": _linear,

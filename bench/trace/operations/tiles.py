@@ -32,7 +32,9 @@ class Tiles:
         sources = {self._contents.source(each.tensor) for each in product.operands}
         self._join(call.phase, result, sources)
         read = sum(
-            self._new(each, (self._versions[each.tensor.storage], *_region(each.tensor)))
+            self._new(
+                each, (self._versions[each.tensor.storage], each.first, *_region(each.tensor))
+            )
             for each in product.operands
         )
         written = product.result.elements

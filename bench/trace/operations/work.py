@@ -16,11 +16,13 @@ class Part:
 
     Attributes:
         tensor: Where it lies.
-        elements: How many it has: more than the tensor has bytes, if it is packed bits.
+        elements: How many are read: more than the tensor has bytes, if it is packed bits.
+        first: The first column that is read, if a kernel is given more of them.
     """
 
     tensor: Operand
     elements: int
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,17 @@ def product(  # noqa: PLR0917
     sizes: tuple[int, int, int],
     number_format: NumberFormat,
     times: int = 1,
+    *,
+    first: int = 0,
 ) -> Product:
-    """``times`` products (rows, inner) times (inner, columns); ``sizes`` are these three."""
+    """``times`` products (rows, inner) times (inner, columns); ``sizes`` are these three.
+
+    ``first`` is the first column of the left tensor that is read.
+    """
     rows, inner, columns = sizes
     return Product(
         times * rows * inner * columns,
-        (Part(left, times * rows * inner), Part(right, times * inner * columns)),
+        (Part(left, times * rows * inner, first), Part(right, times * inner * columns)),
         Result(result, times * rows * columns),
         number_format,
     )
