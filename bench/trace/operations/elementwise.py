@@ -55,13 +55,19 @@ def per_element(**kinds: int) -> Row:
 
 
 def per_operand(per_result: Mapping[Kind, int] | None = None, **kinds: int) -> Row:
-    """The same on every element of the first operand, and some on every element of the result."""
+    """The same on every element of the first operand, and some on every element of the result.
+
+    Bits that are summed are counted: that is no unpacking.
+    """
 
     def row(call: Operator, contents: Contents) -> Iterator[Work]:
+        read = read_by(call)
         number_format = _counted(call, contents)
+        if number_format is None and contents.of(read[0]) is Content.BITS:
+            number_format = NumberFormat.FP32
         if number_format is not None:
             for kind, times in kinds.items():
-                yield Each(Kind(kind), times * call.given[0].elements, number_format)
+                yield Each(Kind(kind), times * read[0].elements, number_format)
             for last, times in (per_result or {}).items():
                 yield Each(last, times * call.results[0].elements, number_format)
 
