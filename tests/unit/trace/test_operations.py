@@ -112,7 +112,7 @@ def test_floats_copied_from_int8_are_multiplied_as_int8() -> None:
         (lambda: meta(3, 5), lambda: meta(5, 7, dtype=torch.uint8).to(torch.float32), FP32_BINARY),
         (lambda: meta(3, 5).sign(), lambda: meta(5, 7), FP32_BINARY),
         (lambda: meta(3, 5).sign().mul_(0.5), lambda: meta(5, 7) * 2.0, FP32_BINARY),
-        (lambda: (meta(3, 5) > 0).float(), lambda: meta(5, 7).sign(), BINARY),
+        ((meta(3, 5) > 0).float, lambda: meta(5, 7).sign(), BINARY),
         (lambda: meta(3, 5).sign() * meta(3, 1), lambda: meta(5, 7), FP32),
         (lambda: meta(3, 5).sign().copy_(meta(3, 5)), lambda: meta(5, 7), FP32),
     ],
