@@ -15,6 +15,7 @@ from trainfit.bench.profiler.events import MarkKind
 from trainfit.bench.profiler.fold import OUTSIDE
 from trainfit.bench.trace.operations import elementwise, kernels, layers, products
 from trainfit.bench.trace.operations.contents import Contents
+from trainfit.bench.trace.operations.lists import single_calls
 from trainfit.bench.trace.operations.tiles import Tiles
 from trainfit.bench.trace.operations.work import Product, Row, nothing
 from trainfit.bench.trace.trace import Operator, Trace
@@ -75,7 +76,7 @@ def known_operations_of(trace: Trace) -> Counted:
     for mark in trace.stream.marks:
         if mark.kind is MarkKind.ENTER:
             operations.enter(refined(mark.name))
-    for call in trace.operators:
+    for call in (single for each in trace.operators for single in single_calls(each)):
         row = _TABLE.get(base_name(call.name))
         if row is None:
             uncounted[call.name] += call.times

@@ -2,7 +2,7 @@
 
 Arithmetic on whole numbers is none of a rule's own: it finds places, moves bits and counts. What is
 added, multiplied or compared of single numbers (the scale of a tensor) is left out, too; divisions,
-roots and functions of them are counted.
+roots and functions of them are counted. Floats of any width are counted as float32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _counted(call: Operator, contents: Contents) -> NumberFormat | None:
         return None  # a tile that is unpacked
     if is_integer(call, held):
         return NumberFormat.INT8
-    if read and not any(each.dtype.is_floating_point for each in read):
+    if read and not any(each.dtype.is_floating_point or each.dtype.is_complex for each in read):
         return None
     return NumberFormat.FP32
 
@@ -97,7 +97,7 @@ def _addcmul(call: Operator, contents: Contents) -> Iterator[Work]:
     del contents
     elements = call.results[0].elements
     yield Each(Kind.ADD, elements)
-    yield Each(Kind.MULTIPLY, (1 + factors(call.kwargs.get("value"))) * elements)
+    yield Each(Kind.MULTIPLY, (1 + factors(argument(call, 3, "value"))) * elements)
 
 
 def _addcdiv(call: Operator, contents: Contents) -> Iterator[Work]:
@@ -105,7 +105,7 @@ def _addcdiv(call: Operator, contents: Contents) -> Iterator[Work]:
     elements = call.results[0].elements
     yield Each(Kind.ADD, elements)
     yield Each(Kind.DIVIDE, elements)
-    yield Each(Kind.MULTIPLY, factors(call.kwargs.get("value")) * elements)
+    yield Each(Kind.MULTIPLY, factors(argument(call, 3, "value")) * elements)
 
 
 def _clamp(call: Operator, contents: Contents) -> Iterator[Work]:

@@ -452,6 +452,14 @@ def test_normalisation_without_training_takes_no_statistics() -> None:
         (lambda p: torch.optim.SGD(p, momentum=0.9, weight_decay=0.1), {"add": 3, "multiply": 3}),
         (torch.optim.Adam, {"add": 5, "multiply": 5, "divide": 3}),
         (torch.optim.AdamW, {"add": 5, "multiply": 6, "divide": 3}),
+        (
+            lambda p: torch.optim.SGD(p, momentum=0.9, weight_decay=0.1, foreach=True),
+            {"add": 3, "multiply": 3},
+        ),
+        (
+            lambda p: torch.optim.Adam(p, foreach=True),
+            {"add": 5, "multiply": 5, "divide": 3},
+        ),
     ],
 )
 def test_optimisers_of_torch(
