@@ -4,12 +4,14 @@ A rule that keeps bits or INT8 multiplies them in kernels of its own, or unpacks
 floats and takes torch's product. Of the second kind an operator sees floats only. So that the
 product is counted in the format of what is multiplied, a storage of floats that was copied from
 bits or from INT8, or that a comparison wrote, is known to hold them until something else is written
-into it. What is done to a tensor of two values with single numbers (0 and 1 to -1 and 1, a scale)
-leaves two values.
+into it: a part that holds something else makes the whole of it numbers. What is done to a tensor of
+two values with single numbers (0 and 1 to -1 and 1, a scale) leaves two values. Bytes are numbers
+(the pixels of an image) until they are cut off at 1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
 
 import torch
@@ -29,11 +31,9 @@ class Content(Enum):
 
 TWO_VALUES = {Content.BITS, Content.SIGNS}
 
-_BY_TYPE = {
-    torch.bool: Content.BITS,
-    torch.uint8: Content.BITS,
-    torch.int8: Content.INT8,
-}
+_BY_TYPE = {torch.bool: Content.BITS, torch.int8: Content.INT8}
+
+_EMPTY = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"])
 
 _COPIES = frozenset(
     ["_to_copy", "cat", "clone", "copy", "copy_patches", "index_select", "repeat", "_unsafe_view"]
@@ -48,10 +48,16 @@ _OF_ONE = frozenset(["add", "clamp", "div", "mul", "neg", "relu", "rsub", "sub",
 
 
 class Contents:
-    """Follows a step, operator by operator."""
+    """Follows a step, operator by operator.
 
-    def __init__(self) -> None:
+    Args:
+        sizes: Bytes of every storage of its trace.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._sizes = sizes
         self._held: dict[int, Content] = {}
+        self._empty: set[int] = set()  # storages that nothing was written into
         self._writers: dict[int, str] = {}
         self._sources: dict[int, int] = {}
 
@@ -83,17 +89,30 @@ class Contents:
         """An operator was called; ``base`` is its name without overload and underscore."""
         name, read = base.partition(".")[2], read_by(call)
         made = self._made(call, name)
+        if name in _EMPTY:
+            self._empty.update(call.makes)
+            return
         source = self.source(read[0]) if name in _COPIES and len(read) == 1 else None
         for each in (*call.written, *call.results):
-            self._held[each.storage] = made
+            self._write(each, made)
             self._writers[each.storage] = base
             if source is not None:
                 self._sources[each.storage] = source
+
+    def _write(self, tensor: Operand, made: Content) -> None:
+        whole = tensor.distinct * tensor.dtype.itemsize >= self._sizes[tensor.storage]
+        if not whole and tensor.storage not in self._empty:
+            before = self._held.get(tensor.storage, Content.NUMBERS)
+            made = made if made is before else Content.NUMBERS
+        self._empty.discard(tensor.storage)
+        self._held[tensor.storage] = made
 
     def _made(self, call: Operator, name: str) -> Content:
         read = read_by(call)
         if name in _COMPARISONS:
             return Content.SIGNS
+        if name == "clamp" and read[0].dtype is torch.uint8 and 1 in call.args[1:]:
+            return Content.BITS
         if name in _COPIES:
             source = {self.of(each) for each in read}
             return source.pop() if len(source) == 1 else Content.NUMBERS

@@ -70,7 +70,8 @@ def operations_of(trace: Trace) -> Operations:
 
 def known_operations_of(trace: Trace) -> Counted:
     """The same with the operators that have no row left out, and named."""
-    operations, contents = Operations(), Contents()
+    operations = Operations()
+    contents = Contents([each.size for each in trace.storages])
     tiles = Tiles(contents)
     uncounted: Counter[str] = Counter()
     for mark in trace.stream.marks:

@@ -109,7 +109,13 @@ def test_floats_copied_from_int8_are_multiplied_as_int8() -> None:
 @pytest.mark.parametrize(
     ("left", "right", "expected"),
     [
-        (lambda: meta(3, 5), lambda: meta(5, 7, dtype=torch.uint8).to(torch.float32), FP32_BINARY),
+        (lambda: meta(3, 5), lambda: meta(5, 7, dtype=torch.bool).float(), FP32_BINARY),
+        (
+            lambda: meta(3, 5),
+            lambda: meta(5, 7, dtype=torch.uint8).clamp_(max=1).float(),
+            FP32_BINARY,
+        ),
+        (lambda: meta(3, 5, dtype=torch.uint8).float(), lambda: meta(5, 7), FP32),
         (lambda: meta(3, 5).sign(), lambda: meta(5, 7), FP32_BINARY),
         (lambda: meta(3, 5).sign().mul_(0.5), lambda: meta(5, 7) * 2.0, FP32_BINARY),
         ((meta(3, 5) > 0).float, lambda: meta(5, 7).sign(), BINARY),
@@ -121,6 +127,33 @@ def test_signs_and_bits_are_known_until_something_else_is_written(
     left: Callable[[], torch.Tensor], right: Callable[[], torch.Tensor], expected: NumberFormat
 ) -> None:
     assert total(lambda: left() @ right()).macs == {expected: 105}
+
+
+def test_a_part_that_holds_bits_makes_no_bits_of_the_whole() -> None:
+    def step(filled: torch.Tensor) -> torch.Tensor:
+        filled[:, :2].copy_(meta(3, 2) > 0)
+        return filled @ meta(5, 7)
+
+    there_before = meta(3, 5)
+    assert total(lambda: step(there_before)).macs == {FP32: 105}
+    assert total(lambda: step(meta(3, 5).sign())).macs == {FP32: 105}
+    assert total(lambda: step(torch.zeros(3, 5))).macs == {FP32: 105}
+
+
+def test_tiles_of_bits_that_fill_one_buffer_are_bits() -> None:
+    def step() -> None:
+        buffer = torch.empty(4, 5)
+        buffer.copy_(meta(4, 5) > 0)
+        torch.mm(buffer, meta(5, 7))
+        buffer[:2].copy_(meta(2, 5) > 0)  # the last tile is smaller
+        torch.mm(buffer[:2], meta(5, 7))
+
+    assert total(step).macs == {FP32_BINARY: 4 * 5 * 7 + 2 * 5 * 7}
+
+
+def test_pixels_are_numbers() -> None:
+    found = total(lambda: meta(3, 5, dtype=torch.uint8).float() / 255.0)
+    assert found.elementwise == {(FP32, Kind.DIVIDE): 15}
 
 
 def test_unpacking_is_none_of_a_rules_arithmetic() -> None:
@@ -139,7 +172,7 @@ def test_unpacking_is_none_of_a_rules_arithmetic() -> None:
 
 def test_tiles_of_a_product_read_a_shared_operand_once() -> None:
     def step() -> None:
-        x, weight, sums = meta(4, 6), meta(10, 6, dtype=torch.uint8), meta(4, 10)
+        x, weight, sums = meta(4, 6), meta(10, 6, dtype=torch.bool), meta(4, 10)
         for first in (0, 5):
             sums[:, first : first + 5].addmm_(x, weight[first : first + 5].float().T)
 
