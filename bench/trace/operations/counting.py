@@ -2,7 +2,9 @@
 
 Every operator has a row in a table (torch's: products, elementwise, layers; our own: kernels) that
 says what it computes, or that it only moves data. An operator that a loop over tiles repeats counts
-as often as it is called.
+as often as it is called. A call is one of an operator that computes something, whatever that is:
+of ``_log_softmax`` there is one, and an operator of an optimiser that works tile by tile is called
+once per tile.
 """
 
 from __future__ import annotations

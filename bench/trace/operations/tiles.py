@@ -28,30 +28,28 @@ class Tiles:
 
     def counted(self, call: Operator, product: Product) -> tuple[int, int]:
         """Elements that a product reads and writes, besides those of parts before it."""
-        result = product.result.tensor
+        result, adds = product.result.tensor, _adds(call, product)
         sources = {self._contents.source(each.tensor) for each in product.operands}
-        self._join(call.phase, result, sources)
+        self._join(call.phase, result, sources, adds=adds)
         read = sum(
             self._new(
                 each, (self._versions[each.tensor.storage], each.first, *_region(each.tensor))
             )
             for each in product.operands
         )
-        written = product.result.elements
-        if result is not None:
-            first = self._new(product.result, _region(result))
-            if any(each.storage == result.storage for each in read_by(call)):
-                written = first  # it is added to what is there
+        first = 0 if result is None else self._new(product.result, _region(result))
+        written = first if adds else product.result.elements
         return read * call.times, written * call.times
 
     def after(self, call: Operator) -> None:
         """An operator was called."""
         self._versions.update({each.storage for each in (*call.written, *call.results)})
 
-    def _join(self, phase: str, result: Operand | None, operands: set[int]) -> None:
+    def _join(self, phase: str, result: Operand | None, operands: set[int], *, adds: bool) -> None:
         """It is a part of the product before it, or the first of its own."""
         place = result and (phase, result.storage)
-        if place is None or place != self._place or not operands & self._operands:
+        again = result is not None and not adds and _region(result) in self._seen
+        if place is None or place != self._place or again or not operands & self._operands:
             self._place, self._operands, self._seen = place, set(), set()
         self._operands |= operands
 
@@ -62,6 +60,13 @@ class Tiles:
         return part.elements
 
 
-def _region(tensor: Operand | None) -> tuple[Hashable, ...]:
-    assert tensor is not None
+def _adds(call: Operator, product: Product) -> bool:
+    """Whether its result is added to what is there; our kernels say so by their names."""
+    if call.name.startswith("trainfit.") and not call.name.startswith("trainfit.add_"):
+        return False
+    result = product.result.tensor
+    return result is not None and any(each.storage == result.storage for each in read_by(call))
+
+
+def _region(tensor: Operand) -> tuple[Hashable, ...]:
     return tensor.storage, tensor.offset, tensor.shape, tensor.strides

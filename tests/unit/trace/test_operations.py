@@ -214,6 +214,18 @@ def test_an_operand_that_has_changed_is_read_again() -> None:
     assert total(step).operands == {FP32: 2 * 4 * 6 + 6 * 10}
 
 
+def test_a_result_that_is_overwritten_is_of_another_product() -> None:
+    x, weight, made = meta(4, 6), meta(6, 10), meta(4, 10)
+
+    def step() -> None:
+        torch.mm(x, weight, out=made)
+        torch.mm(x, weight, out=made)
+
+    found = total(step)
+    assert found.operands == {FP32: 2 * (4 * 6 + 6 * 10)}
+    assert found.results == {FP32: 2 * 4 * 10}
+
+
 def test_a_tile_that_stands_for_others_counts_as_often() -> None:
     def step() -> None:
         x, weight, sums = meta(4, 6), meta(100, 6), meta(4, 100)
