@@ -273,3 +273,8 @@ def test_tiles_and_lookups_of_larger_nets_are_the_same_products(
     traced = operations_of(trace_stage(algorithm, ROWS)).phases
     for phase, tally in stated.items():
         assert not list(of_products(tally, traced[phase])), phase
+    of_all = [
+        sum(t.elementwise.total() for name, t in each.items() if "." not in name)
+        for each in (traced, stated)
+    ]
+    assert of_all[0] == pytest.approx(of_all[1], rel=0.03)

@@ -300,6 +300,75 @@ def test_every_kernel_of_ours_has_a_row() -> None:
     assert set(kernels.ROWS) == defined
 
 
+def packed(*shape: int) -> torch.Tensor:
+    return meta(*shape, dtype=torch.uint8)
+
+
+BY_KERNEL: list[tuple[str, Callable[[Any], object], tuple[NumberFormat, int, int, int]]] = [
+    # number format, multiply-accumulates, operands, results
+    (
+        "add_binary_product",
+        lambda run: run(packed(3, 2), packed(7, 2), meta(3, 7), 13),
+        (BINARY, 3 * 13 * 7, 3 * 13 + 13 * 7, 21),
+    ),
+    (
+        "add_sign_product",
+        lambda run: run(packed(3, 2), packed(7, 2), meta(3, 7), 13),
+        (BINARY, 3 * 13 * 7, 3 * 13 + 13 * 7, 21),
+    ),
+    (
+        "add_binary_patches",
+        lambda run: run(packed(3, 4, 1), packed(4, 7, 9, 1), meta(3, 4, 7), packed(9), 2, 5),
+        (BINARY, 4 * 3 * 45 * 7, 4 * (3 * 45 + 45 * 7), 4 * 21),
+    ),
+    (
+        "add_by_lookup",
+        lambda run: run(meta(3, 20), 8, 12, packed(7, 2), meta(3, 7), meta(1), packed(1)),
+        (FP32_BINARY, 3 * 12 * 7, 3 * 12 + 12 * 7, 21),
+    ),
+    (
+        "gradient_by_lookup",
+        lambda run: run(meta(3, 20), 8, packed(3, 2), meta(7, 13), meta(1), packed(1)),
+        (FP32_BINARY, 7 * 3 * 13, 7 * 3 + 3 * 13, 91),
+    ),
+    (
+        "rectified_linear",
+        lambda run: run(meta(3, 16), meta(32, 16), meta(3, 32)),
+        (FP32, 3 * 16 * 32, 3 * 16 + 16 * 32, 96),
+    ),
+    (
+        "add_rectified_product",
+        lambda run: run(meta(3, 5), meta(3, 7), meta(5, 7), 0.1),
+        (FP32, 5 * 3 * 7, 5 * 3 + 3 * 7, 35),
+    ),
+    (
+        "descend_rectified",
+        lambda run: run(meta(3, 5), meta(3, 7), meta(5, 7), meta(5, 7), 0.9, 0.1, 0.1),
+        (FP32, 5 * 3 * 7, 5 * 3 + 3 * 7, 35),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "call", "expected"), BY_KERNEL, ids=[e[0] for e in BY_KERNEL])
+def test_products_of_our_kernels(
+    name: str, call: Callable[[Any], object], expected: tuple[NumberFormat, int, int, int]
+) -> None:
+    number_format, macs, read, written = expected
+    found = total(lambda: call(getattr(torch.ops.trainfit, name)))
+
+    assert found.macs == {number_format: macs}
+    assert found.operands == {number_format: read}
+    assert found.results == {number_format: written}
+
+
+def test_bits_of_a_row_are_counted_with_a_row_of_ones() -> None:
+    count = torch.ops.trainfit.add_binary_product
+    found = total(lambda: count(packed(3, 2), packed(1, 2), meta(3, 1), 13))
+
+    assert not found.macs
+    assert found.elementwise == {(FP32, Kind.ADD): 3 * 13}
+
+
 def test_no_operator_has_two_rows() -> None:
     tables = [elementwise.ROWS, layers.ROWS, products.ROWS, kernels.ROWS]
     assert len(set[str]().union(*tables)) == sum(map(len, tables))
