@@ -254,27 +254,26 @@ def test_a_trace_has_the_arithmetic_that_a_rule_states(
 
 
 LARGER = [
-    ("backprop", {"optimizer": "adam"}, "mlp-200-150-100-10"),
-    ("backprop", {"weights": "binary", "activations": "binary"}, "mlp-200-144-96-10"),
-    ("drtp", {"weights": "binary", "activations": "binary"}, "mlp-200-144-96-10"),
-    ("tinyfoa", {}, "mlp-784-256-128-10"),
-    ("ff_int8", {}, "mlp-784-256-128-10"),
-    ("backprop_ui8", {}, "mlp-784-256-128-10"),
+    # and how many more operations on elements a trace has, for the reasons above
+    ("backprop", {"optimizer": "adam"}, "mlp-200-150-100-10", 0),
+    ("backprop", {"weights": "binary", "activations": "binary"}, "mlp-200-144-96-10", 20_832),
+    ("drtp", {"weights": "binary", "activations": "binary"}, "mlp-200-144-96-10", 4_128),
+    ("tinyfoa", {}, "mlp-784-256-128-10", 1_536),
+    ("ff_int8", {}, "mlp-784-256-128-10", 65_977),
+    ("backprop_ui8", {}, "mlp-784-256-128-10", 1),
 ]
 
 
-@pytest.mark.parametrize(("name", "options", "model"), LARGER, ids=[each[0] for each in LARGER])
+@pytest.mark.parametrize(
+    ("name", "options", "model", "more"), LARGER, ids=[each[0] for each in LARGER]
+)
 def test_tiles_and_lookups_of_larger_nets_are_the_same_products(
-    name: str, options: Options, model: str
+    name: str, options: Options, model: str, more: int
 ) -> None:
     algorithm = build_on_meta(name, model, options)
     algorithm.enter_stage(len(algorithm.stages) - 1)
-    stated = algorithm.memory_model(ROWS).operations.phases
-    traced = operations_of(trace_stage(algorithm, ROWS)).phases
-    for phase, tally in stated.items():
-        assert not list(of_products(tally, traced[phase])), phase
-    of_all = [
-        sum(t.elementwise.total() for name, t in each.items() if "." not in name)
-        for each in (traced, stated)
-    ]
-    assert of_all[0] == pytest.approx(of_all[1], rel=0.03)
+    stated = algorithm.memory_model(ROWS).operations
+    traced = operations_of(trace_stage(algorithm, ROWS))
+    for phase, tally in stated.phases.items():
+        assert not list(of_products(tally, traced.phases[phase])), phase
+    assert traced.total().elementwise.total() == stated.total().elementwise.total() + more
