@@ -89,7 +89,7 @@ def plan_bit_patches(plan: MemoryPlan, positions: int, batch: int, inner: int) -
 
 
 def add_binary_product(
-    h_BPb: torch.Tensor, w_PJSb: torch.Tensor, z_BPJ: torch.Tensor, width: int
+    h_BPb: torch.Tensor, w_PJSb: torch.Tensor, z_BPJ: torch.Tensor, width: int, inner: int
 ) -> None:
     """``z += w h`` of a locally connected layer, exact in float32; one patch is its workspace.
 
@@ -98,24 +98,27 @@ def add_binary_product(
         w_PJSb: Bits of w in {-1, +1}, uint8, contiguous, for the nine neighbours.
         z_BPJ: float32, contiguous.
         width: Columns of the map, whose positions are stored row by row.
+        inner: Inputs of a position without the padding, for whoever counts operations.
     """
     patch = torch.empty(w_PJSb.shape[2] * w_PJSb.shape[3], dtype=torch.uint8)
     tag(patch, Category.WORKSPACE, "patch")
-    add_binary_patches(h_BPb, w_PJSb, z_BPJ, patch, width)
+    add_binary_patches(h_BPb, w_PJSb, z_BPJ, patch, width, inner)
 
 
 @operator(
     "add_binary_patches(Tensor h_BPb, Tensor w_PJSb, Tensor(a!) z_BPJ, Tensor(b!) scratch_patch,"
-    " int width) -> ()"
+    " int width, int inner) -> ()"
 )
-def add_binary_patches(
+def add_binary_patches(  # noqa: PLR0917
     h_BPb: torch.Tensor,
     w_PJSb: torch.Tensor,
     z_BPJ: torch.Tensor,
     scratch_patch: torch.Tensor,
     width: int,
+    inner: int,
 ) -> None:
     """``add_binary_product`` with memory for a patch of packed bits."""
+    del inner
     operands = h_BPb.numpy(), w_PJSb.numpy(), z_BPJ.numpy()
     locally_connected_kernels.add_binary_product(*operands, scratch_patch.numpy(), width)
 

@@ -131,7 +131,7 @@ class BitOutput(BinaryOutput):
         all_1b = torch.full((1, packed_width(self._outputs)), 255, dtype=torch.uint8)
         tag(all_1b, Category.WORKSPACE, "all bits")
         # Weights of 1 throughout: the product is the sum of the row.
-        add_binary_product(self._bits.bits_MBb[0], all_1b, self._count_R1)
+        add_binary_product(self._bits.bits_MBb[0], all_1b, self._count_R1, self._outputs)
 
     def squares(self) -> torch.Tensor:
         """``s^2 n``."""

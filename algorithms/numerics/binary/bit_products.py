@@ -15,15 +15,19 @@ from trainfit.algorithms.numerics.lazy_kernels import popcount_kernels
 from trainfit.algorithms.numerics.operators import operator
 
 
-@operator("add_binary_product(Tensor h_Bb, Tensor w_Ob, Tensor(a!) z_BO) -> ()")
-def add_binary_product(h_Bb: torch.Tensor, w_Ob: torch.Tensor, z_BO: torch.Tensor) -> None:
+@operator("add_binary_product(Tensor h_Bb, Tensor w_Ob, Tensor(a!) z_BO, int inner) -> ()")
+def add_binary_product(
+    h_Bb: torch.Tensor, w_Ob: torch.Tensor, z_BO: torch.Tensor, inner: int
+) -> None:
     """``z += h w^T`` for packed activations and packed signs, exact in float32.
 
     Args:
         h_Bb: Bits of h in {0, 1}, uint8, contiguous; padding bits are 0.
         w_Ob: Bits of w in {-1, +1}, uint8, contiguous, of the same width.
         z_BO: float32, contiguous; sums beyond 2**24 would round.
+        inner: Columns without the padding, for whoever counts operations.
     """
+    del inner
     parts = _rows_of(h_Bb, w_Ob)
     scratch = [()] * len(parts)
     threads.call(popcount_kernels.add_binary_product, parts, (h_Bb, w_Ob, z_BO), scratch)

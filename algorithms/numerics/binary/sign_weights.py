@@ -72,10 +72,8 @@ class _SignWeights(Weights):
         """Population counts for bits; for floats ``sum sign(w) h = 2 sum bit h - sum h``."""
         if isinstance(h, Bits):
             for group in range(self.groups):
-                if h.signed:
-                    add_sign_product(h.bits_MBb[group], self._packed(group), z_BO, self.width)
-                else:
-                    add_binary_product(h.bits_MBb[group], self._packed(group), z_BO)
+                add = add_sign_product if h.signed else add_binary_product
+                add(h.bits_MBb[group], self._packed(group), z_BO, self.width)
             return
         z_BO -= _row_sums(h)
         for group in range(self.groups):

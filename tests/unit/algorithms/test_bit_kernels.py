@@ -49,7 +49,7 @@ def test_population_counts_are_exact_at_every_width(columns, outputs):
     w_packed, w = packed(outputs, columns, 2)
     z = torch.randint(-99, 99, (5, outputs), generator=draws(3)).float()
     binary, signed = z.clone(), z.clone()
-    bit_products.add_binary_product(h_packed, w_packed, binary)
+    bit_products.add_binary_product(h_packed, w_packed, binary, columns)
     bit_products.add_sign_product(h_packed, w_packed, signed, columns)
     signs = 2 * w - 1
     assert torch.equal(binary, z + h @ signs.T)

@@ -80,7 +80,7 @@ def test_both_products_are_the_product_of_signs(sizes, outputs, size):
     expected = 1 + torch.einsum("pbsk,pjsk->bpj", unfolded(bits), signs)
 
     counted = torch.ones(batch, positions, outputs)
-    add_binary_product(h_bits, w_bits, counted, width)
+    add_binary_product(h_bits, w_bits, counted, width, inner)
     assert torch.equal(counted, expected)
 
     multiplied = torch.ones(batch, positions, outputs)

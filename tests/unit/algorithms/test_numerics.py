@@ -124,7 +124,7 @@ def test_counting_bits_is_the_product_of_signs(batch, outputs, inputs):
     pack_positive(h, packed_h, batch)
     pack_signs(w, packed_w, outputs)
     z = torch.ones(batch, outputs)
-    add_binary_product(packed_h, packed_w, z)
+    add_binary_product(packed_h, packed_w, z, inputs)
     signs = torch.where(w >= 0, 1.0, -1.0)
     assert torch.equal(z, 1.0 + (h > 0).float() @ signs.T)
 

@@ -150,7 +150,7 @@ def bits(*, signs: bool) -> list[torch.Tensor]:
     if signs:
         add_sign_product(h, w, z, 555)
     else:
-        add_binary_product(h, w, z)
+        add_binary_product(h, w, z, 555)
     return [z]
 
 

@@ -89,7 +89,8 @@ class LcForward(LcSlicedRule):
         for column in range(grid.columns):
             packed_PJSb = layer.packed_NMPJSb[group, column]
             if scale_h is not None and self._kernel is Kernel.POPCOUNT:
-                add_binary_product(h[column], packed_PJSb, z_BPJ, self._model.shape[2])
+                sizes = self._model.shape[2], grid.inputs
+                add_binary_product(h[column], packed_PJSb, z_BPJ, *sizes)
                 continue
             of = self._patches(index, h, column)
             positions = self._tiles(batch, index).product_positions

@@ -146,9 +146,10 @@ class Described(SlicedRule):
             z_BO *= layer.scale
         else:
             z_BO = torch.zeros(h.shape[1], len(layer.latent_OI))
+            width = layer.latent_OI.shape[1] // self._slices
             for m in range(self._slices):
                 if self._compiled:
-                    add_binary_product(h[m], layer.packed_MOb[m], z_BO)
+                    add_binary_product(h[m], layer.packed_MOb[m], z_BO, width)
                 else:
                     self._add_tiles(layer, m, h, z_BO, self._tiles(h.shape[1], index))
             z_BO *= layer.scale * scale_h
