@@ -93,9 +93,9 @@ def fit(
     and energy are modelled for the device, as intervals, and judged where a budget limits them.
     With --max, the largest batch, width or depth that fits. With several devices or algorithms, one
     table; of what fits on a device, it marks what no other betters in RAM and in time (the Pareto
-    front). With --step, a training step of your own is measured and judged. Exit code 1: a
-    measured step does not fit although nothing had said so before, or, with --strict, nothing is
-    sure to fit.
+    front). With --step, a training step of your own is measured and judged; with --no-measure it is
+    predicted from its code, which runs nothing and needs no memory. Exit code 1: a measured step
+    does not fit although nothing had said so before, or, with --strict, nothing is sure to fit.
     """
     if largest is not None and largest not in DIMENSIONS:
         raise FitError(f"--max {largest}: write {' or '.join(DIMENSIONS)}")

@@ -134,7 +134,8 @@ def _layer_norm_backward(
 
 
 def _max_pool(x_NCHW: torch.Tensor, kernel: Sequence[int], *settings: Any) -> Any:
-    stride, padding, dilation, ceil_mode = (*settings, *((), (0,), (1,), False)[len(settings) :])
+    usual: tuple[Any, ...] = ((), (0,), (1,), False)
+    stride, padding, dilation, ceil_mode = (*settings, *usual[len(settings) :])
     if ceil_mode or x_NCHW.dim() != 4 or not x_NCHW.is_contiguous():
         return NotImplemented
     windows = zip(

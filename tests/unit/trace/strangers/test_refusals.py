@@ -32,7 +32,11 @@ def nonzero() -> Step:
 
 def as_array() -> Step:
     x = torch.rand(10)
-    return lambda: (x * 2).numpy()
+
+    def step() -> None:
+        (x * 2).numpy()
+
+    return step
 
 
 def sparse() -> Step:
