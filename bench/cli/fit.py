@@ -110,7 +110,7 @@ def fit(
 
         asked = dispatch.asked(devices, budgets, budget or [], measure=measure, strict=strict)
         if step is not None:
-            answer = partial(dispatch.about_step, asked, step)
+            answer = partial(dispatch.about_step, asked, step, largest)
         else:
             workloads = _workloads(algorithm or [], str(model), batch_size, option or [])
             answer = partial(dispatch.about, asked, workloads, largest)
@@ -134,7 +134,9 @@ def _refuse_halves(
             if not value:
                 raise FitError(f"Missing option '--{name}' (or '--step', for a step of your own)")
         return
-    others = {"algorithm": algorithm, "model": model, "max": largest, "option": option}
+    if largest not in (None, DIMENSIONS[0]):
+        raise FitError(f"--step {step}: --max {largest}: a step of your own has a batch only")
+    others = {"algorithm": algorithm, "model": model, "option": option}
     given = [name for name, value in others.items() if value]
     if given:
         raise FitError(

@@ -145,20 +145,21 @@ class OwnStep:
         ]
 
 
-def measure_own_step(target: str, folder: Path) -> OwnStep:
+def measure_own_step(target: str, folder: Path, *, batch_size: int | None = None) -> OwnStep:
     """Import, make and measure a step in a process of its own.
 
     Args:
         target: ``module:function``.
         folder: Searched for the module before everything else.
+        batch_size: What the function is called with under that name; None for nothing.
 
     Raises:
         OwnStepError: There is no such function, it makes no step, or the step cannot be measured.
     """
-    return _found(target, folder, measured=True)
+    return _found(target, folder, batch_size, measured=True)
 
 
-def predict_own_step(target: str, folder: Path) -> OwnStep:
+def predict_own_step(target: str, folder: Path, *, batch_size: int | None = None) -> OwnStep:
     """Import a step and predict it from its code, in a process of its own; nothing is computed.
 
     Net, optimiser and batch are made without bytes: they may be larger than this machine.
@@ -166,15 +167,16 @@ def predict_own_step(target: str, folder: Path) -> OwnStep:
     Args:
         target: ``module:function``.
         folder: Searched for the module before everything else.
+        batch_size: What the function is called with under that name; None for nothing.
 
     Raises:
         OwnStepError: There is no such function, it makes no step, or its bytes do not follow from
             its code alone.
     """
-    return _found(target, folder, measured=False)
+    return _found(target, folder, batch_size, measured=False)
 
 
-def _found(target: str, folder: Path, *, measured: bool) -> OwnStep:
+def _found(target: str, folder: Path, batch_size: int | None, *, measured: bool) -> OwnStep:
     module, colon, name = target.partition(":")
     if not (module and colon and name):
         raise OwnStepError(f"--step {target}: write module:function, such as {FORM}")
@@ -189,7 +191,12 @@ def _found(target: str, folder: Path, *, measured: bool) -> OwnStep:
         log = Path(scratch) / "log"
         outcome = call(
             "trainfit.bench.sizing.own_step:run",
-            {"target": target, "folder": str(folder), "measured": measured},
+            {
+                "target": target,
+                "folder": str(folder),
+                "measured": measured,
+                "arguments": {} if batch_size is None else {"batch_size": batch_size},
+            },
             log=log,
             timeout_seconds=MEASURE_SECONDS,
             on_message=parts.update,
@@ -227,7 +234,8 @@ def run(job: Message, send: Send) -> None:
     """Import, make and measure the step; runs in the process of its own.
 
     Args:
-        job: ``target``, ``folder``, and whether the step is ``measured``.
+        job: ``target``, ``folder``, whether the step is ``measured``, and the ``arguments`` that
+            the function gets.
         send: Gets ``{"doing": ...}`` before every part and ``{"step": ...}`` in the end.
 
     Raises:
@@ -236,7 +244,8 @@ def run(job: Message, send: Send) -> None:
     target = job["target"]
     sys.path.insert(0, job["folder"])  # a module that is named on the command line lies there
     send({"doing": "importing the module"})
-    make = _function(target)
+    arguments = job.get("arguments", {})
+    make = partial(_function(target, arguments), **arguments)
     if not job.get("measured", True):
         send({"doing": "the step"})
         send({"step": _predicted(target, make)})
@@ -253,11 +262,11 @@ def _step(target: str, make: Callable[[], Any]) -> Callable[[], Any]:
         raise OwnStepError(
             f"{target.partition(':')[2]} returned {_described(step)} and not a step; {EXPLAINED}"
         )
-    _takes_nothing(step, "the step that it returned")
+    _takes(step, "the step that it returned", {})
     return step  # type: ignore[no-any-return]
 
 
-def _function(target: str) -> Callable[[], Any]:
+def _function(target: str, arguments: Message) -> Callable[..., Any]:
     module_name, _, name = target.partition(":")
     try:
         module = import_module(module_name)
@@ -276,7 +285,7 @@ def _function(target: str) -> Callable[[], Any]:
         ) from None
     if not callable(found):
         raise OwnStepError(f"{name} is {_described(found)} and cannot be called; {EXPLAINED}")
-    _takes_nothing(found, name)
+    _takes(found, name, arguments)
     return found  # type: ignore[no-any-return]
 
 
@@ -287,10 +296,15 @@ def _near(module: Any, name: str) -> str:
     return nearest(name, [each for each in own if not each.startswith("_")])
 
 
-def _takes_nothing(function: Callable[..., Any], name: str) -> None:
+def _takes(function: Callable[..., Any], name: str, arguments: Message) -> None:
     try:
-        inspect.signature(function).bind()
+        inspect.signature(function).bind(**arguments)
     except TypeError as error:
+        if arguments:
+            raise OwnStepError(
+                f"{name} cannot be called with batch_size=: {error}; to be asked about batches it"
+                f" has to be a function of it: def {name}(batch_size=32)"
+            ) from None
         raise OwnStepError(
             f"{name} cannot be called without arguments: {error}; {EXPLAINED}"
         ) from None
