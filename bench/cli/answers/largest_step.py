@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from trainfit.bench.cli.answers.question import Asked
 from trainfit.bench.cli.output import output, unseen
@@ -19,7 +20,7 @@ COLUMNS = unseen("device largest_batch ram_bytes above_ram_bytes measured_ram_by
 
 def answer(asked: Asked, target: str) -> None:
     """Trace a step at batch after batch, measure the answer, and end the command."""
-    rows, printed, refuted = [], list[str](), False
+    rows, printed, refuted = list[dict[str, Any]](), list[str](), False
     for device in asked.devices.values():
         with SpinnerLine(f"looking for the largest batch of {target} on {device.name}"):
             found = largest_batch(target, Path.cwd(), partial(_fits, asked, device))
@@ -56,7 +57,7 @@ def answer(asked: Asked, target: str) -> None:
     out.table("devices", COLUMNS, rows, printed=())
     out.show(*printed)
     out.show("More samples are taken to need more; only the sizes on the way were traced.")
-    asked.end(sure=any(row["status"] in map(str, FITTING) for row in rows), refuted=refuted)
+    asked.end(sure=any(row["largest_batch"] is not None for row in rows), refuted=refuted)
 
 
 def _fits(asked: Asked, device: Device, step: OwnStep) -> bool:
