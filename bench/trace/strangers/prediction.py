@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from trainfit.bench.profiler.fold import Block, Fold, by_category, fold
+from trainfit.bench.profiler.summary import listed
 from trainfit.bench.trace.strangers.answers import ONES, OTHERS, Answers
 from trainfit.bench.trace.strangers.errors import ReadsDataError, UntraceableError
 from trainfit.bench.trace.strangers.forked import in_copy
@@ -56,6 +57,26 @@ class StepPrediction(Fold):
     def ram_bytes(self) -> int:
         """The largest number of bytes of training alive at one instant: static + peak dynamic."""
         return self.static_bytes + self.peak_dynamic_bytes
+
+    def __str__(self) -> str:
+        """A short report for people."""
+        lines = [
+            f"predicted peak dynamic {self.peak_dynamic_bytes:,} B in {self.peak_phase}"
+            f" (static {self.static_bytes:,} B; from its code, nothing was run)",
+            *(
+                f"  {name:<20} peak {phase.peak_bytes:>14,} B"
+                for name, phase in self.phases.items()
+            ),
+            "largest at the peak:",
+            *listed(self.live_at_peak),
+        ]
+        if self.left_after_step_bytes > 0:
+            lines.append(f"LEAK: leaves {self.left_after_step_bytes:,} B per step")
+        lines += [f"asks for values of tensors at {place}" for place in self.reads_of_data]
+        if self.assumed:
+            names = ", ".join(self.assumed)
+            lines.append(f"what {names} makes for itself is not known, and taken as nothing")
+        return "\n".join(lines)
 
 
 def predict_step(

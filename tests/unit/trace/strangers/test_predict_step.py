@@ -121,3 +121,11 @@ def test_what_makes_no_sense_is_refused(arguments: dict[str, int]) -> None:
     step = STEPS["mlp"]() if arguments else None
     with pytest.raises(ValueError, match=r"step|at least 1"):
         trainfit.predict_step(step, **arguments)
+
+
+def test_a_report_for_people() -> None:
+    said = str(trainfit.predict_step(STEPS["logged"]()))
+    assert "nothing was run" in said
+    assert "largest at the peak:" in said
+    assert "asks for values of tensors at tests/builders/strangers.py:" in said
+    assert "LEAK" in str(trainfit.predict_step(STEPS["leaking"]()))
