@@ -8,10 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 Number = bool | int | float
+
+
+class Answering(Protocol):
+    """Knows what a step is told."""
+
+    def value(self, dtype: torch.dtype, question: int) -> Number:
+        """The answer to question number ``question`` of a call of the step, from 0."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """Values that a user names, in the order in which a call of the step asks for them.
+
+    Attributes:
+        values: They; after the last one they begin again.
+    """
+
+    values: tuple[Number, ...]
+
+    def value(self, dtype: torch.dtype, question: int) -> Number:
+        """The answer to question number ``question`` of a call of the step, from 0."""
+        value = self.values[question % len(self.values)]
+        if dtype is torch.bool:
+            return bool(value)
+        return float(value) if dtype.is_floating_point else int(value)
 
 
 @dataclass(frozen=True)

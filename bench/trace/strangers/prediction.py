@@ -9,7 +9,7 @@ from typing import Any
 
 from trainfit.bench.profiler.fold import Block, Fold, by_category, fold
 from trainfit.bench.profiler.summary import listed
-from trainfit.bench.trace.strangers.answers import ONES, OTHERS, Answers
+from trainfit.bench.trace.strangers.answers import ONES, OTHERS, Answering, Number, Told
 from trainfit.bench.trace.strangers.errors import ReadsDataError, UntraceableError
 from trainfit.bench.trace.strangers.forked import in_copy
 from trainfit.bench.trace.strangers.settling import Step, first_difference, trace_step
@@ -85,6 +85,7 @@ def predict_step(
     make: Callable[[], Callable[[], Any]] | None = None,
     warmup: int = 1,
     steps: int = 1,
+    told: Sequence[Number] = (),
 ) -> StepPrediction:
     """Predict the memory of a training step on the CPU, without running it.
 
@@ -98,6 +99,8 @@ def predict_step(
             returns the step. They have no bytes either, so that they may be of any size.
         warmup: Cycles before the first that may count; more are made until two are the same.
         steps: Calls that count as one: a whole cycle of a step that accumulates gradients.
+        told: What every call is told where it asks for values of tensors, in that order, of a step
+            that would be refused since it depends on them: then the prediction does, too.
 
     Raises:
         ReadsDataError: What the step does depends on values of tensors; the message names the line.
@@ -112,11 +115,14 @@ def predict_step(
     if warmup < 1 or steps < 1:
         raise ValueError(f"warmup and steps must be at least 1, got {warmup} and {steps}")
     trial = partial(_trial, step, make, warmup, steps)
-    told = in_copy(partial(trial, ONES), timeout_seconds=TRACING_SECONDS)
-    if told.places:
+    if told:
+        given = Told(tuple(told))
+        return in_copy(partial(trial, given), timeout_seconds=TRACING_SECONDS).prediction
+    first = in_copy(partial(trial, ONES), timeout_seconds=TRACING_SECONDS)
+    if first.places:
         for answers in OTHERS:
-            _refuse_another(told, partial(trial, answers))
-    return told.prediction
+            _refuse_another(first, partial(trial, answers))
+    return first.prediction
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ def _trial(
     make: Callable[[], Step] | None,
     warmup: int,
     steps: int,
-    answers: Answers,
+    answers: Answering,
 ) -> _Told:
     traced = trace_step(step, make, answers, steps=steps, warmup=warmup)
     folded = fold(traced.stream())

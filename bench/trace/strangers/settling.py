@@ -21,7 +21,7 @@ from trainfit.bench.profiler.determinism import pinned, quiet_collector
 from trainfit.bench.profiler.events import Mark, MarkKind, Stream
 from trainfit.bench.profiler.places import ModuleNames, Places
 from trainfit.bench.profiler.refusals import refuse_unfinished, refuse_worker_processes
-from trainfit.bench.trace.strangers.answers import Answers
+from trainfit.bench.trace.strangers.answers import Answering
 from trainfit.bench.trace.strangers.engine import nothing_runs
 from trainfit.bench.trace.strangers.errors import UnsettledError
 from trainfit.bench.trace.strangers.exports import Exports, states_of_generators
@@ -134,7 +134,7 @@ def _moved(operator: Operator, events: int) -> Operator:
 
 
 @contextmanager
-def watched(answers: Answers) -> Iterator[Watcher]:
+def watched(answers: Answering) -> Iterator[Watcher]:
     """Nothing is computed inside the block, and all of it is written down."""
     with ExitStack() as stack:
         stack.enter_context(pinned())
@@ -169,7 +169,12 @@ def modules_that_run() -> Iterator[list[torch.nn.Module]]:
 
 
 def trace_step(
-    step: Step | None, make: Callable[[], Step] | None, answers: Answers, *, steps: int, warmup: int
+    step: Step | None,
+    make: Callable[[], Step] | None,
+    answers: Answering,
+    *,
+    steps: int,
+    warmup: int,
 ) -> Traced:
     """Call a step until it does the same in every call.
 

@@ -19,7 +19,7 @@ from trainfit.bench.profiler.session import storage_pointer
 from trainfit.bench.trace.scratch import is_known
 from trainfit.bench.trace.strangers import geometry
 from trainfit.bench.trace.strangers.absent import is_absent
-from trainfit.bench.trace.strangers.answers import Answers
+from trainfit.bench.trace.strangers.answers import Answering
 from trainfit.bench.trace.strangers.arguments import argument_of, changed, on_meta, tensors_in, twin
 from trainfit.bench.trace.strangers.engine import consists_of_others, run_in_parts, running
 from trainfit.bench.trace.strangers.errors import ReadsDataError, UntraceableError
@@ -41,7 +41,7 @@ class Watcher(Holding):
         places: Tells where the step is.
     """
 
-    def __init__(self, answers: Answers, places: Places) -> None:
+    def __init__(self, answers: Answering, places: Places) -> None:
         super().__init__(places)
         self._answers = answers
         self._questions = 0  # of this call of the step
