@@ -4,6 +4,7 @@ The public face of the project; everything here lives elsewhere.
 
 * :func:`profile_step` measures the peak memory of any training step, to the byte; on a GPU
   :func:`profile_cuda_step` does, and :func:`line_report` shows it line by line.
+* :func:`predict_step` says the same of a step without running it, from its code alone.
 * :func:`phase` marks the parts of a step.
 * :func:`build_algorithm` makes one of the training algorithms that come with it;
   :func:`build_on_meta` one without weights, for the closed form of any size.
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from trainfit.bench.profiler import profile_cuda_step as profile_cuda_step
     from trainfit.bench.profiler import profile_step as profile_step
     from trainfit.bench.testing.benchmark_bridge import record_benchmark as record_benchmark
+    from trainfit.bench.trace.strangers.prediction import StepPrediction as StepPrediction
+    from trainfit.bench.trace.strangers.prediction import predict_step as predict_step
     from trainfit.bench.verdicts.memory import Status as Status
     from trainfit.bench.verdicts.memory import Verdict as Verdict
     from trainfit.bench.verdicts.memory import judge as judge
@@ -75,6 +78,7 @@ _HOMES = {
     "NothingMeasuredError": "bench.profiler",
     "SessionError": "bench.profiler",
     "Status": "bench.verdicts.memory",
+    "StepPrediction": "bench.trace.strangers.prediction",
     "StepProfile": "bench.profiler",
     "Verdict": "bench.verdicts.memory",
     "algorithm_names": "algorithms",
@@ -85,6 +89,7 @@ _HOMES = {
     "load_device": "hardware_profiles",
     "load_run": "bench.frames.sources",
     "phase": "algorithms.phases",
+    "predict_step": "bench.trace.strangers.prediction",
     "profile_cuda_step": "bench.profiler",
     "profile_step": "bench.profiler",
     "record_benchmark": "bench.testing.benchmark_bridge",

@@ -93,9 +93,9 @@ def fit(
     and energy are modelled for the device, as intervals, and judged where a budget limits them.
     With --max, the largest batch, width or depth that fits. With several devices or algorithms, one
     table; of what fits on a device, it marks what no other betters in RAM and in time (the Pareto
-    front). With --step, a training step of your own is measured and judged. Exit code 1: a
-    measured step does not fit although nothing had said so before, or, with --strict, nothing is
-    sure to fit.
+    front). With --step, a training step of your own is measured and judged; with --no-measure it is
+    predicted from its code, which runs nothing and needs no memory. Exit code 1: a measured step
+    does not fit although nothing had said so before, or, with --strict, nothing is sure to fit.
     """
     if largest is not None and largest not in DIMENSIONS:
         raise FitError(f"--max {largest}: write {' or '.join(DIMENSIONS)}")
@@ -110,7 +110,7 @@ def fit(
 
         asked = dispatch.asked(devices, budgets, budget or [], measure=measure, strict=strict)
         if step is not None:
-            answer = partial(dispatch.about_step, asked, step)
+            answer = partial(dispatch.about_step, asked, step, largest)
         else:
             workloads = _workloads(algorithm or [], str(model), batch_size, option or [])
             answer = partial(dispatch.about, asked, workloads, largest)
@@ -134,7 +134,9 @@ def _refuse_halves(
             if not value:
                 raise FitError(f"Missing option '--{name}' (or '--step', for a step of your own)")
         return
-    others = {"algorithm": algorithm, "model": model, "max": largest, "option": option}
+    if largest not in (None, DIMENSIONS[0]):
+        raise FitError(f"--step {step}: --max {largest}: a step of your own has a batch only")
+    others = {"algorithm": algorithm, "model": model, "option": option}
     given = [name for name, value in others.items() if value]
     if given:
         raise FitError(

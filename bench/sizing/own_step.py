@@ -1,4 +1,4 @@
-"""A training step of one's own, measured for boards that are not here: ``--step module:make_step``.
+"""A step of one's own, measured or predicted for boards that are not here: ``module:make_step``.
 
 ``make_step`` is a function without arguments that makes net, optimiser and batch and returns the
 step, a callable without arguments that trains once. It runs in a process of its own, in which the
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ NOT_COUNTED = "the operations of a step of your own are not counted"
 
 FORM = "train:make_step, for the function make_step of train.py in the current folder"
 
+UNPREDICTED = ("UntraceableError", "ReadsDataError", "UnsettledError")
+"""What tracing raises where bytes do not follow from the code of a step alone."""
+
 UNSEEN = (
     *("SessionError", "ForeignThreadError", "ForeignProcessError", "NothingMeasuredError"),
     "StreamError",
@@ -48,7 +52,7 @@ EXPLAINED = (
 
 
 class OwnStepError(BenchError):
-    """The step cannot be found, made or measured; the message says why."""
+    """The step cannot be found, made, measured or predicted; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class OwnStep:
         phases: Peak in bytes by phase.
         tensors: Those alive at the peak, largest first.
         left: Those that a step leaves behind, largest first.
+        evidence: Whether it was measured (``allocator``) or follows from its code (``traced``).
     """
 
     target: str
@@ -107,6 +112,7 @@ class OwnStep:
     phases: dict[str, int] = field(default_factory=dict)
     tensors: tuple[Tensor, ...] = ()
     left: tuple[Tensor, ...] = ()
+    evidence: str = str(Evidence.ALLOCATOR)
 
     @property
     def ram_bytes(self) -> int:
@@ -119,7 +125,7 @@ class OwnStep:
             static_bytes=self.static_bytes,
             peak_dynamic_bytes=self.peak_dynamic_bytes,
             storage_bytes=0,
-            evidence=Evidence.ALLOCATOR,
+            evidence=Evidence(self.evidence),
             batch_size=1,
             stages=1,
             modelled=not_modelled(device.name, NOT_COUNTED),
@@ -139,16 +145,38 @@ class OwnStep:
         ]
 
 
-def measure_own_step(target: str, folder: Path) -> OwnStep:
+def measure_own_step(target: str, folder: Path, *, batch_size: int | None = None) -> OwnStep:
     """Import, make and measure a step in a process of its own.
 
     Args:
         target: ``module:function``.
         folder: Searched for the module before everything else.
+        batch_size: What the function is called with under that name; None for nothing.
 
     Raises:
         OwnStepError: There is no such function, it makes no step, or the step cannot be measured.
     """
+    return _found(target, folder, batch_size, measured=True)
+
+
+def predict_own_step(target: str, folder: Path, *, batch_size: int | None = None) -> OwnStep:
+    """Import a step and predict it from its code, in a process of its own; nothing is computed.
+
+    Net, optimiser and batch are made without bytes: they may be larger than this machine.
+
+    Args:
+        target: ``module:function``.
+        folder: Searched for the module before everything else.
+        batch_size: What the function is called with under that name; None for nothing.
+
+    Raises:
+        OwnStepError: There is no such function, it makes no step, or its bytes do not follow from
+            its code alone.
+    """
+    return _found(target, folder, batch_size, measured=False)
+
+
+def _found(target: str, folder: Path, batch_size: int | None, *, measured: bool) -> OwnStep:
     module, colon, name = target.partition(":")
     if not (module and colon and name):
         raise OwnStepError(f"--step {target}: write module:function, such as {FORM}")
@@ -163,7 +191,12 @@ def measure_own_step(target: str, folder: Path) -> OwnStep:
         log = Path(scratch) / "log"
         outcome = call(
             "trainfit.bench.sizing.own_step:run",
-            {"target": target, "folder": str(folder)},
+            {
+                "target": target,
+                "folder": str(folder),
+                "measured": measured,
+                "arguments": {} if batch_size is None else {"batch_size": batch_size},
+            },
             log=log,
             timeout_seconds=MEASURE_SECONDS,
             on_message=parts.update,
@@ -185,6 +218,8 @@ def _why(outcome: Outcome, doing: str) -> str:
     if outcome.type == OwnStepError.__name__:
         return outcome.message
     where = f" ({outcome.where})" if outcome.where else ""
+    if outcome.type in UNPREDICTED:
+        return f"the step cannot be predicted: {outcome.message}"
     if outcome.type in UNSEEN:
         return f"the step cannot be measured: {outcome.message}"
     if outcome.ending is Ending.RAISED:
@@ -199,7 +234,8 @@ def run(job: Message, send: Send) -> None:
     """Import, make and measure the step; runs in the process of its own.
 
     Args:
-        job: ``target`` and ``folder``.
+        job: ``target``, ``folder``, whether the step is ``measured``, and the ``arguments`` that
+            the function gets.
         send: Gets ``{"doing": ...}`` before every part and ``{"step": ...}`` in the end.
 
     Raises:
@@ -208,19 +244,29 @@ def run(job: Message, send: Send) -> None:
     target = job["target"]
     sys.path.insert(0, job["folder"])  # a module that is named on the command line lies there
     send({"doing": "importing the module"})
-    make = _function(target)
+    arguments = job.get("arguments", {})
+    make = partial(_function(target, arguments), **arguments)
+    if not job.get("measured", True):
+        send({"doing": "the step"})
+        send({"step": _predicted(target, make)})
+        return
     send({"doing": f"{target.partition(':')[2]}()"})
+    step = _step(target, make)
+    send({"doing": "the step"})
+    send({"step": _measured(target, step)})
+
+
+def _step(target: str, make: Callable[[], Any]) -> Callable[[], Any]:
     step = make()
     if not callable(step):
         raise OwnStepError(
             f"{target.partition(':')[2]} returned {_described(step)} and not a step; {EXPLAINED}"
         )
-    _takes_nothing(step, "the step that it returned")
-    send({"doing": "the step"})
-    send({"step": _measured(target, step)})
+    _takes(step, "the step that it returned", {})
+    return step  # type: ignore[no-any-return]
 
 
-def _function(target: str) -> Callable[[], Any]:
+def _function(target: str, arguments: Message) -> Callable[..., Any]:
     module_name, _, name = target.partition(":")
     try:
         module = import_module(module_name)
@@ -239,7 +285,7 @@ def _function(target: str) -> Callable[[], Any]:
         ) from None
     if not callable(found):
         raise OwnStepError(f"{name} is {_described(found)} and cannot be called; {EXPLAINED}")
-    _takes_nothing(found, name)
+    _takes(found, name, arguments)
     return found  # type: ignore[no-any-return]
 
 
@@ -250,10 +296,15 @@ def _near(module: Any, name: str) -> str:
     return nearest(name, [each for each in own if not each.startswith("_")])
 
 
-def _takes_nothing(function: Callable[..., Any], name: str) -> None:
+def _takes(function: Callable[..., Any], name: str, arguments: Message) -> None:
     try:
-        inspect.signature(function).bind()
+        inspect.signature(function).bind(**arguments)
     except TypeError as error:
+        if arguments:
+            raise OwnStepError(
+                f"{name} cannot be called with batch_size=: {error}; to be asked about batches it"
+                f" has to be a function of it: def {name}(batch_size=32)"
+            ) from None
         raise OwnStepError(
             f"{name} cannot be called without arguments: {error}; {EXPLAINED}"
         ) from None
@@ -273,7 +324,7 @@ def _measured(target: str, step: Callable[[], Any]) -> Message:
     advice = "" if profile.deterministic else period_advice(profile)
     if profile.period > 1:
         advice += f", or let {target} return a step that makes all {profile.period} of them"
-    own = {"target", "advice", "phases", "tensors", "left"}
+    own = {"target", "advice", "phases", "tensors", "left", "evidence"}
     names = sorted({each.name for each in fields(OwnStep)} - own)
     return {
         **{name: getattr(profile, name) for name in names},
@@ -282,6 +333,32 @@ def _measured(target: str, step: Callable[[], Any]) -> Message:
         "phases": {name: phase.peak_bytes for name, phase in profile.phases.items()},
         "tensors": _listed(profile.live_at_peak),
         "left": _listed(profile.left_blocks),
+    }
+
+
+def _predicted(target: str, make: Callable[[], Any]) -> Message:
+    from trainfit.bench.trace.strangers.prediction import predict_step  # noqa: PLC0415
+
+    found = predict_step(make=partial(_step, target, make))
+    notes = [
+        f"asks for values of tensors at {place}, and does the same whatever they are"
+        for place in found.reads_of_data
+    ]
+    if found.assumed:
+        names = ", ".join(found.assumed)
+        notes.append(f"what {names} makes for itself is not known, and taken as nothing")
+    names = "static_bytes peak_dynamic_bytes peak_phase left_after_step_bytes steps"
+    return {
+        **{name: getattr(found, name) for name in names.split()},
+        "target": target,
+        "deterministic": True,
+        "repeats": 1,
+        "attribution": "",
+        "notes": notes,
+        "evidence": found.evidence,
+        "phases": {name: phase.peak_bytes for name, phase in found.phases.items()},
+        "tensors": _listed(found.live_at_peak),
+        "left": _listed(found.left_blocks),
     }
 
 

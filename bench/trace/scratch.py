@@ -8,11 +8,13 @@ by ``tests/contract/test_trace.py``, for small programs by ``test_against_alloca
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+
+from trainfit.bench.trace import scratch_convolution as convolution
+from trainfit.bench.trace.scratch_layers import LAYERS, NOTHING, first_in_rows
 
 Rule = Callable[[Sequence[Any], Mapping[str, Any]], tuple[int, ...]]
 
@@ -35,6 +37,13 @@ def scratch_bytes(
     if rule is None and name.endswith("_"):
         rule = _TABLE.get(name[:-1])
     return rule(args, kwargs) if rule else ()
+
+
+def is_known(func: torch._ops.OpOverload) -> bool:
+    """Whether it is known what an operator makes for itself, if only that it is nothing."""
+    name = func.overloadpacket.__name__
+    names = {name, name.removesuffix("_")}
+    return any(each in _TABLE or each in NOTHING for each in names)
 
 
 def _is_number(value: object) -> bool:
@@ -80,33 +89,10 @@ def _bce_with_logits(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[in
     return size, size, NUMBER_BYTES, args[0].element_size()
 
 
-def _batch_norm(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
-    """Sums per channel: mean, variance and what they are computed from."""
-    del kwargs
-    training = args[5]
-    return (args[0].shape[1] * 4,) * 3 if training else ()
-
-
-def _batch_norm_backward(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
-    """Two sums per channel; for rows of features a copy of the gradient besides."""
-    del kwargs
-    gradient, channels = args[0], args[1].shape[1]
-    sums = 2 * channels * 4
-    rows = args[1].dim() == 2  # samples, features
-    return (max(math.prod(gradient.shape) * 4, sums),) if rows else (sums,)
-
-
 def _repeat(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
     """Sizes, strides and windows of the copy, as lists of 64-bit numbers."""
     dimensions = len(args[1] if len(args) > 1 else kwargs["repeats"])
     return 8 * dimensions, 8 * dimensions, 16 * dimensions
-
-
-def _in_rows(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
-    """A copy of an operand whose elements do not lie one after the other."""
-    del kwargs
-    tensor = args[0]
-    return () if tensor.is_contiguous() else (tensor.numel() * tensor.element_size(),)
 
 
 _TABLE: dict[str, Rule] = {
@@ -137,8 +123,9 @@ _TABLE: dict[str, Rule] = {
     "mean": _mean,
     "binary_cross_entropy_with_logits": _bce_with_logits,
     "repeat": _repeat,
-    "_softmax": _in_rows,
-    "_log_softmax": _in_rows,
-    "native_batch_norm": _batch_norm,
-    "native_batch_norm_backward": _batch_norm_backward,
+    "_softmax": first_in_rows,
+    "_log_softmax": first_in_rows,
+    "convolution": convolution.forward,
+    "convolution_backward": convolution.backward,
+    **LAYERS,
 }

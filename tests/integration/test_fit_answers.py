@@ -289,9 +289,9 @@ def train_py(tmp_path: Path) -> None:
     """A module in the current folder, as a user has it."""
     (tmp_path / "train_here.py").write_text(
         "import torch\n"
-        "def make_step():\n"
+        "def make_step(batch_size=32):\n"
         "    net = torch.nn.Linear(64, 10)\n"
-        "    x = torch.rand(32, 64)\n"
+        "    x = torch.rand(batch_size, 64)\n"
         "    def step():\n"
         "        net(x).sum().backward()\n"
         "        net.zero_grad()\n"
@@ -331,12 +331,41 @@ def test_a_step_that_fits_nowhere_ends_with_1(main: Any) -> None:
     assert out.splitlines()[0].endswith(": exceeds")
 
 
+@pytest.mark.usefixtures("train_py")
+def test_a_step_is_predicted_where_it_is_not_to_be_measured(main: Any) -> None:
+    asked = ("fit", "--device", "stm32f746", "--step", "train_here:make_step")
+    measured = json.loads(main(*asked, "--json")[1])["measured"]
+
+    code, out, _ = main(*asked, "--no-measure")
+    document = json.loads(main(*asked, "--no-measure", "--json")[1])
+
+    assert code == 0
+    assert f"predicted: {measured['ram_bytes']:,} B of RAM" in out
+    assert "from its code, nothing was run" in out
+    assert "measured" not in document
+    assert document["predicted"]["static_bytes"] == measured["static_bytes"]
+    assert document["budgets"][0]["evidence"] == "traced"
+
+
+@pytest.mark.usefixtures("train_py")
+def test_the_largest_batch_of_a_step_is_traced_and_measured(main: Any) -> None:
+    step = ("--step", "train_here:make_step", "--max", "batch")
+    code, out, _ = main("fit", "--device", write_board(10_000), *step, "--json")
+
+    row = json.loads(out)["devices"][0]
+    assert code == 0
+    assert row["ram_bytes"] <= 10_000 < row["above_ram_bytes"]
+    assert row["measured_ram_bytes"] == row["ram_bytes"]
+    assert row["status"] in ("fits", "tight")
+
+
 @pytest.mark.parametrize(
     ("rest", "message"),
     [
         (("--step", "nowhere:make"), "--step nowhere:make: there is no module 'nowhere'"),
         (("--step", "a:b", "--algorithm", "backprop"), "--step a:b: --algorithm is for algorithms"),
-        (("--step", "a:b", "--max", "batch"), "--step a:b: --max is for algorithms"),
+        (("--step", "a:b", "--max", "width"), "--max width: a step of your own has a batch only"),
+        (("--step", "a:b", "-o", "lr=1"), "--step a:b: --option is for algorithms"),
         (("--model", "mlp-64-10"), "Missing option '--algorithm' (or '--step', for a step of you"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainfit.bench.cli.answers import largest, one, own_step, sizes, table
+from trainfit.bench.cli.answers import largest, largest_step, one, own_step, sizes, table
 from trainfit.bench.cli.answers.question import Asked
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.largest import Dimension
@@ -24,9 +24,12 @@ def asked(
     return Asked(devices, budgets, budget_texts, measured if measure else None, strict)
 
 
-def about_step(question: Asked, target: str) -> None:
-    """Answer about a step of one's own, and end the command."""
-    own_step.answer(question, target)
+def about_step(question: Asked, target: str, dimension: str | None = None) -> None:
+    """Answer about a step of one's own, or about its largest batch, and end the command."""
+    if dimension is None:
+        own_step.answer(question, target)
+    else:
+        largest_step.answer(question, target)
 
 
 def about(question: Asked, workloads: Sequence[Workload], dimension: str | None) -> None:

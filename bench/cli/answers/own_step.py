@@ -12,15 +12,16 @@ from trainfit.bench.cli.output import output
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports import fit as single
 from trainfit.bench.cli.reports import own_step as report
-from trainfit.bench.sizing.own_step import measure_own_step
+from trainfit.bench.sizing.own_step import measure_own_step, predict_own_step
 from trainfit.bench.verdicts.judge import FITTING, amounts
 from trainfit.bench.verdicts.memory import Status, worst
 
 
 def answer(asked: Asked, target: str) -> None:
-    """Measure the step once, judge it for every device, show the answer and end the command."""
-    with SpinnerLine(f"measuring {target}"):
-        step = measure_own_step(target, Path.cwd())
+    """Measure or predict a step once, judge it for every device, and end the command."""
+    measures = asked.measure is not None
+    with SpinnerLine(f"{'measuring' if measures else 'tracing'} {target}"):
+        step = (measure_own_step if measures else predict_own_step)(target, Path.cwd())
     out = output()
     rows, printed = [], list[RenderableType]()
     statuses = []
@@ -44,12 +45,12 @@ def answer(asked: Asked, target: str) -> None:
     judged = [{"device": n, "status": str(s)} for n, s in zip(names, statuses, strict=True)]
     out.table("devices", report.DEVICE_COLUMNS, judged, printed=())
     out.table("budgets", report.BUDGET_COLUMNS, rows, printed=printed)
-    out.fact("measured", report.fact(step))
+    out.fact("measured" if measures else "predicted", report.fact(step))
     out.table("phases", report.PHASE_COLUMNS, report.phase_rows(step))
     out.table("tensors", report.TENSOR_COLUMNS, report.tensor_rows(step.tensors), printed=())
     out.table("left", report.TENSOR_COLUMNS, report.tensor_rows(step.left), printed=())
     out.show("", *report.lines(step))
     asked.end(
         sure=any(status in FITTING for status in statuses),
-        refuted=Status.EXCEEDS in statuses,
+        refuted=measures and Status.EXCEEDS in statuses,
     )

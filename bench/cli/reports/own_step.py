@@ -7,6 +7,7 @@ from typing import Any
 
 from trainfit._text import counted
 from trainfit.bench.cli.output import Column, unseen
+from trainfit.bench.records.schema import Evidence
 from trainfit.bench.sizing.own_step import OwnStep, Tensor
 from trainfit.hardware_profiles import format_bytes
 
@@ -49,10 +50,13 @@ def tensor_rows(tensors: Iterable[Tensor]) -> list[dict[str, Any]]:
 def lines(step: OwnStep) -> list[str]:
     """What there is to say about the step itself, in sentences."""
     of = "" if step.steps == 1 else f", over {step.steps} steps as one"
+    said, how = "measured", _repeats(step)
+    if step.evidence == Evidence.TRACED:
+        said, how = "predicted", "from its code, nothing was run"
     found = [
-        f"measured: {step.ram_bytes:,} B of RAM: {step.static_bytes:,} B that stay and"
+        f"{said}: {step.ram_bytes:,} B of RAM: {step.static_bytes:,} B that stay and"
         f" {step.peak_dynamic_bytes:,} B that come and go at the peak, in {step.peak_phase}"
-        f" ({_repeats(step)}{of})"
+        f" ({how}{of})"
     ]
     if step.advice:
         found.append(step.advice)

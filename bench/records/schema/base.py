@@ -23,6 +23,7 @@ class Evidence(StrEnum):
     """How a number was obtained."""
 
     ANALYTIC = "analytic"
+    TRACED = "traced"
     ALLOCATOR = "allocator"
     MODELLED = "modelled"
     SENSOR = "sensor"

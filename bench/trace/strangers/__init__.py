@@ -1,0 +1,1 @@
+"""A training step that is not ours, traced without running it: nothing is computed or written."""
