@@ -37,9 +37,7 @@ def region_of(operand: Operand) -> Region:
     size = operand.dtype.itemsize
     if not operand.elements:
         return Region(0, 0, True)
-    reach = sum(
-        (n - 1) * by for n, by in zip(operand.shape, operand.strides, strict=True)
-    )
+    reach = sum((n - 1) * by for n, by in zip(operand.shape, operand.strides, strict=True))
     start = operand.offset * size
     return Region(start, start + (reach + 1) * size, operand.distinct == reach + 1)
 

@@ -1,65 +1,186 @@
-"""The device view."""
+"""The device view of a trace: its blocks, and the most bytes that are alive at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from trainfit.bench.trace.device.sharing import Place, computed_where_read, in_place
-from trainfit.bench.trace.device.values import values_of
+import torch
+
+from trainfit.bench.profiler.fold import OUTSIDE
+from trainfit.bench.trace.device.fusing import Choice, Fused, fuse
+from trainfit.bench.trace.device.places import Place, levels, places_of
+from trainfit.bench.trace.device.values import Values, label_bytes, values_of
 from trainfit.bench.trace.trace import Trace
 
+_ROUNDS = 20
+_TRIES = 24
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Block:
+    """Bytes that straight-line C needs for a while.
+
+    Attributes:
+        number: Its place in the list of blocks.
+        bytes: Its size.
+        born: The first instant at which it is needed, as the number of an operator.
+        died: The first at which it is no longer.
+        category: What it is for, as the trace says of what is stored first in it.
+        label: Type and shape of that, or what it was tagged as.
+        phases: Innermost phases of the operators that write to it, in order.
+    """
+
     number: int
     bytes: int
     born: int
     died: int
     category: str
     label: str
-    phase: str
+    phases: tuple[str, ...]
 
 
-def levels(places: Sequence[Place], instants: int) -> list[int]:
-    change = [0] * (instants + 2)
-    for place in places:
-        change[place.born] += place.bytes
-        change[place.last + 1] -= place.bytes
-    return list(accumulate(change))
+@dataclass(frozen=True)
+class DeviceView:
+    """A step as straight-line C would run it.
+
+    Attributes:
+        blocks: What has to be in memory besides what was there before the step.
+        levels: Bytes alive at every instant.
+        instants: The operator at each instant, by its name, and its phase.
+        static_bytes: What was there before the step, labels as bytes.
+    """
+
+    blocks: Sequence[Block]
+    levels: Sequence[int] = field(repr=False)
+    instants: Sequence[tuple[str, str]] = field(repr=False)
+    static_bytes: int = 0
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most bytes alive at one instant: no arena can be smaller."""
+        return max(self.levels, default=0)
+
+    @property
+    def peak_instant(self) -> int:
+        """The first instant at which they are."""
+        return self.levels.index(self.peak_bytes) if self.levels else 0
+
+    @property
+    def at_peak(self) -> tuple[Block, ...]:
+        """The blocks that are alive then, largest first; they sum to ``peak_bytes``."""
+        at = self.peak_instant
+        alive = [block for block in self.blocks if block.born <= at < block.died]
+        return tuple(sorted(alive, key=lambda block: -block.bytes))
+
+    @property
+    def phases(self) -> Mapping[str, int]:
+        """The most bytes alive while each phase is open; ``a.b`` counts in ``a`` as well."""
+        peaks: dict[str, int] = {}
+        for (_, phase), level in zip(self.instants, self.levels, strict=False):
+            parts = (phase or OUTSIDE).split(".")
+            for name in (".".join(parts[: k + 1]) for k in range(len(parts))):
+                peaks[name] = max(peaks.get(name, 0), level)
+        return peaks
 
 
-def best(trace: Trace):
+@dataclass(frozen=True)
+class _Plan:
+    """One way to store the values."""
+
+    fused: Fused
+    places: list[Place]
+    levels: list[int]
+    stored: Choice
+    left_out: Choice
+
+    @property
+    def peak(self) -> int:
+        return max(self.levels)
+
+
+def device_view(trace: Trace) -> DeviceView:
+    """What a step needs on a device, from its trace; see the package for the rules."""
     values = values_of(trace)
-    found = None
-    for shrink in (True, False):
-        for eager in (False, True):
-            one = improve(values, shrink, eager)
-            if found is None or one[0] < found[0]:
-                found = one
-    return found
+    plan = plan_of(values)
+    blocks = [
+        Block(
+            number,
+            place.bytes,
+            place.born,
+            place.last + 1,
+            *_name_of(trace, place),
+            tuple(
+                dict.fromkeys(
+                    values.steps[at].operator.phase for each in place.values for at in each.writes
+                )
+            ),
+        )
+        for number, place in enumerate(plan.places)
+    ]
+    instants = [(step.operator.name, step.operator.phase) for step in values.steps]
+    return DeviceView(blocks, plan.levels, instants, _static_bytes(trace, values))
 
 
-def attempt(values, shrink, eager, skip):
-    sharing = computed_where_read(values, eager=eager, skip=skip)
-    places = in_place(sharing, shrink=shrink)
-    lv = levels(places, len(values.steps))
-    return (max(lv), eager, shrink, values, sharing, places, lv)
+def plan_of(values: Values) -> _Plan:
+    """The best of some plans, all of them right.
 
-
-def improve(values, shrink, eager):
-    skip = frozenset()
-    now = attempt(values, shrink, eager, skip)
-    for _ in range(20):
-        sharing, lv = now[4], now[6]
-        at = lv.index(now[0])
-        candidates = [n for n in sharing.doubtful if values.values[n].maker <= at <= sharing.runs[values.values[n].maker]]
-        candidates.sort(key=lambda n: -sharing.doubtful[n])
-        tries = [(attempt(values, shrink, eager, skip | {n}), n) for n in candidates[:24]]
-        tries = [t for t in tries if t[0][0] < now[0]]
-        if not tries:
+    What is computed where it is read lets its operands live longer: at the peak, that is undone
+    for one value after another, or done for another one, as long as the peak falls.
+    """
+    now = _plan(values, frozenset(), frozenset())
+    for _ in range(_ROUNDS):
+        better = min(
+            (_plan(values, *choice) for choice in _choices(now)),
+            key=lambda plan: plan.peak,
+            default=now,
+        )
+        if better.peak >= now.peak:
             break
-        now, n = min(tries, key=lambda t: t[0][0])
-        skip |= {n}
+        now = better
     return now
+
+
+def _choices(plan: _Plan) -> list[tuple[Choice, Choice]]:
+    """Other decisions on values that live, or would, at the peak; the largest first."""
+    at = plan.levels.index(plan.peak)
+    fused, values = plan.fused, plan.fused.values.values
+    undo = sorted(
+        (-longer, number)
+        for number, longer in fused.kept_longer.items()
+        if values[number].maker <= at <= fused.runs[values[number].maker]
+    )
+    do = sorted(
+        (-values[number].bytes, number)
+        for number, there in fused.refused.items()
+        if values[number].maker <= at <= there
+    )
+    return [(plan.stored | {n}, plan.left_out - {n}) for _, n in undo[:_TRIES]] + [
+        (plan.stored - {n}, plan.left_out | {n}) for _, n in do[:_TRIES]
+    ]
+
+
+def _plan(values: Values, stored: Choice, left_out: Choice) -> _Plan:
+    fused = fuse(values, without=stored, also=left_out)
+    places = places_of(fused)
+    return _Plan(fused, places, levels(places, len(values.steps)), stored, left_out)
+
+
+def _name_of(trace: Trace, place: Place) -> tuple[str, str]:
+    """Category and label."""
+    if not place.values:
+        return "workspace", "sums of a row"
+    storage = trace.storages[place.values[0].storage]
+    return storage.category, storage.label
+
+
+def _static_bytes(trace: Trace, values: Values) -> int:
+    """Bytes of what was found; of integers that are labels, as many as those need."""
+    total = sum(storage.size for storage in trace.storages if storage.found)
+    for value in values.values:
+        if value.found:
+            uses = [(values.steps[at], each) for at, seen in value.reads.items() for each in seen]
+            if uses and {each.dtype for _, each in uses} == {torch.int64} and not value.writes:
+                size = trace.storages[value.storage].size
+                total -= size - size // 8 * label_bytes(uses)
+    return total
