@@ -201,7 +201,12 @@ def values_of(trace: Trace) -> Values:
 
 
 def _bytes(value: Value, steps: list[Step]) -> int:
-    """What C stores: nothing of a single number, a bit of a truth, a byte of a label."""
+    """What C stores: nothing of a single number, a bit of a truth, a byte of a label.
+
+    What is never written is made of Python's numbers: constants of the program.
+    """
+    if not value.writes and not value.found:
+        return 0
     if value.size <= REGISTER_BYTES and value.elements <= 1:
         return 0
     if value.types == {torch.bool}:
