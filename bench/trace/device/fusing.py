@@ -180,6 +180,15 @@ def _only_converted(fused: Fused, value: Value) -> bool:
     )
 
 
+def _stored_for(fused: Fused, value: Value) -> int:
+    """Bytes that have to be stored for a value: its own, or those that it is merely taken from."""
+    step = fused.values.steps[value.maker] if value.maker >= 0 else None
+    if step is None or step.row.way not in {Way.MERE, Way.FILL} or len(value.reads) > 1:
+        return value.bytes
+    sources = (fused.values.values[number] for number in {n for n, _ in step.reads})
+    return min(value.bytes, sum(_stored_for(fused, each) for each in sources if not each.found))
+
+
 def _worth_it(fused: Fused, at: int, there: int, value: Value, *, forced: bool) -> bool:
     """Whether what a value is computed from is unchanged until then, and not larger than it."""
     steps, values = fused.values.steps, fused.values.values
@@ -191,7 +200,7 @@ def _worth_it(fused: Fused, at: int, there: int, value: Value, *, forced: bool) 
         if any(at < write < until for write in source.writes):
             return False
         if not source.found and fused.last(source) < there:
-            longer += source.bytes
+            longer += _stored_for(fused, source)
             made_by = steps[source.maker].row.way if source.maker >= 0 else None
             product |= made_by is Way.PRODUCT and source.bytes > value.bytes
     if longer > value.bytes and (product or not forced):

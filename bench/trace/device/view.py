@@ -98,6 +98,11 @@ class _Plan:
     def peak(self) -> int:
         return max(self.levels)
 
+    @property
+    def cost(self) -> tuple[int, int]:
+        """The peak, and how often it is reached."""
+        return self.peak, self.levels.count(self.peak)
+
 
 def device_view(trace: Trace) -> DeviceView:
     """What a step needs on a device, from its trace; see the package for the rules."""
@@ -132,10 +137,10 @@ def plan_of(values: Values) -> _Plan:
     for _ in range(_ROUNDS):
         better = min(
             (_plan(values, *choice) for choice in _choices(now)),
-            key=lambda plan: plan.peak,
+            key=lambda plan: plan.cost,
             default=now,
         )
-        if better.peak >= now.peak:
+        if better.cost >= now.cost:
             break
         now = better
     return now
