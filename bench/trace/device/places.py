@@ -71,9 +71,7 @@ def _needed_from(fused: Fused, at: int, value: Value) -> int:
     return min(later, default=at)
 
 
-def _operand_that_dies(
-    fused: Fused, at: int, value: Value, of: dict[int, Place]
-) -> Place | None:
+def _operand_that_dies(fused: Fused, at: int, value: Value, of: dict[int, Place]) -> Place | None:
     """The place of an operand that nobody reads later and that the result may replace.
 
     All that is read of it must be at the place of the element that is written: a matrix cannot be

@@ -221,7 +221,5 @@ def _bytes(value: Value, steps: list[Step]) -> int:
 
 def label_bytes(uses: list[tuple[Step, Operand]]) -> int:
     """Bytes of an integer of which uses show how large it can be; 8 if none does."""
-    most = max(
-        (integers_below(step.operator, step.row, each) for step, each in uses), default=0
-    )
+    most = max((integers_below(step.operator, step.row, each) for step, each in uses), default=0)
     return 8 if not most else 1 if most <= 1 << 8 else 2 if most <= 1 << 16 else 4

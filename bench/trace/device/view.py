@@ -13,8 +13,8 @@ from trainfit.bench.trace.device.places import Place, levels, places_of
 from trainfit.bench.trace.device.values import Values, label_bytes, values_of
 from trainfit.bench.trace.trace import Trace
 
-_ROUNDS = 20
-_TRIES = 24
+_ROUNDS = 12
+_TRIES = 6
 
 
 @dataclass(frozen=True, slots=True)

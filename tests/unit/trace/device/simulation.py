@@ -53,7 +53,9 @@ def replay(trace, operators, back):
         made = set(operator.makes)
         results = [each for each in operator.results if each.storage in made]
         for operand in [*operator.written, *results]:
-            stamps[operand.storage][bytes_of(operand)] = history[back[at]][operand] if at in back else at
+            stamps[operand.storage][bytes_of(operand)] = (
+                history[back[at]][operand] if at in back else at
+            )
     return history
 
 
