@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.cases import ON_NETS, ON_NETS_IDS
+from tests.contract.cases import FEW, FEW_IDS, ON_NETS, ON_NETS_IDS
 from tests.unit.trace.device.simulation import carry_out
 from trainfit.algorithms import build_on_meta
 from trainfit.bench.trace.device import device_view
@@ -70,7 +70,7 @@ def test_no_more_than_the_lower_bound(name: str, options: dict[str, Any], model:
             assert max(view.phases.values()) == view.peak_bytes
 
 
-@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+@pytest.mark.parametrize(("name", "options", "model"), FEW, ids=FEW_IDS)
 def test_whatever_is_read_is_there(name: str, options: dict[str, Any], model: str) -> None:
     algorithm = build_on_meta(name, model, options)
     for index in range(len(algorithm.stages)):
