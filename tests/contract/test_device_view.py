@@ -47,7 +47,7 @@ ABOVE = [
 
 def allowance(name: str, options: dict[str, Any], model: str) -> float:
     """How many times the bound a case may need."""
-    given = {**options, "model": model.split("-")[0]}
+    given = {**options, "model": model.partition("-")[0]}
     for rule, needed, most, _ in ABOVE:
         if rule == name and needed.items() <= given.items():
             return most

@@ -48,8 +48,10 @@ class Fused:
         return self.values.end_of_loop(value.born, last)
 
     def leaves(self, at: int) -> Iterator[tuple[Value, Operand, bool]]:
-        """What an operator reads from memory: value, part, and whether the element of the result
-        at a place depends on that at the same place and no other."""
+        """What an operator reads from memory: value, part, and whether it reads it in place.
+
+        That is, whether an element of the result depends on the one at its place and no other.
+        """
         step = self.values.steps[at]
         for number, operand in step.reads:
             value = self.values.values[number]
@@ -121,9 +123,8 @@ def _computations(fused: Fused, value: Value) -> int:
         again = 1
         if step.makes and step.makes[0][0] in fused.absent:
             again = fused._computed.get(step.makes[0][0], 1)
-        if step.row.accumulates and reader not in fused._accumulated and len(times) == 1:
-            times = [1]  # its loop is outside of that over the other operand
-        total += again * sum(times)
+        outer = step.row.accumulates and reader not in fused._accumulated and len(times) == 1
+        total += again * (1 if outer else sum(times))  # outside of the loop over the other operand
     return total
 
 

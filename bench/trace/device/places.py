@@ -87,7 +87,10 @@ def _operand_that_dies(fused: Fused, at: int, value: Value, of: dict[int, Place]
             continue
         if place.last != at or fused.last(leaf) != at:
             continue
+        (operand, _), *_ = views
         continued = leaf.storage == value.storage and leaf.start == value.start
-        if continued or leaf.bytes == value.bytes:
+        all_of_it = leaf.elements == operand.elements == value.elements
+        same_width = leaf.bytes * value.elements == value.bytes * leaf.elements
+        if same_width and (continued or all_of_it):
             fitting.append((abs(place.bytes - value.bytes), number))
     return of[min(fitting)[1]] if fitting else None
