@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from trainfit.bench.trace.device.regions import Spans, region_of, union, without
+from trainfit.bench.trace.device.regions import Region, Spans, region_of, union, without
 from trainfit.bench.trace.device.rows import Row, Way
 from trainfit.bench.trace.trace import Operand, Operator, Trace, operands
 
@@ -67,13 +67,29 @@ def freed_in(trace: Trace) -> set[int]:
     return {n for n, size in zip(stream.pointers, stream.sizes, strict=True) if size < 0}
 
 
+def seen_of(operand: Operand, trace: Trace, times: int) -> Region:
+    """Where an operand lies, in all passes of a loop of which only one is shown: anywhere."""
+    if times == 1:
+        return region_of(operand)
+    return Region(0, trace.storages[operand.storage].size, dense=False)
+
+
 def beginnings(
-    trace: Trace, accesses: Sequence[dict[int, Access]], rows: Sequence[Row]
+    trace: Trace,
+    accesses: Sequence[dict[int, Access]],
+    rows: Sequence[Row],
+    times: Sequence[int],
 ) -> set[tuple[int, int]]:
     """(operator, storage) wherever nothing that the storage held before is needed any more.
 
     Walks backwards with the bytes of every storage that are still to be read. Storages found
     before the step are not looked at: they hold what they hold.
+
+    Args:
+        trace: Its storages.
+        accesses: What each operator does.
+        rows: Their rows in the operator table.
+        times: How often each is called.
     """
     freed = freed_in(trace)
     needed: dict[int, Spans] = {
@@ -96,6 +112,6 @@ def beginnings(
             if (does.fills or does.changes) and not rest and replaces:
                 begins.add((at, number))
             for operand in does.reads + does.changes:
-                rest = union(rest, region_of(operand).spans)
+                rest = union(rest, seen_of(operand, trace, times[at]).spans)
             needed[number] = rest
     return begins

@@ -88,7 +88,9 @@ def _operand_that_dies(fused: Fused, at: int, value: Value, of: dict[int, Place]
         if place.last != at or fused.last(leaf) != at:
             continue
         (operand, _), *_ = views
-        continued = leaf.storage == value.storage and leaf.start == value.start
+        continued = leaf.storage == value.storage and (
+            leaf.start == value.start or (leaf.start < value.start and value.stop <= leaf.stop)
+        )
         all_of_it = leaf.elements == operand.elements == value.elements
         same_width = leaf.bytes * value.elements == value.bytes * leaf.elements
         if same_width and (continued or all_of_it):

@@ -12,9 +12,9 @@ from functools import cached_property
 
 import torch
 
-from trainfit.bench.trace.device.accesses import Access, accesses_of, beginnings, freed_in
+from trainfit.bench.trace.device.accesses import Access, accesses_of, beginnings, freed_in, seen_of
 from trainfit.bench.trace.device.reads import reads_of
-from trainfit.bench.trace.device.regions import region_of
+from trainfit.bench.trace.device.regions import Region, region_of
 from trainfit.bench.trace.device.rows import Row, Way
 from trainfit.bench.trace.device.table import integers_below, row_of
 from trainfit.bench.trace.trace import Operand, Operator, Trace
@@ -61,9 +61,8 @@ class Value:
     kept: bool = False
     bytes: int = 0
 
-    def touch(self, operand: Operand) -> None:
-        """An operand is a part of it."""
-        region = region_of(operand)
+    def touch(self, region: Region) -> None:
+        """A part of it is read or written."""
         self.start, self.stop = min(self.start, region.start), max(self.stop, region.stop)
 
     @property
@@ -154,7 +153,7 @@ class _Reader:
             value = self.now(storage, at)
             value.reads.setdefault(at, []).append(operand)
             value.times.setdefault(at, []).append(reads_of(step.operator, step.row, operand))
-            value.touch(operand)
+            value.touch(seen_of(operand, self.trace, step.operator.times))
             step.reads.append((value.number, operand))
 
     def write(self, step: Step, storage: int, does: Access, *, begins: bool) -> None:
@@ -170,7 +169,7 @@ class _Reader:
             step.changes.append(value.number)
         value.writes.append(at)
         for operand in written:
-            value.touch(operand)
+            value.touch(seen_of(operand, self.trace, step.operator.times))
             value.types.add(operand.dtype)
 
 
@@ -179,7 +178,7 @@ def values_of(trace: Trace) -> Values:
     operators = [each for each in trace.operators if row_of(each).way is not Way.NOTHING]
     rows = [row_of(each) for each in operators]
     accesses = [accesses_of(*each) for each in zip(operators, rows, strict=True)]
-    begins = beginnings(trace, accesses, rows)
+    begins = beginnings(trace, accesses, rows, [each.times for each in operators])
     reader = _Reader(trace)
     for at, (operator, row, does) in enumerate(zip(operators, rows, accesses, strict=True)):
         step = Step(operator, row)
