@@ -16,9 +16,12 @@ and every operator has memory of its own for its result. C with a planned arena 
   another type as it is stored. A product reads each element of one operand once, if it adds up in
   its result's memory. What such results are computed from has to live, unchanged, until then: so
   this is done only where it lowers the peak.
+* **Lent parts.** Where a step saves a part of its input, writes something mere in its place (a
+  label in the first pixels) and puts it back, whoever reads the input looks at that instead.
 * **Registers.** Numbers: a tensor of one element, of up to eight bytes. So are the numbers and
   converted copies that torch allocates inside its operators, and constants made of Python's numbers
-  are part of the program. A row of sums which a kernel can round only when all are known is memory.
+  are part of the program. A row of sums which a kernel can round only when all are known is memory;
+  other workspace of kernels (widened copies, tables of sums) is not needed by plain loops.
 * **Bits and labels.** A tensor of truths has a bit per element. Integers that the trace shows to be
   labels of at most 256 classes are bytes. Bits that a rule packs in rows of whole bytes stay so.
 * **Loops.** A loop over tiles is in the trace twice, for its first tile and for all others: what it
