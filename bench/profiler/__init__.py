@@ -2,7 +2,7 @@
 
 ``events`` and ``fold`` are pure: an event stream in, peaks per phase out. ``session`` captures
 such a stream from torch on the CPU, ``cuda`` from the caching allocator. ``step`` puts them
-together for any callable, ``memory``, ``latency`` and ``energy`` for an algorithm. ``lines`` shows
+together for any callable, ``latency`` and ``energy`` for an algorithm. ``lines`` shows
 the memory of a step on CUDA by source line.
 """
 
@@ -13,7 +13,6 @@ from trainfit.bench.profiler.determinism import ForeignThreadError
 from trainfit.bench.profiler.energy.measure import measure_energy
 from trainfit.bench.profiler.latency import measure_latency
 from trainfit.bench.profiler.lines import line_report
-from trainfit.bench.profiler.memory import measure_memory
 from trainfit.bench.profiler.refusals import ForeignProcessError, NothingMeasuredError
 from trainfit.bench.profiler.session import SessionError
 from trainfit.bench.profiler.step import StepProfile, profile_step
@@ -27,7 +26,6 @@ __all__ = [
     "line_report",
     "measure_energy",
     "measure_latency",
-    "measure_memory",
     "profile_cuda_step",
     "profile_step",
 ]

@@ -26,7 +26,7 @@ from trainfit.bench.environment import describe_environment
 from trainfit.bench.probes.gradients import probe_gradients
 from trainfit.bench.probes.noise import probe_noise
 from trainfit.bench.processes.child import Message, Send, is_exhausted
-from trainfit.bench.profiler import measure_energy, measure_latency, measure_memory
+from trainfit.bench.profiler import measure_energy, measure_latency
 from trainfit.bench.records.schema import (
     PROBES,
     Energy,
@@ -36,6 +36,7 @@ from trainfit.bench.records.schema import (
     StageOperations,
     Workload,
 )
+from trainfit.bench.run.memory import measure_memory
 from trainfit.bench.sensors import SensorError, Unavailable, open_sensor
 from trainfit.bench.training.contract_check import ContractError, check_contract
 from trainfit.bench.training.train import Probe, build, epoch, fitted, load, train_and_keep

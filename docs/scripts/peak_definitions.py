@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from trainfit.algorithms import build_algorithm
 from trainfit.bench.processes.child import Message, Send
-from trainfit.bench.profiler.memory import static_bytes
 from trainfit.bench.profiler.step import profile_step
+from trainfit.bench.run.memory import static_bytes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests import reference_methods as other  # the path is that of a clone

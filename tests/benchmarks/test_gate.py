@@ -22,8 +22,8 @@ from trainfit.bench.frames.sources import load_run
 from trainfit.bench.gate.compare import GateResult
 from trainfit.bench.gate.golden import read_golden
 from trainfit.bench.gate.run import gate, read_run, update_golden
-from trainfit.bench.profiler import measure_memory
 from trainfit.bench.records.schema import Record, RecordStatus, StageOperations, Workload
+from trainfit.bench.run.memory import measure_memory
 
 RULES = ("backprop", "forward_forward", "tinyfoa")
 MODEL = "mlp-64-128-128-10"

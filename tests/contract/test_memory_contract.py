@@ -17,7 +17,7 @@ from tests.contract.cases import (
 )
 from trainfit.algorithms import Category
 from trainfit.bench.profiler import profile_step
-from trainfit.bench.profiler.memory import measure_memory, static_bytes
+from trainfit.bench.run.memory import measure_memory, static_bytes
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 
 from tests.contract.cases import samples_for
 from trainfit.algorithms import ConfigurationError, build_algorithm
-from trainfit.bench.profiler.memory import measure_memory, static_bytes
+from trainfit.bench.run.memory import measure_memory, static_bytes
 
 NETS = ["mlp-24-16-32-8-4", "lc-2x3x4-8-16-8-4"]
 

@@ -17,8 +17,8 @@ from torch import nn
 from tests.builders.steps import BUILDERS, classifier
 from trainfit.algorithms import algorithm_names, build_algorithm
 from trainfit.bench.profiler import profile_step
-from trainfit.bench.profiler.memory import static_bytes
 from trainfit.bench.profiler.touches import Extent, union_bytes
+from trainfit.bench.run.memory import static_bytes
 
 ROOT = Path(__file__).parents[3]
 

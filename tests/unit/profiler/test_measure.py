@@ -10,10 +10,10 @@ from trainfit.bench.profiler import (
     ForeignThreadError,
     SessionError,
     measure_latency,
-    measure_memory,
 )
 from trainfit.bench.profiler import memory as memory_module
 from trainfit.bench.records.schema import Evidence, Memory
+from trainfit.bench.run.memory import measure_memory
 
 
 @pytest.fixture

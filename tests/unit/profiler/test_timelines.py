@@ -15,7 +15,6 @@ from trainfit.algorithms import build_algorithm
 from trainfit.bench.errors import RunFolderError
 from trainfit.bench.frames.sources import load_source
 from trainfit.bench.processes.child import Ending, Outcome
-from trainfit.bench.profiler import measure_memory
 from trainfit.bench.profiler.events import Stream
 from trainfit.bench.profiler.fold import fold
 from trainfit.bench.profiler.timeline import (
@@ -32,6 +31,7 @@ from trainfit.bench.records.timelines import (
 )
 from trainfit.bench.records.writing import RunFolder
 from trainfit.bench.run import runner
+from trainfit.bench.run.memory import measure_memory
 from trainfit.bench.run.runner import run_suite
 from trainfit.hardware_profiles import load_device
 
