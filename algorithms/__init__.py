@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainfit.algorithms.building import build_algorithm as build_algorithm
     from trainfit.algorithms.building import build_on_meta as build_on_meta
+    from trainfit.algorithms.building import twin_on_meta as twin_on_meta
     from trainfit.algorithms.contract import Algorithm as Algorithm
     from trainfit.algorithms.contract import StaticTensor as StaticTensor
     from trainfit.algorithms.errors import ConfigurationError as ConfigurationError
-    from trainfit.algorithms.memory.plan import MemoryPlan as MemoryPlan
     from trainfit.algorithms.models import LocallyConnected as LocallyConnected
     from trainfit.algorithms.models import Mlp as Mlp
     from trainfit.algorithms.models import Model as Model
@@ -41,7 +41,6 @@ _HOMES = {
     "ConfigurationError": "errors",
     "Description": "options",
     "LocallyConnected": "models",
-    "MemoryPlan": "memory.plan",
     "Mlp": "models",
     "Model": "models",
     "StaticTensor": "contract",
@@ -55,6 +54,7 @@ _HOMES = {
     "phase": "phases",
     "build_on_meta": "building",
     "tag": "phases",
+    "twin_on_meta": "building",
 }
 """Where each public name lives; most of them import torch, so it is imported when it is used."""
 

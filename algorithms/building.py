@@ -36,30 +36,47 @@ def build_on_meta(
     """Make an algorithm whose tensors have shapes but no values: fast for a net of any size.
 
     It is built like ``build_algorithm`` does, but on torch's meta device, whose tensors take no
-    memory and have no values. Only ``stages``, ``enter_stage``, ``check_batch``, ``memory_model``
-    and the shapes and types of ``static_tensors`` may be used; their results are the same as those
-    of a built algorithm. It cannot train or predict.
+    memory and have no values. Only ``stages``, ``enter_stage``, ``check_batch`` and the shapes and
+    types of ``static_tensors`` may be used; their results are the same as those of a built
+    algorithm. It can be traced; it cannot train or predict.
 
-    An algorithm whose constructor reads values of tensors cannot be sketched (none of ours does);
-    it is built with real tensors instead, at the full cost in time and memory.
+    A constructor that reads a value (``float(w.max())``) is given a stand-in, 1.
 
     Args:
         name: As for ``build_algorithm``.
         model: A full model name.
         options: The algorithm's options by name.
-        seed: Used only if the algorithm has to be built; no influence on a sketch.
+        seed: No influence on a sketch.
 
     Raises:
-        ConfigurationError: As for ``build_algorithm``.
+        ConfigurationError: As for ``build_algorithm``; or its constructor needs values of tensors.
     """
-    make = _maker(name, model, options, seed)
+    return _without_values(_maker(name, model, options, seed), get_algorithm(name))
+
+
+def twin_on_meta(algorithm: Algorithm[Any]) -> Algorithm[Any]:
+    """The same algorithm without values: of the same class, model and options, at its first stage.
+
+    Raises:
+        ConfigurationError: Its constructor reads values of tensors.
+    """
+    cls = type(algorithm)
+    return _without_values(partial(cls, algorithm.model, algorithm.options), cls)
+
+
+def _without_values(
+    make: Callable[[], Algorithm[Any]], cls: type[Algorithm[Any]]
+) -> Algorithm[Any]:
     try:
         with meta_tensors():
             return make()
     except ConfigurationError:
         raise
-    except Exception:  # any error of a constructor that needs values of tensors
-        return make()
+    except Exception as error:
+        raise ConfigurationError(
+            f"{cls.name} cannot be made without values of its tensors, which a prediction needs: "
+            f"its constructor raised {type(error).__name__}: {error}"
+        ) from error
 
 
 def _maker(

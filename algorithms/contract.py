@@ -1,9 +1,9 @@
 """The contract of every training algorithm.
 
 An algorithm owns a model and trains it. It declares the phases of a step, runs one step on one
-batch with each part inside ``phase(...)``, predicts, lists every tensor it keeps between steps,
-and states its memory in closed form. ``tests/contract`` is the definition of done for every
-algorithm, including those of other packages.
+batch with each part inside ``phase(...)``, predicts, and lists every tensor it keeps between steps.
+What a step needs in bytes and arithmetic follows from tracing it (:mod:`trainfit.bench.trace`).
+``tests/contract`` is the definition of done for every algorithm, including those of other packages.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from trainfit._text import shown
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp, Model
 from trainfit.algorithms.options import AlgorithmOptions as AlgorithmOptions  # noqa: PLC0414
 from trainfit.algorithms.options import Description
@@ -66,6 +65,8 @@ class Algorithm(ABC, Generic[OptionsT]):
     models: ClassVar[tuple[type[Model], ...]] = (Mlp,)
     storage_note: ClassVar[str] = ""
     model: Model
+    entered: int
+    """Number of the stage that ``step`` trains, from 0."""
 
     def __init_subclass__(cls, about: Description | None = None, **others: Any) -> None:
         """Take the first four attributes from a description, where there is one."""
@@ -77,6 +78,7 @@ class Algorithm(ABC, Generic[OptionsT]):
     def __init__(self, model: Model, options: OptionsT, *, seed: int = 0) -> None:
         self.model = model
         self.options = options
+        self.entered = 0
         self.generator = torch.Generator().manual_seed(seed)
 
     @property
@@ -85,9 +87,13 @@ class Algorithm(ABC, Generic[OptionsT]):
         return ("all",)
 
     def enter_stage(self, index: int) -> None:
-        """Let ``step`` train stage ``index`` from now on (called between steps only)."""
+        """Let ``step`` train stage ``index`` from now on (called between steps only).
+
+        A rule that has stages does what it needs to besides this.
+        """
         if not 0 <= index < len(self.stages):
             raise ConfigurationError(f"{self.name} has {len(self.stages)} stages, no {index}")
+        self.entered = index
 
     def passes(self, epochs: int) -> int:
         """Number of passes over the data: ``epochs`` per stage, times the number of stages."""
@@ -137,10 +143,6 @@ class Algorithm(ABC, Generic[OptionsT]):
     def static_tensors(self) -> Iterator[StaticTensor]:
         """Every tensor held between steps at the current stage, without the input batch."""
 
-    @abstractmethod
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """The closed form of one step of the current stage, input batch included as static."""
-
 
 def parse_options(cls: type[Algorithm[Any]], options: dict[str, Any]) -> AlgorithmOptions:
     """Check options given by name.
@@ -175,9 +177,3 @@ def check_model(cls: type[Algorithm[Any]], model: Model) -> None:
     if not isinstance(model, cls.models):
         accepted = " or ".join(f"{each.kind} nets ({each.family}-...)" for each in cls.models)
         raise ConfigurationError(f"{cls.name} trains {accepted}, {model.name!r} is {model.kind}")
-
-
-def hold_inputs(plan: MemoryPlan, model: Model, batch_size: int) -> None:
-    """The batch that is passed to a step: static, since it exists before and after."""
-    plan.hold("x", (batch_size, model.inputs), Category.INPUTS)
-    plan.hold("y", (batch_size,), Category.INPUTS, bits=64)

@@ -17,19 +17,23 @@ from trainfit.algorithms import phases
 class Repeating(Protocol):
     """An observer to whom a loop may be shown in part."""
 
-    def repeat(self, times: int) -> None:
-        """What follows is done ``times`` as often as it is shown."""
+    def repeat(self, times: int, *, again: bool = False) -> None:
+        """What follows is done ``times`` as often as it is shown.
+
+        With ``again`` it goes on with what an earlier part of the loop began, on other rows.
+        """
 
     def repeated(self) -> None:
         """That part ends."""
 
 
-def in_tiles(extent: int, size: int) -> Iterator[slice]:
+def in_tiles(extent: int, size: int, *, apart: bool = False) -> Iterator[slice]:
     """Walk through ``extent`` rows, ``size`` at a time.
 
     Args:
         extent: Number of rows (or of whatever is tiled).
         size: The most that a tile has; the last one may be smaller.
+        apart: A tile is a task of its own, as a micro-batch is, and no part of one over all rows.
 
     Yields:
         The rows of each tile. Under an observer that is :class:`Repeating`: of the first tile, of
@@ -49,7 +53,7 @@ def in_tiles(extent: int, size: int) -> Iterator[slice]:
     shown = [(0, size, 1), (size, size, whole - 1), (whole * size, rest, 1)]
     for start, rows, times in shown[0 if whole else 2 :]:
         if rows and times > 0:
-            observer.repeat(times)
+            observer.repeat(times, again=start > 0 and not apart)
             try:
                 yield slice(start, start + rows)
             finally:

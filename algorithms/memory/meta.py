@@ -45,5 +45,5 @@ class WithoutValues(TorchDispatchMode):
 @contextmanager
 def meta_tensors() -> Iterator[None]:
     """Tensors made within the block are on the meta device; nothing is drawn."""
-    with torch.device("meta"), WithoutValues():
+    with torch.device("meta"), WithoutValues(answers=True):
         yield

@@ -7,8 +7,10 @@ more, which Python tells at once, as torch's allocator would be told.
 
 from __future__ import annotations
 
+import gc
 import sys
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -31,10 +33,14 @@ class Recorder(TorchDispatchMode):
     """Writes down a step; an observer of its phases, too.
 
     ``with observing(recorder), recorder: step()``, then :meth:`finish`.
+
+    Args:
+        answer: What a step is told that asks for the value of a tensor.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[torch.Tensor], bool | int | float] = value_of) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._says = answer
         self._storages: list[Storage] = []
         self._numbers: dict[int, int] = {}  # address of a storage that is alive: its number
         self._watched: dict[int, weakref.ref[torch.UntypedStorage]] = {}
@@ -42,6 +48,7 @@ class Recorder(TorchDispatchMode):
         self._operators: list[Operator] = []
         self._open: list[str] = []
         self._times = [1]  # how often what is shown now is done, of all loops around it
+        self._again = [False]  # whether it goes on with an earlier tile of one of them
         self._reads_of_data: dict[str, None] = {}
         self._closed = False
 
@@ -70,13 +77,15 @@ class Recorder(TorchDispatchMode):
             storage.label = f"{label} {describe(tensor)}"
         self._mark(storage, str(category))
 
-    def repeat(self, times: int) -> None:
+    def repeat(self, times: int, *, again: bool = False) -> None:
         """What follows is done ``times`` as often as it is shown."""
         self._times.append(self._times[-1] * times)
+        self._again.append(self._again[-1] or again)
 
     def repeated(self) -> None:
         """That part ends."""
         self._times.pop()
+        self._again.pop()
 
     # Storages -------------------------------------------------------------------------------
 
@@ -96,18 +105,19 @@ class Recorder(TorchDispatchMode):
         number = self._numbers.get(memory._cdata)
         return self._new(memory, tensor, found=not self._closed) if number is None else number
 
-    def _born(self, tensor: torch.Tensor) -> list[int]:
-        """The number of a tensor's storage if it was not seen before: it is made now."""
+    def _born(self, tensor: torch.Tensor, operator: str) -> list[int]:
+        """The number of a tensor's storage if it was not seen before: the operator made it."""
         memory = tensor.untyped_storage()
         if memory._cdata in self._numbers:
             return []
-        return [self._new(memory, tensor, found=False)]
+        return [self._new(memory, tensor, found=False, by=operator)]
 
-    def _new(self, memory: torch.UntypedStorage, tensor: torch.Tensor, *, found: bool) -> int:
+    def _new(
+        self, memory: torch.UntypedStorage, tensor: torch.Tensor, *, found: bool, by: str = ""
+    ) -> int:
         number, size, address = len(self._storages), memory.nbytes(), memory._cdata
-        storage = Storage(
-            number, size, describe(tensor), "inputs", "" if found else self._phase, found
-        )
+        label = f"{by} {describe(tensor)}" if by else describe(tensor)
+        storage = Storage(number, size, label, "inputs", "" if found else self._phase, found)
         self._storages.append(storage)
         self._numbers[address] = number
 
@@ -149,16 +159,20 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is READ:
             self._reads_of_data[_place()] = None
-            return value_of(args[0])
+            return self._says(args[0])
         if func is torch.ops.aten.lift_fresh.default:  # numbers of Python's became a tensor
-            self._born(args[0])
+            self._born(args[0], "")
         kind = _kind_of(func)
         if kind.is_view:
             return func(*args, **kwargs)
         given, named = self._described(args), self._described(kwargs) if kwargs else {}
         own = self._scratch(func, args, kwargs)
+        imported = len(sys.modules)
         result = result_of(func, args, kwargs)
-        made = tuple(n for each in _tensors_in(result) for n in self._born(each))
+        if len(sys.modules) != imported:  # torch's compiler, whose import leaves cycles of frames
+            gc.collect()  # that would keep the step's tensors, in the first trace of a process only
+        by = func.overloadpacket.__name__
+        made = tuple(n for each in _tensors_in(result) for n in self._born(each, by))
         for storage in reversed(own):
             self._stream.free(storage.number, storage.size)
         self._operators.append(
@@ -172,6 +186,7 @@ class Recorder(TorchDispatchMode):
                 made,
                 len(self._stream.sizes),
                 self._times[-1],
+                self._again[-1],
             )
         )
         return result

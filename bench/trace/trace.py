@@ -74,7 +74,7 @@ class Operand:
         return math.prod(n for n, by in zip(self.shape, self.strides, strict=True) if by)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Operator:
     """One call of an operator that reads or writes elements; views are none.
 
@@ -88,6 +88,7 @@ class Operator:
         position: Number of births and deaths before it ended.
         times: How often it is called in all, with tensors of these sizes: of a loop over tiles
             (:func:`trainfit.algorithms.tiling.in_tiles`) only the first ones are walked through.
+        again: It goes on with what an earlier tile of such a loop began, on other rows.
     """
 
     name: str
@@ -99,8 +100,9 @@ class Operator:
     makes: tuple[int, ...]
     position: int
     times: int = 1
+    again: bool = False
 
-    @property
+    @cached_property
     def given(self) -> tuple[Operand, ...]:
         """The tensors it is called with, in order."""
         return tuple(operands((self.args, tuple(self.kwargs.values()))))

@@ -1,4 +1,7 @@
-"""A third party's algorithms whose closed forms do not say all that their steps do.
+"""A third party's algorithms whose traces do not show all that their steps do.
+
+They learn in an operator of their own, whose implementation allocates for itself what the shapes of
+its arguments do not say, and of whose arithmetic nobody was told.
 
 Shape suffixes: B batch, I inputs, C classes.
 """
@@ -10,49 +13,35 @@ from typing import ClassVar
 import torch
 
 from tests.plugins.plain import Delta
-from trainfit.algorithms import Category, MemoryPlan, phase
-from trainfit.algorithms.contract import hold_inputs
+from trainfit.algorithms import phase
+
+_LIBRARY = torch.library.Library("misstated", "DEF")
+_LIBRARY.define("descend(Tensor x, Tensor y, Tensor(a!) w, float lr) -> ()")
+
+
+def _descend(x: torch.Tensor, y: torch.Tensor, w_IC: torch.Tensor, lr: float) -> None:
+    kept_BI = x.clone()
+    error_BC = kept_BI @ w_IC
+    error_BC[torch.arange(len(y)), y] -= 1
+    grad_IC = kept_BI.t() @ error_BC
+    w_IC.sub_(grad_IC, alpha=lr / len(x))
+
+
+_LIBRARY.impl("descend", _descend, "CPU")
+_LIBRARY.impl("descend", lambda *_: None, "Meta")
 
 
 class Overlooked(Delta):
-    """Its plan leaves out the gradient, of four bytes per input and class, and a copy of x."""
+    """Its trace leaves out the gradient, of four bytes per input and class, and a copy of x."""
 
     name: ClassVar[str] = "overlooked"
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        with phase("forward"):
-            kept_BI = x.clone()
-            error_BC = kept_BI @ self.w_IC
         with phase("gradient"):
-            error_BC[torch.arange(len(y)), y] -= 1
-            grad_IC = kept_BI.t() @ error_BC
-        with phase("update"):
-            self.w_IC.sub_(grad_IC, alpha=self.options.lr / len(x))
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        plan = MemoryPlan()
-        hold_inputs(plan, self.model, batch_size)
-        plan.hold("w", (self.model.inputs, self.model.classes), Category.PARAMETERS)
-        with plan.phase("forward"):
-            plan.product(batch_size, self.model.inputs, self.model.classes)
-            error = plan.alloc("error", (batch_size, self.model.classes), Category.GRADIENTS)
-        with plan.phase("gradient"):
-            pass
-        with plan.phase("update"):
-            plan.free(error)
-        return plan
+            torch.ops.misstated.descend(x, y, self.w_IC, self.options.lr)
 
 
 class Uncounted(Overlooked):
-    """It states bytes and no operations."""
+    """The same: nobody knows what it computes."""
 
     name: ClassVar[str] = "uncounted"
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        plan = MemoryPlan()
-        hold_inputs(plan, self.model, batch_size)
-        plan.hold("w", (self.model.inputs, self.model.classes), Category.PARAMETERS)
-        with plan.phase("forward"):
-            error = plan.alloc("error", (batch_size, self.model.classes), Category.GRADIENTS)
-        plan.free(error)
-        return plan

@@ -15,12 +15,10 @@ from trainfit.algorithms import (
     Algorithm,
     AlgorithmOptions,
     Category,
-    MemoryPlan,
     Mlp,
     StaticTensor,
     phase,
 )
-from trainfit.algorithms.contract import hold_inputs
 
 
 class DeltaOptions(AlgorithmOptions):
@@ -28,7 +26,7 @@ class DeltaOptions(AlgorithmOptions):
 
 
 class Delta(Algorithm[DeltaOptions]):
-    """One linear layer; everything it allocates is in its closed form."""
+    """One linear layer."""
 
     name: ClassVar[str] = "delta"
     summary: ClassVar[str] = "softmax regression by the delta rule"
@@ -54,19 +52,6 @@ class Delta(Algorithm[DeltaOptions]):
 
     def static_tensors(self) -> Iterator[StaticTensor]:
         yield StaticTensor("w", self.w_IC, Category.PARAMETERS)
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        plan = MemoryPlan()
-        hold_inputs(plan, self.model, batch_size)
-        plan.hold("w", (self.model.inputs, self.model.classes), Category.PARAMETERS)
-        with plan.phase("forward"):
-            error = plan.alloc("error", (batch_size, self.model.classes), Category.ACTIVATIONS)
-        with plan.phase("gradient"):
-            shape = (self.model.inputs, self.model.classes)
-            gradient = plan.alloc("gradient", shape, Category.GRADIENTS)
-        with plan.phase("update"):
-            plan.free(error, gradient)
-        return plan
 
 
 class Drawing(Delta):

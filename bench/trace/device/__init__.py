@@ -25,12 +25,15 @@ and every operator has memory of its own for its result. C with a planned arena 
 * **Bits and labels.** A tensor of truths has a bit per element. Integers that the trace shows to be
   labels of at most 256 classes are bytes. Bits that a rule packs in rows of whole bytes stay so.
 * **Loops.** A loop over tiles is in the trace twice, for its first tile and for all others: what it
-  reads and does not make lives until it ends.
+  reads and does not make lives until it ends. What every pass changes in place, as micro-batches
+  add up gradients, is one value from before the loop until after it. What all passes read is
+  computed in each of them if it is not stored; of what each reads a part, each has its own.
 
 What was found before the step is not part of the view's blocks: it is there all the time.
 Operators are not reordered, and one that the table does not know shares nothing.
 """
 
-from trainfit.bench.trace.device.view import Block, DeviceView, device_view
+from trainfit.bench.trace.device.block import Block
+from trainfit.bench.trace.device.view import DeviceView, device_view
 
 __all__ = ["Block", "DeviceView", "device_view"]

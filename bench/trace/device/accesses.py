@@ -74,6 +74,23 @@ def seen_of(operand: Operand, trace: Trace, times: int) -> Region:
     return Region(0, trace.storages[operand.storage].size, dense=False)
 
 
+def carried_on(accesses: Sequence[dict[int, Access]], times: Sequence[int]) -> set[tuple[int, int]]:
+    """(operator, storage) wherever a pass of a loop changes what was there before the pass.
+
+    As what micro-batches add up: what one pass leaves is what the next one goes on with, at the
+    same place, so that it is one value from before the loop until after it.
+    """
+    carried: set[tuple[int, int]] = set()
+    written: dict[int, int] = {}  # by storage, when it last was
+    for at, does_to in enumerate(accesses):
+        for number, does in does_to.items():
+            if does.changes and min(times[written.get(number, at) : at + 1]) < times[at]:
+                carried.add((at, number))
+            if does.fills or does.changes:
+                written[number] = at
+    return carried
+
+
 def beginnings(
     trace: Trace,
     accesses: Sequence[dict[int, Access]],
@@ -98,6 +115,7 @@ def beginnings(
         if not storage.found and storage.number not in freed
     }
     begins: set[tuple[int, int]] = set()
+    carried = carried_on(accesses, times)
     for at in range(len(accesses) - 1, -1, -1):
         for number, does in accesses[at].items():
             if trace.storages[number].found:
@@ -109,6 +127,7 @@ def beginnings(
                     covered = union(covered, region.spans)
             rest = without(needed.get(number, ()), covered)
             replaces = not does.changes or rows[at].way in _REPLACES_ALL
+            replaces = replaces and (at, number) not in carried
             if (does.fills or does.changes) and not rest and replaces:
                 begins.add((at, number))
             for operand in does.reads + does.changes:

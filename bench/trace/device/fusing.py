@@ -124,8 +124,28 @@ def _computations(fused: Fused, value: Value) -> int:
         if step.makes and step.makes[0][0] in fused.absent:
             again = fused._computed.get(step.makes[0][0], 1)
         outer = step.row.accumulates and reader not in fused._accumulated and len(times) == 1
+        again *= _passes(fused, value, reader)
         total += again * (1 if outer else sum(times))  # outside of the loop over the other operand
     return total
+
+
+def _passes(fused: Fused, value: Value, reader: int) -> int:
+    """How many passes of a loop, of which one is shown, read the same elements of a value.
+
+    One, if an earlier pass read another part of it: then every pass has a part of its own.
+    """
+    steps = fused.values.steps
+    times = steps[reader].operator.times
+    if times == 1:
+        return 1
+    parts = [(each.shape, each.strides, each.offset) for each in value.reads[reader]]
+    for earlier, seen in value.reads.items():
+        for each in seen if earlier < reader else ():
+            if all(
+                each.offset != there and [each.shape, each.strides] == of for *of, there in parts
+            ):
+                return 1
+    return times // min(step.operator.times for step in steps[max(value.born, 0) : reader + 1])
 
 
 def _may_wait(fused: Fused, step: Step, value: Value) -> bool:

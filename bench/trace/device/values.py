@@ -175,8 +175,9 @@ class _Reader:
 
 def values_of(trace: Trace) -> Values:
     """Follow every storage through the step."""
-    operators = [each for each in trace.operators if row_of(each).way is not Way.NOTHING]
-    rows = [row_of(each) for each in operators]
+    known = [(each, row_of(each)) for each in trace.operators]
+    operators = [each for each, row in known if row.way is not Way.NOTHING]
+    rows = [row for _, row in known if row.way is not Way.NOTHING]
     accesses = [accesses_of(*each) for each in zip(operators, rows, strict=True)]
     begins = beginnings(trace, accesses, rows, [each.times for each in operators])
     reader = _Reader(trace)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import torch
 
 from trainfit.bench.profiler.fold import OUTSIDE
+from trainfit.bench.trace.device.as_torch import blocks_of_torch
+from trainfit.bench.trace.device.block import Block
 from trainfit.bench.trace.device.fusing import Choice, Fused, fuse
 from trainfit.bench.trace.device.places import Place, levels, places_of
 from trainfit.bench.trace.device.values import Values, label_bytes, values_of
@@ -16,29 +18,6 @@ from trainfit.bench.trace.trace import Trace
 _BUDGET = 60_000
 """Operators that are gone through to find a better plan: about half a second."""
 _TRIES = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Bytes that straight-line C needs for a while.
-
-    Attributes:
-        number: Its place in the list of blocks.
-        bytes: Its size.
-        born: The first instant at which it is needed, as the number of an operator.
-        died: The first at which it is no longer.
-        category: What it is for, as the trace says of what is stored first in it.
-        label: Type and shape of that, or what it was tagged as.
-        phases: Innermost phases of the operators that write to it, in order.
-    """
-
-    number: int
-    bytes: int
-    born: int
-    died: int
-    category: str
-    label: str
-    phases: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -120,7 +99,10 @@ def device_view(trace: Trace) -> DeviceView:
         for number, place in enumerate(plan.places)
     ]
     instants = [(step.operator.name, step.operator.phase) for step in values.steps]
-    return DeviceView(blocks, plan.levels, instants, _static_bytes(trace, values))
+    levels = plan.levels
+    if max(levels, default=0) > trace.torch_view.peak_dynamic_bytes:
+        blocks, levels, instants = blocks_of_torch(trace)
+    return DeviceView(blocks, levels, instants, _static_bytes(trace, values))
 
 
 def plan_of(values: Values) -> _Plan:
@@ -147,7 +129,10 @@ def _cost(plan: _Plan) -> tuple[int, int]:
 
 
 def _choices(plan: _Plan) -> list[tuple[Choice, Choice]]:
-    """Other decisions on values that live, or would, at the peak; the largest first."""
+    """Other decisions on values that live, or would, at the peak; the largest first.
+
+    What is made at the peak comes before all others: its operands are there in any case.
+    """
     at = plan.levels.index(plan.peak)
     fused, values = plan.fused, plan.fused.values.values
     undo = sorted(
@@ -156,12 +141,12 @@ def _choices(plan: _Plan) -> list[tuple[Choice, Choice]]:
         if values[number].maker <= at <= fused.runs[values[number].maker]
     )
     do = sorted(
-        (-values[number].bytes, number)
+        (values[number].maker != at, -values[number].bytes, number)
         for number, there in fused.refused.items()
         if values[number].maker <= at <= there
     )
     return [(plan.stored | {n}, plan.left_out - {n}) for _, n in undo[:_TRIES]] + [
-        (plan.stored - {n}, plan.left_out | {n}) for _, n in do[:_TRIES]
+        (plan.stored - {n}, plan.left_out | {n}) for *_, n in do[:_TRIES]
     ]
 
 

@@ -86,7 +86,7 @@ def known_operations_of(trace: Trace) -> Counted:
         else:
             tally = _tally(call, row, contents, tiles)
             phases = refined(call.phase)
-            if not phases and tally.calls:
+            if not phases and (tally.macs or tally.elementwise):
                 phases = [OUTSIDE]
                 operations.enter(phases)
             for phase in phases:
@@ -118,6 +118,8 @@ def _tally(call: Operator, row: Row, contents: Contents, tiles: Tiles) -> PhaseO
             tally.results[work.number_format] += written
         elif work.elements:
             tally.elementwise[work.number_format, work.kind] += call.times * work.elements
+    if call.again:  # a call is one over a whole tensor, however many tiles it is done in
+        return tally
     if tally.macs:
         tally.calls[Call.PRODUCT] += call.times
     elif tally.elementwise:

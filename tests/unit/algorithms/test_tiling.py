@@ -26,7 +26,7 @@ class Counting:
     def tag(self, *_: object) -> None:
         pass
 
-    def repeat(self, times: int) -> None:
+    def repeat(self, times: int, *, again: bool = False) -> None:
         self.times.append(self.times[-1] * times)
 
     def repeated(self) -> None:
@@ -79,7 +79,7 @@ def test_the_trace_has_the_counts_and_what_a_tile_leaves_to_the_next() -> None:
             kept = x[rows] * x[rows]  # the last one is alive while the next is made
         del kept
         trace = recorder.finish()
-    assert [each.times for each in trace.operators] == [1, 4]
+    assert [(each.times, each.again) for each in trace.operators] == [(1, False), (4, True)]
     assert trace.torch_view.peak_dynamic_bytes == 2 * 2 * 4 * 4
 
 

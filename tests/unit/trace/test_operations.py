@@ -238,7 +238,7 @@ def test_a_tile_that_stands_for_others_counts_as_often() -> None:
     assert found.operands == {FP32: 4 * 6 + 6 * 100}
     assert found.results == {FP32: 4 * 100}
     assert found.elementwise == {(FP32, Kind.TRANSCENDENTAL): 400}
-    assert found.calls == {Call.PRODUCT: 15, Call.ELEMENTWISE: 15}
+    assert found.calls == {Call.PRODUCT: 1, Call.ELEMENTWISE: 1}  # each over all of it
 
 
 # ---- phases ---------------------------------------------------------------------------------
@@ -588,3 +588,19 @@ def test_optimisers_of_torch(
     found = total(made.step)
 
     assert {str(kind): count // 15 for (_, kind), count in found.elementwise.items()} == expected
+
+
+@pytest.mark.parametrize(("apart", "calls"), [(False, 1), (True, 4)])
+def test_a_product_in_tiles_is_one_call_unless_each_is_a_task_of_its_own(
+    apart: bool, calls: int
+) -> None:
+    recorder = Recorder()
+    x, w = torch.empty(11, 4, device="meta"), torch.empty(4, 6, device="meta")
+    with observing(recorder), recorder:
+        recorder.begin()
+        with phase("forward"):
+            for rows in in_tiles(11, 3, apart=apart):
+                torch.mm(x[rows], w)
+    found = operations_of(recorder.finish()).phases["forward"]
+    assert found.macs == {NumberFormat.FP32: 11 * 4 * 6}
+    assert found.calls == {Call.PRODUCT: calls}

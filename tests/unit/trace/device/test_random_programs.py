@@ -55,6 +55,7 @@ def step_of(draw: random.Random, held: list[torch.Tensor], weights: list[torch.T
             lambda: (own()[:, half].mul_(2.0), own())[1],
             lambda: weights[0].add_(one()),
             lambda: tiles(own(), one()),
+            lambda: added_up(own(), one(), one().exp() * 0.5),
         ]
     )()
     if made.shape != (SIDE, SIDE) or any(made is each for each in weights):
@@ -70,6 +71,12 @@ def tiles(target: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     for rows in in_tiles(SIDE, 2):
         torch.mm(target[rows], other, out=result[rows])
     return result
+
+
+def added_up(target: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    for _ in in_tiles(SIDE, 2, apart=True):
+        target.add_(left @ right).mul_(right)
+    return target
 
 
 def random_trace(seed: int) -> Trace:

@@ -7,8 +7,9 @@ import torch
 
 from tests.unit.trace.device.simulation import carry_out
 from tests.unit.trace.test_recorder import traced
+from trainfit.algorithms import tiling
 from trainfit.algorithms.phases import phase
-from trainfit.algorithms.tiling import in_tiles
+from trainfit.algorithms.tiling import in_tiles, rising
 from trainfit.bench.trace.device import device_view
 
 N = 1024  # bytes of a matrix of 16 x 16 float32
@@ -201,6 +202,75 @@ def test_what_a_loop_reads_lives_until_its_end():
             out[rows].add_(t)
 
     assert needed(program, w=w, out=out) == N + 8 * 16 * 4
+
+
+def test_what_the_passes_of_a_loop_add_up_is_one_value():
+    w = found()
+
+    def program():
+        totals = [w @ w, w @ w]
+        for _ in in_tiles(64, 8, apart=True):
+            for total in totals:
+                total.add_(w @ w)  # at the place of the total, not of what is added to it
+        for total in totals:
+            w.add_(total)
+
+    assert needed(program, w=w) == 3 * N
+
+
+def test_a_loop_may_be_the_first_thing_that_a_step_does():
+    w = found()
+
+    def program():
+        for _ in rising(0, 6):
+            w.add_(w @ w)
+
+    assert needed(program, w=w) == N
+
+
+def of_an_exponential(w, out, every):
+    """A loop whose passes read twice an exponential: each all of it, or a part of its own."""
+
+    def program():
+        h = w @ w
+        e = h.exp().mul_(2.0)
+        for rows in in_tiles(16, 4):
+            out[rows].add_(e.sum(0) if every else e[rows])
+        out.add_(h)
+
+    return program
+
+
+def test_what_every_pass_of_a_loop_reads_is_not_computed_in_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    w, out = found(), found()
+    in_part = needed(of_an_exponential(w, out, every=True), w=w, out=out)
+    monkeypatch.setattr(tiling, "Repeating", type("Nobody", (), {}))
+    assert in_part == needed(of_an_exponential(w, out, every=True), w=w, out=out)
+    assert in_part == 2 * N + 64
+
+
+def test_but_of_what_each_pass_reads_a_part_nothing_is_computed_twice():
+    w, out = found(), found()
+    assert needed(of_an_exponential(w, out, every=False), w=w, out=out) == N
+
+
+def test_what_is_made_at_the_peak_is_tried_first():
+    """A sum that is added where it is needed, though larger ones are offered, for longer."""
+    w, b = found(), found(1, 16)
+
+    def program():
+        sums = b @ w
+        kept = [(w @ w).add_(w @ w) for _ in range(7)]
+        h = (w @ w).tanh_()
+        s = h.sum(0, keepdim=True)
+        sums.add_(s)
+        for each in kept:
+            w.add_(each)
+        b.add_(sums)
+
+    assert needed(program, w=w, b=b) == 8 * N + 64
 
 
 def test_phases_and_what_is_alive_at_the_peak():

@@ -28,7 +28,11 @@ def kernels() -> dict[str, torch._C.FunctionSchema]:
 
 
 def test_every_kernel_has_a_row_that_fits_its_schema() -> None:
-    schemas = {n: s for n, s in kernels().items() if not re.match("(test|example)", n)}
+    schemas = {
+        n: s
+        for n, s in kernels().items()
+        if not re.match("test|example|double_|largest_of_test", n)
+    }
     assert set(_KERNELS) <= set(schemas)
     for name in _KERNELS:
         check(name, schemas[name], _KERNELS[name])
