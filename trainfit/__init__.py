@@ -7,7 +7,7 @@ The public face of the project; everything here lives elsewhere.
 * :func:`predict_step` says the same of a step without running it, from its code alone.
 * :func:`phase` marks the parts of a step.
 * :func:`build_algorithm` makes one of the training algorithms that come with it;
-  :func:`build_on_meta` one without weights, for the closed form of any size.
+  :func:`build_on_meta` one without weights, for the prediction of any size.
 * :func:`load_device` and :func:`judge` hold bytes against a board.
 * :func:`load_run` reads a run folder into one DataFrame.
 * :func:`record_benchmark` puts bytes beside the times of pytest-benchmark; in one's own tests the

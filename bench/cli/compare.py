@@ -1,4 +1,4 @@
-"""``trainfit compare``: two workloads, their bytes by closed form or their time side by side.
+"""``trainfit compare``: two workloads, their bytes by prediction or their time side by side.
 
 Time is compared as a ratio within one run; seconds of one machine say little about another.
 """
@@ -79,7 +79,7 @@ def compare(
 ) -> None:
     """Compare two workloads: bytes of a step, or its time.
 
-    Bytes are those of the closed form, at the stage that needs the most; nothing runs. For time,
+    Bytes are those of the prediction, at the stage that needs the most; nothing runs. For time,
     both run here and take turns, block by block; the ratio comes with an interval, and beside it
     that of CPU time. Where a busy machine makes the two contradict each other, the ratio of time is
     unknown. An algorithm that trains layer by layer is timed at its first stage.
@@ -110,13 +110,13 @@ def _bytes(a: Workload, b: Workload, data_root: Path | None) -> None:
     macs = [_products(form.operations[form.worst]) for form in forms]
     figures: dict[str, Sequence[int | None]] = {
         "static bytes": [plan.static_bytes for plan in plans],
-        "peak dynamic bytes": [plan.closed_form_bytes for plan in plans],
-        "both together": [plan.static_bytes + plan.closed_form_bytes for plan in plans],
-        "lower bound of dynamic bytes": [plan.lower_bound_bytes for plan in plans],
+        "peak dynamic bytes": [plan.peak_bytes for plan in plans],
+        "both together": [plan.ram_bytes for plan in plans],
+        "dynamic bytes as C would need them": [plan.device_bytes for plan in plans],
         "multiply-accumulates": macs,
     }
     columns = (
-        Column("figure", "closed form of a step"),
+        Column("figure", "prediction of a step"),
         Column("a", "A", right=True),
         Column("b", "B", right=True),
         Column("ratio", "B/A", text=ratio, right=True),

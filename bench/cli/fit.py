@@ -89,7 +89,7 @@ def fit(
     """Say if an algorithm fits on a device, or what size does.
 
     Shows every budget of the device, which tensors own the peak, and what would make it fit. The
-    answer comes from the closed form and is confirmed by measurement, which has the last word. Time
+    answer comes from the prediction and is confirmed by measurement, which has the last word. Time
     and energy are modelled for the device, as intervals, and judged where a budget limits them.
     With --max, the largest batch, width or depth that fits. With several devices or algorithms, one
     table; of what fits on a device, it marks what no other betters in RAM and in time (the Pareto

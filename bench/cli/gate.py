@@ -78,7 +78,7 @@ def _gate(
 ) -> None:
     """Compare bytes with a golden file; exit 1 on any change.
 
-    Exact figures only: bytes per stage, phase and category, closed forms, counts of operations.
+    Exact figures only: bytes per stage, phase and category, predictions, counts of operations.
     More fails, and so does less, until --update accepts it. Exit code 0: as expected, 1: not, 2:
     wrong input, 3: not comparable, for instance because of another torch.
     """

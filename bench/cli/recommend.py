@@ -180,7 +180,7 @@ def recommend(
     found: list[Candidate] = []
     fronts: dict[str, list[Candidate]] = {}
     made = sizes.Forms()
-    with CountedLine("closed forms", len(devices)) as bar:
+    with CountedLine("predictions", len(devices)) as bar:
         for each in devices:
             own = candidates(in_hand, searched, each, asked, made)
             found += own
@@ -277,7 +277,7 @@ def _show_search(
         report.prose(
             f"Searched: {report.count(len(space['algorithms']), 'algorithm')}; hidden layers:"
             f" {_span(space['depths'])}, units: {_span(space['widths'])}, batch:"
-            f" {_span(space['batch_sizes'])}; {space['closed_forms']:,} closed forms on {devices}"
+            f" {_span(space['batch_sizes'])}; {space['closed_forms']:,} predictions on {devices}"
         ),
     )
     out.fact("dataset", data.name)

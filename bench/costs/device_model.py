@@ -1,4 +1,4 @@
-"""What a step would take on a device that is not here, from the operations of its closed form."""
+"""What a step would take on a device that is not here, from the operations of its prediction."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ RECORD: Mapping[str, str] = {
     "peak_phase": "str",
     "closed_form_bytes": "Int64",
     "lower_bound_bytes": "Int64",
+    "arena_bytes": "Int64",
     "deterministic": "boolean",
     "worst_stage": "str",
     "stages": "Int64",
@@ -66,7 +67,7 @@ RECORD: Mapping[str, str] = {
 }
 """The columns of a record beside its identity; what was not measured is missing."""
 
-_MEMORY = tuple(RECORD)[1:9]
+_MEMORY = tuple(RECORD)[1:10]
 _LATENCY = ("step_seconds_median", "step_seconds_iqr", "steps", "threads")
 
 

@@ -1,7 +1,7 @@
 """The figures of a step that are the same on every machine, by scope.
 
 A scope is the workload as a whole (``workload``), one of its stages, or a phase of a stage
-(``STAGE/PHASE``). A scope has bytes as measured and in closed form, by category, and arithmetic.
+(``STAGE/PHASE``). A scope has bytes as measured and as predicted, by category, and arithmetic.
 Times, energies, verdicts and the peak *as deployed* are left out. The parts of a sum have a dot in
 their name (``category.gradients_bytes``, ``macs.fp32``); one that is not there is 0. What a step
 allocates in its course came later than the first goldens and is :data:`OPTIONAL`.
@@ -47,7 +47,7 @@ LEFT = "left"
 UNNAMED = "unnamed"
 """The name of bytes that no watched operator made."""
 
-OPTIONAL = frozenset({"allocated_bytes", "allocations"})
+OPTIONAL = frozenset({"allocated_bytes", "allocations", "arena_bytes"})
 """Metrics that are compared where both sides have them: a golden without them stays valid."""
 
 _WHOLE = (
@@ -57,9 +57,10 @@ _WHOLE = (
     "peak_phase",
     "closed_form_bytes",
     "lower_bound_bytes",
+    "arena_bytes",
     "worst_stage",
 )
-_STAGE = (*_WHOLE[:5], "closed_form_static_bytes", "lower_bound_bytes")
+_STAGE = (*_WHOLE[:5], "closed_form_static_bytes", "lower_bound_bytes", "arena_bytes")
 _PHASE = ("peak_bytes", "entry_bytes", "exit_bytes", "closed_form_bytes", "lower_bound_bytes")
 
 _GROUPS_OF_A_RECORD = 20

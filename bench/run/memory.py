@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainfit.algorithms import Algorithm, Category, MemoryPlan
+from trainfit.algorithms import Algorithm, Category, ConfigurationError
 from trainfit.bench.profiler.determinism import ForeignThreadError
 from trainfit.bench.profiler.fold import Block
 from trainfit.bench.profiler.session import SessionError
@@ -24,6 +24,7 @@ from trainfit.bench.records.schema import (
     TensorBytes,
 )
 from trainfit.bench.records.timelines import Timeline
+from trainfit.bench.trace.prediction import Prediction, predict
 
 _MOST_TENSORS = 40  # listed per stage and phase; the rest of a peak is small change
 
@@ -36,7 +37,7 @@ def measure_memory(
     samples: int | None = None,
     on_timeline: Callable[[Timeline], object] | None = None,
 ) -> Memory:
-    """Measure a step of every stage, to the byte, and compare with the closed form.
+    """Measure a step of every stage, to the byte, and compare with the prediction.
 
     The worst stage is left entered, so that a latency pass that follows times the same step.
 
@@ -77,7 +78,7 @@ def _stage(
 ) -> tuple[StepProfile, StageMemory]:
     taken = algorithm.stage_data(x)
     profile = profile_step(lambda: algorithm.step(taken, y))
-    plan = algorithm.memory_model(len(x))
+    predicted, reason = _predicted(algorithm, len(x))
     ram, storage = static_bytes(algorithm, taken, y)
     if taken is not x:
         storage += samples * (taken.nbytes // len(x))
@@ -88,15 +89,25 @@ def _stage(
         storage_bytes=storage,
         peak_dynamic_bytes=profile.peak_dynamic_bytes,
         peak_phase=profile.peak_phase,
-        closed_form_bytes=plan.closed_form_bytes,
-        closed_form_static_bytes=plan.static_bytes,
-        lower_bound_bytes=plan.lower_bound_bytes,
+        closed_form_bytes=predicted.peak_bytes if predicted else None,
+        closed_form_static_bytes=predicted.static_bytes if predicted else None,
+        lower_bound_bytes=predicted.device_bytes if predicted else None,
+        arena_bytes=predicted.arena_bytes if predicted else None,
+        not_predicted=reason,
         deterministic=profile.deterministic,
-        phases=_phases(profile, plan),
+        phases=_phases(profile, predicted),
         peak_tensors=_listed(profile.live_at_peak),
-        residual=_residual(profile, plan),
+        residual=_residual(profile, predicted),
     )
     return profile, figures
+
+
+def _predicted(algorithm: Algorithm[Any], rows: int) -> tuple[Prediction | None, str | None]:
+    """What the trace of the current stage says, or why there is none."""
+    try:
+        return predict(algorithm, rows), None
+    except ConfigurationError as error:
+        return None, str(error)
 
 
 def static_bytes(
@@ -121,16 +132,17 @@ def static_bytes(
     return dict(sorted(ram.items())), storage
 
 
-def _phases(profile: StepProfile, plan: MemoryPlan) -> dict[str, PhaseMemory]:
-    planned = plan.phases
+def _phases(profile: StepProfile, predicted: Prediction | None) -> dict[str, PhaseMemory]:
+    traced = predicted.phases if predicted else {}
+    bound = predicted.device.phases if predicted else {}
     return {
         name: PhaseMemory(
             peak_bytes=phase.peak_bytes,
             entry_bytes=phase.entry_bytes,
             exit_bytes=phase.exit_bytes,
             categories=phase.categories,
-            closed_form_bytes=planned[name].peak_bytes if name in planned else None,
-            lower_bound_bytes=planned[name].lower_bound_bytes if name in planned else None,
+            closed_form_bytes=traced[name].peak_bytes if name in traced else None,
+            lower_bound_bytes=bound.get(name),
             peak_tensors=_listed(phase.live_at_peak),
         )
         for name, phase in profile.phases.items()
@@ -150,31 +162,23 @@ def _listed(blocks: Sequence[Block]) -> list[TensorBytes]:
     ]
 
 
-def _residual(profile: StepProfile, plan: MemoryPlan) -> Residual:
-    """What measurement and closed form do not agree on, tensor by tensor."""
-    unexplained = profile.peak_dynamic_bytes - plan.closed_form_bytes
+def _residual(profile: StepProfile, predicted: Prediction | None) -> Residual:
+    """What measurement and trace do not agree on, tensor by tensor."""
+    unexplained = profile.peak_dynamic_bytes - predicted.peak_bytes if predicted else 0
     items: list[TensorBytes] = []
-    if unexplained:
-        planned = Counter(item.stored_bytes for item in plan.peak_items())
+    if predicted and unexplained:
+        traced = Counter(block.size for block in predicted.live_at_peak)
         for block in profile.live_at_peak:
-            if planned[block.size]:
-                planned[block.size] -= 1
+            if traced[block.size]:
+                traced[block.size] -= 1
             else:
                 label = f"measured only: {block.label or 'an allocation'}"
                 items.append(TensorBytes(name=label, bytes=block.size, category=block.category))
-        for item in plan.peak_items():
-            if planned[item.stored_bytes]:
-                planned[item.stored_bytes] -= 1
-                items.append(
-                    TensorBytes(
-                        name=f"closed form only: {item.name}",
-                        bytes=-item.stored_bytes,
-                        category=item.category,
-                        shape=item.shape,
-                        bits=item.bits,
-                        essential=item.essential,
-                    )
-                )
+        for block in predicted.live_at_peak:
+            if traced[block.size]:
+                traced[block.size] -= 1
+                label = f"traced only: {block.label}"
+                items.append(TensorBytes(name=label, bytes=-block.size, category=block.category))
     return Residual(
         unexplained_bytes=unexplained,
         left_after_step_bytes=profile.left_after_step_bytes,

@@ -38,6 +38,7 @@ from trainfit.bench.records.schema import (
 )
 from trainfit.bench.run.memory import measure_memory
 from trainfit.bench.sensors import SensorError, Unavailable, open_sensor
+from trainfit.bench.trace.prediction import predict
 from trainfit.bench.training.contract_check import ContractError, check_contract
 from trainfit.bench.training.train import Probe, build, epoch, fitted, load, train_and_keep
 
@@ -174,8 +175,13 @@ def _operations(algorithm: Algorithm[Any], rows: int) -> list[dict[str, Any]]:
     stages = []
     for index, stage in enumerate(algorithm.stages):
         algorithm.enter_stage(index)
-        plan = algorithm.memory_model(rows)
-        made = StageOperations.of(stage, plan.operations.phases, plan.static_bytes)
+        try:
+            predicted = predict(algorithm, rows)
+        except ConfigurationError:  # the memory pass says why, where there is one
+            made = StageOperations.of(stage, {})
+        else:
+            phases = predicted.operations.phases
+            made = StageOperations.of(stage, phases, predicted.static_bytes)
         stages.append(made.model_dump(mode="json"))
     return stages
 

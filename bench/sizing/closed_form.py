@@ -1,4 +1,4 @@
-"""What a workload needs by its closed form alone: nothing is trained, nothing is allocated.
+"""What a workload needs by its prediction alone: nothing is trained, nothing is allocated.
 
 Evidence is ``analytic``; the memory pass confirms it by measurement.
 """
@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from trainfit.algorithms import MemoryPlan, build_on_meta
+from trainfit.algorithms import build_on_meta
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import bounds, scaled, summed
 from trainfit.bench.records.schema import Bounds, Evidence, StageOperations, Workload
+from trainfit.bench.trace.prediction import Prediction, predict
 from trainfit.bench.verdicts.judge import ResourceDemand
 from trainfit.hardware_profiles import Device
 
 QUICK = 1_000
-"""Tensors held by all stages together up to which a closed form takes milliseconds to make."""
+"""Tensors held by all stages together up to which a prediction takes milliseconds to make."""
 
 STORAGE_NOTE = "no step needs it in RAM"
 """Of what is in storage, where the algorithm does not say more."""
@@ -25,7 +26,7 @@ STORAGE_NOTE = "no step needs it in RAM"
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """The closed form of a workload.
+    """The prediction of a workload.
 
     Attributes:
         workload: With the full name of its model.
@@ -36,23 +37,23 @@ class ClosedForm:
 
     workload: Workload
     stages: tuple[str, ...]
-    plans: Sequence[MemoryPlan]
+    plans: Sequence[Prediction]
     storage_note: str = STORAGE_NOTE
 
     @cached_property
     def worst(self) -> int:
         """Index of the stage with the largest static plus peak dynamic bytes."""
-        return max(range(len(self.plans)), key=lambda index: ram_bytes(self.plans[index]))
+        return max(range(len(self.plans)), key=lambda index: self.plans[index].ram_bytes)
 
     @property
-    def plan(self) -> MemoryPlan:
+    def plan(self) -> Prediction:
         """Of the worst stage."""
         return self.plans[self.worst]
 
     @property
     def ram_bytes(self) -> int:
         """Static plus peak dynamic bytes of the worst stage."""
-        return ram_bytes(self.plan)
+        return self.plan.ram_bytes
 
     @property
     def storage_bytes(self) -> int | None:
@@ -78,12 +79,12 @@ class ClosedForm:
         """To be judged against a device."""
         return ResourceDemand(
             static_bytes=self.plan.static_bytes,
-            peak_dynamic_bytes=self.plan.closed_form_bytes,
+            peak_dynamic_bytes=self.plan.peak_bytes,
             storage_bytes=self.storage_bytes,
-            evidence=Evidence.ANALYTIC,
+            evidence=Evidence.TRACED,
             batch_size=self.workload.batch_size,
             stages=len(self.stages),
-            modelled=model_device(self.operations, device, self.workload.batch_size),
+            model=lambda: model_device(self.operations, device, self.workload.batch_size),
         )
 
     def sample_seconds(self, device: Device) -> Bounds | None:
@@ -106,22 +107,16 @@ class ClosedForm:
         return total / self.workload.batch_size
 
 
-def ram_bytes(plan: MemoryPlan) -> int:
-    """What a device must hold for this stage."""
-    return plan.static_bytes + plan.closed_form_bytes
-
-
 def closed_form(workload: Workload) -> ClosedForm:
-    """The closed form of every stage of a workload.
+    """The prediction of every stage of a workload.
 
     Raises:
         ConfigurationError: Algorithm, options, model and batch size do not exist or fit together.
     """
     algorithm = build_on_meta(workload.algorithm, workload.model, workload.options)
-    algorithm.check_batch(workload.batch_size)
     plans = []
     for index in range(len(algorithm.stages)):
         algorithm.enter_stage(index)
-        plans.append(algorithm.memory_model(workload.batch_size))
+        plans.append(predict(algorithm, workload.batch_size))
     note = algorithm.storage_note or STORAGE_NOTE
     return ClosedForm(workload, tuple(algorithm.stages), plans, note)

@@ -146,7 +146,7 @@ def key(workload: Workload) -> str:
 
 
 class Forms:
-    """Closed forms, each made once, by :func:`key`."""
+    """Predictions, each made once, by :func:`key`."""
 
     def __init__(self) -> None:
         self._made: dict[str, ClosedForm | None] = {}
@@ -156,7 +156,7 @@ class Forms:
         return sum(form is not None for form in self._made.values())
 
     def of(self, workload: Workload) -> ClosedForm | None:
-        """The closed form; None for a workload that cannot be built."""
+        """The prediction; None for a workload that cannot be built."""
         name = key(workload)
         if name not in self._made:
             try:

@@ -1,6 +1,6 @@
 """The inverse question: the largest batch, width or depth that fits a device.
 
-By bisection over the closed form. Bisection presumes that more needs more; that is checked, on
+By bisection over the prediction. Bisection presumes that more needs more; that is checked, on
 every size probed and on a sweep around the answer, and where it does not hold the result says so.
 """
 
@@ -44,7 +44,7 @@ FIRST_SIZES = 32
 SWEEP = {Dimension.BATCH: 24, Dimension.WIDTH: 24, Dimension.DEPTH: 6}
 """Sizes probed to see whether more needs more, spread evenly over the logarithm.
 
-Few of the depth: the closed form of a rule with a stage per layer takes its depth squared.
+Few of the depth: the prediction of a rule with a stage per layer takes its depth squared.
 """
 
 REACH = {Dimension.BATCH: 4.0, Dimension.WIDTH: 4.0, Dimension.DEPTH: 1.5}

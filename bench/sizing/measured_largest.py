@@ -1,4 +1,4 @@
-"""The largest size that fits when it is measured, where the closed form promised a larger one."""
+"""The largest size that fits when it is measured, where the prediction promised a larger one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainfit.bench.verdicts.memory import Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
 
 MOST_MEASUREMENTS = 16
-"""Sizes that are measured at most; from the closed form's answer down, two or three are usual."""
+"""Sizes that are measured at most; from the prediction's answer down, two or three are usual."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Step:
 
     Attributes:
         size: The batch, width or depth.
-        confirmed: Its closed form and what was measured.
+        confirmed: Its prediction and what was measured.
         verdict: The one that decides, on what was measured.
     """
 
@@ -41,10 +41,10 @@ class Step:
 
 @dataclass(frozen=True)
 class MeasuredLargest:
-    """The answer of the closed form, and what became of it when it was measured.
+    """The answer of the prediction, and what became of it when it was measured.
 
     Attributes:
-        predicted: The answer of the closed form.
+        predicted: The answer of the prediction.
         steps: Sizes that were measured, in this order; the first is the predicted one.
         reason: Why the answer is only a prediction, or why the search for a smaller one ended
             before it was certain; empty where neither is so.
@@ -63,7 +63,7 @@ class MeasuredLargest:
 
     @property
     def refuted(self) -> bool:
-        """What the closed form said was measured, and does not fit."""
+        """What the prediction said was measured, and does not fit."""
         return bool(self.steps) and not self.steps[0].fits
 
     @property
@@ -84,7 +84,7 @@ def measured_largest(
     """Confirm the largest size by measurement; where it does not fit, find the largest that does.
 
     Args:
-        found: The answer of the closed form.
+        found: The answer of the prediction.
         workload: What it is the answer for.
         device: What it has to fit.
         budgets: Budgets beside those of the device's profile.
@@ -132,7 +132,7 @@ def _guess(steps: list[Step], make: Callable[[int], Workload], low: int, high: i
     """The next size to measure: where a straight line through what was measured meets the limit.
 
     Through the smallest that does not fit and the largest that does; before there is one, through
-    the first and the closed form's error in proportion to the size.
+    the first and the prediction's error in proportion to the size.
     """
     above = next(step for step in reversed(steps) if step.size == high)
     margin = above.verdict.margin

@@ -1,6 +1,6 @@
-"""A closed form held against a measurement of the same step, which has the last word.
+"""A prediction held against a measurement of the same step, which has the last word.
 
-A closed form says what a step should need; a measurement, made by the allocator of this machine,
+A prediction says what a step should need; a measurement, made by the allocator of this machine,
 what it did need. Where they differ, the verdict is the measurement's.
 """
 
@@ -29,15 +29,15 @@ MEMORY_SHARE = 0.5
 NOT_ASKED = "no measurement was asked for (--no-measure)"
 
 Measure = Callable[[ClosedForm], "Memory | str"]
-"""Measures the step of a closed form; a text says why it cannot be measured."""
+"""Measures the step of a prediction; a text says why it cannot be measured."""
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A closed form and what was measured of the same step.
+    """A prediction and what was measured of the same step.
 
     Attributes:
-        form: The closed form.
+        form: The prediction.
         memory: What was measured; None where nothing was.
         reason: Why nothing was measured; empty where it was.
     """
@@ -48,12 +48,12 @@ class Confirmed:
 
     @property
     def ram_bytes(self) -> int:
-        """Static plus peak dynamic bytes: as measured, else of the closed form."""
+        """Static plus peak dynamic bytes: as measured, else of the prediction."""
         return self.form.ram_bytes if self.memory is None else self.memory.worst.ram_bytes
 
     @property
     def difference(self) -> int:
-        """Bytes of RAM that were measured beyond the closed form; 0 where nothing was measured."""
+        """Bytes of RAM that were measured beyond the prediction; 0 where nothing was measured."""
         return self.ram_bytes - self.form.ram_bytes
 
     @property
@@ -64,7 +64,7 @@ class Confirmed:
         return max(0, *(each.residual.left_after_step_bytes for each in self.memory.stages))
 
     def demand(self, device: Device) -> ResourceDemand:
-        """What is to be judged: measured bytes, else those of the closed form; modelled costs."""
+        """What is to be judged: measured bytes, else those of the prediction; modelled costs."""
         predicted = self.form.demand(device)
         if self.memory is None:
             return predicted
@@ -84,14 +84,14 @@ class Confirmed:
         return judge_all(self.demand(device), device, budgets)
 
     def refutes(self, device: Device, budgets: Budgets) -> bool:
-        """By its closed form it fits, and by the measurement it does not."""
+        """By its prediction it fits, and by the measurement it does not."""
         predicted = worst(judge_all(self.form.demand(device), device, budgets))
         measured = worst(self.verdicts(device, budgets))
         return predicted.status in FITTING and measured.status not in FITTING
 
 
 def confirmed(form: ClosedForm, measure: Measure | None) -> Confirmed:
-    """Measure the step of a closed form, or say why not; None measures nothing."""
+    """Measure the step of a prediction, or say why not; None measures nothing."""
     found = NOT_ASKED if measure is None else measure(form)
     if isinstance(found, str):
         return Confirmed(form, None, found)
@@ -99,7 +99,7 @@ def confirmed(form: ClosedForm, measure: Measure | None) -> Confirmed:
 
 
 def measured(form: ClosedForm) -> Memory | str:
-    """Measure the step of a closed form in a process of its own, or say why that cannot be."""
+    """Measure the step of a prediction in a process of its own, or say why that cannot be."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     # a real algorithm holds what is in storage on a device, too
     needed = form.ram_bytes + (form.storage_bytes or 0)

@@ -1,4 +1,4 @@
-"""How far other options would reach: the largest size with each of them, by closed form."""
+"""How far other options would reach: the largest size with each of them, by prediction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainfit.bench.verdicts.memory import Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
 
 MOST = {Dimension.BATCH: 3, Dimension.WIDTH: 3, Dimension.DEPTH: 2}
-"""Options changed at once in the end. Fewer of the depth, whose closed forms take its square."""
+"""Options changed at once in the end. Fewer of the depth, whose predictions take its square."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def other_options(
         budgets: Budgets beside those of the device's profile.
 
     Returns:
-        None where the closed form is so long that a search would take minutes.
+        None where the prediction is so long that a search would take minutes.
     """
     if found.size == CEILING[found.dimension]:
         return []  # nothing is looked for beyond

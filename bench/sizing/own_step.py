@@ -128,7 +128,7 @@ class OwnStep:
             evidence=Evidence(self.evidence),
             batch_size=1,
             stages=1,
-            modelled=not_modelled(device.name, NOT_COUNTED),
+            model=lambda: not_modelled(device.name, NOT_COUNTED),
             left_bytes=max(0, self.left_after_step_bytes),
         )
 

@@ -34,9 +34,9 @@ class Combination:
 
     Attributes:
         device: The device.
-        confirmed: The closed form, and what was measured.
+        confirmed: The prediction, and what was measured.
         verdict: The one that decides.
-        refuted: By its closed form it fits, and by the measurement it does not.
+        refuted: By its prediction it fits, and by the measurement it does not.
         sample_seconds: Modelled per training sample; None where unknown.
         why_no_time: Why it is unknown; empty where it is not.
     """

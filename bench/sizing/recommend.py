@@ -1,6 +1,6 @@
 """What to train on a device: what fits of many algorithms and model sizes, and how well it trains.
 
-What fits comes from the closed form, or from a record's own measurement where it has one; how well
+What fits comes from the prediction, or from a record's own measurement where it has one; how well
 it trains comes from records, and from nowhere else. What fits and has not been trained is offered
 as a suite, so that the question can be answered.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import bounds, scaled, summed
@@ -37,11 +38,11 @@ class Candidate:
 
     Attributes:
         device: Name of the device.
-        form: Its closed form, which workloads of one :func:`key` share.
+        form: Its prediction, which workloads of one :func:`key` share.
         trained: How well it trains; None where no record says so.
         verdict: The one that decides.
-        sample_seconds, sample_joules: Modelled per training sample, which is shown to every stage;
-            None where that is unknown.
+        costs: Gives seconds and joules per training sample, as modelled; they take as long to
+            compute as the bytes, and are asked of few candidates.
         planned: What would be trained where nothing is; a form may have been made for another
             workload of its :func:`key`.
     """
@@ -50,9 +51,22 @@ class Candidate:
     form: ClosedForm
     trained: Trained | None
     verdict: Verdict
-    sample_seconds: Bounds | None
-    sample_joules: Bounds | None
+    costs: Callable[[], tuple[Bounds | None, Bounds | None]]
     planned: Workload | None = None
+
+    @cached_property
+    def _costs(self) -> tuple[Bounds | None, Bounds | None]:
+        return self.costs()
+
+    @property
+    def sample_seconds(self) -> Bounds | None:
+        """Modelled per training sample, which is shown to every stage; None where unknown."""
+        return self._costs[0]
+
+    @property
+    def sample_joules(self) -> Bounds | None:
+        """Likewise."""
+        return self._costs[1]
 
     @property
     def workload(self) -> Workload:
@@ -61,7 +75,7 @@ class Candidate:
 
     @property
     def ram_bytes(self) -> int:
-        """Static plus peak dynamic bytes: measured if a record has them, else by closed form."""
+        """Static plus peak dynamic bytes: measured if a record has them, else by prediction."""
         memory = self.trained.memory if self.trained else None
         return ram_of(memory) if memory else self.form.ram_bytes
 
@@ -69,7 +83,7 @@ class Candidate:
     def evidence(self) -> Evidence:
         """Of these bytes."""
         memory = self.trained.memory if self.trained else None
-        return memory.evidence if memory else Evidence.ANALYTIC
+        return memory.evidence if memory else Evidence.TRACED
 
     @property
     def fits(self) -> bool:
@@ -107,7 +121,7 @@ def candidates(
         sizes: The grid.
         device: The device.
         budgets: Budgets beside those of its profile.
-        made: Closed forms, also for other devices.
+        made: Predictions, also for other devices.
     """
     found: list[Candidate] = []
     for each in in_hand:
@@ -155,14 +169,18 @@ def _candidate(
 ) -> Candidate:
     demand = form.demand(device)
     if each and each.measured:
-        demand = ResourceDemand.of(each.measured, demand.modelled)
+        demand = ResourceDemand.of(each.measured, demand.model)
+
+    def costs() -> tuple[Bounds | None, Bounds | None]:
+        seconds = _sample_seconds(form, device, demand.modelled.latency.step)
+        return seconds, demand.modelled.energy_per_sample
+
     return Candidate(
         device=device.name,
         form=form,
         trained=each,
         verdict=worst(judge_all(demand, device, budgets)),
-        sample_seconds=_sample_seconds(form, device, demand.modelled.latency.step),
-        sample_joules=demand.modelled.energy_per_sample,
+        costs=costs,
         planned=planned,
     )
 

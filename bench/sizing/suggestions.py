@@ -1,7 +1,7 @@
 """What would make a workload fit: other options, a smaller batch, another algorithm, in any mix.
 
 Options and their values are those that an algorithm declares; those that change nothing of bytes or
-arithmetic are left out. Every remedy is judged by its closed form, so that what is offered does
+arithmetic are left out. Every remedy is judged by its prediction, so that what is offered does
 fit. What it costs in accuracy is not known here.
 """
 
@@ -154,7 +154,7 @@ class _Search:
     batch_sizes: set[int] = field(default_factory=set)
 
     def judge(self, workload: Workload) -> tuple[ClosedForm, Verdict] | None:
-        """Its closed form and the verdict that decides; None for one that there is not."""
+        """Its prediction and the verdict that decides; None for one that there is not."""
         parts = (workload.algorithm, workload.options, workload.batch_size)
         key = json.dumps(parts, sort_keys=True)
         if key not in self.judged:
@@ -210,7 +210,7 @@ def search(
         workload: What does not fit.
         device: What it is to fit.
         budgets: Budgets beside those of the device's profile.
-        others_only: The closed form of the algorithm asked about is wrong, so that nothing can be
+        others_only: The prediction of the algorithm asked about is wrong, so that nothing can be
             said of its other options and batches.
     """
     run = _Search(device, budgets or Budgets())
@@ -296,7 +296,7 @@ def changes(
 
     Args:
         base: What they are changes to.
-        judge: Gives the closed form of a workload; None for one that there is not.
+        judge: Gives the prediction of a workload; None for one that there is not.
         most: Largest number of options in a set.
     """
     yield {}

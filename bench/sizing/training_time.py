@@ -26,7 +26,7 @@ def training_seconds(
     Args:
         workload: What would be trained.
         in_hand: What has been trained on the same data set.
-        made: Closed forms.
+        made: Predictions.
         samples: Size of the training half.
     """
     form = made.of(workload)

@@ -6,8 +6,9 @@ limit. What was measured on the device itself counts; otherwise what was modelle
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from trainfit.bench.costs.intervals import DeviceModel, Modelled, bounds, scaled
@@ -31,7 +32,7 @@ class ResourceDemand:
         evidence: Of the bytes; with ``unavailable`` they are not judged.
         batch_size: Samples per step.
         stages: How many there are; what was measured here was measured at one of them.
-        modelled: Time and energy of a step on the device, as computed.
+        model: Gives time and energy of a step on the device, as computed; asked where they matter.
         latency: As measured here; it counts if this machine is the device.
         energy: Likewise.
         left_bytes: What every step leaves behind, as measured.
@@ -43,14 +44,19 @@ class ResourceDemand:
     evidence: Evidence
     batch_size: int
     stages: int
-    modelled: DeviceModel
+    model: Callable[[], DeviceModel]
     latency: Latency | None = None
     energy: Energy | None = None
     left_bytes: int = 0
 
+    @cached_property
+    def modelled(self) -> DeviceModel:
+        """Time and energy of a step on the device, as computed."""
+        return self.model()
+
     @classmethod
-    def of(cls, record: Record, modelled: DeviceModel) -> Self:
-        """What a record says, and what was modelled from it for a device."""
+    def of(cls, record: Record, model: Callable[[], DeviceModel]) -> Self:
+        """What a record says, and what gives the costs that are modelled from it for a device."""
         memory = record.memory
         return cls(
             static_bytes=memory.static_bytes if memory else None,
@@ -59,7 +65,7 @@ class ResourceDemand:
             evidence=memory.evidence if memory else Evidence.UNAVAILABLE,
             batch_size=record.workload.batch_size,
             stages=len(memory.stages) if memory else len(record.operations),
-            modelled=modelled,
+            model=model,
             latency=record.latency,
             energy=record.energy,
             left_bytes=max((0, *_left(memory))) if memory else 0,
@@ -152,6 +158,9 @@ def _costs(
             figure = _rather(_measured_latency(demand.latency), figure)
         verdict = _judged(device, "step_latency", figure, limits.step_latency_seconds)
         yield _of_every_stage(verdict, demand, device)
+    trains = limits.battery_joules is not None and limits.training_samples is not None
+    if limits.energy_per_step_joules is None and not trains:
+        return
     energy = _modelled(demand.modelled.energy)
     if here:
         energy = _rather(_measured_energy(demand.energy), energy)

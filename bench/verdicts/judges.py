@@ -78,7 +78,7 @@ class Judges:
     def _judge(self, record: Record, device: Device | LostDevice) -> list[Verdict]:
         if isinstance(device, LostDevice):
             return [unknown(device.name, "ram", device.reason)]
-        demand = ResourceDemand.of(record, self._model(record, device))
+        demand = ResourceDemand.of(record, lambda: self._model(record, device))
         return judge_all(demand, device, self.limits, here=device.name == self.host)
 
 

@@ -15,6 +15,7 @@ from trainfit.algorithms import build_algorithm
 from trainfit.bench.processes.child import Message, Send
 from trainfit.bench.profiler.step import profile_step
 from trainfit.bench.run.memory import static_bytes
+from trainfit.bench.trace.prediction import predict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests import reference_methods as other  # the path is that of a clone
@@ -29,15 +30,15 @@ class Method(NamedTuple):
     """A row of the first table."""
 
     name: str
-    measure: Callable[[other.Prepared], int] | str  # a string is an attribute of the closed form
+    measure: Callable[[other.Prepared], int] | str  # a string is an attribute of the prediction
     remark: str
     noisy: bool = False
 
 
 METHODS = (
     Method("allocator events (`profile_step`)", other.exact, "the exact figure"),
-    Method("closed form", "closed_form_bytes", "computed, nothing runs"),
-    Method("lower bound", "lower_bound_bytes", "what the algorithm cannot do without"),
+    Method("trace of the step", "peak_bytes", "predicted, nothing runs"),
+    Method("device view", "device_bytes", "the same schedule as C would run it"),
     Method("static + dynamic", "total", "plus parameters, momentum and the batch"),
     Method("as deployed", other.as_deployed, "threads and oneDNN as found"),
     Method("`MemTracker`", other.tracker_peak, "one forward per root module only"),
@@ -83,10 +84,10 @@ def answer(job: Message, send: Send) -> None:
     method, (model, rows) = METHODS[job["method"]], CASES[job["case"]]
     if isinstance(method.measure, str):
         algorithm = build_algorithm("backprop", model)
-        plan = algorithm.memory_model(rows)
+        predicted = predict(algorithm, rows)
         ram, _ = static_bytes(algorithm, *other.batch(model, rows))
-        total = plan.closed_form_bytes + sum(ram.values())
-        send({"bytes": total if method.measure == "total" else getattr(plan, method.measure)})
+        total = predicted.peak_bytes + sum(ram.values())
+        send({"bytes": total if method.measure == "total" else getattr(predicted, method.measure)})
         return
     try:
         send({"bytes": method.measure(other.algorithm_step("backprop", model, rows))})

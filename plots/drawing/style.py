@@ -44,7 +44,13 @@ CATEGORIES = (
 )
 """From the bottom of a stack to its top."""
 
-HATCHES = {"modelled": "//////", "analytic": "//////", "emulated": "......"}
+HATCHES = {
+    "modelled": "//////",
+    "analytic": "//////",
+    "traced": "//////",
+    "planned": "//////",
+    "emulated": "......",
+}
 """By evidence; what is not here was measured, and is solid."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")

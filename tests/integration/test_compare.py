@@ -17,6 +17,7 @@ from trainfit.bench.latency_comparison.paired import Comparison, Side
 from trainfit.bench.latency_comparison.turns import PairedStop
 from trainfit.bench.latency_comparison.waiting import Estimate, Use
 from trainfit.bench.suite.workload_text import parse_workload
+from trainfit.bench.trace.prediction import predict
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 NET = "mlp-64-128-128-10"
@@ -80,11 +81,11 @@ def test_bytes_are_those_of_the_closed_form(main: Any) -> None:
         ("a", "backprop", {"optimizer": "adam"}, 32),
         ("b", "forward_forward", {}, 8),
     ):
-        plan = build_algorithm(name, NET, options).memory_model(rows_)
+        plan = predict(build_algorithm(name, NET, options), rows_)
         assert rows["static bytes"][key] == plan.static_bytes
-        assert rows["peak dynamic bytes"][key] == plan.closed_form_bytes
-        assert rows["lower bound of dynamic bytes"][key] == plan.lower_bound_bytes
-        assert rows["both together"][key] == plan.static_bytes + plan.closed_form_bytes
+        assert rows["peak dynamic bytes"][key] == plan.peak_bytes
+        assert rows["dynamic bytes as C would need them"][key] == plan.device_bytes
+        assert rows["both together"][key] == plan.static_bytes + plan.peak_bytes
     for row in rows.values():
         assert row["ratio"] == row["b"] / row["a"]
 

@@ -122,7 +122,7 @@ def test_machines_get_all_of_it(main: Any, tmp_path: Path) -> None:
     assert (document["device"], document["status"]) == ("small", "exceeds")
     (ram,) = document["budgets"]
     assert (ram["low"], ram["high"], ram["limit"]) == (need(), need(), need() - 1)
-    assert (ram["margin"], ram["unit"], ram["evidence"]) == (-1, "B", "analytic")
+    assert (ram["margin"], ram["unit"], ram["evidence"]) == (-1, "B", "traced")
     assert sum(r["bytes"] for r in document["tensors"]) == need()
     assert document["modelled"]["latency"]["reason"] == "clock is unknown: nobody knows"
     for name in ("budgets", "tensors", "remedies"):
@@ -164,7 +164,7 @@ def test_the_largest_batch_is_found_and_measured(main: Any) -> None:
     assert out.startswith("largest batch that fits small: 50 (mlp-64-32x2-10, batch 50)\n")
     assert f"\n  batch 51: needs {need(batch_size=51):,} B of RAM, exceeds (RAM: " in out
     assert f"measured: {need(batch_size=50):,} B of RAM" in out
-    assert "equal to the closed form" in out
+    assert "equal to the prediction" in out
 
 
 def test_the_largest_width_and_depth_keep_the_rest(main: Any, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.verdicts.memory import Status
 
 OVERLOOKED = ("--algorithm", "tests.plugins.misstated:Overlooked", "--model", "mlp-64-10")
-"""Its closed form forgets a copy of x and the gradient."""
+"""Its prediction forgets a copy of x and the gradient."""
 
 ROOT = Path(__file__).parent.parent.parent
 DIGITS = ("--algorithm", "backprop", "--model", "mlp-64-32x2-10")
@@ -51,7 +51,7 @@ def overlooked(batch_size: int = 32) -> int:
 
 @pytest.mark.usefixtures("few_algorithms")
 def test_the_verdict_is_the_measurements_and_both_figures_are_said(main: Any) -> None:
-    # GIVEN a board with room for what the closed form says, and no more
+    # GIVEN a board with room for what the prediction says, and no more
     device = write_board(overlooked() + 100)
     needs = overlooked() + 1_280  # at the peak, the error is alive as well
     question = ("fit", "--device", device, *OVERLOOKED)
@@ -69,18 +69,18 @@ def test_the_verdict_is_the_measurements_and_both_figures_are_said(main: Any) ->
     assert out.startswith("tests.plugins.misstated:Overlooked mlp-64-10 b32 on small (A small one)")
     assert out.splitlines()[0].endswith(": exceeds")
     assert (
-        f"MEASURED OTHERWISE: the closed form of {OVERLOOKED[1]} says {overlooked():,} B of RAM,"
+        f"MEASURED OTHERWISE: the prediction of {OVERLOOKED[1]} says {overlooked():,} B of RAM,"
         f" the measurement {measured:,} B (+{measured - overlooked():,} B); small has"
         f" {overlooked() + 100:,} B. The verdict is the measurement's."
     ) in out
-    assert "What the closed form is wrong about: measured only: clone float32 32x64 +8,192 B" in out
+    assert "What the prediction is wrong about: measured only: scratch of descend +8,192 B" in out
     assert found["status"] == "exceeds"
     assert found["refuted"] is True
     assert found["closed_form"] == {"status": "tight", "ram_bytes": overlooked()}
     assert found["budgets"][0]["low"] == measured
     assert needs <= measured
 
-    # THEN no other batch or option of that algorithm is offered on the word of its closed form
+    # THEN no other batch or option of that algorithm is offered on the word of its prediction
     assert found["remedies"]
     assert OVERLOOKED[1] not in [each["algorithm"] for each in found["remedies"]]
     assert "A smaller batch is found by measuring:\n    trainfit fit --device small.toml" in out
@@ -103,11 +103,11 @@ def test_the_largest_size_is_the_one_that_was_measured(main: Any) -> None:
     assert (found["predicted_size"], found["refuted"]) == (57, True)
     size = found["size"]
     assert out.startswith(f"largest batch that fits small when it is measured: {size} (mlp-64-10")
-    assert "MEASURED OTHERWISE: by closed form batch 57 fits and needs " in out
+    assert "MEASURED OTHERWISE: by prediction batch 57 fits and needs " in out
     assert sizes[size]["ram_bytes"] == found["ram_bytes"] <= overlooked(57)
     assert sizes[size + 1]["ram_bytes"] > overlooked(57)
     assert found["workload"]["batch_size"] == size
-    assert json.loads(document)["other_options"] == []  # its closed form is wrong
+    assert json.loads(document)["other_options"] == []  # its prediction is wrong
 
 
 @pytest.mark.usefixtures("few_algorithms")
@@ -140,7 +140,7 @@ def test_the_commands_that_are_printed_do_fit(main: Any) -> None:
         # THEN it fits, measured
         assert (code, err) == (0, "")
         assert answer.splitlines()[0].endswith((": fits", ": tight"))
-        assert "equal to the closed form" in answer
+        assert "equal to the prediction" in answer
 
 
 def test_algorithm_batch_and_option_are_found_for_a_real_board(main: Any) -> None:

@@ -27,7 +27,7 @@ def answer(asked: Asked, workload: Workload, dimension: sizing.Dimension) -> Non
             line.show(f"measuring {dimension} {predicted.size:,}")
             found = measured_largest(predicted, workload, device, asked.budgets, asked.measure)
         reached: list[Reach] | None = []
-        if not found.refuted:  # otherwise nothing can be said by closed form
+        if not found.refuted:  # otherwise nothing can be said by prediction
             line.show("trying other options")
             reached = other_options(predicted, workload, device, asked.budgets)
     out = output()
@@ -62,6 +62,6 @@ def _measured(asked: Asked, found: MeasuredLargest) -> None:
     if found.steps:
         measurement((found.answer or found.steps[0]).confirmed)
     else:
-        out.show(f"not measured: {found.reason}; so this is a prediction, by closed form")
+        out.show(f"not measured: {found.reason}; so this is a prediction")
         out.fact("measured", None)
         out.fact("not_measured_because", found.reason)

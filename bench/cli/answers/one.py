@@ -78,7 +78,7 @@ def measurement(found: Confirmed) -> None:
     """Show what a measurement says, or why there is none."""
     out = output()
     if found.memory is None:
-        out.show(f"not measured: {found.reason}; so this is a prediction, by closed form")
+        out.show(f"not measured: {found.reason}; so this is a prediction")
         out.fact("measured", None)
         out.fact("not_measured_because", found.reason)
         return
@@ -97,7 +97,7 @@ def remedies(
 ) -> None:
     """Search what would fit, and show a handful of it.
 
-    Where the closed form of the algorithm is refuted, only others are searched.
+    Where the prediction of the algorithm is refuted, only others are searched.
     """
     out = output()
     device = asked.devices[device_text]

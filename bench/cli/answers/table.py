@@ -43,7 +43,7 @@ def answer(asked: Asked, workloads: Sequence[Workload]) -> None:
 
 
 def _confirmed(asked: Asked, workloads: Sequence[Workload]) -> list[Confirmed]:
-    """Measure what would fit somewhere by its closed form: of the rest nothing would change."""
+    """Measure what would fit somewhere by its prediction: of the rest nothing would change."""
     forms = [closed_form(workload) for workload in workloads]
     found = []
     with CountedLine("measuring", len(forms)) as line:

@@ -150,16 +150,16 @@ def _modelled(figure: Modelled, unit: str) -> str:
 def owners(form: ClosedForm) -> list[dict[str, Any]]:
     """Every tensor alive at the peak and every static one, largest first within its kind."""
     plan = form.plan
-    kinds = (("dynamic", plan.peak_items()), ("static", plan.static), ("storage", plan.storage))
+    kinds = (("dynamic", plan.live_at_peak), ("static", plan.static), ("storage", plan.storage))
     return [
         {
-            "name": item.name,
-            "category": str(item.category),
+            "name": item.label,
+            "category": item.category,
             "kind": kind,
-            "bytes": item.stored_bytes,
+            "bytes": item.size,
         }
         for kind, items in kinds
-        for item in sorted(items, key=lambda item: -item.stored_bytes)
+        for item in sorted(items, key=lambda item: -item.size)
     ]
 
 
@@ -168,7 +168,7 @@ def owners_drawn(form: ClosedForm) -> list[RenderableType]:
     plan = form.plan
     at = f"stage {form.stages[form.worst]}, " if len(form.stages) > 1 else ""
     head = (
-        f"The peak is in {at}{plan.peak_phase}: {format_bytes(plan.closed_form_bytes)} come and go"
+        f"The peak is in {at}{plan.peak_phase}: {format_bytes(plan.peak_bytes)} come and go"
         f" beside {format_bytes(plan.static_bytes)} that stay"
     )
     if form.storage_bytes:
@@ -183,6 +183,11 @@ def owners_drawn(form: ClosedForm) -> list[RenderableType]:
         if rest:
             parts.append(f"others {format_bytes(rest)}")
         lines.append(Text(f"  {title}: {', '.join(parts) or 'nothing'}"))
+    gaps = plan.arena.fragmentation_bytes
+    room = f"{format_bytes(gaps)} of it gaps" if gaps else "without gaps"
+    lines.append(
+        Text(f"  as straight-line C: {format_bytes(plan.arena_bytes)} in a planned arena, {room}")
+    )
     if plan.storage:
         lines.append(Text(_stored(form)))
     return lines
@@ -190,8 +195,8 @@ def owners_drawn(form: ClosedForm) -> list[RenderableType]:
 
 def _stored(form: ClosedForm) -> str:
     """What is in storage, and when it is read and written."""
-    items = sorted(form.plan.storage, key=lambda item: -item.stored_bytes)
-    names = ", ".join(item.name for item in items[:MOST_OWNERS])
+    items = sorted(form.plan.storage, key=lambda item: -item.size)
+    names = ", ".join(item.label for item in items[:MOST_OWNERS])
     more = f" and {len(items) - MOST_OWNERS} more" if len(items) > MOST_OWNERS else ""
     return f"  in storage (judged against flash): {names}{more}; {form.storage_note}"
 
@@ -246,7 +251,7 @@ def remedies_drawn(
     shown = max(1, sum(total <= room for total in accumulate(rows)))
     chosen, commands = chosen[:shown], commands[:shown]
     column = max(len(remedy.change) for remedy in chosen)
-    lines = ["What would make it fit, by closed form (accuracy and time change, too):"]
+    lines = ["What would make it fit, by prediction (accuracy and time change, too):"]
     for remedy, text in zip(chosen, commands, strict=True):
         needs = f"{format_bytes(remedy.ram_bytes)} of RAM"
         lines.append(f"  {remedy.change:<{column}}  {needs}, {remedy.verdict.status}")
@@ -298,13 +303,13 @@ def no_remedy(verdicts: Iterable[Verdict], searched: Searched) -> list[str]:
 
 
 def refutation(found: Confirmed, device: Device) -> list[str]:
-    """That a measurement says what the closed form does not: both figures, loudly."""
+    """That a measurement says what the prediction does not: both figures, loudly."""
     memory, form = found.memory, found.form
     assert memory is not None
     usable = device.usable_ram_bytes
     has = "" if usable is None else f"; {device.name} has {usable:,} B"
     lines = [
-        f"MEASURED OTHERWISE: the closed form of {form.workload.algorithm} says"
+        f"MEASURED OTHERWISE: the prediction of {form.workload.algorithm} says"
         f" {form.ram_bytes:,} B of RAM, the measurement {found.ram_bytes:,} B"
         f" ({found.difference:+,} B){has}. The verdict is the measurement's."
     ]
@@ -313,14 +318,14 @@ def refutation(found: Confirmed, device: Device) -> list[str]:
     items = sorted(memory.worst.residual.items, key=lambda item: -abs(item.bytes))
     if items:
         named = ", ".join(f"{item.name} {item.bytes:+,} B" for item in items[:MOST_OWNERS])
-        lines.append(f"What the closed form is wrong about: {named}")
+        lines.append(f"What the prediction is wrong about: {named}")
     return lines
 
 
 def confirmation(form: ClosedForm, memory: Memory) -> str:
-    """What the measurement says about the closed form."""
+    """What the measurement says about the prediction."""
     measured = memory.static_bytes + memory.peak_dynamic_bytes
     says = f"measured: {measured:,} B of RAM, peak in {memory.peak_phase}"
     if measured == form.ram_bytes:
-        return f"{says}; equal to the closed form"
-    return f"{says}; {measured - form.ram_bytes:+,} B from the closed form"
+        return f"{says}; equal to the prediction"
+    return f"{says}; {measured - form.ram_bytes:+,} B from the prediction"

@@ -30,7 +30,7 @@ REACH_COLUMNS = unseen("size options ram_bytes status algorithm model batch_size
 
 MOST_REACHED = 3
 
-NOT_TRIED = "other options were not tried: the closed form of so many layers takes too long"
+NOT_TRIED = "other options were not tried: the prediction of so many layers takes too long"
 
 
 def largest_lines(
@@ -39,7 +39,7 @@ def largest_lines(
     """The answer to the inverse question, in sentences.
 
     Args:
-        found: By closed form.
+        found: By prediction.
         device: What it had to fit.
         measured: What a measurement said; where it disagrees, it has the word.
     """
@@ -80,7 +80,7 @@ def largest_lines(
 
 
 def _refuted_lines(found: MeasuredLargest, device: Device) -> list[str]:
-    """The closed form's answer does not fit when it is measured: what does, and both figures."""
+    """The prediction's answer does not fit when it is measured: what does, and both figures."""
     name, first, answer = found.predicted.dimension, found.steps[0], found.answer
     if answer is None:
         lines = [f"no {name} that was measured fits {device.name}"]
@@ -91,7 +91,7 @@ def _refuted_lines(found: MeasuredLargest, device: Device) -> list[str]:
             f" ({workload.model}, batch {workload.batch_size:,})"
         ]
     lines.append(
-        f"  MEASURED OTHERWISE: by closed form {name} {first.size:,} fits and needs"
+        f"  MEASURED OTHERWISE: by prediction {name} {first.size:,} fits and needs"
         f" {first.confirmed.form.ram_bytes:,} B of RAM; measured, it needs"
         f" {first.confirmed.ram_bytes:,} B. The verdict is the measurement's."
     )
@@ -161,7 +161,7 @@ def reach_lines(
     if not reached:
         return []
     instead = "" if found.size is None else f" instead of {found.size:,}"
-    lines = ["with other options, by closed form (accuracy and time change, too):"]
+    lines = ["with other options, by prediction (accuracy and time change, too):"]
     for each in reached[:MOST_REACHED]:
         options = " ".join(f"-o {name}={plain(value)}" for name, value in each.options.items())
         lines.append(f"  {found.dimension} {each.probe.size:,}{instead} with {options}")

@@ -211,7 +211,7 @@ def why_none(own: Sequence[Candidate], asked: Asked) -> str:
     """Why nothing that has been trained is recommended for a device."""
     trained = [each for each in own if each.trained is not None]
     if not trained:
-        return "nothing that has been trained can be judged by closed form"
+        return "nothing that has been trained can be judged by prediction"
     fitting = [each for each in trained if each.fits]
     if not fitting:
         least = min(trained, key=lambda each: each.ram_bytes)

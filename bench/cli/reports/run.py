@@ -49,7 +49,7 @@ STATUS_WORDS = {
 
 
 def figures(records: Sequence[Record], width: int) -> list[RenderableType]:
-    """One row per workload: accuracy, bytes, what owns the peak, closed form, time of a step.
+    """One row per workload: accuracy, bytes, what owns the peak, prediction, time of a step.
 
     What all workloads share is said once, above; below the table is one line per failure.
 
@@ -64,8 +64,8 @@ def figures(records: Sequence[Record], width: int) -> list[RenderableType]:
     table.add_column("static\nbytes", justify="right", no_wrap=True)
     table.add_column("peak dyn\nbytes", justify="right", no_wrap=True)
     table.add_column("peak in", overflow="fold", min_width=8)
-    table.add_column("closed\nform", justify="right", no_wrap=True)
-    table.add_column("lower\nbound", justify="right", no_wrap=True)
+    table.add_column("traced", justify="right", no_wrap=True)
+    table.add_column("device\nview", justify="right", no_wrap=True)
     table.add_column("step\nms", justify="right", no_wrap=True)
     energy = any(record.energy and record.energy.joules_per_step for record in records)
     if energy:
@@ -79,6 +79,8 @@ def figures(records: Sequence[Record], width: int) -> list[RenderableType]:
         if record.error:
             label.append(f" ({STATUS_WORDS[record.status]})", style="red")
             notes.append(_failure(number, record.status, record.error))
+        if record.memory and record.memory.worst.not_predicted:
+            notes.append(Text(f"#{number} not predicted: {record.memory.worst.not_predicted}"))
         cells = _cells(record, narrow=width < COMFORTABLE_WIDTH)
         if energy:
             cells.append(_millijoules(record))
@@ -131,7 +133,7 @@ def _cells(record: Record, *, narrow: bool) -> list[str | Text]:
             f"{mark}{memory.peak_dynamic_bytes:,}",
             memory.peak_phase.replace(".", "\n.") if narrow else memory.peak_phase,
             _closed_form(memory),
-            f"{memory.lower_bound_bytes:,}",
+            MISSING if memory.lower_bound_bytes is None else f"{memory.lower_bound_bytes:,}",
         ]
     seconds = latency.step_seconds_median if latency else None
     cells.append(MISSING if seconds is None else f"{seconds * 1e3:.2f}")
@@ -160,6 +162,8 @@ def _energy_note(energy: Energy) -> str:
 
 def _closed_form(memory: Memory) -> Text:
     """``= peak`` where it is, otherwise what was measured beyond it."""
+    if memory.closed_form_bytes is None:
+        return Text(MISSING)
     residual = memory.peak_dynamic_bytes - memory.closed_form_bytes
     return Text(f"{residual:+,}", style="yellow") if residual else Text("= peak", style="green")
 

@@ -51,7 +51,7 @@ def row(device: Device, asked: Workload, found: MeasuredLargest | str) -> dict[s
         "size": found.size,
         "ram_bytes": answer.confirmed.ram_bytes if answer else predicted.probe.ram_bytes,
         "status": str(verdict.status),
-        "answered_by": "measurement" if measured else "closed form",
+        "answered_by": "measurement" if measured else "prediction",
         "model": workload.model,
         "batch_size": workload.batch_size,
         "predicted_size": predicted.size,
@@ -69,7 +69,7 @@ def notes(rows: Iterable[Mapping[str, Any]], dimension: Dimension) -> list[str]:
         where = f"{each['device']}, {each['workload']}"
         if each.get("refuted"):
             lines.append(
-                f"MEASURED OTHERWISE: {where}: by closed form {dimension}"
+                f"MEASURED OTHERWISE: {where}: by prediction {dimension}"
                 f" {each['predicted_size']:,} fits; measured, it does not"
             )
         elif each.get("size") is None:

@@ -11,7 +11,7 @@ from trainfit.bench.sizing.pareto import Axis, Combination
 from trainfit.bench.verdicts.intervals import format_quantity
 from trainfit.hardware_profiles import format_bytes
 
-FITS_NOWHERE = "by closed form it fits nowhere"
+FITS_NOWHERE = "by prediction it fits nowhere"
 
 FRONT = "*"
 """Marks what is on the Pareto front of its device."""

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=0)]
-"""Bytes, operations, samples: what is counted. A closed form counts beyond what a file may say."""
+"""Bytes, operations, samples: what is counted. A prediction counts beyond what a file may say."""
 Time = Annotated[float, Field(ge=0)]
 """Seconds."""
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -20,10 +20,11 @@ FROM_FILE = "file"
 
 
 class Evidence(StrEnum):
-    """How a number was obtained."""
+    """How a number was obtained; ``analytic`` is what older records say of what is traced now."""
 
     ANALYTIC = "analytic"
     TRACED = "traced"
+    PLANNED = "planned"
     ALLOCATOR = "allocator"
     MODELLED = "modelled"
     SENSOR = "sensor"

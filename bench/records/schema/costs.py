@@ -37,12 +37,12 @@ class PhaseOperations(Block):
 
 
 class StageOperations(Block):
-    """Arithmetic of a step of one stage, in closed form; refined phases count in those around."""
+    """Arithmetic of a step of one stage, from its trace; refined phases count in those around."""
 
-    evidence: Evidence = Evidence.ANALYTIC
+    evidence: Evidence = Evidence.TRACED
     stage: str
     static_bytes: Count | None = None
-    """Closed-form static bytes; None in records of version 1."""
+    """Predicted static bytes; None in records of version 1."""
     phases: dict[str, PhaseOperations]
 
     @property

@@ -11,7 +11,7 @@ from trainfit.bench.records.schema.base import FROM_FILE, Block, Count, Evidence
 
 
 class TensorBytes(Block):
-    """One tensor alive at the peak, as measured or as the closed form lists it.
+    """One tensor alive at the peak, as measured or as the prediction lists it.
 
     ``module`` and ``line`` say where a measured one was made, as ``features.3.conv`` and
     ``train.py:41``.
@@ -70,9 +70,10 @@ def _of_some_size(tensors: list[TensorBytes], info: ValidationInfo) -> list[Tens
 
 
 class Residual(Block):
-    """What closed form and measurement do not agree on, and what a step leaves behind.
+    """What prediction and measurement do not agree on, and what a step leaves behind.
 
-    ``unexplained_bytes`` is measured peak minus closed form; ``items`` names its parts.
+    ``unexplained_bytes`` is measured peak minus prediction, 0 without one; ``items`` names its
+    parts.
     ``left_after_step_bytes`` is the level after the step minus the level before it.
     """
 
@@ -82,7 +83,13 @@ class Residual(Block):
 
 
 class StageMemory(Block):
-    """Memory of one stage (one layer of a layer-wise algorithm, or the whole net)."""
+    """Memory of one stage (one layer of a layer-wise algorithm, or the whole net).
+
+    ``closed_form_bytes`` is what the step's trace predicts, ``closed_form_static_bytes`` what is
+    held besides; ``lower_bound_bytes`` what the same schedule needs as C would run it, and
+    ``arena_bytes`` one piece of memory in which every tensor of that has its place (None in records
+    of older runs). They are None, and ``not_predicted`` says why, where a step cannot be traced.
+    """
 
     stage: str
     static_bytes: Count
@@ -90,9 +97,11 @@ class StageMemory(Block):
     storage_bytes: Count
     peak_dynamic_bytes: Count
     peak_phase: str
-    closed_form_bytes: Count
-    closed_form_static_bytes: Count
-    lower_bound_bytes: Count
+    closed_form_bytes: Count | None
+    closed_form_static_bytes: Count | None
+    lower_bound_bytes: Count | None
+    arena_bytes: Count | None = None
+    not_predicted: str | None = None
     deterministic: bool
     phases: dict[str, PhaseMemory]
     peak_tensors: list[TensorBytes]
@@ -164,14 +173,28 @@ class Memory(Block):
         return self.worst.peak_phase
 
     @property
-    def closed_form_bytes(self) -> int:
+    def closed_form_bytes(self) -> int | None:
         """Of the worst stage."""
         return self.worst.closed_form_bytes
 
     @property
-    def lower_bound_bytes(self) -> int:
+    def lower_bound_bytes(self) -> int | None:
         """Of the worst stage."""
         return self.worst.lower_bound_bytes
+
+    @property
+    def arena_bytes(self) -> int | None:
+        """The largest sum of static bytes and arena over all stages, less the static bytes.
+
+        None where a stage has none, or where what was measured is not what the trace says: then
+        nothing that follows from the trace is to be trusted.
+        """
+        sums = [
+            stage.static_bytes + stage.arena_bytes
+            for stage in self.stages
+            if stage.arena_bytes is not None and not stage.residual.unexplained_bytes
+        ]
+        return max(sums) - self.static_bytes if len(sums) == len(self.stages) else None
 
     @property
     def deterministic(self) -> bool:

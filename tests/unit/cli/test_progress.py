@@ -182,10 +182,10 @@ def test_the_spinner_is_one_that_the_terminal_has(
 def test_what_is_counted_and_what_arrives(stream: Any, kind: str) -> None:
     stream.name = kind
 
-    with CountedLine("closed forms", 2) as counted:
+    with CountedLine("predictions", 2) as counted:
         counted.advance()
         shown = "".join(segment.text for segment in made_by(counted, 120))
-    assert "1/2 closed forms" in shown
+    assert "1/2 predictions" in shown
 
     with DownloadLine() as download:
         download.show("train-images", 1_000_000, 4_000_000)

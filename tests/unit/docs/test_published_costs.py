@@ -126,10 +126,11 @@ def test_two_passes_and_two_gradients_are_more_arithmetic(steps: dict[str, Devic
     assert of(steps, "ff_int8", "arithmetic").low < of(steps, "backprop", "arithmetic").low
 
 
-def test_launches_decide_at_the_high_end_of_rules_in_tiles(steps: dict[str, DeviceModel]) -> None:
+def test_launches_weigh_more_for_rules_of_many_small_operators(
+    steps: dict[str, DeviceModel],
+) -> None:
     for rule in ("backprop_ui8", "backprop_dai8"):
-        terms = {name: bound.high for name, bound in steps[rule].latency.terms.items()}
-        assert max(terms, key=lambda name: terms[name]) == "launches"
+        assert of(steps, rule, "launches").high > of(steps, "backprop", "launches").high
     assert of(steps, "backprop", "launches").high < of(steps, "backprop", "traffic").high
 
 

@@ -281,7 +281,7 @@ def test_autograd_double_use_adds_in_place_and_watching_would_change_that():
 
 
 def test_the_known_figure_of_one_mlp_step():
-    """784-500-500-10, batch 100, SGD with momentum: 2,792,048 bytes by closed form."""
+    """784-500-500-10, batch 100, SGD with momentum: 2,792,048 bytes by prediction."""
     net = torch.nn.Sequential(
         torch.nn.Linear(784, 500),
         torch.nn.ReLU(),

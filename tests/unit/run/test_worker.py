@@ -247,7 +247,7 @@ def test_a_suite_that_is_right_passes_and_tells_the_environment() -> None:
         ({"algorithm": "plain:Nothing"}, "cannot load algorithm 'plain:Nothing'"),
         ({"algorithm": "broken:not_a_class"}, "not a subclass"),
         ({"algorithm": "unparsable:Rule"}, "SyntaxError"),
-        ({"algorithm": "unfinished:Rule"}, "lacks memory_model, paper"),
+        ({"algorithm": "unfinished:Rule"}, "lacks paper, predict"),
         ({"options": {"lrr": 1}}, "unknown option of delta 'lrr'; did you mean lr?"),
         ({"options": {"lr": -1}}, "option 'lr' of delta: Input should be greater than 0, got -1"),
         ({"model": "mpl-8-4"}, "unknown model family 'mpl'; did you mean mlp?"),

@@ -1,4 +1,4 @@
-"""What a workload needs, by its closed form alone."""
+"""What a workload needs, by its prediction alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from trainfit.algorithms import ConfigurationError, build_algorithm
 from trainfit.bench.records.schema import Evidence, Workload
-from trainfit.bench.sizing.closed_form import closed_form, ram_bytes
+from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.trace.prediction import predict
 from trainfit.hardware_profiles import load_device
 
 
@@ -31,18 +32,18 @@ def test_it_is_that_of_the_algorithm_as_built(algorithm: str, options: dict[str,
     # GIVEN the algorithm with real tensors
     built = build_algorithm(algorithm, "mlp-64-32-16-10", options)
 
-    # WHEN the closed form is made without any
+    # WHEN the prediction is made without any
     form = closed_form(workload(algorithm, options=options))
 
     # THEN it has the same stages, and the same bytes in every one of them
     assert list(form.stages) == list(built.stages)
     for index, plan in enumerate(form.plans):
         built.enter_stage(index)
-        expected = built.memory_model(8)
+        expected = predict(built, 8)
         assert plan.static_bytes == expected.static_bytes
-        assert plan.closed_form_bytes == expected.closed_form_bytes
+        assert plan.peak_bytes == expected.peak_bytes
         assert plan.storage_bytes == expected.storage_bytes
-    assert form.ram_bytes == max(map(ram_bytes, form.plans))
+    assert form.ram_bytes == max(plan.ram_bytes for plan in form.plans)
 
 
 def test_the_worst_stage_is_the_one_that_decides() -> None:
@@ -53,8 +54,8 @@ def test_the_worst_stage_is_the_one_that_decides() -> None:
     assert [form.stages[form.worst]] == ["layer2"]
     needs = form.demand(load_device("stm32f407"))
     assert (needs.static_bytes or 0) + (needs.peak_dynamic_bytes or 0) == form.ram_bytes
-    assert ram_bytes(form.plans[1]) > ram_bytes(form.plans[0])
-    assert needs.evidence is Evidence.ANALYTIC
+    assert form.plans[1].ram_bytes > form.plans[0].ram_bytes
+    assert needs.evidence is Evidence.TRACED
     assert needs.stages == len(form.operations) == 2
     assert needs.batch_size == 8
 

@@ -176,7 +176,7 @@ def test_the_tensors_named_make_up_the_bytes(algorithm: str) -> None:
     rows = owners(form)
 
     sums = {kind: sum(r["bytes"] for r in rows if r["kind"] == kind) for kind in KINDS}
-    assert sums["dynamic"] == form.plan.closed_form_bytes
+    assert sums["dynamic"] == form.plan.peak_bytes
     assert sums["static"] == form.plan.static_bytes
     assert sums["storage"] == form.plan.storage_bytes
     for kind in KINDS:
@@ -235,7 +235,7 @@ def test_remedies_say_how_far_was_looked_and_end_with_commands() -> None:
 
     lines = remedies_drawn(found, lambda each: f"ask {each.algorithm} {each.options}")
 
-    assert lines[0].startswith("What would make it fit, by closed form (accuracy and time")
+    assert lines[0].startswith("What would make it fit, by prediction (accuracy and time")
     shown = [line.startswith("    ask ") for line in lines[1:-1]]
     assert shown == [False, True] * MOST_REMEDIES
     more = len(found.remedies) - MOST_REMEDIES
@@ -289,16 +289,16 @@ def test_where_there_is_no_remedy_the_reader_is_sent_on() -> None:
 @pytest.mark.parametrize(
     ("extra", "ending"),
     [
-        (0, "; equal to the closed form"),
-        (7, "; +7 B from the closed form"),
-        (-1_500, "; -1,500 B from the closed form"),
+        (0, "; equal to the prediction"),
+        (7, "; +7 B from the prediction"),
+        (-1_500, "; -1,500 B from the prediction"),
     ],
 )
 def test_what_the_measurement_says(extra: int, ending: str) -> None:
     form = closed_form(workload())
     static = form.plan.static_bytes
 
-    says = confirmation(form, memory(static=static, peak=form.plan.closed_form_bytes + extra))
+    says = confirmation(form, memory(static=static, peak=form.plan.peak_bytes + extra))
 
     assert says.startswith(f"measured: {form.ram_bytes + extra:,} B of RAM, peak in gradient")
     assert says.endswith(ending)
@@ -306,7 +306,7 @@ def test_what_the_measurement_says(extra: int, ending: str) -> None:
 
 def test_a_refutation_names_both_figures_and_what_is_wrong() -> None:
     form = closed_form(workload())
-    measured = memory(static=form.plan.static_bytes, peak=form.plan.closed_form_bytes + 7)
+    measured = memory(static=form.plan.static_bytes, peak=form.plan.peak_bytes + 7)
 
     says = refutation(Confirmed(form, measured), small(50_000))[0]
 
@@ -331,7 +331,7 @@ def test_what_is_in_storage_is_named_with_who_writes_it(
     line = str(owners_drawn(form)[-1])
 
     assert line.startswith("  in storage (judged against flash): ")
-    assert max(form.plan.storage, key=lambda item: item.stored_bytes).name in line
+    assert max(form.plan.storage, key=lambda block: block.size).label in line
     assert note in line
 
 

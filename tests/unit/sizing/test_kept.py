@@ -101,7 +101,7 @@ def test_the_boards_of_256_kib_and_more() -> None:
 
 @pytest.fixture(scope="module")
 def mnist() -> tuple[list[Trained], Forms]:
-    """What comes with trainfit, and closed forms for all boards."""
+    """What comes with trainfit, and predictions for all boards."""
     runs = {run.name: read_records(run) for run in kept_runs()}
     return trained(runs, "mnist"), Forms()
 

@@ -1,4 +1,4 @@
-"""A measurement has the last word over the closed form, in both directions."""
+"""A measurement has the last word over the prediction, in both directions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def workload(algorithm: str = "backprop", **changes: Any) -> Workload:
 
 
 def measurement(form: ClosedForm, extra: int = 0, left: int = 0) -> Memory:
-    """The closed form's bytes and some more at the peak."""
+    """The prediction's bytes and some more at the peak."""
     return memory(
         static=form.plan.static_bytes,
-        peak=form.plan.closed_form_bytes + extra,
+        peak=form.plan.peak_bytes + extra,
         storage_bytes=form.storage_bytes or 0,
         residual=Residual(unexplained_bytes=extra, left_after_step_bytes=left),
     )
@@ -70,7 +70,7 @@ def test_what_was_not_measured_is_a_prediction_with_its_reason() -> None:
         (confirmed(FORM, lambda _: "no memory left"), "no memory left"),
     ):
         assert (found.memory, found.reason) == (None, reason)
-        assert worst(found.verdicts(device, Budgets())).evidence is Evidence.ANALYTIC
+        assert worst(found.verdicts(device, Budgets())).evidence is Evidence.TRACED
         assert not found.refutes(device, Budgets())
 
 
@@ -94,7 +94,7 @@ def test_storage_that_grows_with_the_training_set_is_not_known_from_a_batch() ->
     assert found.demand(small(10**6)).storage_bytes is None
 
 
-# The largest size, where the closed form promised too much.
+# The largest size, where the prediction promised too much.
 
 
 def per_sample(extra: int, *, once: int = 0, left: int = 0) -> Any:
@@ -108,7 +108,7 @@ def per_sample(extra: int, *, once: int = 0, left: int = 0) -> Any:
 
 @pytest.mark.parametrize(("extra", "once"), [(1, 0), (500, 0), (0, 900), (37, 411), (100_000, 0)])
 def test_a_smaller_size_is_found_by_measuring(extra: int, once: int) -> None:
-    # GIVEN a device, and a closed form that forgets bytes
+    # GIVEN a device, and a prediction that forgets bytes
     device = small(closed_form(workload(batch_size=100)).ram_bytes)
     predicted = largest(workload(), device, Dimension.BATCH)
     assert predicted.size == 100

@@ -461,10 +461,10 @@ def test_a_record_of_a_step_that_leaks_fits_no_device() -> None:
     kept = record(memory=whole.model_copy(update={"stages": [*whole.stages, leaking]}))
     device = mcu()
 
-    demand = ResourceDemand.of(kept, needs().modelled)
+    demand = ResourceDemand.of(kept, needs().model)
     (ram,) = judge_all(demand, device)
 
     assert demand.left_bytes == 100
     assert ram.status is Status.EXCEEDS
     assert "but leaves 100 B per step" in ram.reason
-    assert judge_all(ResourceDemand.of(record(), needs().modelled), device)[0].status is Status.FITS
+    assert judge_all(ResourceDemand.of(record(), needs().model), device)[0].status is Status.FITS
