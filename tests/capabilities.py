@@ -27,7 +27,7 @@ TESTS = (
 )
 """Bytes that are known and predicted, of every rule; products and rounding that are exact.
 
-Not the committed closed forms: they are computed from shapes, by no kernel.
+Not the committed predictions: they follow from shapes, by no kernel.
 """
 
 CAPABILITIES = {

@@ -43,21 +43,17 @@ from typing import NamedTuple
 import torch
 
 from trainfit.algorithms.asi.options import ASI, AsiOptions
-from trainfit.algorithms.asi.subspace import factorise, plan_factorise
+from trainfit.algorithms.asi.subspace import factorise
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.nets.layer_numbers import layer_numbers
-from trainfit.algorithms.numerics.losses import logit_gradient_, plan_logit_gradient
+from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.sparse_update.stored_input import (
     Kept,
     keep,
-    plan_keep,
-    plan_through_rectifier,
     through_rectifier_,
 )
 
@@ -138,64 +134,10 @@ class Asi(FullyConnected[AsiOptions], about=ASI):
             name = f"w{number}"
             self._optimiser.apply_product(name, self._parameters[name], left_OK, v_KI)
 
-    # ---- what is kept, and the closed form --------------------------------------------------
+    # ---- what is kept ------------------------------------------------------------------------
 
     def static_tensors(self) -> Iterator[StaticTensor]:
         """Parameters, optimiser state, and the subspaces to start from."""
         yield from super().static_tensors()
         for number, v_KI in self._subspaces.items():
             yield StaticTensor(f"subspace{number}", v_KI, Category.BUFFERS)
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """The stored factors and bits, one whole activation, and two gradients of neighbours."""
-        plan = self._plan_static(batch_size)
-        for number, v_KI in self._subspaces.items():
-            plan.hold(f"subspace{number}", tuple(v_KI.shape), Category.BUFFERS)
-        warm_start, layers = self.options.warm_start, len(self.model.layers)
-        stored = []
-        h = None
-        with plan.phase("forward"):
-            for number, inputs in enumerate(self.model.sizes[:-1], start=1):
-                shape, chosen = (batch_size, inputs), number in self._chosen
-                factors = []
-                if chosen:
-                    rank = min(self._most(number), batch_size)
-                    factors = plan_factorise(plan, shape, rank, warm_start=warm_start)
-                columns = 0 if chosen else inputs
-                kept = plan_keep(plan, h, shape, columns, masked=chosen and number > 1)
-                z = self._plan_linear(plan, batch_size, number, f"h{number}")
-                if number < layers:
-                    plan.each(Kind.COMPARE, z.elements)
-                kept.release(plan, h)
-                stored.append([*factors, *kept.items()])
-                h = z
-        with plan.phase("gradient"):
-            plan_logit_gradient(plan, batch_size, self.model.classes, self.options.loss)
-        dz = z
-        for number in range(layers, 1, -1):
-            inputs, outputs = self.model.layers[number - 1]
-            with plan.phase("gradient"):
-                dh = plan.alloc(f"dh{number - 1}", (batch_size, inputs), Category.GRADIENTS)
-                plan.product(batch_size, outputs, inputs)
-                columns = 0 if number in self._chosen else inputs
-                plan_through_rectifier(plan, (batch_size, inputs), columns)
-            self._plan_update(plan, batch_size, number)
-            plan.free(*stored.pop(), dz)
-            dz = dh
-        self._plan_update(plan, batch_size, 1)
-        plan.free(*stored.pop(), dz)
-        return plan
-
-    def _plan_update(self, plan: MemoryPlan, batch: int, number: int) -> None:
-        if number not in self._chosen:
-            self._plan_apply(plan, batch, number)
-            return
-        inputs, outputs = self.model.layers[number - 1]
-        rank = min(self._most(number), batch)
-        with plan.phase("update"):
-            self._plan_apply_bias(plan, batch, number)
-            plan.product(rank, batch, outputs)
-            left = plan.alloc(f"dw{number} v", (rank, outputs), Category.GRADIENTS)
-            name = f"w{number}"
-            self._optimiser.plan_apply_product(plan, name, (outputs, inputs), rank)
-            plan.free(left)

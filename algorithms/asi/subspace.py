@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category, tag
 from trainfit.algorithms.tiling import rising
 
@@ -62,18 +60,6 @@ def _normalise_(v_I: torch.Tensor) -> float:
     return float(length)
 
 
-def plan_orthonormalise(plan: MemoryPlan, rows: int, columns: int) -> None:
-    """The closed form of ``orthonormalise_``: the coefficients of the last row, and a length."""
-    if rows > 1:
-        plan.workspace("coefficients", (rows - 1,))
-    plan.workspace("length", ())
-    projected = 2 * _PASSES * columns * (rows * (rows - 1) // 2)  # coefficients, and what they take
-    lengths = (1 + _PASSES) * rows
-    plan.each(Kind.MULTIPLY, projected + lengths * columns)
-    plan.each(Kind.ADD, projected + lengths * columns)
-    plan.each(Kind.DIVIDE, lengths * (columns + 1))  # by the length, which is a root
-
-
 def factorise(
     h_BI: torch.Tensor, start_KI: torch.Tensor | None, rank: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,26 +88,3 @@ def factorise(
         v_KI = torch.mm(u_KB, h_BI, out=start_KI)
     orthonormalise_(v_KI, generator)
     return torch.mm(v_KI, h_BI.T, out=u_KB), v_KI
-
-
-def plan_factorise(
-    plan: MemoryPlan, shape: tuple[int, int], rank: int, *, warm_start: bool
-) -> list[Item]:
-    """The closed form of ``factorise``; v is static where there is a start.
-
-    Returns:
-        The factors that are born.
-    """
-    batch, width = shape
-    factors = [plan.alloc("u", (rank, batch), Category.ACTIVATIONS)]
-    if warm_start:
-        plan.product(rank, width, batch)
-    else:
-        plan.each(Kind.RANDOM, batch * rank)
-    plan_orthonormalise(plan, rank, batch)
-    if not warm_start:
-        factors.append(plan.alloc("v", (rank, width), Category.ACTIVATIONS))
-    plan.product(rank, batch, width)
-    plan_orthonormalise(plan, rank, width)
-    plan.product(rank, width, batch)
-    return factors

@@ -38,10 +38,8 @@ from contextlib import contextmanager
 
 import torch
 
-from trainfit.algorithms.backprop.binary_memory import plan_step
 from trainfit.algorithms.backprop.options import SliceRule
 from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.nets.binary_layer import BinaryLayer
@@ -217,16 +215,3 @@ class BinaryBackprop:
         for optimiser in self._optimisers:
             for name, state in optimiser.states():
                 yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See :mod:`trainfit.algorithms.backprop.binary_memory`."""
-        return plan_step(
-            self._model,
-            [(layer, self._optimiser_of(layer)) for layer in self._layers],
-            batch_size,
-            loss=self._loss,
-            bits=self._bits,
-            clip=self._clip,
-            fused=self._fused,
-            blocks=self._slices if self._released else 0,
-        )

@@ -1,4 +1,4 @@
-"""The losses of ``backprop``, for autograd; their closed form is in ``loss_memory`` beside it."""
+"""The losses of ``backprop``, for autograd."""
 
 from __future__ import annotations
 

@@ -23,9 +23,6 @@ import torch
 from torch.nn import functional
 
 from trainfit.algorithms.backprop.loss import mean_loss
-from trainfit.algorithms.backprop.loss_memory import PlannedLoss
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.binary.activations import tile_extent
 from trainfit.algorithms.numerics.optimisers import Optimiser, Sgd
@@ -35,7 +32,7 @@ from trainfit.algorithms.tiling import in_tiles
 
 
 class Product:
-    """The step of ``backprop`` with ``update=product``, and its closed form.
+    """The step of ``backprop`` with ``update=product``.
 
     Args:
         model: The net.
@@ -132,82 +129,6 @@ class Product:
             with phase("update"):
                 self._optimiser.apply_rows(name, w_OI, dw_TI, rows)
                 del dw_TI
-
-    # ---- the closed form --------------------------------------------------------------------
-
-    def plan(self, plan: MemoryPlan, batch: int) -> None:
-        """Walk through the step; what is held between steps is in ``plan`` already."""
-        layers = len(self._model.layers)
-        h: dict[int, Item] = {}
-        with plan.phase("forward"):
-            for number in range(1, layers):
-                self._plan_hidden(plan, batch, h, number)
-                if number > 1 and not self._is_kept(number - 1):
-                    plan.free(h.pop(number - 1))
-            output = (batch, self._model.classes)
-            softmax = self._loss is Loss.CROSS_ENTROPY
-            logits = plan.alloc("logits", output, Category.ACTIVATIONS, essential=not softmax)
-            self._plan_linear(plan, batch, layers)
-            loss = PlannedLoss(plan, self._loss, logits, held=True)
-        with plan.phase("gradient"):
-            d_z = loss.backward(f"dz{layers}")
-            loss.free()
-        for number in range(layers, 0, -1):
-            d_z = self._plan_backward(plan, batch, h, number, d_z)
-        plan.free(d_z)
-
-    def _plan_linear(self, plan: MemoryPlan, batch: int, number: int) -> None:
-        inputs, outputs = self._model.layers[number - 1]
-        plan.product(batch, inputs, outputs)
-        plan.each(Kind.ADD, batch * outputs)
-
-    def _plan_hidden(self, plan: MemoryPlan, batch: int, h: dict[int, Item], number: int) -> None:
-        shape = (batch, self._model.sizes[number])
-        self._plan_linear(plan, batch, number)
-        plan.each(Kind.COMPARE, batch * shape[1])
-        h[number] = plan.alloc(f"h{number}", shape, Category.ACTIVATIONS)
-
-    def _plan_backward(
-        self, plan: MemoryPlan, batch: int, h: dict[int, Item], number: int, d_z: Item
-    ) -> Item:
-        """From dz of a layer to that of the layer below; of the first, its own."""
-        inputs, outputs = self._model.layers[number - 1]
-        below = number - 1
-        with plan.phase("update"):
-            d_b = plan.alloc(f"db{number}", (outputs,), Category.GRADIENTS)
-            plan.each(Kind.ADD, batch * outputs)
-            self._optimiser.plan_apply(plan, outputs)
-            plan.free(d_b)
-        d_h = d_z
-        if below:
-            with plan.phase("gradient"):
-                plan.product(batch, outputs, inputs)
-                name = f"dh{below}, then dz{below}"
-                d_h = plan.alloc(name, (batch, inputs), Category.GRADIENTS)
-        self._plan_move_weight(plan, batch, number)
-        if below:
-            with plan.phase("gradient"):
-                plan.free(d_z)
-                plan.each(Kind.COMPARE, d_h.elements)
-                plan.free(h.pop(below))
-                for other in self._recomputed(below):
-                    self._plan_hidden(plan, batch, h, other)
-        return d_h
-
-    def _plan_move_weight(self, plan: MemoryPlan, batch: int, number: int) -> None:
-        inputs, outputs = self._model.layers[number - 1]
-        if isinstance(self._optimiser, Sgd):
-            with plan.phase("update"):
-                self._optimiser.plan_apply_product(plan, f"w{number}", (outputs, inputs), batch)
-            return
-        for rows in plan.tiles(outputs, _rows((outputs, inputs))):
-            with plan.phase("gradient"):
-                plan.product(rows, batch, inputs)
-                name = f"rows of dw{number}"
-                d_w = plan.alloc(name, (rows, inputs), Category.GRADIENTS, essential=False)
-            with plan.phase("update"):
-                self._optimiser.plan_apply(plan, d_w.elements)
-                plan.free(d_w)
 
 
 def _rows(shape: tuple[int, ...]) -> int:

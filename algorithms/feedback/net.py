@@ -20,23 +20,18 @@ import torch
 
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.feedback.options import Activation, FanIn, FeedbackOptions, HiddenGradient
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.binarised import BinarisedNet
 from trainfit.algorithms.numerics.binary.activations import (
     Bits,
     Hidden,
     binarise,
-    plan_binarise,
-    plan_through,
     ste_backward_,
 )
 from trainfit.algorithms.numerics.binary.signed_activations import (
     binarise_signs,
-    plan_binarise_signs,
 )
-from trainfit.algorithms.numerics.losses import logit_gradient_, plan_logit_gradient
+from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.phases import Category, phase
 
 FeedbackOptionsT = TypeVar("FeedbackOptionsT", bound=FeedbackOptions)
@@ -68,17 +63,6 @@ class FeedbackNet(BinarisedNet[FeedbackOptionsT]):
             return binarise_signs(z_BO, mask=training) if tanh else binarise(z_BO, mask=training)
         return z_BO.tanh_() if tanh else z_BO.relu_()
 
-    def _plan_hidden(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
-        h = self._plan_linear(plan, batch, number, f"h{number}")
-        tanh = self._activation is Activation.TANH
-        if self._bits:
-            plan_bits = plan_binarise_signs if tanh else plan_binarise
-            bits = plan_bits(plan, f"bits of h{number}", batch, self.model.sizes[number])
-            plan.free(h)
-            return bits
-        plan.each(Kind.TRANSCENDENTAL if tanh else Kind.COMPARE, h.elements)
-        return [h]
-
     def _through(self, dh_BO: torch.Tensor, h: Hidden) -> torch.Tensor:
         """``dh . f'(z)`` in place, from f(z): 1 - tanh^2, or 1 where the rectifier is open."""
         if self._activation is Activation.TANH:
@@ -88,14 +72,6 @@ class FeedbackNet(BinarisedNet[FeedbackOptionsT]):
             ste_backward_(dh_BO, h)
         return dh_BO
 
-    def _plan_through(self, plan: MemoryPlan, batch: int, outputs: int) -> None:
-        if self._activation is Activation.TANH:
-            slopes = 1 if self._bits else batch * outputs
-            plan.each(Kind.MULTIPLY, slopes + batch * outputs)
-            plan.each(Kind.ADD, slopes)
-        if self._bits or self._activation is Activation.RELU:
-            plan_through(plan, batch, outputs, bits=self._bits)
-
     def _classify(self, h: Hidden, y_B: torch.Tensor) -> torch.Tensor:
         """Forward through the classifier and its error, shape (B, C)."""
         with phase("forward"):
@@ -103,21 +79,8 @@ class FeedbackNet(BinarisedNet[FeedbackOptionsT]):
         with phase("gradient"):
             return logit_gradient_(logits_BC, y_B, self.options.loss)
 
-    def _plan_classify(self, plan: MemoryPlan, batch: int) -> Item:
-        with plan.phase("forward"):
-            error = self._plan_linear(plan, batch, len(self.model.layers), "logits, then error")
-        with plan.phase("gradient"):
-            plan_logit_gradient(plan, batch, self.model.classes, self.options.loss)
-        return error
-
     def static_tensors(self) -> Iterator[StaticTensor]:
         """Parameters, optimiser state and the fixed matrices."""
         yield from super().static_tensors()
         for number, feedback_CO in enumerate(self._feedback_CO, start=1):
             yield StaticTensor(f"feedback{number}", feedback_CO, Category.BUFFERS)
-
-    def _plan_static(self, batch_size: int) -> MemoryPlan:
-        plan = super()._plan_static(batch_size)
-        for number, outputs in enumerate(self.model.hidden, start=1):
-            plan.hold(f"feedback{number}", (self.model.classes, outputs), Category.BUFFERS)
-        return plan

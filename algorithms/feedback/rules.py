@@ -51,13 +51,11 @@ from trainfit.algorithms.feedback.options import (
     FeedbackOptions,
     HiddenGradient,
 )
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.binary.activations import Hidden
 from trainfit.algorithms.numerics.losses import terms
 from trainfit.algorithms.options import Loss
-from trainfit.algorithms.phases import Category, phase
+from trainfit.algorithms.phases import phase
 
 
 class Drtp(FeedbackNet[FeedbackOptions], about=DRTP):
@@ -80,26 +78,6 @@ class Drtp(FeedbackNet[FeedbackOptions], about=DRTP):
                 del h
             error_BC = self._classify(below, y)
             self._apply(len(self.model.layers), error_BC, below)
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """The activations of two layers and one gradient."""
-        plan = self._plan_static(batch_size)
-        below: list[Item] = []
-        for number, outputs in enumerate(self.model.hidden, start=1):
-            with plan.phase("forward"):
-                h = self._plan_hidden(plan, batch_size, number)
-            with plan.phase("gradient"):
-                dz = plan.alloc(f"dz{number}", (batch_size, outputs), Category.GRADIENTS)
-                plan.scalar()
-                plan.each(Kind.MULTIPLY, dz.elements)
-                self._plan_through(plan, batch_size, outputs)
-            self._plan_apply(plan, batch_size, number)
-            plan.free(dz, *below)
-            below = h
-        error = self._plan_classify(plan, batch_size)
-        self._plan_apply(plan, batch_size, len(self.model.layers))
-        plan.free(error, *below)
-        return plan
 
 
 class Dfa(FeedbackNet[DfaOptions], about=DFA):
@@ -150,41 +128,3 @@ class Dfa(FeedbackNet[DfaOptions], about=DFA):
         if self.options.signal is ErrorSignal.SIGN:
             return mean
         return not (mean and self.options.loss is Loss.CROSS_ENTROPY)
-
-    def _plan_make_signal(self, plan: MemoryPlan, error: Item) -> None:
-        if self._is_weighted:
-            plan.scalar()
-            plan.each(Kind.MULTIPLY, error.elements)
-        if self.options.signal is ErrorSignal.SIGN:
-            plan.each(Kind.COMPARE, error.elements)
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """All activations, the error and one gradient."""
-        plan = self._plan_static(batch_size)
-        classes = self.model.classes
-        with plan.phase("forward"):
-            kept = [
-                self._plan_hidden(plan, batch_size, number)
-                for number in range(1, len(self.model.layers))
-            ]
-        error = self._plan_classify(plan, batch_size)
-        own: list[Item] = []
-        with plan.phase("gradient"):
-            if self._bits:
-                shape = (batch_size, classes)
-                own = [plan.alloc("error, scaled", shape, Category.GRADIENTS, essential=False)]
-        self._plan_apply(plan, batch_size, len(self.model.layers))
-        plan.free(*own)
-        with plan.phase("gradient"):
-            self._plan_make_signal(plan, error)
-        for number in range(len(self.model.hidden), 0, -1):
-            outputs = self.model.hidden[number - 1]
-            with plan.phase("gradient"):
-                dz = plan.alloc(f"dz{number}", (batch_size, outputs), Category.GRADIENTS)
-                plan.product(batch_size, classes, outputs)
-                self._plan_through(plan, batch_size, outputs)
-                plan.free(*kept.pop())
-            self._plan_apply(plan, batch_size, number)
-            plan.free(dz)
-        plan.free(error)
-        return plan

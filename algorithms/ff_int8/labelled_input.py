@@ -7,22 +7,15 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.ff_int8.layer import plan_unit_rows, unit_rows
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
+from trainfit.algorithms.ff_int8.layer import unit_rows
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8 import torch_layer as int8_layer_torch
 from trainfit.algorithms.numerics.int8.layer import (
-    PlannedRows,
     QuantConfig,
     RowQuantized,
-    count_squares,
 )
 from trainfit.algorithms.numerics.int8.quantise import (
     LEVELS,
-    count_rounding,
-    plan_quantise_into,
-    plan_scale_of,
     quantise_into,
     scale_of,
     words,
@@ -92,38 +85,6 @@ class LabelledInput:
                 part_BI.copy_(q_RI[:batch])
             part_BI[:, : self._classes].zero_()
             part_BI.scatter_(1, class_B[:, None], label_B[:, None])
-
-    def plan_write(
-        self, plan: MemoryPlan, batch: int, passes: int, way: QuantConfig
-    ) -> PlannedRows:
-        """The closed form of ``write``, to be freed by the caller."""
-        rows = passes * batch
-        q = plan.alloc("x in INT8", (rows, self._inputs), Category.ACTIVATIONS, bits=8)
-        squares = plan.alloc("squares of x", (rows,), Category.ACTIVATIONS)
-        if way.in_torch:
-            self._plan_write_in_torch(plan, batch, way)
-            int8_layer_torch.plan_sum_squares(plan, rows, self._inputs)
-        else:
-            elements = batch * self._inputs
-            plan.each(Kind.COMPARE, 2 * elements)
-            plan.each(Kind.DIVIDE, 2 * batch)
-            count_rounding(plan, elements, way.rounding)
-        plan.each(Kind.MULTIPLY, batch)
-        count_squares(plan, rows * self._inputs)
-        plan.scalar()
-        unit = plan_unit_rows(plan, q)
-        plan.free(squares)
-        return unit
-
-    def _plan_write_in_torch(self, plan: MemoryPlan, batch: int, way: QuantConfig) -> None:
-        scale = plan_scale_of(plan, batch, self._inputs, Category.WORKSPACE, axis=0)
-        plan.scalar()
-        plan_quantise_into(
-            plan, batch, self._inputs, rounding=way.rounding, axis=0, kernel=way.kernel
-        )
-        plan.scalar()
-        label = plan.alloc("labels", (batch,), Category.WORKSPACE, bits=8, essential=False)
-        plan.free(scale, label)
 
 
 @operator(

@@ -1,4 +1,4 @@
-"""One layer of FF-INT8: output, update, and the tensors kept between steps, with closed forms.
+"""One layer of FF-INT8: output, update, and the tensors kept between steps.
 
 Shape suffixes: R rows of both passes, I inputs and O outputs of a layer.
 """
@@ -13,15 +13,10 @@ import torch
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.ff_int8.weights import Weights
 from trainfit.algorithms.forward_forward.objective import Objective
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8.layer import (
-    PlannedRows,
     QuantConfig,
     RowQuantized,
     forward,
-    plan_forward,
-    plan_rescale,
     rescale,
 )
 from trainfit.algorithms.numerics.optimisers import Sgd
@@ -40,31 +35,9 @@ class LayerOutput(NamedTuple):
         return (s_R * s_R).mul_(self.squares_R)
 
 
-class PlannedOutput(NamedTuple):
-    """The closed form of ``LayerOutput``."""
-
-    rows: PlannedRows
-    squares: Item
-
-
-def plan_real_squares(plan: MemoryPlan, rows: int) -> Item:
-    """The closed form of ``real_squares``, which becomes the factor of the gradient."""
-    plan.each(Kind.MULTIPLY, 2 * rows)
-    return plan.alloc("squares, then factor", (rows,), Category.GRADIENTS)
-
-
 def unit_rows(q_RO: torch.Tensor, squares_R: torch.Tensor) -> RowQuantized:
     """The same integers with the scale that gives every row a mean square of 1."""
     return RowQuantized(q_RO, squares_R.reciprocal().mul_(q_RO.shape[1]).sqrt_())
-
-
-def plan_unit_rows(plan: MemoryPlan, q: Item) -> PlannedRows:
-    """The closed form of ``unit_rows``."""
-    scale = plan.alloc("scale of unit rows", q.shape[:1], Category.ACTIVATIONS)
-    plan.scalar()
-    plan.each(Kind.DIVIDE, 2 * q.shape[0])
-    plan.each(Kind.MULTIPLY, q.shape[0])
-    return PlannedRows(q, scale)
 
 
 class Int8Layer:
@@ -96,14 +69,6 @@ class Int8Layer:
         rows, squares_R = forward(h, self.weights.integers(way), self._b_O, way, seed)
         return LayerOutput(rows, squares_R.clamp_(min=1.0))
 
-    def plan_output(self, plan: MemoryPlan, rows: int, way: QuantConfig) -> PlannedOutput:
-        """The closed form of ``output``."""
-        made = self.weights.plan_integers(plan, way)
-        h, squares = plan_forward(plan, f"h{self.name}", rows, self.weights.shape, way)
-        plan.free(*made)
-        plan.scalar()
-        return PlannedOutput(h, squares)
-
     def update(
         self, g: RowQuantized, h: RowQuantized, way: QuantConfig, seeds: Iterator[int]
     ) -> None:
@@ -122,21 +87,6 @@ class Int8Layer:
             self._optimiser.apply(f"b{self.name}", self._b_O, db_O)
             self.weights.descend(d_RO, h.q, scale, self._optimiser.lr, way, next(seeds))
 
-    def plan_update(self, plan: MemoryPlan, rows: int, way: QuantConfig) -> None:
-        """The closed form of ``update``."""
-        with plan.phase("gradient"):
-            ratio = plan.alloc("ratio", (rows,), Category.GRADIENTS)
-            plan.workspace("scale", ())
-            plan.scalar()
-            plan.each(Kind.MULTIPLY, 2 * rows)
-            plan.each(Kind.COMPARE, rows)
-            d, db = plan_rescale(plan, self.name, rows, self.width, way)
-            plan.free(ratio)
-        with plan.phase("update"):
-            self._optimiser.plan_apply(plan, self.width)
-            self.weights.plan_descend(plan, rows, way)
-            plan.free(d, db)
-
     def static_tensors(self) -> Iterator[StaticTensor]:
         """Weights, bias and their momentum."""
         for suffix, tensor, category in self.weights.held():
@@ -144,12 +94,6 @@ class Int8Layer:
         yield StaticTensor(f"b{self.name}", self._b_O, Category.PARAMETERS)
         for name, state in self._optimiser.states():
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
-
-    def plan_static(self, plan: MemoryPlan) -> None:
-        """The closed form of ``static_tensors``."""
-        for held in self.static_tensors():
-            bits = 8 * held.tensor.element_size()
-            plan.hold(held.name, tuple(held.tensor.shape), held.category, bits=bits)
 
 
 class LocalRule(NamedTuple):
@@ -172,13 +116,6 @@ class LocalRule(NamedTuple):
         squares_R = out.real_squares()
         return self.objective.factors_(squares_R, width, self.batch, None).mul_(out.rows.scale)
 
-    def plan_factors(self, plan: MemoryPlan) -> Item:
-        """The closed form of ``factors``."""
-        factors = plan_real_squares(plan, 2 * self.batch)
-        self.objective.plan_factors(plan, self.batch, joint=True)
-        plan.each(Kind.MULTIPLY, 2 * self.batch)
-        return factors
-
 
 def local_step(
     rule: LocalRule, make_input: Callable[[], RowQuantized], seeds: Iterator[int]
@@ -194,18 +131,3 @@ def local_step(
         with phase("forward"):
             h = unit_rows(out.rows.q, out.squares_R)
             del out, factors_R
-
-
-def plan_local_step(plan: MemoryPlan, rule: LocalRule, h: PlannedRows) -> None:
-    """The closed form of ``local_step`` from its input on, which is freed."""
-    for layer in rule.layers:
-        with plan.phase("forward"):
-            out = layer.plan_output(plan, 2 * rule.batch, rule.way)
-        with plan.phase("gradient"):
-            factors = rule.plan_factors(plan)
-        layer.plan_update(plan, 2 * rule.batch, rule.way)
-        with plan.phase("forward"):
-            following = plan_unit_rows(plan, out.rows.q)
-            plan.free(*h, out.rows.scale, out.squares, factors)
-            h = following
-    plan.free(*h)

@@ -40,16 +40,11 @@ import torch
 from trainfit.algorithms.ff_int8.layer import (
     LayerOutput,
     LocalRule,
-    PlannedOutput,
-    plan_real_squares,
-    plan_unit_rows,
     unit_rows,
 )
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
-from trainfit.algorithms.numerics.int8.layer import PlannedRows, RowQuantized
-from trainfit.algorithms.numerics.int8.layer_backward import Below, back, plan_back
-from trainfit.algorithms.phases import Category, phase
+from trainfit.algorithms.numerics.int8.layer import RowQuantized
+from trainfit.algorithms.numerics.int8.layer_backward import Below, back
+from trainfit.algorithms.phases import phase
 
 _SMALLEST = 2.0**-100
 """Lower limit of scales that are divided by, so that a row of zeros stays finite."""
@@ -69,19 +64,6 @@ def _forward(
             inputs.append(make_input())
         with phase("forward"):
             outputs.append(layer.output(inputs[-1], rule.way, next(seeds)))
-    return inputs, outputs
-
-
-def _plan_forward(
-    plan: MemoryPlan, rule: LocalRule, h: PlannedRows
-) -> tuple[list[PlannedRows], list[PlannedOutput]]:
-    """The closed form of ``_forward``; an output's integers are those of the next input."""
-    inputs: list[PlannedRows] = []
-    outputs: list[PlannedOutput] = []
-    with plan.phase("forward"):
-        for layer in rule.layers:
-            inputs.append(plan_unit_rows(plan, outputs[-1].rows.q) if outputs else h)
-            outputs.append(layer.plan_output(plan, 2 * rule.batch, rule.way))
     return inputs, outputs
 
 
@@ -107,27 +89,6 @@ def detached_step(
             g = RowQuantized(out.rows.q, factors_R.mul_(out.rows.scale))
         layer.update(g, h, rule.way, seeds)
         del out, h, g, factors_R
-
-
-def plan_detached_step(plan: MemoryPlan, rule: LocalRule, h: PlannedRows) -> None:
-    """The closed form of ``detached_step`` from its input on, which is freed."""
-    inputs, outputs = _plan_forward(plan, rule, h)
-    rows = 2 * rule.batch
-    with plan.phase("gradient"):
-        later = plan.alloc("goodness of later layers", (rows,), Category.GRADIENTS)
-    for layer in reversed(rule.layers):
-        out, scale = outputs.pop(), inputs.pop().scale
-        with plan.phase("gradient"):
-            own = plan_real_squares(plan, rows)
-            factors = plan.alloc("factors", (rows,), Category.GRADIENTS)
-            plan.scalar()
-            plan.free(own)
-            plan.each(Kind.MULTIPLY, 3 * rows)
-            plan.each(Kind.ADD, 3 * rows)
-            rule.objective.plan_factors(plan, rule.batch, joint=True)
-        layer.plan_update(plan, rows, rule.way)
-        plan.free(*out.rows, out.squares, scale, factors)
-    plan.free(later, h.q)
 
 
 # ---- true -----------------------------------------------------------------------------------
@@ -183,56 +144,3 @@ def _join(  # noqa: PLR0917
     fold_O = rule.layers[index].weights.scales() if index else factors_R[:0]
     at = Below(q_RO, out.squares_R, factors_R, later_R, fold_O)
     return back(e_RN, w_NO, at, weight, rule.way, (next(seeds), next(seeds)))
-
-
-def plan_true_step(plan: MemoryPlan, rule: LocalRule, h: PlannedRows) -> None:
-    """The closed form of ``true_step`` from its input on, which is freed."""
-    inputs, outputs = _plan_forward(plan, rule, h)
-    rows, last = 2 * rule.batch, len(rule.layers) - 1
-    g: tuple[Item, ...] | None = None
-    e: PlannedRows | None = None
-    for index in range(last, -1, -1):
-        out, above = outputs.pop(), g
-        with plan.phase("gradient"):
-            factors = rule.plan_factors(plan)
-            if last == 0:
-                g = (factors,)
-            else:
-                joined, passed = _plan_join(plan, rule, index, e)
-                g = (*joined,)
-                plan.free(*(e or ()), factors)
-                e = passed
-            plan.free(out.rows.scale, out.squares)
-            if index == last:  # its integers are no layer's input
-                g = (*g, out.rows.q) if last == 0 else g
-                plan.free(*(() if last == 0 else (out.rows.q,)))
-        if above is not None:
-            rule.layers[index + 1].plan_update(plan, rows, rule.way)
-            plan.free(*above, *inputs.pop())
-    assert g is not None
-    rule.layers[0].plan_update(plan, rows, rule.way)
-    plan.free(*g, *inputs.pop())
-
-
-def _plan_join(
-    plan: MemoryPlan, rule: LocalRule, index: int, e: PlannedRows | None
-) -> tuple[PlannedRows, PlannedRows | None]:
-    """The closed form of ``_join``, whose arguments the caller frees."""
-    layer, rows = rule.layers[index], 2 * rule.batch
-    made: list[Item] = []
-    above = 0
-    if e is not None:
-        upper = rule.layers[index + 1]
-        above = upper.width
-        integers = upper.weights.plan_integers(plan, rule.way)
-        plan.free(*integers[1:])  # the scales are in e
-        made += integers[:1]
-        made.append(plan.alloc("later", (rows,), Category.GRADIENTS))
-        plan.scalar()
-        plan.each(Kind.DIVIDE, rows)
-        plan.each(Kind.MULTIPLY, 2 * rows)
-    if index:
-        made += layer.weights.plan_scales(plan)
-    joined = plan_back(plan, layer.name, rows, (above, layer.width), rule.way, below=index > 0)
-    plan.free(*made)
-    return joined

@@ -46,35 +46,30 @@ from typing import Any
 
 import torch
 
-from trainfit.algorithms.contract import Algorithm, StaticTensor, hold_inputs
+from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.ff_int8.labelled_input import LabelledInput
 from trainfit.algorithms.ff_int8.layer import (
     Int8Layer,
     LocalRule,
     local_step,
-    plan_local_step,
     unit_rows,
 )
 from trainfit.algorithms.ff_int8.lookahead import (
     detached_step,
-    plan_detached_step,
-    plan_true_step,
     true_step,
 )
 from trainfit.algorithms.ff_int8.options import FF_INT8, FfInt8Options, Lookahead, Master
 from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights
 from trainfit.algorithms.forward_forward.labels import (
     check_room_for_labels,
-    plan_random_wrong_labels,
     random_wrong_labels,
 )
 from trainfit.algorithms.forward_forward.objective import Objective
 from trainfit.algorithms.forward_forward.options import Loss
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized
-from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, plan_draw_seed
+from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed
 from trainfit.algorithms.numerics.optimisers import Sgd
 from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.options import Rounding
@@ -168,23 +163,3 @@ class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
         """Weights and biases of the hidden layers, and momentum."""
         for layer in self._layers:
             yield from layer.static_tensors()
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """The closed form of one step; every matrix is INT8."""
-        plan = MemoryPlan()
-        hold_inputs(plan, self.model, batch_size)
-        for layer in self._layers:
-            layer.plan_static(plan)
-        rule = self._rule(batch_size)
-        with plan.phase("forward"):
-            plan_draw_seed(plan)
-            wrong = plan_random_wrong_labels(plan, batch_size)
-            h = self._labels.plan_write(plan, batch_size, 2, self._way)
-            plan.free(wrong)
-        walk = {
-            Lookahead.OFF: plan_local_step,
-            Lookahead.DETACHED: plan_detached_step,
-            Lookahead.TRUE: plan_true_step,
-        }[self.options.lookahead]
-        walk(plan, rule, h)
-        return plan

@@ -10,18 +10,12 @@ from collections.abc import Iterator
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized
 from trainfit.algorithms.numerics.int8.quantise import (
-    plan_quantise,
-    plan_scale_of,
     quantise,
     scale_of,
 )
 from trainfit.algorithms.numerics.int8.update import (
-    plan_update_fp32,
-    plan_update_int8,
     update_fp32,
     update_int8,
 )
@@ -41,16 +35,8 @@ class Weights(ABC):
         """The INT8 weights that products are computed with."""
 
     @abstractmethod
-    def plan_integers(self, plan: MemoryPlan, way: QuantConfig) -> list[Item]:
-        """The closed form of ``integers``; the caller frees the result after the product."""
-
-    @abstractmethod
     def scales(self) -> torch.Tensor:
         """The scales of these integers, shape (O,)."""
-
-    @abstractmethod
-    def plan_scales(self, plan: MemoryPlan) -> list[Item]:
-        """The closed form of ``scales``."""
 
     @abstractmethod
     def descend(  # noqa: PLR0917
@@ -63,10 +49,6 @@ class Weights(ABC):
         seed: int,
     ) -> None:
         """One update by ``- lr scale d^T h``, with INT8 operands."""
-
-    @abstractmethod
-    def plan_descend(self, plan: MemoryPlan, batch: int, way: QuantConfig) -> None:
-        """The closed form of ``descend``."""
 
     @abstractmethod
     def held(self) -> Iterator[tuple[str, torch.Tensor, Category]]:
@@ -89,17 +71,9 @@ class Int8Weights(Weights):
         """The integers that are kept."""
         return self._rows
 
-    def plan_integers(self, plan: MemoryPlan, way: QuantConfig) -> list[Item]:
-        """Nothing is allocated."""
-        return []
-
     def scales(self) -> torch.Tensor:
         """The scales that are kept."""
         return self._rows.scale
-
-    def plan_scales(self, plan: MemoryPlan) -> list[Item]:
-        """Nothing is allocated."""
-        return []
 
     def descend(  # noqa: PLR0917
         self,
@@ -114,13 +88,6 @@ class Int8Weights(Weights):
         if self._weight_decay:
             self._rows.scale.mul_(self._shrinking.factor(lr * self._weight_decay))
         update_int8(self._rows, d_BO, h_BI, -lr * scale, way, seed)
-
-    def plan_descend(self, plan: MemoryPlan, batch: int, way: QuantConfig) -> None:
-        """Some rows of scratch."""
-        if self._weight_decay:
-            plan.scalar()
-            plan.each(Kind.MULTIPLY, self.shape[0])
-        plan_update_int8(plan, batch, self.shape, way)
 
     def held(self) -> Iterator[tuple[str, torch.Tensor, Category]]:
         """One byte per weight and four per row."""
@@ -160,27 +127,9 @@ class LatentWeights(Weights):
         tag(scale_O, Category.PARAMETERS, "scale of the INT8 weights")
         return RowQuantized(tag(q_OI, Category.PARAMETERS, "INT8 weights"), scale_O)
 
-    def plan_integers(self, plan: MemoryPlan, way: QuantConfig) -> list[Item]:
-        """Integers and scales."""
-        return [
-            *plan_quantise(
-                plan,
-                "INT8 weights",
-                *self.shape,
-                Category.PARAMETERS,
-                rounding=Rounding.NEAREST,
-                axis=0,
-                kernel=way.kernel,
-            )
-        ]
-
     def scales(self) -> torch.Tensor:
         """The scales computed again, without the integers."""
         return scale_of(self._w_OI, axis=0)
-
-    def plan_scales(self, plan: MemoryPlan) -> list[Item]:
-        """The scales."""
-        return [plan_scale_of(plan, *self.shape, Category.GRADIENTS, axis=0)]
 
     def descend(  # noqa: PLR0917
         self,
@@ -213,17 +162,6 @@ class LatentWeights(Weights):
         )
         if self._nesterov:
             self._w_OI.add_(self._m_OI, alpha=-lr * self._momentum)
-
-    def plan_descend(self, plan: MemoryPlan, batch: int, way: QuantConfig) -> None:
-        """Some rows of scratch."""
-        elements = self.shape[0] * self.shape[1]
-        factors = int(self._weight_decay > 0 and (self._nesterov or not self._momentum))
-        adds = 2 * self._nesterov + int(self._weight_decay > 0 and self._momentum > 0)
-        if factors:
-            plan.scalar()
-        plan.each(Kind.MULTIPLY, (factors + adds) * elements)
-        plan.each(Kind.ADD, adds * elements)
-        plan_update_fp32(plan, batch, self.shape, way, momentum=self._momentum > 0)
 
     def held(self) -> Iterator[tuple[str, torch.Tensor, Category]]:
         """The latent weights and their momentum."""

@@ -22,11 +22,9 @@ import torch
 
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.forward_forward.options import ForwardForwardOptions
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.binary.activations import Hidden
-from trainfit.algorithms.numerics.losses import plan_softmax, softmax_
+from trainfit.algorithms.numerics.losses import softmax_
 from trainfit.algorithms.numerics.optimisers import Sgd
 from trainfit.algorithms.phases import Category
 
@@ -95,37 +93,3 @@ class FeatureHead:
             yield StaticTensor(f"classifier{number}", classifier_CO, Category.PARAMETERS)
         for name, state in self.optimiser.states():
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
-
-    # ---- closed forms -----------------------------------------------------------------------
-
-    def plan_static(self, plan: MemoryPlan) -> None:
-        """Weights and optimiser state."""
-        for number, classifier_CO in self._weights.items():
-            shape = tuple(classifier_CO.shape)
-            plan.hold(f"classifier{number}", shape, Category.PARAMETERS)
-            self.optimiser.plan_static(plan, f"classifier{number}", shape)
-
-    def plan_probabilities(self, plan: MemoryPlan, batch: int) -> Item:
-        """The closed form of ``probabilities``."""
-        logits = self._plan_logits(plan, batch)
-        plan_softmax(plan, batch, self._classes)
-        return logits
-
-    def _plan_logits(self, plan: MemoryPlan, batch: int) -> Item:
-        logits = plan.alloc("p of the head", (batch, self._classes), Category.ACTIVATIONS)
-        for classifier_CO in self._weights.values():
-            plan.product(batch, classifier_CO.shape[1], self._classes)
-        return logits
-
-    def plan_error(self, plan: MemoryPlan, batch: int) -> None:
-        """The closed form of ``error_``."""
-        plan.scalar()
-        plan.each(Kind.ADD, batch)
-        plan.each(Kind.MULTIPLY, batch * self._classes)
-
-    def plan_learn(self, plan: MemoryPlan, batch: int, activities: dict[int, list[Item]]) -> None:
-        """The closed form of ``learn``."""
-        for number, items in activities.items():
-            shape = tuple(self._weights[number].shape)
-            self.optimiser.plan_apply_product(plan, f"classifier{number}", shape, batch)
-            plan.free(*items)

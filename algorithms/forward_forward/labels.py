@@ -14,7 +14,6 @@ from contextlib import contextmanager
 import torch
 
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.phases import Category, phase, tag
@@ -70,17 +69,6 @@ def labelled(
         place_BC.copy_(saved_BC)
 
 
-def plan_labelled(plan: MemoryPlan, batch: int, classes: int, name: str) -> Item:
-    """The closed form of ``labelled``; the caller frees the result at the end of the block."""
-    with plan.phase(name):
-        return plan.alloc(
-            "pixels under the label",
-            (batch, classes),
-            Category.INPUTS,
-            essential=False,  # a board would keep these pixels free
-        )
-
-
 def random_wrong_labels(
     y_B: torch.Tensor, classes: int, generator: torch.Generator
 ) -> torch.Tensor:
@@ -88,13 +76,6 @@ def random_wrong_labels(
     wrong_B = torch.empty_like(y_B).random_(1, classes, generator=generator)
     wrong_B += y_B
     return tag(wrong_B.remainder_(classes), Category.INPUTS, "wrong labels")
-
-
-def plan_random_wrong_labels(plan: MemoryPlan, batch: int) -> Item:
-    """The closed form of ``random_wrong_labels``."""
-    wrong = plan.alloc("wrong labels", (batch,), Category.INPUTS, bits=64)
-    plan.workspace("number of classes", (), bits=64)
-    return wrong
 
 
 def sample_hard_negatives(
@@ -120,11 +101,3 @@ def sample_hard_negatives(
 def draw_exponential(out: torch.Tensor, generator: torch.Generator) -> None:
     """Fill with draws from Exp(1); torch's own operator has no generator on the meta device."""
     out.exponential_(generator=generator)
-
-
-def plan_hard_negatives(plan: MemoryPlan, batch: int, classes: int) -> Item:
-    """The closed form of ``sample_hard_negatives``."""
-    race = plan.alloc("race", (batch, classes), Category.WORKSPACE, essential=False)
-    wrong = plan.alloc("wrong labels", (batch,), Category.INPUTS, bits=64)
-    plan.free(race)
-    return wrong

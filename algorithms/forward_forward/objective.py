@@ -18,8 +18,6 @@ from dataclasses import dataclass
 import torch
 
 from trainfit.algorithms.forward_forward.options import Goodness, Loss
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
 
 EPSILON = 1e-8
 """Added to the length of a layer's output, to avoid division by zero."""
@@ -78,16 +76,6 @@ class Objective:
             half_B.sigmoid_().mul_(sign * share * 2.0 / batch)
         return squares_R
 
-    def plan_factors(self, plan: MemoryPlan, batch: int, *, joint: bool) -> None:
-        """The closed form of ``factors_``."""
-        symba = self.loss is Loss.SYMBA
-        for _ in range(2 if symba else 6 if joint else 3):
-            plan.scalar()
-        rows = 2 * batch if joint else batch
-        plan.each(Kind.MULTIPLY, rows if symba else 2 * rows)
-        plan.each(Kind.ADD, batch if symba else rows)
-        plan.each(Kind.TRANSCENDENTAL, batch if symba else rows)
-
 
 def inverse_length_(length_R: torch.Tensor, width: int) -> torch.Tensor:
     """The factor that gives rows of this length a mean square of 1, in place."""
@@ -105,9 +93,3 @@ def normalise_(z_RO: torch.Tensor, length_R: torch.Tensor) -> torch.Tensor:
 def input_scale(x_RI: torch.Tensor) -> torch.Tensor:
     """Row factors that give the input a mean square of 1."""
     return inverse_length_(torch.linalg.vector_norm(x_RI, dim=1), x_RI.shape[1])
-
-
-def plan_normalise(plan: MemoryPlan) -> None:
-    """The closed form of ``inverse_length_``, and so of ``normalise_``."""
-    plan.scalar()
-    plan.scalar()

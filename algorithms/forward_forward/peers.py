@@ -33,10 +33,6 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
-from trainfit.algorithms.phases import Category
-
 PEER_MEMORY = 0.9
 """Share of a unit's running mean activity that stays from step to step."""
 
@@ -52,14 +48,3 @@ def pull_(mean_O: torch.Tensor, running_O: torch.Tensor, peer: float, batch: int
     """
     running_O.lerp_(mean_O, 1.0 - PEER_MEMORY)
     return torch.sub(running_O, running_O.mean(), out=mean_O).mul_(2.0 * peer / batch)
-
-
-def plan_pull(plan: MemoryPlan, batch: int, outputs: int) -> None:
-    """The closed form of ``pull_`` and of the mean that it starts from."""
-    plan.scalar()
-    middle = plan.alloc("their mean", (), Category.WORKSPACE, essential=False)
-    plan.scalar()
-    plan.free(middle)
-    plan.scalar()
-    plan.each(Kind.ADD, batch * outputs + 4 * outputs)
-    plan.each(Kind.MULTIPLY, 2 * outputs)

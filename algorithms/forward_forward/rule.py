@@ -26,9 +26,7 @@ from typing import ClassVar
 import torch
 
 from trainfit.algorithms.forward_forward.autograd import autograd_step
-from trainfit.algorithms.forward_forward.autograd_memory import plan_autograd
 from trainfit.algorithms.forward_forward.binary.layers import BinaryLayers
-from trainfit.algorithms.forward_forward.binary.memory import plan_binarised
 from trainfit.algorithms.forward_forward.head import Activities
 from trainfit.algorithms.forward_forward.labels import (
     labelled,
@@ -37,17 +35,14 @@ from trainfit.algorithms.forward_forward.labels import (
     write_labels,
 )
 from trainfit.algorithms.forward_forward.layers import ForwardForwardNet
-from trainfit.algorithms.forward_forward.memory import Parts, plan_closed_form
 from trainfit.algorithms.forward_forward.objective import input_scale, normalise_
 from trainfit.algorithms.forward_forward.options import (
     FORWARD_FORWARD,
-    Goodness,
     Implementation,
     Negatives,
     Passes,
     Score,
 )
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.phases import Category, phase, tag
 
 
@@ -167,20 +162,3 @@ class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
                 write_labels(h_BI, y_B, self.model.classes, self.options.label_scale)
                 scores_BC[:, label] = self._net.goodness(h_BI)
         return scores_BC
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See ``memory``, ``autograd_memory`` and ``binary.memory`` beside this module."""
-        options = self.options
-        if options.implementation is Implementation.AUTOGRAD:
-            mean, peer = options.goodness is Goodness.MEAN, options.peer > 0
-            return plan_autograd(self.model, self._optimiser, batch_size, mean=mean, peer=peer)
-        parts = Parts(
-            objective=self._objective,
-            joint=options.passes is Passes.JOINT,
-            peer=options.peer > 0,
-            head=self._head,
-            hard=options.negatives is Negatives.HARD,
-        )
-        if self._binary:
-            return plan_binarised(self.model, self._optimiser, batch_size, parts, self._binary)
-        return plan_closed_form(self.model, self._optimiser, batch_size, parts)

@@ -30,7 +30,6 @@ from typing import TypeVar
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.int8.chain_memory import ChainPlan
 from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
 from trainfit.algorithms.int8.net import (
     Int8Net,
@@ -41,7 +40,6 @@ from trainfit.algorithms.int8.net import (
     tile_height,
 )
 from trainfit.algorithms.int8.options import RoundedOptions, WeightGradient
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.layer import QuantConfig
 from trainfit.algorithms.numerics.int8.products import int8_grad_input, int8_grad_weight
@@ -183,21 +181,3 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
         yield from super().static_tensors()
         for name, buffer in self._quantiser.buffers():
             yield StaticTensor(name, buffer, Category.BUFFERS)
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See :mod:`trainfit.algorithms.int8.chain_memory`."""
-        plan = self._plan_static(batch_size)
-        self._quantiser.plan_buffers(plan)
-        with plan.phase("forward"):
-            kept, error = self._plan_forward(plan, batch_size)
-        ChainPlan(
-            plan,
-            self.model,
-            self._optimiser,
-            self._quantiser,
-            batch_size,
-            loss=self.options.loss,
-            latent=self._latent,
-            whole=self.options.weight_gradient is WeightGradient.WHOLE,
-        ).backward(kept, error)
-        return plan

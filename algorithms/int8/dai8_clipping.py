@@ -25,13 +25,9 @@ import torch
 
 from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
 from trainfit.algorithms.int8.net import Quantised, tile_height
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.quantise import (
     nth_seed,
-    plan_quantise_into,
-    plan_scale_of,
     quantise_into,
     scale_of,
 )
@@ -93,28 +89,10 @@ class DistributionAdaptive(GradientQuantiser):
         scale_O.mul_(1.0 - self.k * self.step).add_(largest_O, alpha=self.step)
         return torch.where(gaussian_O, largest_O, scale_O, out=scale_O)
 
-    def plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
-        """Both tensors, and the counts per channel beyond sigma."""
-        outputs = self.model.sizes[number]
-        gaussian = plan_is_gaussian(plan, batch, outputs)
-        largest = plan_scale_of(plan, batch, outputs, Category.WORKSPACE, axis=1)
-        plan.scalar()
-        plan.each(Kind.MULTIPLY, 2 * outputs)
-        plan.each(Kind.ADD, outputs)
-        plan.free(largest, gaussian)
-        q = plan.alloc(f"dz{number} by channel", (batch, outputs), Category.GRADIENTS, bits=8)
-        plan_quantise_into(plan, batch, outputs, rounding=self.rounding, axis=1, kernel=self.kernel)
-        return [q, *(self._plan_by_magnitude(plan, batch, number) if number > 1 else [])]
-
     def buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
         """The range of every output."""
         for number, scale_O in enumerate(self.scales_O, start=1):
             yield f"clip{number}", scale_O
-
-    def plan_buffers(self, plan: MemoryPlan) -> None:
-        """One number per output."""
-        for number, outputs in enumerate(self.model.sizes[1:], start=1):
-            plan.hold(f"clip{number}", (outputs,), Category.BUFFERS)
 
 
 def is_gaussian(g_BO: torch.Tensor, share: float) -> torch.Tensor:
@@ -134,25 +112,3 @@ def is_gaussian(g_BO: torch.Tensor, share: float) -> torch.Tensor:
         beyond_O.add_(tag(tile.sum(0), Category.WORKSPACE, "sum of a tile"))
         del tile  # otherwise two tiles would be alive in the next iteration
     return beyond_O > share * batch
-
-
-def plan_is_gaussian(plan: MemoryPlan, rows: int, columns: int) -> Item:
-    """The closed form of ``is_gaussian``; the caller frees the result."""
-    sigma = _work(plan, "sigma", (columns,))
-    plan.scalar()
-    beyond = _work(plan, "how many are beyond sigma", (columns,))
-    for some in plan.tiles(rows, tile_height(rows, columns)):
-        tile = _work(plan, "tile", (some, columns))
-        plan.workspace("sum of a tile", (columns,))
-        plan.free(tile)
-    with plan.number():
-        gaussian = _work(plan, "kind of channel", (columns,), bits=8)
-    plan.free(beyond, sigma)
-    plan.each(Kind.MULTIPLY, rows * columns)
-    plan.each(Kind.ADD, 2 * rows * columns)
-    plan.each(Kind.COMPARE, 2 * rows * columns)
-    return gaussian
-
-
-def _work(plan: MemoryPlan, name: str, shape: tuple[int, ...], *, bits: int = 32) -> Item:
-    return plan.alloc(name, shape, Category.WORKSPACE, bits=bits, essential=False)

@@ -17,11 +17,9 @@ from typing import NamedTuple
 import torch
 
 from trainfit.algorithms.int8.net import Quantised
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.int8.quantise import plan_quantise, quantise
+from trainfit.algorithms.numerics.int8.quantise import quantise
 from trainfit.algorithms.options import Int8Kernel, Rounding
-from trainfit.algorithms.phases import Category
 
 
 class QuantisedGradient(NamedTuple):
@@ -67,34 +65,14 @@ class GradientQuantiser(ABC):
             seed: Seed for this layer in this step.
         """
 
-    @abstractmethod
-    def plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
-        """The closed form of ``quantise``; the caller frees the result after the layer's update."""
-
     def buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(name, tensor) of the buffers kept between steps."""
         yield from ()
-
-    def plan_buffers(self, plan: MemoryPlan) -> None:  # noqa: B027  (most keep nothing)
-        """The closed form of ``buffers``."""
 
     # ---- one range per tensor ---------------------------------------------------------------
 
     def _by_magnitude(self, dz_BO: torch.Tensor, seed: int) -> Quantised:
         return Quantised(*quantise(dz_BO, rounding=self.rounding, seed=seed, kernel=self.kernel))
-
-    def _plan_by_magnitude(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
-        return list(
-            plan_quantise(
-                plan,
-                f"rounded dz{number}",
-                batch,
-                self.model.sizes[number],
-                Category.GRADIENTS,
-                rounding=self.rounding,
-                kernel=self.kernel,
-            )
-        )
 
 
 class MaxAbs(GradientQuantiser):
@@ -104,7 +82,3 @@ class MaxAbs(GradientQuantiser):
         """One tensor for both purposes."""
         d = self._by_magnitude(dz_BO, seed)
         return QuantisedGradient(d, d)
-
-    def plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
-        """One tensor and its scale."""
-        return self._plan_by_magnitude(plan, batch, number)

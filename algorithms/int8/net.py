@@ -27,15 +27,10 @@ import torch
 
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.int8.options import Int8Options
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
-from trainfit.algorithms.numerics.int8.products import int8_linear, plan_int8_product
+from trainfit.algorithms.numerics.int8.products import int8_linear
 from trainfit.algorithms.numerics.int8.quantise import (
-    plan_quantise,
-    plan_quantise_into,
-    plan_scale_of,
     quantise,
     quantise_into,
     scale_of,
@@ -55,13 +50,6 @@ class Quantised(NamedTuple):
     scale: torch.Tensor
 
 
-class PlannedQuantised(NamedTuple):
-    """The closed form of a ``Quantised`` that is not static."""
-
-    q: Item
-    scale: Item
-
-
 def rescale_(sums_RC: torch.Tensor, scale: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """``scale other sums``, float32, in the memory of the INT32 sums.
 
@@ -73,12 +61,6 @@ def rescale_(sums_RC: torch.Tensor, scale: torch.Tensor, other: torch.Tensor) ->
     values_RC = sums_RC.view(torch.float32)
     values_RC.copy_(sums_RC)  # element by element onto itself, of the same width
     return values_RC.mul_(tag(scale * other, Category.WORKSPACE, "product of scales").view(-1, 1))
-
-
-def plan_rescale(plan: MemoryPlan, rows: int, columns: int, *, scales: int = 1) -> None:
-    """The closed form of ``rescale_``."""
-    plan.workspace("product of scales", (scales,))
-    plan.each(Kind.MULTIPLY, rows * columns)
 
 
 def quantised_linear(
@@ -104,39 +86,17 @@ def add_dequantised_(t_RC: torch.Tensor, matrix: Quantised, height: int) -> torc
     return t_RC
 
 
-def plan_add_dequantised(plan: MemoryPlan, rows: int, columns: int, height: int) -> None:
-    """The closed form of ``add_dequantised_``."""
-    for some in plan.tiles(rows, height):
-        tile = plan.alloc("tile of integers", (some, columns), Category.WORKSPACE)
-        plan.scalar()
-        plan.free(tile)
-    plan.each(Kind.MULTIPLY, rows * columns)
-    plan.each(Kind.ADD, rows * columns)
-
-
 def relu_backward_(dh_BI: torch.Tensor, h: Quantised) -> torch.Tensor:
     """``dh . 1[h > 0]`` in place, for the output h of a rectifier."""
     shut_BI = tag(torch.logical_not(h.q), Category.WORKSPACE, "rectifiers that are shut")
     return dh_BI.masked_fill_(shut_BI, 0.0)
 
 
-def plan_shut(plan: MemoryPlan, batch: int, inputs: int) -> None:
-    """The closed form of ``relu_backward_``."""
-    plan.workspace("rectifiers that are shut", (batch, inputs), bits=1, stored_bits=8)
-    plan.each(Kind.COMPARE, batch * inputs)
-
-
-def plan_requantise(plan: MemoryPlan, outputs: int, inputs: int, kernel: Int8Kernel) -> None:
-    """The closed form of rounding latent weights into their integers."""
-    plan.free(plan_scale_of(plan, outputs, inputs, Category.WORKSPACE))
-    plan_quantise_into(plan, outputs, inputs, rounding=Rounding.NEAREST, kernel=kernel)
-
-
 Int8OptionsT = TypeVar("Int8OptionsT", bound=Int8Options)
 
 
 class Int8Net(FullyConnected[Int8OptionsT]):
-    """INT8 weights, the forward pass, the prediction, and their closed forms."""
+    """INT8 weights, the forward pass, and the prediction."""
 
     def __init__(self, model: Mlp, options: Int8OptionsT, *, seed: int = 0) -> None:
         self._weights: list[Quantised] = []
@@ -176,37 +136,6 @@ class Int8Net(FullyConnected[Int8OptionsT]):
         b_O = self._parameters[f"b{number}"]
         return quantised_linear(h, self._weights[number - 1], b_O, self.options.kernel)
 
-    def _plan_forward(self, plan: MemoryPlan, batch: int) -> tuple[list[PlannedQuantised], Item]:
-        kept = [self._plan_quantise(plan, batch, 0)]
-        for number in range(1, len(self.model.layers)):
-            z = self._plan_quantised_linear(plan, batch, number, f"z{number}")
-            plan.each(Kind.COMPARE, z.elements)
-            kept.append(self._plan_quantise(plan, batch, number))
-            plan.free(z)
-        layers = len(self.model.layers)
-        return kept, self._plan_quantised_linear(plan, batch, layers, "logits, then error")
-
-    def _plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> PlannedQuantised:
-        return PlannedQuantised(
-            *plan_quantise(
-                plan,
-                f"h{number}" if number else "x",
-                batch,
-                self.model.sizes[number],
-                Category.ACTIVATIONS,
-                rounding=Rounding.NEAREST,
-                kernel=self.options.kernel,
-            )
-        )
-
-    def _plan_quantised_linear(self, plan: MemoryPlan, batch: int, number: int, name: str) -> Item:
-        inputs, outputs = self.model.layers[number - 1]
-        z = plan.alloc(name, (batch, outputs), Category.ACTIVATIONS)
-        plan_int8_product(plan, batch, inputs, outputs, kernel=self.options.kernel)
-        plan_rescale(plan, batch, outputs)
-        plan.each(Kind.ADD, z.elements)
-        return z
-
     def _requantise(self, number: int) -> None:
         """Quantise a layer's latent weights again."""
         weight, w_OI = self._weights[number - 1], self._parameters[f"w{number}"]
@@ -218,10 +147,6 @@ class Int8Net(FullyConnected[Int8OptionsT]):
             rounding=Rounding.NEAREST,
             kernel=self.options.kernel,
         )
-
-    def _plan_requantise(self, plan: MemoryPlan, number: int) -> None:
-        inputs, outputs = self.model.layers[number - 1]
-        plan_requantise(plan, outputs, inputs, self.options.kernel)
 
     # ---- what is kept -----------------------------------------------------------------------
 
@@ -236,10 +161,3 @@ class Int8Net(FullyConnected[Int8OptionsT]):
         for number, (q_OI, scale) in enumerate(self._weights, start=1):
             yield StaticTensor(f"q{number}", q_OI, Category.PARAMETERS)
             yield StaticTensor(f"s{number}", scale, Category.PARAMETERS)
-
-    def _plan_static(self, batch_size: int) -> MemoryPlan:
-        plan = super()._plan_static(batch_size)
-        for number, (inputs, outputs) in enumerate(self.model.layers, start=1):
-            plan.hold(f"q{number}", (outputs, inputs), Category.PARAMETERS, bits=8)
-            plan.hold(f"s{number}", (1,), Category.PARAMETERS)
-        return plan

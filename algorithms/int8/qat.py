@@ -21,11 +21,9 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.int8.net import Int8Net, Quantised, plan_shut, relu_backward_, tile_height
+from trainfit.algorithms.int8.net import Int8Net, Quantised, relu_backward_, tile_height
 from trainfit.algorithms.int8.options import QAT_INT8, Int8Options
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
-from trainfit.algorithms.numerics.losses import logit_gradient_, plan_logit_gradient
+from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
 
@@ -64,40 +62,3 @@ class QatInt8(Int8Net[Int8Options], about=QAT_INT8):
             dh_BI.addmm_(dz_BO[:, rows], tile)
             del tile  # otherwise two of them would be alive in the next iteration
         return relu_backward_(dh_BI.mul_(scale), h)
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """INT8 activations, one of them in float32, and two gradients of activations."""
-        plan = self._plan_static(batch_size)
-        layers, classes = len(self.model.layers), self.model.classes
-        with plan.phase("forward"):
-            kept, dz = self._plan_forward(plan, batch_size)
-        with plan.phase("gradient"):
-            plan_logit_gradient(plan, batch_size, classes, self.options.loss)
-        for number in range(layers, 0, -1):
-            h = kept.pop()
-            below: list[Item] = []
-            with plan.phase("gradient"):
-                if number > 1:
-                    below = [self._plan_pass_down(plan, batch_size, number)]
-                shape = (batch_size, self.model.sizes[number - 1])
-                floats = plan.alloc("float activation", shape, Category.WORKSPACE, essential=False)
-                plan.each(Kind.MULTIPLY, floats.elements)
-                plan.free(*h)
-            self._plan_apply(plan, batch_size, number)
-            with plan.phase("update"):
-                self._plan_requantise(plan, number)
-            plan.free(floats, dz)
-            if below:
-                dz = below[0]
-        return plan
-
-    def _plan_pass_down(self, plan: MemoryPlan, batch: int, number: int) -> Item:
-        inputs, outputs = self.model.layers[number - 1]
-        dh = plan.alloc(f"dz{number - 1}", (batch, inputs), Category.GRADIENTS)
-        height = tile_height(outputs, inputs)
-        for rows in plan.tiles(outputs, height):
-            plan.workspace("tile of integers", (rows, inputs))
-        plan.product(batch, outputs, inputs)
-        plan.each(Kind.MULTIPLY, dh.elements)
-        plan_shut(plan, batch, inputs)
-        return dh

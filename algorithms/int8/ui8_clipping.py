@@ -24,12 +24,8 @@ import torch
 
 from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
 from trainfit.algorithms.int8.net import Quantised, tile_height
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.quantise import (
-    plan_quantise_into,
-    plan_scale_of,
     quantise_into,
     scale_of,
 )
@@ -93,24 +89,9 @@ class DirectionSensitive(GradientQuantiser):
         rate = max(math.exp(-self.alpha * deviation(-best)), self.beta)  # the widest of equal ones
         return QuantisedGradient(d, d, rate)
 
-    def plan_quantise(self, plan: MemoryPlan, batch: int, number: int) -> list[Item]:
-        """One tensor and its scale, rounded repeatedly."""
-        outputs = self.model.sizes[number]
-        q = plan.alloc(f"rounded dz{number}", (batch, outputs), Category.GRADIENTS, bits=8)
-        scale = plan.alloc(f"scale of dz{number}", (1,), Category.GRADIENTS)
-        plan.free(plan_scale_of(plan, batch, outputs, Category.WORKSPACE))
-        for _ in range(self.candidates // self.period + 1):
-            plan_quantise_into(plan, batch, outputs, rounding=self.rounding, kernel=self.kernel)
-            plan_direction_deviation(plan, batch, outputs)
-        return [q, scale]
-
     def buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
         """The deviation of every layer's candidates."""
         yield "deviations", self.found
-
-    def plan_buffers(self, plan: MemoryPlan) -> None:
-        """One number per layer and candidate."""
-        plan.hold("deviations", tuple(self.found.shape), Category.BUFFERS)
 
 
 def direction_deviation(g_BO: torch.Tensor, q_BO: torch.Tensor) -> float:
@@ -131,13 +112,3 @@ def direction_deviation(g_BO: torch.Tensor, q_BO: torch.Tensor) -> float:
         del q  # otherwise two tiles would be alive in the next iteration
     size = math.sqrt(own * other)
     return max(0.0, 1.0 - both / size) if size else 0.0
-
-
-def plan_direction_deviation(plan: MemoryPlan, rows: int, columns: int) -> None:
-    """The closed form of ``direction_deviation``."""
-    for some in plan.tiles(rows, tile_height(rows, columns)):
-        tile = plan.alloc("tile", (some, columns), Category.WORKSPACE, essential=False)
-        plan.workspace("dot product", ())
-        plan.free(tile)
-    plan.each(Kind.MULTIPLY, 3 * rows * columns)
-    plan.each(Kind.ADD, 3 * rows * columns)

@@ -21,7 +21,6 @@ from trainfit._text import shown
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.local_head.heads import draw_head, draw_trained_head
-from trainfit.algorithms.local_head.memory import Part
 from trainfit.algorithms.local_head.normalisation import Statistics, predict_forward_
 from trainfit.algorithms.local_head.options import (
     Head,
@@ -31,7 +30,6 @@ from trainfit.algorithms.local_head.options import (
     Schedule,
     check_together,
 )
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.nets.fully_connected import FullyConnected
@@ -49,6 +47,10 @@ def _split(name: str) -> tuple[str, int]:
     """A tensor's kind and its layer: ``gain12`` is the gain of layer 12."""
     kind = name.rstrip(digits)
     return kind, int(name.removeprefix(kind))
+
+
+Part = tuple[str, slice]
+"""Units of a layer that are trained together: the name of their optimiser states, and the units."""
 
 
 class LocalHeadNet(FullyConnected[LocalHeadOptions]):
@@ -247,22 +249,3 @@ class LocalHeadNet(FullyConnected[LocalHeadOptions]):
         for number, head_CO in enumerate(self._fixed_CO, start=1):
             idle = self._is_idle(number, of_loss=True)
             yield StaticTensor(f"head{number}", head_CO, Category.BUFFERS, storage=idle)
-
-    def _plan_static(self, batch_size: int) -> MemoryPlan:
-        """The batch, parameters, optimiser state, running statistics and fixed heads."""
-        plan = super()._plan_static(batch_size)
-        for name, values_O in self._statistics.items():
-            shape, storage = tuple(values_O.shape), self._in_storage(name)
-            plan.hold(name, shape, Category.BUFFERS, storage=storage)
-        for number, head_CO in enumerate(self._fixed_CO, start=1):
-            idle = self._is_idle(number, of_loss=True)
-            plan.hold(f"head{number}", tuple(head_CO.shape), Category.BUFFERS, storage=idle)
-        for name in self._trained_heads():
-            self._optimiser.plan_static(plan, name, tuple(self._parameters[name].shape))
-        for number in self._trained:
-            for label, units in self._parts(number):
-                for kind in self._kinds:
-                    of_unit = self._parameters[f"{kind}{number}"].shape[1:]
-                    shape = (units.stop - units.start, *of_unit)
-                    self._optimiser.plan_static(plan, f"{kind}{label}", shape)
-        return plan

@@ -20,17 +20,11 @@ from typing import NamedTuple
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.batch_norm import (
     backward_,
-    count_backward,
     mean_gradients,
     normalise_by_batch_,
     normalise_by_running_,
-    plan_mean_gradients,
-    plan_normalise_by_batch,
-    plan_normalise_by_running,
 )
 from trainfit.algorithms.phases import Category, tag
 from trainfit.algorithms.tiling import in_tiles
@@ -71,32 +65,10 @@ def train_forward(z_BO: torch.Tensor, kept: Statistics) -> tuple[torch.Tensor, N
     return h_BO, Normalised(z_BO, factor_O)
 
 
-def plan_train_forward(plan: MemoryPlan, z: Item, name: str) -> tuple[Item, Item]:
-    """The closed form of ``train_forward``: h and the factor; the caller has n, which was z."""
-    batch, outputs = z.shape
-    factor = plan_normalise_by_batch(plan, batch, outputs)
-    plan.each(Kind.MULTIPLY, outputs)
-    h = plan.alloc(name, (batch, outputs), Category.ACTIVATIONS)
-    _count_activation(plan, h.elements)
-    return h, factor
-
-
 def predict_forward_(z_BO: torch.Tensor, kept: Statistics) -> torch.Tensor:
     """Normalise by the running statistics; ``z_BO`` becomes h."""
     normalise_by_running_(z_BO, kept.mean_O, kept.variance_O)
     return z_BO.mul_(kept.gain_O).add_(kept.shift_O).relu_()
-
-
-def plan_predict_forward(plan: MemoryPlan, z: Item) -> None:
-    """The closed form of ``predict_forward_``."""
-    batch, outputs = z.shape
-    plan.free(plan_normalise_by_running(plan, batch, outputs))
-    _count_activation(plan, z.elements)
-
-
-def _count_activation(plan: MemoryPlan, elements: int) -> None:
-    for kind in (Kind.MULTIPLY, Kind.ADD, Kind.COMPARE):
-        plan.each(kind, elements)
 
 
 def backward(
@@ -121,22 +93,6 @@ def backward(
     dshift_J = du_BJ.sum(0)
     backward_(n_BJ, du_BJ, mean_gradients(dshift_J, dgain_J, len(n_BJ)), factor_J)
     return n_BJ, dgain_J, dshift_J
-
-
-def plan_backward(plan: MemoryPlan, batch: int, units: int) -> tuple[Item, Item]:
-    """The closed form of ``backward``: the gradients of gain and shift."""
-    dgain = plan.alloc("dgain", (units,), Category.GRADIENTS)
-    for rows in plan.tiles(batch, _tile_rows(batch)):
-        shape = (rows, units)
-        work = plan.alloc("du n of some samples", shape, Category.WORKSPACE, essential=False)
-        plan.workspace("sum over some samples", (units,))
-        plan.free(work)
-    dshift = plan.alloc("dshift", (units,), Category.GRADIENTS)
-    plan.each(Kind.MULTIPLY, batch * units)
-    plan.each(Kind.ADD, 2 * batch * units)
-    plan.free(*plan_mean_gradients(plan, units))
-    count_backward(plan, batch * units)
-    return dgain, dshift
 
 
 def _tile_rows(batch: int) -> int:

@@ -58,8 +58,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-from trainfit.algorithms.local_head.layers import LocalHeadNet
-from trainfit.algorithms.local_head.memory import Part, PlanLocalHead
+from trainfit.algorithms.local_head.layers import LocalHeadNet, Part
 from trainfit.algorithms.local_head.normalisation import Normalised, backward, train_forward
 from trainfit.algorithms.local_head.options import LOCAL_HEAD, Head, LocalLoss
 from trainfit.algorithms.local_head.similarity import (
@@ -67,7 +66,6 @@ from trainfit.algorithms.local_head.similarity import (
     gradient_matrix,
     row_means,
 )
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
 
@@ -215,11 +213,3 @@ class LocalHead(LocalHeadNet, about=LOCAL_HEAD):
         label, units = part
         parameter_J = self._parameters[f"{kind}{number}"][units]
         self._optimiser.apply(f"{kind}{label}", parameter_J, gradient_J)
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See :mod:`trainfit.algorithms.local_head.memory`."""
-        self.check_batch(batch_size)
-        plan = self._plan_static(batch_size)
-        walk = PlanLocalHead(plan, self._optimiser, self._dropout, self.model, self.options)
-        walk.step(batch_size, {number: self._parts(number) for number in self._trained})
-        return plan

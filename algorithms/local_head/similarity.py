@@ -31,8 +31,6 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category, tag
 
 _EPSILON = 1e-8
@@ -44,31 +42,11 @@ def row_means(g_BP: torch.Tensor) -> torch.Tensor:
     return tag(g_BP.mean(1, keepdim=True), Category.WORKSPACE, "row means")
 
 
-def plan_row_means(plan: MemoryPlan, batch: int, features: int) -> Item:
-    """The closed form of ``row_means`` and of subtracting them; the caller frees the result."""
-    means = plan.alloc("row means", (batch, 1), Category.WORKSPACE, essential=False)
-    plan.scalar()
-    plan.each(Kind.ADD, 2 * batch * features)
-    plan.each(Kind.DIVIDE, batch)
-    return means
-
-
 def directions_(g_BP: torch.Tensor) -> torch.Tensor:
     """Turn features without a mean into n; returns ``1 / abs(g)``, shape (B, 1)."""
     inverse_B: torch.Tensor = torch.linalg.vector_norm(g_BP, dim=1, keepdim=True)
     g_BP.mul_(inverse_B.add_(_EPSILON).reciprocal_())
     return inverse_B
-
-
-def plan_directions(plan: MemoryPlan, g: Item) -> Item:
-    """The closed form of ``directions_``; the caller frees the result."""
-    batch = g.shape[0]
-    inverse = plan.alloc("1 / length", (batch, 1), Category.ACTIVATIONS)
-    plan.scalar()
-    plan.each(Kind.MULTIPLY, 2 * g.elements)
-    plan.each(Kind.ADD, g.elements + batch)
-    plan.each(Kind.DIVIDE, 2 * batch)  # the root counts as one
-    return inverse
 
 
 def label_directions(y_B: torch.Tensor, classes: int) -> torch.Tensor:
@@ -100,24 +78,3 @@ def gradient_matrix(
     del with_target_BC
     m_BB.diagonal().sub_(s_B)
     return m_BB.mul_(inverse_B.mul_(4.0 * weight / len(m_BB) ** 2))
-
-
-def plan_gradient_matrix(plan: MemoryPlan, n: Item, classes: int) -> Item:
-    """The closed form of ``gradient_matrix``; the caller frees the result."""
-    batch, features = n.shape
-    labels = plan.alloc("directions of labels", (batch, classes), Category.GRADIENTS)
-    m = plan.alloc("similarities, then M", (batch, batch), Category.GRADIENTS)
-    s = plan.alloc("s", (batch,), Category.GRADIENTS)
-    with_target = plan.alloc("D T by class", (batch, classes), Category.GRADIENTS, essential=False)
-    plan.free(labels)
-    plan.workspace("sum over classes", (batch,))
-    plan.free(with_target)
-    plan.scalar()
-    plan.free(s)
-    plan.product(batch, features, batch)
-    plan.product(batch, classes, batch)
-    plan.product(batch, batch, classes)
-    plan.each(Kind.MULTIPLY, 2 * m.elements + with_target.elements + 2 * batch)
-    plan.each(Kind.ADD, m.elements + with_target.elements + 2 * batch)
-    plan.each(Kind.DIVIDE, batch)
-    return m

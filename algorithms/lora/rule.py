@@ -34,19 +34,15 @@ from torch.nn import functional
 
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.lora.options import LORA, LoraOptions
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.nets.layer_numbers import layer_numbers
-from trainfit.algorithms.numerics.losses import logit_gradient_, plan_logit_gradient
+from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.sparse_update.options import Frozen
 from trainfit.algorithms.sparse_update.stored_input import (
     Kept,
     keep,
-    plan_keep,
-    plan_through_rectifier,
     through_rectifier_,
 )
 
@@ -172,62 +168,6 @@ class Lora(FullyConnected[LoraOptions], about=LORA):
     def _factors(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """A, shape (R, I), and B, shape (O, R)."""
         return self._parameters[f"lora_a{number}"], self._parameters[f"lora_b{number}"]
-
-    # ---- the closed form --------------------------------------------------------------------
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """Stored inputs and p of every adapted layer, and two gradients of neighbouring layers."""
-        plan = self._plan_static(batch_size)
-        layers, lowest, rank = len(self.model.layers), self._lowest, self.options.rank
-        kept = []
-        h = None
-        with plan.phase("forward"):
-            for number, (inputs, outputs) in enumerate(self.model.layers, start=1):
-                columns = inputs if number in self._adapted else 0
-                stored = plan_keep(plan, h, (batch_size, inputs), columns, masked=number > lowest)
-                z = self._plan_linear(plan, batch_size, number, f"h{number}")
-                p = None
-                if columns:
-                    p = plan.alloc(f"p{number}", (batch_size, rank), Category.ACTIVATIONS)
-                    plan.product(batch_size, inputs, rank)
-                    plan.product(batch_size, rank, outputs)
-                if number < layers:
-                    plan.each(Kind.COMPARE, z.elements)
-                stored.release(plan, h)
-                kept.append([item for item in (*stored.items(), p) if item is not None])
-                h = z
-        with plan.phase("gradient"):
-            plan_logit_gradient(plan, batch_size, self.model.classes, self.options.loss)
-        dz = z
-        for number in range(layers, lowest - 1, -1):
-            inputs, outputs = self.model.layers[number - 1]
-            adapted = number in self._adapted
-            with plan.phase("gradient"):
-                below = kept.pop()
-                if adapted:
-                    below.append(plan.alloc(f"q{number}", (batch_size, rank), Category.GRADIENTS))
-                    plan.product(batch_size, outputs, rank)
-                if number > lowest:
-                    dh = plan.alloc(f"dh{number - 1}", (batch_size, inputs), Category.GRADIENTS)
-                    plan.product(batch_size, outputs, inputs)
-                    if adapted:
-                        plan.product(batch_size, rank, inputs)
-                    columns = inputs if adapted else 0
-                    plan_through_rectifier(plan, (batch_size, inputs), columns)
-            self._plan_update(plan, batch_size, number)
-            plan.free(*below, dz)
-            if number > lowest:
-                dz = dh
-        return plan
-
-    def _plan_update(self, plan: MemoryPlan, batch: int, number: int) -> None:
-        with plan.phase("update"):
-            if number in self._biases:
-                self._plan_apply_bias(plan, batch, number)
-            if number in self._adapted:
-                for name in (f"lora_b{number}", f"lora_a{number}"):
-                    shape = tuple(self._parameters[name].shape)
-                    self._optimiser.plan_apply_product(plan, name, shape, batch)
 
 
 def _scaled_product(

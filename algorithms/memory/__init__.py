@@ -1,1 +1,1 @@
-"""The closed form: a rule's step as births and deaths of tensors, and its count of operations."""
+"""Tensors without values, and words for the arithmetic of a step."""

@@ -26,19 +26,16 @@ from typing import TypeVar
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.numerics.binary.activations import (
     Hidden,
-    plan_weight_gradient,
     ste_clip_,
     tile_extent,
     weight_gradient,
 )
 from trainfit.algorithms.numerics.binary.sign_weights import LatentSigns
-from trainfit.algorithms.numerics.binary.weights import FloatWeights, Weights, linear, plan_linear
+from trainfit.algorithms.numerics.binary.weights import FloatWeights, Weights, linear
 from trainfit.algorithms.options import BinarisedOptions, Precision
 from trainfit.algorithms.phases import phase
 from trainfit.algorithms.tiling import in_tiles
@@ -65,10 +62,6 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
             FloatWeights(last),
         ]
 
-    def _reads_bits(self, number: int) -> bool:
-        """Whether layer ``number`` reads bits; the first one reads the batch."""
-        return self._bits and number > 1
-
     # ---- forward ----------------------------------------------------------------------------
 
     def _linear(self, h: Hidden, number: int) -> torch.Tensor:
@@ -77,16 +70,6 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
         if isinstance(h, torch.Tensor) and not weights.binary:
             return super()._linear(h, number)
         return linear(h, weights, self._parameters.get(f"b{number}"), weights.scale())
-
-    def _plan_linear(self, plan: MemoryPlan, batch: int, number: int, name: str) -> Item:
-        weights, bits = self._weights[number - 1], self._reads_bits(number)
-        if not (bits or weights.binary):
-            return super()._plan_linear(plan, batch, number, name)
-        scale = weights.plan_scale(plan)
-        bias = f"b{number}" in self._parameters
-        z = plan_linear(plan, name, weights, batch, bits=bits, bias=bias)
-        plan.free(*scale)
-        return z
 
     @abstractmethod
     def _hidden(self, h: Hidden, number: int, *, training: bool = True) -> Hidden:
@@ -146,31 +129,3 @@ class BinarisedNet(FullyConnected[BinarisedOptionsT]):
     def _tile_rows(self, number: int) -> int:
         inputs, outputs = self.model.layers[number - 1]
         return 8 * -(-max(_LEAST, tile_extent(outputs, 4 * inputs)) // 8)
-
-    def _plan_apply(self, plan: MemoryPlan, batch: int, number: int) -> None:
-        if not (self._reads_bits(number) or self._is_cut(number)):
-            super()._plan_apply(plan, batch, number)
-        else:
-            if f"b{number}" in self._parameters:
-                with plan.phase("update"):
-                    self._plan_apply_bias(plan, batch, number)
-            for outputs in plan.tiles(self.model.sizes[number], self._tile_rows(number)):
-                self._plan_apply_tile(plan, batch, number, outputs)
-        self._plan_clip(plan, number)
-
-    def _plan_apply_tile(self, plan: MemoryPlan, batch: int, number: int, outputs: int) -> None:
-        name, shape = f"dw{number}", (outputs, self.model.sizes[number - 1])
-        bits = self._reads_bits(number)
-        with plan.phase("gradient"):
-            gradient = plan_weight_gradient(
-                plan, name, shape, batch, bits=bits, binary=self._is_cut(number)
-            )
-        with plan.phase("update"):
-            self._optimiser.plan_apply(plan, gradient.elements)
-            plan.free(gradient)
-
-    def _plan_clip(self, plan: MemoryPlan, number: int) -> None:
-        if self._clips:
-            with plan.phase("update"):
-                for parameter in self._of_layer(number):
-                    plan.each(Kind.COMPARE, 2 * parameter.numel())

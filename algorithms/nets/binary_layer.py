@@ -18,14 +18,11 @@ from collections.abc import Iterator
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import (
     abs_of_others,
-    plan_mean_abs,
     tile_extent,
 )
-from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width, plan_pack
+from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width
 from trainfit.algorithms.numerics.binary.sign_weights import LatentSigns, PackedSigns
 from trainfit.algorithms.numerics.binary.weights import FloatWeights, Weights
 from trainfit.algorithms.numerics.optimisers import Optimiser
@@ -124,15 +121,6 @@ class BinaryLayer:
             total = sum_abs(self.weight_JK).add_(self._others)
             self.weights.scale().copy_(total.mul_(1.0 / self._latent_MOK.numel()))
 
-    def plan_clip(self, plan: MemoryPlan) -> None:
-        """The closed form of ``clip``."""
-        height, width = self.weight_JK.shape
-        plan.each(Kind.COMPARE, 2 * (height * width + height))
-        if self._in_storage:
-            plan_pack(plan, height, width, self._pack_rows(), comparisons=1)
-            plan.each(Kind.COMPARE, height * width)
-            plan.free(plan_mean_abs(plan, height * width))
-
     def _pack_rows(self) -> int:
         height, width = self.weight_JK.shape
         return tile_extent(height, width)
@@ -155,19 +143,3 @@ class BinaryLayer:
         else:
             yield StaticTensor(f"w{number}", self._latent_MOK, parameters)
         yield StaticTensor(f"b{number}", self.bias_O, parameters)
-
-    def plan_static(self, plan: MemoryPlan, optimiser: Optimiser) -> None:
-        """The closed form of the static tensors, including optimiser state."""
-        weights, number = self.weights, self.number
-        parameters, shape = Category.PARAMETERS, tuple(self.weight_JK.shape)
-        whole = (weights.groups, weights.outputs, weights.width)
-        if self._in_storage:
-            plan.hold(f"latent{number}", whole, parameters, storage=True)
-            plan.hold(f"packed{number}", whole, parameters, bits=1)
-            plan.hold(f"scale{number}", (), parameters)
-            plan.hold(f"slice{number}", shape, parameters)
-        else:
-            plan.hold(f"w{number}", whole, parameters)
-        plan.hold(f"b{number}", (weights.outputs,), parameters)
-        optimiser.plan_static(plan, f"w{number}", shape)
-        optimiser.plan_static(plan, f"b{number}", shape[:1])

@@ -1,7 +1,7 @@
 """The base class of training rules on fully connected nets.
 
 A subclass gets weights ``w1, b1, ...`` (the classifier last), an optimiser with state, a forward
-pass, the prediction, and the closed forms of all of these. It adds ``step`` and ``memory_model``.
+pass, and the prediction. It adds ``step``.
 
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
@@ -14,10 +14,8 @@ from typing import TypeVar
 import torch
 from torch.nn import functional
 
-from trainfit.algorithms.contract import Algorithm, StaticTensor, hold_inputs
+from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.optimisers import Optimiser, Sgd, make_optimiser
@@ -105,13 +103,6 @@ class FullyConnected(Algorithm[RateOptionsT]):
             h_BI, self._parameters[f"w{number}"], self._parameters.get(f"b{number}")
         )
 
-    def _plan_linear(self, plan: MemoryPlan, batch: int, number: int, name: str) -> Item:
-        inputs, outputs = self.model.layers[number - 1]
-        plan.product(batch, inputs, outputs)
-        if f"b{number}" in self._parameters:
-            plan.each(Kind.ADD, batch * outputs)
-        return plan.alloc(name, (batch, outputs), Category.ACTIVATIONS)
-
     def _apply(self, number: int, dz_BO: torch.Tensor, h_BI: torch.Tensor) -> None:
         """Update a layer from the gradient of its pre-activation: dw = dz^T h, db = sum dz."""
         with phase("update"):
@@ -126,24 +117,6 @@ class FullyConnected(Algorithm[RateOptionsT]):
     def _apply_weight(self, number: int, dz_BO: torch.Tensor, h_BI: torch.Tensor) -> None:
         name = f"w{number}"
         self._optimiser.apply_product(name, self._parameters[name], dz_BO.T, h_BI)
-
-    def _plan_apply(self, plan: MemoryPlan, batch: int, number: int) -> None:
-        with plan.phase("update"):
-            if f"b{number}" in self._parameters:
-                self._plan_apply_bias(plan, batch, number)
-            self._plan_apply_weight(plan, batch, number)
-
-    def _plan_apply_bias(self, plan: MemoryPlan, batch: int, number: int) -> None:
-        outputs = self.model.sizes[number]
-        db = plan.alloc(f"db{number}", (outputs,), Category.GRADIENTS)
-        plan.each(Kind.ADD, batch * outputs)
-        self._optimiser.plan_apply(plan, outputs)
-        plan.free(db)
-
-    def _plan_apply_weight(self, plan: MemoryPlan, batch: int, number: int) -> None:
-        name = f"w{number}"
-        outputs, inputs = self._parameters[name].shape
-        self._optimiser.plan_apply_product(plan, name, (outputs, inputs), batch)
 
     # ---- what is kept -----------------------------------------------------------------------
 
@@ -162,14 +135,3 @@ class FullyConnected(Algorithm[RateOptionsT]):
             yield StaticTensor(name, parameter, Category.PARAMETERS, storage=storage)
         for name, state in self._optimiser.states():
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
-
-    def _plan_static(self, batch_size: int) -> MemoryPlan:
-        """A plan that holds the batch, all parameters and the optimiser's state."""
-        plan = MemoryPlan()
-        hold_inputs(plan, self.model, batch_size)
-        for name, parameter in self._parameters.items():
-            shape, storage = tuple(parameter.shape), self._in_storage(name)
-            plan.hold(name, shape, Category.PARAMETERS, storage=storage)
-            if self._is_trained(name):
-                self._optimiser.plan_static(plan, name, shape)
-        return plan

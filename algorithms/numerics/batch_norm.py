@@ -18,10 +18,7 @@ from __future__ import annotations
 import torch
 
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.sums import column_means, column_variances
-from trainfit.algorithms.phases import Category
 
 MOMENTUM = 0.1
 EPSILON = 1e-5
@@ -69,21 +66,6 @@ def normalise_by_batch_(
     return spread_J
 
 
-def plan_normalise_by_batch(plan: MemoryPlan, rows: int, channels: int) -> Item:
-    """The closed form of ``normalise_by_batch_``; the caller frees the result."""
-    spread = plan.alloc("1 / deviation", (channels,), Category.ACTIVATIONS)
-    center = plan.alloc("mean", (channels,), Category.ACTIVATIONS, essential=False)
-    for _ in range(3):  # two running averages, eps
-        plan.scalar()
-    plan.free(center)
-    plan.each(Kind.ADD, 4 * rows * channels)  # mean, differences twice, variance
-    plan.each(Kind.MULTIPLY, 2 * rows * channels)
-    plan.each(Kind.ADD, 5 * channels)  # running averages, eps
-    plan.each(Kind.MULTIPLY, 4 * channels)
-    plan.each(Kind.DIVIDE, 4 * channels)
-    return spread
-
-
 def normalise_by_running_(
     z_RJ: torch.Tensor, mean_J: torch.Tensor, variance_J: torch.Tensor
 ) -> torch.Tensor:
@@ -94,31 +76,11 @@ def normalise_by_running_(
     return spread_J
 
 
-def plan_normalise_by_running(plan: MemoryPlan, rows: int, channels: int) -> Item:
-    """The closed form of ``normalise_by_running_``; the caller frees the result."""
-    with plan.number():
-        spread = plan.alloc("1 / deviation", (channels,), Category.ACTIVATIONS)
-    plan.each(Kind.ADD, rows * channels + channels)
-    plan.each(Kind.MULTIPLY, rows * channels)
-    plan.each(Kind.DIVIDE, 2 * channels)
-    return spread
-
-
 def mean_gradients(
     dshift_J: torch.Tensor, dgain_J: torch.Tensor, rows: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``sum(du) / R`` and ``-sum(du n) / R`` from the gradients of shift and gain."""
     return dshift_J / rows, dgain_J / -rows
-
-
-def plan_mean_gradients(plan: MemoryPlan, channels: int) -> list[Item]:
-    """The closed form of ``mean_gradients``; the caller frees the result."""
-    made = []
-    for name in ("mean of du", "mean of du n"):
-        with plan.number():
-            made.append(plan.alloc(name, (channels,), Category.GRADIENTS, essential=False))
-        plan.each(Kind.DIVIDE, channels)
-    return made
 
 
 def backward_(
@@ -137,9 +99,3 @@ def backward_(
     """
     mean_J, slope_J = means
     n_RJ.mul_(slope_J).add_(du_RJ).sub_(mean_J).mul_(factor_J)
-
-
-def count_backward(plan: MemoryPlan, elements: int) -> None:
-    """The arithmetic of ``backward_``, which allocates nothing."""
-    plan.each(Kind.MULTIPLY, 2 * elements)
-    plan.each(Kind.ADD, 2 * elements)

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.lazy_kernels import dropout_kernel
 from trainfit.algorithms.numerics.operators import operator
 
@@ -51,19 +49,6 @@ class Dropout:
             seed = (self._seed + number * 0xD1342543DE82EF95) % 2**64
             drop_units(values.view(-1), seed >> 32, seed % 2**32, self.keep)
         return values
-
-    def plan_begin_step(self, plan: MemoryPlan) -> None:
-        """The closed form of ``begin_step``."""
-        if self.keep < 1.0:
-            plan.workspace("seed of the masks", (), bits=64)
-            plan.each(Kind.RANDOM, 1)
-
-    def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
-        """The closed form of ``apply_``: no memory."""
-        if self.keep < 1.0:
-            plan.each(Kind.RANDOM, elements)
-            plan.each(Kind.COMPARE, elements)
-            plan.each(Kind.MULTIPLY, elements)
 
 
 @operator("drop_units(Tensor(a!) values_N, int high, int low, float keep) -> ()")

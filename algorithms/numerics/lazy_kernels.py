@@ -1,6 +1,6 @@
 """Compiled kernels, imported when one is first called.
 
-Importing numba and loading its compiled code takes a second, for which a closed form, a wrong
+Importing numba and loading its compiled code takes a second, for which a prediction, a wrong
 option or a rule in plain torch need not wait.
 """
 

@@ -18,9 +18,8 @@ from collections.abc import Callable
 
 import torch
 
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models.locally_connected import WINDOW
-from trainfit.algorithms.numerics.binary.packing import packed_width, plan_unpack, unpack
+from trainfit.algorithms.numerics.binary.packing import unpack
 from trainfit.algorithms.numerics.lazy_kernels import locally_connected_kernels
 from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.phases import Category, tag
@@ -60,12 +59,6 @@ def real_patches(
     return lambda tile: patches(maps_BHWC, tile).flatten(2)
 
 
-def plan_real_patches(plan: MemoryPlan, positions: int, batch: int, channels: int) -> Item:
-    """The closed form of ``real_patches`` for one tile; the caller frees the result."""
-    shape = (positions, batch, WINDOW, channels)
-    return plan.alloc("patches", shape, Category.WORKSPACE, essential=False)
-
-
 def bit_patches(h_BPb: torch.Tensor, height: int, inner: int) -> Callable[[slice], torch.Tensor]:
     """A function from a tile to its patches of packed bits, as zeros and ones, (P, B, 9 inner)."""
     batch, positions, row = h_BPb.shape
@@ -76,16 +69,6 @@ def bit_patches(h_BPb: torch.Tensor, height: int, inner: int) -> Callable[[slice
         return unpack(packed_PBSb.view(-1, row), inner).view(extent(tile), batch, -1)
 
     return of
-
-
-def plan_bit_patches(plan: MemoryPlan, positions: int, batch: int, inner: int) -> Item:
-    """The closed form of ``bit_patches`` for one tile; the caller frees the result."""
-    rows = positions * batch * WINDOW
-    shape = (rows, packed_width(inner))
-    packed = plan.alloc("patches", shape, Category.WORKSPACE, bits=8, essential=False)
-    unpacked = plan_unpack(plan, rows, inner)
-    plan.free(packed)
-    return unpacked
 
 
 def add_binary_product(
@@ -138,16 +121,6 @@ def add_signed_product(
     signs_PJK = unpack(w_PJSb.reshape(-1, row), inner).view(positions, outputs, -1)
     signs_PJK.mul_(2.0).sub_(1.0)
     z_PBJ.baddbmm_(patches_PBK, signs_PJK.transpose(1, 2))
-
-
-def plan_signed_product(
-    plan: MemoryPlan, positions: int, outputs: int, segments: int, inner: int
-) -> None:
-    """The closed form of ``add_signed_product`` for ``segments`` of ``inner`` inputs."""
-    signs = plan_unpack(plan, positions * outputs * segments, inner)
-    plan.scalar()
-    plan.scalar()
-    plan.free(signs)
 
 
 def weight_gradient(

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.options import Loss
 from trainfit.algorithms.phases import Category, tag
 
@@ -29,16 +27,6 @@ def softmax_(logits_BC: torch.Tensor) -> torch.Tensor:
     logits_BC.sub_(tag(logits_BC.amax(1, keepdim=True), Category.WORKSPACE, "largest logit"))
     logits_BC.exp_()
     return logits_BC.div_(tag(logits_BC.sum(1, keepdim=True), Category.WORKSPACE, "sum of exp"))
-
-
-def plan_softmax(plan: MemoryPlan, batch: int, classes: int) -> None:
-    """The closed form of ``softmax_``."""
-    plan.workspace("largest logit", (batch, 1))
-    plan.workspace("sum of exp", (batch, 1))
-    plan.each(Kind.COMPARE, batch * classes)
-    plan.each(Kind.ADD, 2 * batch * classes)
-    plan.each(Kind.TRANSCENDENTAL, batch * classes)
-    plan.each(Kind.DIVIDE, batch * classes)
 
 
 # ---- the gradient ---------------------------------------------------------------------------
@@ -62,14 +50,6 @@ def logit_gradient_(logits_BC: torch.Tensor, y_B: torch.Tensor, loss: Loss) -> t
     return binary_cross_entropy_error_(logits_BC, y_B)
 
 
-def plan_logit_gradient(plan: MemoryPlan, batch: int, classes: int, loss: Loss) -> None:
-    """The closed form of ``logit_gradient_``."""
-    if loss is Loss.CROSS_ENTROPY:
-        plan_cross_entropy_error(plan, batch, classes)
-    else:
-        plan_binary_cross_entropy_error(plan, batch, classes)
-
-
 def cross_entropy_error_(logits_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
     """Turn logits into the gradient of the mean cross-entropy: ``(softmax(a) - onehot(y)) / B``.
 
@@ -82,14 +62,6 @@ def cross_entropy_error_(logits_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Te
     return error_BC.mul_(1.0 / len(error_BC))
 
 
-def plan_cross_entropy_error(plan: MemoryPlan, batch: int, classes: int) -> None:
-    """The closed form of ``cross_entropy_error_``."""
-    plan_softmax(plan, batch, classes)
-    plan.scalar()
-    plan.each(Kind.ADD, batch)
-    plan.each(Kind.MULTIPLY, batch * classes)
-
-
 def binary_cross_entropy_error_(logits_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
     """Turn logits into ``(sigmoid(a) - onehot(y)) / (B C)``, without workspace.
 
@@ -99,13 +71,6 @@ def binary_cross_entropy_error_(logits_BC: torch.Tensor, y_B: torch.Tensor) -> t
     """
     error_BC = _negate_label_(_negate_label_(logits_BC, y_B).sigmoid_(), y_B)
     return error_BC.mul_(1.0 / error_BC.numel())
-
-
-def plan_binary_cross_entropy_error(plan: MemoryPlan, batch: int, classes: int) -> None:
-    """The closed form of ``binary_cross_entropy_error_``."""
-    plan.scalar()
-    plan.each(Kind.TRANSCENDENTAL, batch * classes)
-    plan.each(Kind.MULTIPLY, 2 * batch + batch * classes)
 
 
 def _negate_label_(values_BC: torch.Tensor, y_B: torch.Tensor) -> torch.Tensor:
@@ -127,25 +92,3 @@ def mean_loss_(logits_BC: torch.Tensor, y_B: torch.Tensor, loss: Loss) -> float:
     right_B = tag(logits_BC.gather(1, y_B[:, None]), Category.WORKSPACE, "logit of the label")
     loss_B = tag(logits_BC.exp_().sum(1, keepdim=True), Category.WORKSPACE, "loss per sample")
     return float(loss_B.log_().sub_(right_B).mean())
-
-
-def plan_mean_loss(plan: MemoryPlan, batch: int, classes: int, loss: Loss) -> None:
-    """The closed form of ``mean_loss_``."""
-    each = batch * classes
-    if loss is Loss.BINARY_CROSS_ENTROPY:
-        mean = plan.alloc("loss", (), Category.WORKSPACE, essential=False)
-        plan.scalar()
-        plan.free(mean)
-        plan.each(Kind.MULTIPLY, batch)
-        plan.each(Kind.TRANSCENDENTAL, 2 * each)  # exp and log of softplus
-        plan.each(Kind.ADD, 2 * each)
-    else:
-        plan.workspace("largest logit", (batch, 1))
-        right = plan.alloc("logit of the label", (batch, 1), Category.WORKSPACE, essential=False)
-        value = plan.alloc("loss per sample", (batch, 1), Category.WORKSPACE, essential=False)
-        plan.workspace("loss", ())
-        plan.free(value, right)
-        plan.each(Kind.COMPARE, each)
-        plan.each(Kind.TRANSCENDENTAL, each + batch)
-        plan.each(Kind.ADD, 2 * each + 2 * batch)
-    plan.each(Kind.DIVIDE, 1)

@@ -20,17 +20,12 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import (
     Bits,
     binarise,
     mean_abs,
-    plan_binarise,
-    plan_mean_abs,
     unpack_tile,
 )
-from trainfit.algorithms.numerics.binary.packing import plan_unpack
 from trainfit.algorithms.numerics.dropout import Dropout
 
 
@@ -48,17 +43,6 @@ def binarise_dropped(z_BO: torch.Tensor, dropout: Dropout | None, number: int) -
     return binarise(dropout.apply_(z_BO, number), mask=False, scale=scale)
 
 
-def plan_binarise_dropped(plan: MemoryPlan, z: Item, dropout: Dropout) -> list[Item]:
-    """The closed form of ``binarise_dropped``, which frees ``z``."""
-    scale = plan_mean_abs(plan, z.elements)
-    plan.scalar()
-    dropout.plan_apply(plan, z.elements)
-    batch, outputs = z.shape
-    bits = plan_binarise(plan, f"bits of {z.name}", batch, outputs, mask=False, scale=scale)
-    plan.free(z)
-    return bits
-
-
 def difference(h: Bits, m: Bits, outputs: slice) -> torch.Tensor:
     """``(h - h') / B`` of some outputs, shape (B, T).
 
@@ -70,13 +54,3 @@ def difference(h: Bits, m: Bits, outputs: slice) -> torch.Tensor:
     h_BT = unpack_tile(h, 0, outputs).mul_(h.scale)
     h_BT.addcmul_(unpack_tile(m, 0, outputs), m.scale, value=-1.0)
     return h_BT.mul_(1.0 / len(h_BT))
-
-
-def plan_difference(plan: MemoryPlan, batch: int, outputs: int) -> Item:
-    """The closed form of ``difference``; the caller frees the result."""
-    tile = plan_unpack(plan, batch, outputs)
-    plan.free(plan_unpack(plan, batch, outputs))
-    plan.scalar()
-    plan.each(Kind.MULTIPLY, 3 * tile.elements)
-    plan.each(Kind.ADD, tile.elements)
-    return tile

@@ -25,12 +25,10 @@ from typing import ClassVar
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import Hidden
 from trainfit.algorithms.pepita.options import MEM_PEPITA
 from trainfit.algorithms.pepita.pepita import Pepita
-from trainfit.algorithms.pepita.rule import Kept, PepitaRule
+from trainfit.algorithms.pepita.rule import PepitaRule
 from trainfit.algorithms.phases import phase
 
 
@@ -46,35 +44,12 @@ class MemPepita(PepitaRule, about=MEM_PEPITA):
             h = self._hidden(h, number)
         return self._linear(h, self._last)
 
-    def _plan_first_pass(self, plan: MemoryPlan, batch: int, kept: Kept) -> Item:
-        below: list[Item] = []
-        for number in range(1, self._last):
-            h = self._plan_hidden(plan, batch, number)
-            plan.free(*below)
-            below = h
-        error = self._plan_linear(plan, batch, self._last, "logits, then error")
-        plan.free(*below)
-        return error
-
     def _recall(self, kept: list[Hidden], number: int) -> Hidden:
         with phase("forward.repeated"):
             kept[0] = self._hidden(kept[0], number)  # with the weights before the update
         return kept[0]
 
-    def _plan_recall(self, plan: MemoryPlan, batch: int, kept: Kept, number: int) -> None:
-        with plan.phase("forward.repeated"):
-            h = self._plan_hidden(plan, batch, number, "repeated h")
-            plan.free(*(kept[0] if kept else []))
-            kept[:] = [h]
-
     def _put_back(self, h: Hidden, m: Hidden, number: int) -> None:
         if number + 1 < self._last and isinstance(h, torch.Tensor) and isinstance(m, torch.Tensor):
             with phase("forward.repeated"):
                 h.add_(m)
-
-    def _plan_put_back(self, plan: MemoryPlan, kept: Kept, number: int) -> None:
-        if number + 1 == self._last:
-            plan.free(*kept.pop())
-        elif not self._bits:
-            with plan.phase("forward.repeated"):
-                plan.each(Kind.ADD, kept[0][0].elements)

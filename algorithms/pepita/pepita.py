@@ -6,10 +6,9 @@ from typing import ClassVar
 
 import torch
 
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import Hidden
 from trainfit.algorithms.pepita.options import PEPITA
-from trainfit.algorithms.pepita.rule import Kept, PepitaRule
+from trainfit.algorithms.pepita.rule import PepitaRule
 
 
 class Pepita(PepitaRule, about=PEPITA):
@@ -30,16 +29,5 @@ class Pepita(PepitaRule, about=PEPITA):
             kept.append(h)
         return self._linear(h, self._last)
 
-    def _plan_first_pass(self, plan: MemoryPlan, batch: int, kept: Kept) -> Item:
-        for number in range(1, self._last):
-            kept.append(self._plan_hidden(plan, batch, number))
-        return self._plan_linear(plan, batch, self._last, "logits, then error")
-
     def _recall(self, kept: list[Hidden], number: int) -> Hidden:
         return kept.pop(0)
-
-    def _plan_recall(self, plan: MemoryPlan, batch: int, kept: Kept, number: int) -> None:
-        pass
-
-    def _plan_put_back(self, plan: MemoryPlan, kept: Kept, number: int) -> None:
-        plan.free(*kept.pop(0))

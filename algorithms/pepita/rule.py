@@ -43,23 +43,17 @@ from collections.abc import Iterator
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.binarised import BinarisedNet
 from trainfit.algorithms.numerics.binary.activations import Bits, Hidden
 from trainfit.algorithms.numerics.dropout import Dropout
-from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
+from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.pepita.binary import (
     binarise_dropped,
     difference,
-    plan_binarise_dropped,
-    plan_difference,
 )
 from trainfit.algorithms.pepita.options import OutputError, PepitaOptions
 from trainfit.algorithms.phases import Category, phase, tag
-
-Kept = list[list[Item]]  # of the standard pass, by layer
 
 
 class PepitaRule(BinarisedNet[PepitaOptions]):
@@ -149,87 +143,9 @@ class PepitaRule(BinarisedNet[PepitaOptions]):
     def _put_back(self, h: Hidden, m: Hidden, number: int) -> None:
         """Restore h from the difference, if it is needed again."""
 
-    # ---- the closed form --------------------------------------------------------------------
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """The closed form of one step."""
-        plan = self._plan_static(batch_size)
-        kept: Kept = []
-        with plan.phase("forward.standard"):
-            self._dropout.plan_begin_step(plan)
-            error = self._plan_first_pass(plan, batch_size, kept)
-        with plan.phase("gradient"):
-            plan_cross_entropy_error(plan, batch_size, self.model.classes)
-        with plan.phase("forward.modulated"):
-            shape = (batch_size, self.model.inputs)
-            below = [plan.alloc("modulated input", shape, Category.INPUTS)]
-            plan.product(batch_size, self.model.classes, self.model.inputs)
-            plan.each(Kind.ADD, batch_size * self.model.inputs)
-        if self.options.output_error is OutputError.MODULATED:
-            plan.free(error)
-        for number in range(1, self._last):
-            self._plan_recall(plan, batch_size, kept, number)
-            with plan.phase("forward.modulated"):
-                modulated = self._plan_hidden(plan, batch_size, number, "modulated h")
-            self._plan_learn(plan, batch_size, number)
-            plan.free(*below)
-            below = modulated
-            self._plan_put_back(plan, kept, number)
-        if self.options.output_error is OutputError.MODULATED:
-            with plan.phase("forward.modulated"):
-                error = self._plan_linear(plan, batch_size, self._last, "modulated error")
-            with plan.phase("gradient"):
-                plan_cross_entropy_error(plan, batch_size, self.model.classes)
-        self._plan_apply(plan, batch_size, self._last)
-        plan.free(error, *below)
-        return plan
-
-    def _plan_hidden(
-        self, plan: MemoryPlan, batch: int, number: int, name: str = "h"
-    ) -> list[Item]:
-        h = self._plan_linear(plan, batch, number, f"{name}{number}")
-        if self._bits:
-            return plan_binarise_dropped(plan, h, self._dropout)
-        plan.each(Kind.COMPARE, h.elements)
-        self._dropout.plan_apply(plan, h.elements)
-        return [h]
-
-    def _plan_learn(self, plan: MemoryPlan, batch: int, number: int) -> None:
-        inputs, width = self.model.layers[number - 1]
-        if not self._bits:
-            with plan.phase("gradient"):
-                plan.scalar()
-                plan.each(Kind.ADD, batch * width)
-                plan.each(Kind.MULTIPLY, batch * inputs)
-            self._plan_apply(plan, batch, number)
-            return
-        for outputs in plan.tiles(width, self._tile_rows(number)):
-            with plan.phase("gradient"):
-                tile = plan_difference(plan, batch, outputs)
-            self._plan_apply_tile(plan, batch, number, outputs)
-            plan.free(tile)
-        self._plan_clip(plan, number)
-
-    @abstractmethod
-    def _plan_first_pass(self, plan: MemoryPlan, batch: int, kept: Kept) -> Item:
-        """The closed form of ``_first_pass``."""
-
-    @abstractmethod
-    def _plan_recall(self, plan: MemoryPlan, batch: int, kept: Kept, number: int) -> None:
-        """The closed form of ``_recall``."""
-
-    @abstractmethod
-    def _plan_put_back(self, plan: MemoryPlan, kept: Kept, number: int) -> None:
-        """The closed form of ``_put_back``, and the end of h."""
-
     # ---- what is kept -----------------------------------------------------------------------
 
     def static_tensors(self) -> Iterator[StaticTensor]:
         """Weights, optimiser state and F."""
         yield from super().static_tensors()
         yield StaticTensor("feedback", self._feedback_CI, Category.BUFFERS)
-
-    def _plan_static(self, batch_size: int) -> MemoryPlan:
-        plan = super()._plan_static(batch_size)
-        plan.hold("feedback", (self.model.classes, self.model.inputs), Category.BUFFERS)
-        return plan

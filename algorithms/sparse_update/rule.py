@@ -33,12 +33,10 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
-from trainfit.algorithms.numerics.losses import logit_gradient_, plan_logit_gradient
-from trainfit.algorithms.phases import Category, phase
+from trainfit.algorithms.numerics.losses import logit_gradient_
+from trainfit.algorithms.phases import phase
 from trainfit.algorithms.sparse_update.choice import choose
 from trainfit.algorithms.sparse_update.options import (
     SPARSE_UPDATE,
@@ -49,8 +47,6 @@ from trainfit.algorithms.sparse_update.options import (
 from trainfit.algorithms.sparse_update.stored_input import (
     Kept,
     keep,
-    plan_keep,
-    plan_through_rectifier,
     through_rectifier_,
 )
 
@@ -149,45 +145,3 @@ class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
         torch.mm(dz_BO, w, out=dh_BI[:, :at])
         torch.mm(dz_BO, frozen, out=dh_BI[:, at:])
         return dh_BI
-
-    # ---- the closed form --------------------------------------------------------------------
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """The stored parts of the inputs, and two gradients of neighbouring layers."""
-        plan = self._plan_static(batch_size)
-        layers, lowest = len(self.model.layers), self._choice.lowest
-        kept = []
-        h = None
-        with plan.phase("forward"):
-            for number in range(1, layers + 1):
-                columns = self._choice.columns.get(number, 0)
-                shape = (batch_size, self.model.sizes[number - 1])
-                kept.append(plan_keep(plan, h, shape, columns, masked=number > lowest))
-                z = self._plan_linear(plan, batch_size, number, f"h{number}")
-                if number < layers:
-                    plan.each(Kind.COMPARE, z.elements)
-                kept[-1].release(plan, h)
-                h = z
-        with plan.phase("gradient"):
-            plan_logit_gradient(plan, batch_size, self.model.classes, self.options.loss)
-        dz = z
-        for number in range(layers, lowest, -1):
-            inputs, outputs = self.model.layers[number - 1]
-            with plan.phase("gradient"):
-                dh = plan.alloc(f"dh{number - 1}", (batch_size, inputs), Category.GRADIENTS)
-                plan.product(batch_size, outputs, inputs)
-                columns = self._choice.columns.get(number, 0)
-                plan_through_rectifier(plan, (batch_size, inputs), columns)
-            self._plan_update(plan, batch_size, number)
-            plan.free(*kept.pop().items(), dz)
-            dz = dh
-        self._plan_update(plan, batch_size, lowest)
-        plan.free(*kept.pop().items(), dz)
-        return plan
-
-    def _plan_update(self, plan: MemoryPlan, batch: int, number: int) -> None:
-        with plan.phase("update"):
-            if number in self._choice.biases:
-                self._plan_apply_bias(plan, batch, number)
-            if number in self._choice.weights:
-                self._plan_apply_weight(plan, batch, number)

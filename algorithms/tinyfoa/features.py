@@ -21,7 +21,6 @@ from typing import ClassVar
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category
 from trainfit.algorithms.tinyfoa.options import FeatureSource, Kernel
 from trainfit.algorithms.tinyfoa.slice_turns import TurnTaking
@@ -100,8 +99,6 @@ class FeatureRule(TurnTaking):
                 rows = torch.cat(made)
         return rows
 
-    # ---- closed forms -----------------------------------------------------------------------
-
     def _above_or_cached(self, index: int) -> bool:
         """Whether a step does not use the parameters of a layer, so that they are in storage."""
         return index > self._active or (self._cached and index < self._active)
@@ -118,32 +115,6 @@ class FeatureRule(TurnTaking):
             for index, scale in enumerate(self._output_scales)
         ]
 
-    def _plan_batch(self, plan: MemoryPlan, batch: int, inputs: tuple[int, ...]) -> None:
-        """The batch as passed to a step, and the scales.
-
-        Args:
-            plan: The plan of the step.
-            batch: Rows.
-            inputs: Shape of a sample's packed features, the last one in bits.
-        """
-        if self._cached and self._active:
-            plan.hold("x, packed features", (batch, *inputs), Category.INPUTS, bits=1)
-        else:
-            plan.hold("x", (batch, self._inputs()), Category.INPUTS)
-        plan.hold("y", (batch,), Category.INPUTS, bits=64)
-        for index in range(len(self._output_scales)):
-            name, storage = f"output_scale{index + 1}", index != self._active - 1
-            plan.hold(name, (), Category.PARAMETERS, storage=storage)
-
     @abstractmethod
     def _inputs(self) -> int:
         """Features of a sample."""
-
-
-def plan_read(plan: MemoryPlan, batch: int, groups: int, width: int) -> list[Item]:
-    """The closed form of arranging packed features by group, if that moves anything."""
-    if groups == 1 or batch == 1:
-        return []
-    shape = (groups, batch, width)
-    name = "packed features by group"
-    return [plan.alloc(name, shape, Category.ACTIVATIONS, bits=1, essential=False)]

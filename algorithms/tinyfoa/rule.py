@@ -41,7 +41,6 @@ from trainfit._limits import MOST_DEEP_STAGES
 from trainfit._text import shown
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import LocallyConnected, Mlp
 from trainfit.algorithms.options import Precision
 from trainfit.algorithms.tinyfoa.described.locally_connected.rule import LcDescribed
@@ -217,7 +216,3 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
     def static_tensors(self) -> Iterator[StaticTensor]:
         """The tensors that the variant keeps between steps."""
         return self._rule.static_tensors()
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See the variant's module."""
-        return self._rule.memory_model(batch_size)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.memory.plan import MemoryPlan
 
 
 class AdamSettings(NamedTuple):
@@ -49,10 +48,6 @@ class VariantRule(ABC):
     @abstractmethod
     def static_tensors(self) -> Iterator[StaticTensor]:
         """Everything held between steps."""
-
-    @abstractmethod
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """The closed form of a step of the active layer."""
 
 
 def fixed_head(outputs: int, classes: int, generator: torch.Generator) -> torch.Tensor:

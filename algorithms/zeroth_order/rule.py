@@ -47,11 +47,9 @@ from typing import ClassVar
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
-from trainfit.algorithms.numerics.losses import mean_loss_, plan_mean_loss
+from trainfit.algorithms.numerics.losses import mean_loss_
 from trainfit.algorithms.numerics.shrinking import Shrinking
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
@@ -143,55 +141,3 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
     def _loss(self, x: torch.Tensor, y: torch.Tensor) -> float:
         """Mean loss with the current weights."""
         return mean_loss_(self.predict(x), y, self.options.loss)
-
-    # ---- the closed form --------------------------------------------------------------------
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """Inference, and a tile of the direction before and after it."""
-        plan = self._plan_static(batch_size)
-        for sample in range(self.options.samples):
-            with plan.phase("forward.plus"):
-                plan.workspace("seed", (1,), bits=64)
-                self._plan_move(plan, batch_size)
-                self._plan_loss(plan, batch_size)
-            with plan.phase("forward.minus"):
-                self._plan_move(plan, batch_size)
-                self._plan_loss(plan, batch_size)
-            with plan.phase("gradient"):
-                plan.each(Kind.ADD, 1)
-                plan.each(Kind.DIVIDE, 1)
-            with plan.phase("update"):
-                if self.options.weight_decay and sample == self.options.samples - 1:
-                    plan.scalar()
-                    plan.each(Kind.MULTIPLY, self.model.parameters)
-                self._plan_move(plan, batch_size)
-        with plan.phase("update"):
-            for _ in range(self.options.samples - 1):
-                self._plan_move(plan, batch_size)
-        return plan
-
-    def _plan_move(self, plan: MemoryPlan, batch: int) -> None:
-        elements = self.model.parameters
-        plan.workspace("tile of the direction", (self._tile(batch),))
-        plan.each(Kind.RANDOM, elements)
-        if self.options.distribution is Distribution.GAUSSIAN:
-            # Box and Muller: two normal numbers take a logarithm, a root, a cosine and a sine.
-            plan.each(Kind.TRANSCENDENTAL, 3 * elements // 2)
-            plan.each(Kind.DIVIDE, elements // 2)
-            plan.each(Kind.MULTIPLY, elements)
-        else:
-            plan.each(Kind.COMPARE, elements)
-        plan.each(Kind.MULTIPLY, elements)
-        plan.each(Kind.ADD, elements)
-
-    def _plan_loss(self, plan: MemoryPlan, batch: int) -> None:
-        below: list[Item] = []
-        for number in range(1, len(self.model.layers)):
-            h = self._plan_linear(plan, batch, number, f"h{number}")
-            plan.each(Kind.COMPARE, h.elements)
-            plan.free(*below)
-            below = [h]
-        logits = self._plan_linear(plan, batch, len(self.model.layers), "logits")
-        plan.free(*below)
-        plan_mean_loss(plan, batch, self.model.classes, self.options.loss)
-        plan.free(logits)

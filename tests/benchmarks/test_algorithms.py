@@ -15,6 +15,7 @@ from tests.reference_methods import algorithm_step
 from trainfit.algorithms import Category, build_algorithm
 from trainfit.bench.profiler import profile_step
 from trainfit.bench.testing.benchmark_bridge import record_benchmark
+from trainfit.bench.trace.prediction import predict
 
 ROWS = 100
 DEEP = "mlp-784-2000x4-10"
@@ -125,7 +126,7 @@ def test_peak_beside_lower_bound(
     model = "mlp-784-500-500-10"
     algorithm = build_algorithm(name, model, options)
     algorithm.enter_stage(stage)
-    plan = algorithm.memory_model(ROWS)
+    plan = predict(algorithm, ROWS)
     step = algorithm_step(name, model, ROWS, options, stage=stage)
     measured = measured_peak(benchmark, step.run)
 
@@ -136,11 +137,11 @@ def test_peak_beside_lower_bound(
         request,
         benchmark,
         peak_bytes=measured,
-        lower_bound_bytes=plan.lower_bound_bytes,
-        peak_over_lower_bound=measured / plan.lower_bound_bytes,
+        lower_bound_bytes=plan.device_bytes,
+        peak_over_lower_bound=measured / plan.device_bytes,
     )
-    assert measured == plan.closed_form_bytes
-    assert plan.lower_bound_bytes <= measured
+    assert measured == plan.peak_bytes
+    assert plan.device_bytes <= measured
 
 
 INT8_NET, INT8_ROWS = "mlp-784-1000-1000-10", 32
@@ -166,8 +167,8 @@ def test_ff_int8_beside_backprop(
     }
     bytes_ = {}
     for key, (name, chosen) in choices.items():
-        plan = build_algorithm(name, INT8_NET, chosen).memory_model(INT8_ROWS)
-        bytes_[key] = plan.static_bytes + plan.closed_form_bytes
+        plan = predict(build_algorithm(name, INT8_NET, chosen), INT8_ROWS)
+        bytes_[key] = plan.static_bytes + plan.peak_bytes
     steps = {
         key: algorithm_step(name, INT8_NET, INT8_ROWS, chosen).run
         for key, (name, chosen) in choices.items()

@@ -24,6 +24,7 @@ from trainfit.bench.gate.golden import read_golden
 from trainfit.bench.gate.run import gate, read_run, update_golden
 from trainfit.bench.records.schema import Record, RecordStatus, StageOperations, Workload
 from trainfit.bench.run.memory import measure_memory
+from trainfit.bench.trace.prediction import predict
 
 RULES = ("backprop", "forward_forward", "tinyfoa")
 MODEL = "mlp-64-128-128-10"
@@ -42,7 +43,7 @@ def record_of(rule: str) -> Record:
     operations = []
     for index, stage in enumerate(algorithm.stages):
         algorithm.enter_stage(index)
-        plan = algorithm.memory_model(ROWS)
+        plan = predict(algorithm, ROWS)
         operations.append(StageOperations.of(stage, plan.operations.phases, plan.static_bytes))
     workload = Workload(algorithm=rule, model=MODEL, dataset="digits", batch_size=ROWS)
     status = RecordStatus.OK

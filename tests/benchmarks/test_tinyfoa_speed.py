@@ -25,6 +25,7 @@ from tests.reference_methods import batch
 from trainfit.algorithms import build_algorithm
 from trainfit.bench.environment import describe_environment
 from trainfit.bench.statistics import median_interval
+from trainfit.bench.trace.prediction import predict
 
 NET, ROWS, STAGE, TURNS = "mlp-784-2000x4-10", 100, 1, 25
 
@@ -97,7 +98,7 @@ class AsWritten:
 
 
 def _steps() -> tuple[dict[str, Callable[[], None]], dict[str, int]]:
-    """A step of every form, and the peaks of their closed forms."""
+    """A step of every form, and the peaks of their predictions."""
     steps: dict[str, Callable[[], None]] = {"as_written": AsWritten().step}
     peaks = {}
     for name, options in FORMS.items():
@@ -106,7 +107,7 @@ def _steps() -> tuple[dict[str, Callable[[], None]], dict[str, int]]:
         x, y = batch(NET, ROWS)
         x = algorithm.stage_data(x)
         steps[name] = lambda rule=algorithm, x=x, y=y: rule.step(x, y)  # type: ignore[misc]
-        peaks[name] = algorithm.memory_model(ROWS).closed_form_bytes
+        peaks[name] = predict(algorithm, ROWS).peak_bytes
     return steps, peaks
 
 

@@ -7,9 +7,10 @@ import torch
 from torch.nn import functional
 
 from tests.contract import test_memory_contract as contract
-from tests.contract.cases import batch_for
+from tests.contract.cases import NETS, batch_for
 from trainfit.algorithms import Category, ConfigurationError, build_algorithm
 from trainfit.algorithms.asi.subspace import factorise, orthonormalise_
+from trainfit.bench.trace.prediction import predict
 
 NET = "mlp-24-16-32-8-4"
 DEEP = "mlp-64-128x6-10"
@@ -172,7 +173,7 @@ def test_nearly_dependent_rows_are_orthonormal_to_rounding():
 
 
 def closed_form(rows=32, **options):
-    return build_algorithm("asi", DEEP, options).memory_model(rows)
+    return predict(build_algorithm("asi", DEEP, options), rows)
 
 
 def test_what_is_stored_can_be_counted_by_hand():
@@ -181,11 +182,11 @@ def test_what_is_stored_can_be_counted_by_hand():
     plan = closed_form(rank=2)
     # the last hidden activation is made while the one below is there: six u, five masks
     assert plan.phases["forward"].peak_bytes == 2 * activation + 6 * u + 5 * mask
-    assert plan.phases["forward"].categories == {Category.ACTIVATIONS: plan.closed_form_bytes} or (
-        plan.closed_form_bytes > plan.phases["forward"].peak_bytes
+    assert plan.phases["forward"].categories == {Category.ACTIVATIONS: plan.peak_bytes} or (
+        plan.peak_bytes > plan.phases["forward"].peak_bytes
     )
     subspaces = 4 * 2 * (64 + 6 * 128)
-    whole = build_algorithm("backprop", DEEP).memory_model(32)
+    whole = predict(build_algorithm("backprop", DEEP), 32)
     assert plan.static_bytes - whole.static_bytes == subspaces
     cold = closed_form(rank=2, warm_start=False)
     assert cold.static_bytes == whole.static_bytes
@@ -194,26 +195,26 @@ def test_what_is_stored_can_be_counted_by_hand():
 
 
 def test_more_rank_needs_more_and_all_of_it_less_than_storing_inputs():
-    peaks = [closed_form(rank=rank).closed_form_bytes for rank in (1, 2, 4, 8)]
+    peaks = [closed_form(rank=rank).peak_bytes for rank in (1, 2, 4, 8)]
     assert peaks == sorted(set(peaks))
-    fused = build_algorithm("backprop", DEEP, {"update": "fused"}).memory_model(32)
-    assert peaks[-1] < fused.closed_form_bytes
+    fused = predict(build_algorithm("backprop", DEEP, {"update": "fused"}), 32)
+    assert peaks[-1] < fused.peak_bytes
 
 
 def test_layers_that_are_not_chosen_store_their_inputs():
-    names = [item.name for item in closed_form(layers="last:2").items]
-    assert (names.count("u"), names.count("mask")) == (2, 2)
-    names = [item.name for item in closed_form(layers="1").items]
-    assert (names.count("u"), names.count("mask")) == (1, 0)
+    for layers, stored, masks in (("last:2", 2, 2), ("1", 1, 0)):
+        labels = [each.label for each in closed_form(layers=layers).trace.storages]
+        assert sum(label.startswith("u ") for label in labels) == stored
+        assert sum("uint8 32x16" in label for label in labels) == masks
 
 
-@pytest.mark.parametrize(("model", "rows"), contract.NETS)
+@pytest.mark.parametrize(("model", "rows"), NETS)
 @pytest.mark.parametrize(
     "options",
     [{"rank": 1, "momentum": 0.0}, {"rank": 2, "warm_start": False, "layers": "1"}, {"rank": 1000}],
 )
 def test_the_closed_form_is_exact_for_ranks_that_do_not_learn_or_are_cut(options, model, rows):
-    contract.test_closed_form_is_what_is_measured("asi", options, model, rows)
+    contract.test_the_trace_is_what_is_measured("asi", options, model, rows)
 
 
 def test_a_batch_of_fewer_rows_than_the_rank_uses_as_many():

@@ -9,11 +9,12 @@ import torch
 from torch.nn import functional
 
 from tests.contract.cases import batch_for
-from trainfit.algorithms import Category, ConfigurationError, build_algorithm
+from trainfit.algorithms import ConfigurationError, build_algorithm
 from trainfit.algorithms.numerics.binary.activations import Bits, weight_gradient
 from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width
 from trainfit.algorithms.numerics.binary.sign_weights import LatentSigns
 from trainfit.algorithms.numerics.binary.signed_activations import binarise_signs
+from trainfit.bench.trace.prediction import predict
 
 NET = "mlp-24-16-32-8-4"
 WIDE = "mlp-40-200-136-10"
@@ -246,19 +247,17 @@ def test_signs_know_that_they_are_signs():
 def test_no_float_copy_of_an_activation_outlives_its_layer(rule):
     """Of float32 with a row per sample only z, the error, PEPITA's input and a tile are there."""
     rows, widths = 128, (200, 136)
-    plan = build_algorithm(rule, WIDE, {**FORMS[2], "momentum": 0.0}).memory_model(rows)
-    large = [
-        item
-        for item in plan.items
-        if item.category is Category.ACTIVATIONS and item.stored_bits == 32
-    ]
-    for item in large:
-        assert item.name.startswith(("h", "modulated h", "repeated h")) == (item.shape[1] > 10)
-        others = [o for o in large if o.born < item.born < o.died and o.shape[1] in widths]
-        assert others == []  # at no time are there two
-    unpacked = [item for item in plan.items if item.name == "unpacked tile"]
+    predicted = predict(build_algorithm(rule, WIDE, {**FORMS[2], "momentum": 0.0}), rows)
+    alive: set[int] = set()
+    large = {4 * rows * width for width in widths}
+    storages = predicted.trace.storages
+    stream = predicted.trace.stream
+    for number, size in zip(stream.pointers, stream.sizes, strict=True):
+        alive.add(number) if size > 0 else alive.discard(number)
+        assert sum(storages[each].size in large for each in alive) <= 1, number
+    unpacked = [each.size for each in storages if each.label.startswith("unpacked tile")]
     assert unpacked
-    assert max(item.elements for item in unpacked) <= rows * max(widths) // 4
+    assert max(unpacked) <= max(large) // 4
 
 
 @pytest.mark.parametrize("rule", ["drtp", "dfa", *PEPITAS])
@@ -266,15 +265,15 @@ def test_binary_forms_need_less(rule):
     """Activations of many layers are bits, and gradients come a tile at a time."""
     model = "mlp-784-400x8-10"
     both, plain = (
-        build_algorithm(rule, model, options).memory_model(256) for options in (FORMS[2], {})
+        predict(build_algorithm(rule, model, options), 256) for options in (FORMS[2], {})
     )
-    assert both.closed_form_bytes < plain.closed_form_bytes
+    assert both.peak_bytes < plain.peak_bytes
     assert both.static_bytes == plain.static_bytes  # latent weights are float
 
 
 @pytest.mark.parametrize("rule", PEPITAS)
 def test_bits_do_not_change_the_number_of_products(rule):
-    plans = [build_algorithm(rule, NET, options).memory_model(12) for options in ({}, *FORMS)]
+    plans = [predict(build_algorithm(rule, NET, options), 12) for options in ({}, *FORMS)]
     assert len({plan.operations.total().macs.total() for plan in plans}) == 1
 
 

@@ -16,6 +16,7 @@ from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, quantise
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.bench.profiler import profile_step
+from trainfit.bench.trace.prediction import predict
 
 NET = "mlp-40-48-56-32-4"
 ROWS = 24
@@ -216,9 +217,9 @@ def test_no_matrix_exists_but_in_int8(lookahead):
     algorithm = build_algorithm("ff_int8", "mlp-784-300-300-10", {"lookahead": lookahead})
     batch = 64
     x, y = batch_for(algorithm, batch)
-    for item in algorithm.memory_model(batch).items:
-        if item.stored_bits > 8:  # a group of 8 rows at most, of 128 there are
-            assert item.elements <= 8 * 784, item.name
+    for each in predict(algorithm, batch).trace.storages:
+        if not each.found and "int8" not in each.label:  # a group of 8 rows at most, of 128
+            assert each.size <= 4 * 8 * 784, each.label
     profile = profile_step(lambda: algorithm.step(x, y), warmup=1, repeats=1)
     levels = [point.dynamic_bytes for point in profile.timeline]
     largest = max(after - before for before, after in pairwise(levels))
@@ -233,21 +234,21 @@ def test_it_needs_a_tenth_of_backprop_on_the_papers_net():
     """Static and dynamic bytes; the paper has 38.7 % less on average, on its board."""
     needs = {}
     for name in ("ff_int8", "backprop"):
-        plan = build_algorithm(name, "mlp-784-1000-1000-10").memory_model(32)
-        needs[name] = plan.static_bytes + plan.closed_form_bytes
+        plan = predict(build_algorithm(name, "mlp-784-1000-1000-10"), 32)
+        needs[name] = plan.static_bytes + plan.peak_bytes
     assert needs["ff_int8"] * 10 < needs["backprop"]
     latent = build_algorithm("ff_int8", "mlp-784-1000-1000-10", {"master": "fp32"})
-    plan = latent.memory_model(32)
-    assert plan.static_bytes + plan.closed_form_bytes < (1 - 0.387) * needs["backprop"]
+    plan = predict(latent, 32)
+    assert plan.static_bytes + plan.peak_bytes < (1 - 0.387) * needs["backprop"]
 
 
 def test_lookahead_costs_activations_and_true_one_a_product_more():
     macs, dynamic = {}, {}
     for lookahead in ("off", "detached", "true"):
         algorithm = build_algorithm("ff_int8", "mlp-64-100x4-10", {"lookahead": lookahead})
-        plan = algorithm.memory_model(32)
+        plan = predict(algorithm, 32)
         macs[lookahead] = plan.operations.total().macs.total()
-        dynamic[lookahead] = plan.closed_form_bytes
+        dynamic[lookahead] = plan.peak_bytes
     assert macs["off"] == macs["detached"] == 2 * 64 * (6400 + 3 * 10000)
     assert macs["true"] == macs["off"] + 64 * 3 * 10000
     kept = 64 * 100

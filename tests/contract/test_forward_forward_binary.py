@@ -9,7 +9,7 @@ from torch.nn import functional
 from tests.contract.cases import batch_for
 from trainfit.algorithms import ConfigurationError, build_algorithm
 from trainfit.algorithms.numerics.binary.activations import Bits, unpack_tile
-from trainfit.algorithms.phases import Category
+from trainfit.bench.trace.prediction import predict
 
 NET = "mlp-24-16-21-12-4"
 LR = 0.1
@@ -209,7 +209,7 @@ def test_only_bits_and_a_factor_per_row_pass_from_layer_to_layer():
         assert h.bits_MBb.nbytes * 8 == 33 * width
         assert h.scale.shape == (33, 1)
         assert h.inside_Bb.numel() == 0
-        squares = (unpack_tile(h, 0, 0, width) * h.scale).square()
+        squares = (unpack_tile(h, 0, slice(0, width)) * h.scale).square()
         torch.testing.assert_close(squares.mean(1), torch.ones(33))
 
 
@@ -218,24 +218,23 @@ def test_a_float_matrix_of_activations_lives_in_one_layer_only(passes):
     """Whatever outlives the phase ``forward`` of its layer is bits, or a number per row."""
     algorithm = build(net="mlp-64-128-96-10", passes=passes, **BOTH)
     rows = 66 if passes == "joint" else 33
-    plan = algorithm.memory_model(33)
-    dense = [i for i in plan.items if i.stored_bits == 32 and i.shape in {(rows, 128), (rows, 96)}]
+    predicted = predict(algorithm, 33)
+    large = {rows * 128 * 4, rows * 96 * 4}
+    dense = [each for each in predicted.trace.storages if each.size in large and not each.found]
     assert len(dense) == (2 if passes == "joint" else 4)
-    for item in dense:
-        assert item.category is Category.ACTIVATIONS
-        assert {phase.split(".")[0] for phase in item.phases} == {"forward"}
-    packed = [i for i in plan.items if i.name.startswith("h")]
-    assert len(packed) == 2 * len(dense)
-    assert all(i.stored_bits == 1 for i in packed)
+    assert {each.category for each in dense} == {"activations"}
+    for name, phase in predicted.phases.items():
+        if not name.startswith("forward"):
+            assert not any(each.size in large for each in phase.live_at_peak), name
 
 
 def test_less_room_is_needed_with_bits_where_the_net_is_wide():
     peaks = [
-        build_algorithm("forward_forward", "mlp-784-2000x4-10", options).memory_model(100)
+        predict(build_algorithm("forward_forward", "mlp-784-2000x4-10", options), 100)
         for options in ({"passes": "joint"}, {"passes": "joint", **BOTH})
     ]
-    assert peaks[1].closed_form_bytes < 0.85 * peaks[0].closed_form_bytes
-    assert peaks[1].closed_form_bytes < 1.2 * peaks[1].lower_bound_bytes
+    assert peaks[1].peak_bytes < 0.85 * peaks[0].peak_bytes
+    assert peaks[1].peak_bytes < 1.2 * peaks[1].device_bytes
 
 
 @pytest.mark.parametrize("chosen", COMBINATIONS)

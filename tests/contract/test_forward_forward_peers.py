@@ -11,6 +11,7 @@ import torch
 
 from tests.contract.cases import batch_for
 from trainfit.algorithms import build_algorithm
+from trainfit.bench.trace.prediction import predict
 
 HINTON = {"lr": 5e-4, "peer": 0.03, "passes": "joint"}
 """epsilon 0.01, delay 0.9 and lambdamean 0.03 of ffnew.m."""
@@ -163,13 +164,14 @@ def test_twenty_steps_are_those_of_the_authors_equations(author):
 def test_the_pull_takes_a_row_and_no_tensor_of_the_layers_size():
     """4 x 2000 at batch 100: 4,810,400 B when the pull was gated; 3,202,412 B without peers."""
     sizes = {
-        peer: build_algorithm(
-            "forward_forward",
-            "mlp-784-2000x4-10",
-            {"passes": "joint", "score": "head", "peer": peer},
-        )
-        .memory_model(100)
-        .closed_form_bytes
+        peer: predict(
+            build_algorithm(
+                "forward_forward",
+                "mlp-784-2000x4-10",
+                {"passes": "joint", "score": "head", "peer": peer},
+            ),
+            100,
+        ).peak_bytes
         for peer in (0.0, 0.03)
     }
     assert sizes[0.0] == 3_202_412

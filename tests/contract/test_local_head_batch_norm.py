@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn import functional
@@ -9,6 +11,7 @@ from torch.nn import functional
 from tests.contract.cases import batch_for
 from trainfit.algorithms import ConfigurationError, build_algorithm
 from trainfit.algorithms.memory.operations import Kind, NumberFormat
+from trainfit.bench.trace.prediction import predict
 
 NET = "mlp-24-16-32-8-4"
 
@@ -148,13 +151,13 @@ def test_memory_by_hand():
     """One more tensor of the layer's output, an eighth of the gradient, and a few vectors."""
     rows, width, classes = 100, 1000, 10
     plain, normed = (
-        build_algorithm("local_head", "mlp-784-1000x3-10", options).memory_model(rows)
+        predict(build_algorithm("local_head", "mlp-784-1000x3-10", options), rows)
         for options in ({}, {"batch_norm": True})
     )
     layer = rows * width
-    assert plain.closed_form_bytes == 4 * (3 * layer + rows * classes + width)
+    assert plain.peak_bytes == 4 * (3 * layer + rows * classes + width)
     # input, output, n and its gradient; a tile of 13 rows; factors, dgain, a sum
-    assert normed.closed_form_bytes == 4 * (4 * layer + rows * classes + 13 * width + 3 * width)
+    assert normed.peak_bytes == 4 * (4 * layer + rows * classes + 13 * width + 3 * width)
     # gain and its momentum, mean, variance
     assert normed.static_bytes - plain.static_bytes == 4 * 3 * 4 * width
 
@@ -164,7 +167,7 @@ def test_operations_by_hand():
     rows, units = 12, 16
     options = {"momentum": 0.0}
     plain, normed = (
-        build_algorithm("local_head", "mlp-24-16-4", o).memory_model(rows).operations.total()
+        predict(build_algorithm("local_head", "mlp-24-16-4", o), rows).operations.total()
         for o in (options, options | {"batch_norm": True})
     )
     assert normed.macs == plain.macs
@@ -173,8 +176,8 @@ def test_operations_by_hand():
     of = {kind: more[NumberFormat.FP32, kind] for kind in Kind}
     layer = rows * units
     # mean, differences twice, squares added up; du n added up; backwards two: the bias's is the
-    # shift's. Per unit running averages and eps, one parameter more.
-    assert of[Kind.ADD] == (4 + 1 + 2) * layer + (5 + 1) * units
+    # shift's. Per unit running averages and eps, one parameter more; sums of six tiles of two rows.
+    assert of[Kind.ADD] == (4 + 1 + 2) * layer + (3 + 1 + 6) * units
     # squares, n; gain; du n; backwards two. Per unit averages, factors, one parameter more.
     assert of[Kind.MULTIPLY] == (2 + 1 + 1 + 2) * layer + (4 + 1 + 1) * units
     assert of[Kind.DIVIDE] == (4 + 2) * units
@@ -183,7 +186,7 @@ def test_operations_by_hand():
 
 def test_a_batch_of_one_is_refused():
     algorithm = built()
-    for refused in (algorithm.check_batch, algorithm.memory_model):
+    for refused in (algorithm.check_batch, partial(predict, algorithm)):
         with pytest.raises(ConfigurationError, match="no variance; use a batch size of at least 2"):
             refused(1)
     with pytest.raises(ConfigurationError, match="no variance"):

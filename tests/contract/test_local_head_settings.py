@@ -14,6 +14,7 @@ from trainfit.algorithms.data import load_dataset
 from trainfit.algorithms.local_head.heads import draw_head
 from trainfit.algorithms.local_head.options import HeadInit
 from trainfit.bench.records.schema import Workload
+from trainfit.bench.trace.prediction import predict
 from trainfit.bench.training import train
 
 NET = "mlp-24-16-32-8-4"
@@ -244,13 +245,13 @@ def test_a_stage_has_the_state_of_one_layer_and_no_more_dynamic_memory():
         ]
         return sum(held)
 
-    whole = joint.memory_model(100)
+    whole = predict(joint, 100)
     assert state(joint) == 2 * 4 * (784 * 1000 + 2 * 1000 * 1000 + 3 * 1000)
     for index, inputs in enumerate((784, 1000, 1000)):
         greedy.enter_stage(index)
-        plan = greedy.memory_model(100)
+        plan = predict(greedy, 100)
         assert state(greedy) == 2 * 4 * (inputs * 1000 + 1000)
-        assert plan.closed_form_bytes <= whole.closed_form_bytes
+        assert plan.peak_bytes <= whole.peak_bytes
         assert plan.static_bytes < whole.static_bytes
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn import functional
@@ -14,6 +16,7 @@ from trainfit.algorithms.local_head.similarity import (
     label_directions,
     row_means,
 )
+from trainfit.bench.trace.prediction import predict
 
 NET = "mlp-24-16-32-8-4"
 
@@ -215,14 +218,14 @@ def test_memory_by_hand():
     rows, width, classes = 100, 1000, 10
     layer = rows * width
     pred, sim, direct = (
-        build_algorithm("local_head", "mlp-784-1000x3-10", options).memory_model(rows)
+        predict(build_algorithm("local_head", "mlp-784-1000x3-10", options), rows)
         for options in ({}, {"loss": "sim"}, {"loss": "sim", "projection": "none"})
     )
     error, pairs = rows * classes, rows * rows
-    assert pred.closed_form_bytes == 4 * (3 * layer + error + width)
+    assert pred.peak_bytes == 4 * (3 * layer + error + width)
     # the last layer: M times n, with the head's scores and the lengths
-    assert sim.closed_form_bytes == 4 * (4 * layer + error + pairs + rows)
-    assert direct.closed_form_bytes == 4 * (4 * layer + error + pairs + width)
+    assert sim.peak_bytes == 4 * (4 * layer + error + pairs + rows)
+    assert direct.peak_bytes == 4 * (4 * layer + error + pairs + width)
     maps = 3 * width * width
     heads = 2 * (classes * width + classes)
     assert sim.static_bytes - pred.static_bytes == 2 * 4 * (maps - heads)
@@ -241,7 +244,7 @@ def test_products_by_hand():
         ({"loss": "predsim"}, 2 * layer + 3 * head + pairs + mapped),
         ({"loss": "sim", "projection": "none"}, 2 * layer + 2 * head + pairs + direct),
     ):
-        plan = build_algorithm("local_head", "mlp-24-16-4", options).memory_model(rows)
+        plan = predict(build_algorithm("local_head", "mlp-24-16-4", options), rows)
         assert plan.operations.total().macs.total() == expected
 
 
@@ -269,7 +272,7 @@ def test_a_wrong_combination_is_refused(options, message):
 @pytest.mark.parametrize("loss", ["sim", "predsim"])
 def test_a_batch_without_a_pair_is_refused(loss):
     algorithm = build_algorithm("local_head", NET, {"loss": loss})
-    for refused in (algorithm.check_batch, algorithm.memory_model):
+    for refused in (algorithm.check_batch, partial(predict, algorithm)):
         with pytest.raises(ConfigurationError, match=f"loss={loss} compares the samples"):
             refused(1)
     with pytest.raises(ConfigurationError, match="use at least 2"):

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional
 
 from tests.contract import test_memory_contract as contract
-from tests.contract.cases import batch_for, reachable_bits
+from tests.contract.cases import NETS, batch_for, reachable_bits
 from trainfit.algorithms import Category, ConfigurationError, build_algorithm
+from trainfit.bench.trace.prediction import predict
 
 NET = "mlp-24-16-32-8-4"
 DEEP = "mlp-64-128x6-10"
@@ -97,19 +98,19 @@ def test_only_what_is_trained_has_optimiser_state(options, adapted, biases):
 
 
 def closed_form(rows=32, **options):
-    return build_algorithm("lora", DEEP, options).memory_model(rows)
+    return predict(build_algorithm("lora", DEEP, options), rows)
 
 
 def test_what_lives_at_the_peak_can_be_counted_by_hand():
     """Seven layers, 32 rows, 128 wide: one activation is 16 KiB, one product of rank 4 512 B."""
     activation, product, logits_, mask = 4 * 32 * 128, 4 * 32 * 4, 4 * 32 * 10, 32 * 128 // 8
-    whole = build_algorithm("sparse_update", DEEP, {"layers": "all"}).memory_model(32)
+    whole = predict(build_algorithm("sparse_update", DEEP, {"layers": "all"}), 32)
     every = closed_form()
     # at the last layer but one: six inputs are stored, and two gradients there; seven p, one q
     assert every.phases["gradient"].peak_bytes == 7 * activation + logits_ + 8 * product
     assert whole.phases["gradient"].peak_bytes == 7 * activation + logits_
     last = closed_form(layers="last:1")
-    assert last.closed_form_bytes == 2 * activation
+    assert last.peak_bytes == 2 * activation
     assert last.phases["gradient"].peak_bytes == activation + logits_ + 2 * product
     first = closed_form(layers="1")  # the batch is stored anyway, the rest are bits
     assert first.phases["forward"].peak_bytes == 2 * activation + 5 * mask + product
@@ -125,7 +126,7 @@ def test_what_is_held_grows_with_the_factors_only():
     flash = closed_form(frozen="flash")
     assert flash.storage_bytes == 4 * frozen
     assert flash.static_bytes == 4 * 2 * factors + batch
-    assert flash.closed_form_bytes == closed_form().closed_form_bytes
+    assert flash.peak_bytes == closed_form().peak_bytes
 
 
 def test_frozen_parameters_in_flash_change_nothing_else():
@@ -141,7 +142,7 @@ def test_frozen_parameters_in_flash_change_nothing_else():
         assert each.storage == frozen, each.name
 
 
-@pytest.mark.parametrize(("model", "rows"), contract.NETS)
+@pytest.mark.parametrize(("model", "rows"), NETS)
 @pytest.mark.parametrize(
     "options",
     [
@@ -152,7 +153,7 @@ def test_frozen_parameters_in_flash_change_nothing_else():
     ],
 )
 def test_the_closed_form_is_exact_for_choices_that_do_not_learn_from_scratch(options, model, rows):
-    contract.test_closed_form_is_what_is_measured("lora", options, model, rows)
+    contract.test_the_trace_is_what_is_measured("lora", options, model, rows)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Closed form = measured, to the byte, in every phase and category, at every stage."""
+"""Trace = measured, to the byte, in every phase and category, at every stage."""
 
 from __future__ import annotations
 
@@ -18,48 +18,42 @@ from tests.contract.cases import (
 from trainfit.algorithms import Category
 from trainfit.bench.profiler import profile_step
 from trainfit.bench.run.memory import measure_memory, static_bytes
+from trainfit.bench.trace.prediction import predict
 
 
 @pytest.mark.parametrize(
     ("name", "options", "model", "rows"), MEASURED, ids=[id_of(*each) for each in MEASURED]
 )
-def test_closed_form_is_what_is_measured(name, options, model, rows):
+def test_the_trace_is_what_is_measured(name, options, model, rows):
     for stage, algorithm in at_every_stage(name, model, options):
         x, y = batch_for(algorithm, rows)
-        plan = algorithm.memory_model(rows)
+        predicted = predict(algorithm, rows)
         profile = profile_step(lambda: algorithm.step(x, y), warmup=1, repeats=2)  # noqa: B023
         assert profile.deterministic
         assert profile.attribution == ""
         assert profile.left_after_step_bytes == 0
-        assert profile.peak_dynamic_bytes == plan.closed_form_bytes, stage
-        measured = {
-            phase: (figures.peak_bytes, figures.categories)
-            for phase, figures in profile.phases.items()
-        }
-        planned = {
-            phase: (figures.peak_bytes, {str(c): b for c, b in figures.categories.items() if b})
-            for phase, figures in plan.phases.items()
-        }
-        assert measured == planned, stage
-        assert all(sum(parts.values()) == peak for peak, parts in measured.values())
-        assert plan.lower_bound_bytes <= plan.closed_form_bytes
+        assert predicted.trace.torch_view.left_after_step_bytes == 0
+        assert profile.peak_dynamic_bytes == predicted.peak_bytes, stage
+        measured, traced = (
+            {phase: (at.peak_bytes, at.entry_bytes, at.categories) for phase, at in each.items()}
+            for each in (profile.phases, predicted.phases)
+        )
+        assert measured == traced, stage
+        assert all(sum(parts.values()) == peak for peak, _, parts in measured.values())
+        assert predicted.device_bytes <= predicted.peak_bytes
         assert set(profile.phases) <= set(algorithm.phases)
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
-def test_static_and_storage_are_what_the_closed_form_says(name, options, model):
+def test_static_and_storage_are_what_is_predicted(name, options, model):
     for _, algorithm in at_every_stage(name, model, options):
         x, y = batch_for(algorithm, 12)
         algorithm.step(x, y)
-        plan = algorithm.memory_model(12)
+        plan = predict(algorithm, 12)
         ram, storage = static_bytes(algorithm, x, y)
         assert sum(ram.values()) == plan.static_bytes
         assert storage == plan.storage_bytes
-        by_category = {}
-        for item in plan.static:
-            key = str(item.category)
-            by_category[key] = by_category.get(key, 0) + item.stored_bytes
-        assert ram == by_category
+        assert ram == plan.static_categories
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
@@ -124,8 +118,8 @@ def test_closed_form_algorithms_are_near_their_lower_bound():
     ):
         for model, rows in (("mlp-64-128-128-10", 32), ("mlp-784-500-500-10", 100)):
             for stage, algorithm in at_every_stage(name, model, options):
-                plan = algorithm.memory_model(rows)
-                ratio = plan.closed_form_bytes / plan.lower_bound_bytes
+                plan = predict(algorithm, rows)
+                ratio = plan.peak_bytes / plan.device_bytes
                 assert ratio <= 1.10, (name, options, model, stage, ratio)
 
 
@@ -156,7 +150,7 @@ def test_forward_forward_needs_less_than_backprop_on_the_same_net():
         (_, ff), (_, bp) = (
             next(iter(at_every_stage(n, model, {}))) for n in ("forward_forward", "backprop")
         )
-        assert ff.memory_model(rows).closed_form_bytes < bp.memory_model(rows).closed_form_bytes
+        assert predict(ff, rows).peak_bytes < predict(bp, rows).peak_bytes
 
 
 def test_naive_forward_forward_of_one_layer_needs_more_than_backprop_of_the_whole_net():
@@ -164,20 +158,20 @@ def test_naive_forward_forward_of_one_layer_needs_more_than_backprop_of_the_whol
         iter(at_every_stage("forward_forward", "mlp-784-500-10", {"implementation": "autograd"}))
     )
     _, bp = next(iter(at_every_stage("backprop", "mlp-784-500-500-10", {})))
-    assert naive.memory_model(100).closed_form_bytes > bp.memory_model(100).closed_form_bytes
+    assert predict(naive, 100).peak_bytes > predict(bp, 100).peak_bytes
 
 
 def test_the_known_figure_is_backprops():
     _, bp = next(iter(at_every_stage("backprop", "mlp-784-500-500-10", {})))
     x, y = batch_for(bp, 100)
     assert profile_step(lambda: bp.step(x, y)).peak_dynamic_bytes == 2_792_048
-    assert bp.memory_model(100).closed_form_bytes == 2_792_048
+    assert predict(bp, 100).peak_bytes == 2_792_048
 
 
 def test_described_tinyfoa_needs_a_tenth_of_released():
     figures = {}
     for variant in ("described", "released"):
         stages = list(at_every_stage("tinyfoa", "mlp-784-2000x2-10", {"variant": variant}))
-        figures[variant] = stages[1][1].memory_model(100).closed_form_bytes
+        figures[variant] = predict(stages[1][1], 100).peak_bytes
     assert figures["described"] * 10 <= figures["released"]
     assert figures["described"] <= 5 * 2**20

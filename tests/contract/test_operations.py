@@ -22,6 +22,7 @@ from trainfit.algorithms.memory.operations import (
     Operations,
     PhaseOperations,
 )
+from trainfit.bench.trace.prediction import predict
 
 COMPILED = {NumberFormat.INT8, NumberFormat.BINARY}
 """Formats whose products run in kernels of our own, which torch's counter does not see."""
@@ -56,7 +57,7 @@ def test_products_are_those_that_torch_counts(name, options, model):
         algorithm.step(x, y)
         with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
             algorithm.step(x, y)
-        macs = algorithm.memory_model(12).operations.total().macs
+        macs = predict(algorithm, 12).operations.total().macs
         hidden = set() if in_torch(name, options) else COMPILED
         seen = sum(count for number_format, count in macs.items() if number_format not in hidden)
         assert counter.get_total_flops() == 2 * seen, (stage, macs)
@@ -65,7 +66,7 @@ def test_products_are_those_that_torch_counts(name, options, model):
 @pytest.mark.parametrize(("name", "options", "model"), ONE_EACH, ids=ONE_EACH_IDS)
 def test_every_phase_states_its_arithmetic(name, options, model):
     for _, algorithm in at_every_stage(name, model, options):
-        plan = algorithm.memory_model(12)
+        plan = predict(algorithm, 12)
         operations = plan.operations.phases
         assert set(operations) == set(plan.phases) - {"outside"}
         for tally in operations.values():
@@ -170,7 +171,7 @@ def test_backpropagation_of_a_small_net_by_hand():
     # 6 inputs, 5 hidden units, 4 classes, 3 samples
     algorithm = build_algorithm("backprop", "mlp-6-5-4", {"momentum": 0.0})
 
-    operations = algorithm.memory_model(3).operations
+    operations = predict(algorithm, 3).operations
     forward, gradient = operations.phases["forward"], operations.phases["gradient"]
 
     assert forward.macs == {FP32: 3 * 6 * 5 + 3 * 5 * 4}

@@ -11,8 +11,9 @@ from torch.nn import functional
 from tests.contract.cases import batch_for
 from trainfit.algorithms import Category, ConfigurationError, build_algorithm
 from trainfit.algorithms.data import batches, load_dataset
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.dropout import Dropout
+from trainfit.bench.trace.prediction import predict
+from trainfit.bench.trace.recorder import Recorder
 
 NET = "mlp-24-16-32-8-4"
 DEEP = "mlp-20-40x8-3"
@@ -134,9 +135,9 @@ def test_multiply_accumulates_are_as_tabulated(rule, output_error):
     expected = 2 * sum(forward) + products + projection
     expected -= forward[-1] if output_error == "standard" else 0
     expected += sum(forward[:-1]) if rule == "mem_pepita" else 0
-    total = algorithm.memory_model(rows).operations.total()
+    total = predict(algorithm, rows).operations.total()
     assert total.macs.total() == expected
-    by_phase = algorithm.memory_model(rows).operations.phases
+    by_phase = predict(algorithm, rows).operations.phases
     assert by_phase["update"].macs.total() == products
     assert by_phase["forward.standard"].macs.total() == sum(forward)
     assert ("forward.repeated" in by_phase) == (rule == "mem_pepita")
@@ -154,8 +155,7 @@ def test_recomputing_keeps_two_layers_instead_of_all(widths):
     model = f"mlp-20-{'-'.join(map(str, widths))}-3"
     options = {"keep": 1.0, "momentum": 0.0}
     kept, recomputed = (
-        activation_peak(build_algorithm(rule, model, options).memory_model(16), 16)
-        for rule in RULES
+        activation_peak(predict(build_algorithm(rule, model, options), 16), 16) for rule in RULES
     )
     neighbours = list(zip((0, *widths[:-1]), widths, strict=True))
     assert recomputed == max(a + b + max(a, b) for a, b in neighbours)
@@ -164,7 +164,7 @@ def test_recomputing_keeps_two_layers_instead_of_all(widths):
 
 def test_recomputing_needs_no_more_for_more_layers():
     figures = [
-        build_algorithm(rule, f"mlp-20-40x{depth}-3").memory_model(16).closed_form_bytes
+        predict(build_algorithm(rule, f"mlp-20-40x{depth}-3"), 16).peak_bytes
         for rule in RULES
         for depth in (3, 12)
     ]
@@ -266,13 +266,15 @@ def test_dropout_keeps_the_mean_and_what_stays_is_scaled():
 def test_no_dropout_draws_nothing_and_counts_nothing():
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    dropout, plan = Dropout(1.0, generator), MemoryPlan()
+    dropout = Dropout(1.0, generator)
     dropout.begin_step()
     values = torch.rand(4, 5)
     assert torch.equal(dropout.apply_(values.clone(), 1), values)
     assert torch.equal(generator.get_state(), before)
-    with plan.phase("forward"):
-        dropout.plan_begin_step(plan)
-        dropout.plan_apply(plan, 20)
-    assert plan.closed_form_bytes == 0
-    assert not plan.operations.total().elementwise
+    recorder = Recorder()
+    with recorder:
+        values = torch.empty(4, 5, device="meta")
+        recorder.begin()
+        dropout.apply_(values, 1)
+        names = [each.name for each in recorder.finish().operators]
+    assert names == ["aten.empty.memory_format"]  # the values themselves

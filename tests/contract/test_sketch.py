@@ -28,31 +28,28 @@ from trainfit.algorithms import (
 from trainfit.algorithms.backprop.rule import Backprop
 from trainfit.algorithms.memory.meta import meta_tensors
 from trainfit.algorithms.registry import BUILTIN
+from trainfit.bench.trace.prediction import predict
 
 BATCHES = (2, 33)
 WIDE = "mlp-784-8000x4-10"
 
 
-def items(those):
-    return [(i.name, i.shape, i.bits, i.stored_bits, i.category, i.essential) for i in those]
-
-
-def everything(plan):
-    """All that a closed form says."""
+def everything(predicted):
+    """All that a prediction says."""
     return {
-        "static": items(plan.static),
-        "storage": items(plan.storage),
-        "closed form": plan.closed_form_bytes,
-        "peak phase": plan.peak_phase,
-        "lower bound": plan.lower_bound_bytes,
-        "phases": plan.phases,
-        "at the peak": items(plan.peak_items()),
-        "operations": plan.operations.phases,
+        "static": predicted.static,
+        "storage": predicted.storage,
+        "peak": predicted.peak_bytes,
+        "peak phase": predicted.peak_phase,
+        "device": predicted.device_bytes,
+        "phases": predicted.phases,
+        "at the peak": predicted.live_at_peak,
+        "operations": predicted.operations.phases,
     }
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
-def test_a_sketch_has_the_closed_form_of_the_real_one(name, options, model):
+def test_a_sketch_is_predicted_like_the_real_one(name, options, model):
     real, sketch = build_algorithm(name, model, options), build_on_meta(name, model, options)
     assert type(sketch) is type(real)
     assert sketch.stages == real.stages
@@ -60,7 +57,7 @@ def test_a_sketch_has_the_closed_form_of_the_real_one(name, options, model):
         real.enter_stage(index)
         sketch.enter_stage(index)
         for rows in BATCHES:
-            assert everything(sketch.memory_model(rows)) == everything(real.memory_model(rows))
+            assert everything(predict(sketch, rows)) == everything(predict(real, rows))
         made = {h.name: (h.tensor.shape, h.tensor.dtype, h.category) for h in real.static_tensors()}
         assert made == {
             h.name: (h.tensor.shape, h.tensor.dtype, h.category) for h in sketch.static_tensors()
@@ -92,7 +89,7 @@ def test_a_wide_net_takes_no_memory(name):
 def test_a_walk_does_not_grow_with_the_tensors(name, options):
     sketch = build_on_meta(name, WIDE, options)
     sketch.enter_stage(len(sketch.stages) - 1)
-    assert len(sketch.memory_model(100_000).items) < 1000
+    assert len(predict(sketch, 100_000).trace.storages) < 2000
 
 
 @pytest.mark.parametrize(
@@ -115,7 +112,7 @@ def test_a_batch_is_refused_as_by_the_real_one():
 
 
 class AsksForValues(Backprop):
-    """Third parties may do so in a constructor."""
+    """Third parties may do so in a constructor; a sketch is given a stand-in."""
 
     name = "asks_for_values"
 
@@ -124,11 +121,29 @@ class AsksForValues(Backprop):
         self.largest = self._parameters["w1"].max().item()
 
 
-def test_what_needs_values_is_built():
-    built = build_on_meta(f"{__name__}:AsksForValues", "mlp-8-6-4", seed=3)
+class NeedsArrays(Backprop):
+    """What leaves torch cannot be had without values."""
+
+    name = "needs_arrays"
+
+    def __init__(self, model, options, *, seed=0):
+        super().__init__(model, options, seed=seed)
+        self.sorted = sorted(self._parameters["w1"].detach().numpy().ravel())
+
+
+def test_a_constructor_that_reads_a_value_is_given_a_stand_in():
+    sketch = build_on_meta(f"{__name__}:AsksForValues", "mlp-8-6-4", seed=3)
     real = build_algorithm(f"{__name__}:AsksForValues", "mlp-8-6-4", seed=3)
-    assert built.largest == real.largest
-    assert everything(built.memory_model(7)) == everything(real.memory_model(7))
+    assert sketch.largest == 1.0
+    assert everything(predict(sketch, 7)) == everything(predict(real, 7))
+
+
+def test_a_constructor_that_needs_arrays_is_refused():
+    with pytest.raises(ConfigurationError, match="needs_arrays cannot be made without values"):
+        build_on_meta(f"{__name__}:NeedsArrays", "mlp-8-6-4")
+    real = build_algorithm(f"{__name__}:NeedsArrays", "mlp-8-6-4")
+    with pytest.raises(ConfigurationError, match="needs_arrays cannot be made without values"):
+        predict(real, 7)
 
 
 @pytest.mark.parametrize(
@@ -160,8 +175,9 @@ def test_neither_compilers_nor_kernels_are_imported():
     code = (
         "import sys\n"
         "from trainfit.algorithms import build_on_meta\n"
+        "from trainfit.bench.trace.prediction import predict\n"
         f"for name in {list(BUILTIN)!r}:\n"
-        "    build_on_meta(name, 'mlp-16-8x2-4').memory_model(4)\n"
+        "    predict(build_on_meta(name, 'mlp-16-8x2-4'), 4)\n"
         "print([m for m in ('numba', 'torch._dynamo') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,9 +7,10 @@ import torch
 from torch.nn import functional
 
 from tests.contract import test_memory_contract as contract
-from tests.contract.cases import batch_for, reachable_bits
+from tests.contract.cases import NETS, batch_for, reachable_bits
 from trainfit.algorithms import Category, ConfigurationError, build_algorithm
 from trainfit.algorithms.data import batches, load_dataset
+from trainfit.bench.trace.prediction import predict
 
 NET = "mlp-24-16-32-8-4"
 DEEP = "mlp-64-128x6-10"
@@ -111,14 +112,14 @@ def test_only_what_is_trained_has_optimiser_state(options, weights, biases):
 
 
 def closed_form(rows=32, model=DEEP, **options):
-    return build_algorithm("sparse_update", model, options).memory_model(rows)
+    return predict(build_algorithm("sparse_update", model, options), rows)
 
 
 def test_what_lives_at_the_peak_can_be_counted_by_hand():
     """Seven layers, 32 rows, 128 wide: one activation is 16 KiB, one mask 512 B."""
     activation, mask, logits = 4 * 32 * 128, 32 * 128 // 8, 4 * 32 * 10
     last = closed_form(layers="last:1")
-    assert last.closed_form_bytes == 2 * activation  # on the way up, as in inference
+    assert last.peak_bytes == 2 * activation  # on the way up, as in inference
     assert last.phases["gradient"].peak_bytes < activation + 2 * logits
     biases = closed_form(layers="none", biases="all")
     assert biases.phases["forward"].peak_bytes == 2 * activation + 5 * mask
@@ -132,9 +133,9 @@ def test_what_lives_at_the_peak_can_be_counted_by_hand():
 
 
 def test_the_peak_falls_with_what_is_trained():
-    backprop = build_algorithm("backprop", DEEP, {"update": "fused"}).memory_model(32)
+    backprop = predict(build_algorithm("backprop", DEEP, {"update": "fused"}), 32)
     peaks = [
-        plan.closed_form_bytes
+        plan.peak_bytes
         for plan in (
             closed_form(layers="last:1"),
             closed_form(layers="none", biases="all"),
@@ -146,24 +147,25 @@ def test_the_peak_falls_with_what_is_trained():
     ]
     assert peaks == sorted(set(peaks))
     assert peaks[0] * 3 < peaks[-1]
-    assert closed_form(layers="all", ratio=0.5).closed_form_bytes < 0.7 * peaks[4]
+    assert closed_form(layers="all", ratio=0.5).peak_bytes < 0.7 * peaks[4]
     # rows of outputs save the optimiser's memory, not the inputs'
-    assert closed_form(layers="all", ratio=0.5, part="outputs").closed_form_bytes == peaks[4]
+    assert closed_form(layers="all", ratio=0.5, part="outputs").peak_bytes == peaks[4]
     statics = [closed_form(layers=f"last:{n}").static_bytes for n in (1, 3, 5)]
     assert statics == sorted(set(statics))
 
 
 def test_nothing_is_stored_and_no_gradient_goes_below_the_lowest_choice():
     for options, stored, gradients in (
-        ({"layers": "last:1"}, 0, set()),
-        ({"layers": "6"}, 1, {"dh6"}),
-        ({"layers": "5", "biases": "7"}, 2, {"dh6", "dh5"}),
-        ({"layers": "7", "biases": "5"}, 1, {"dh6", "dh5"}),
-        (BIASES_ONLY, 6, {f"dh{n}" for n in range(1, 7)}),
+        ({"layers": "last:1"}, 0, 0),
+        ({"layers": "6"}, 1, 1),
+        ({"layers": "5", "biases": "7"}, 2, 2),
+        ({"layers": "7", "biases": "5"}, 1, 2),
+        (BIASES_ONLY, 6, 6),
     ):
-        names = [item.name for item in closed_form(**options).items]
-        assert names.count("mask") == stored, options
-        assert {name for name in names if name.startswith("dh")} == gradients
+        made = [each for each in closed_form(**options).trace.storages if not each.found]
+        assert sum("uint8 32x16" in each.label for each in made) == stored, options
+        hidden = [each for each in made if each.size == 32 * 128 * 4]
+        assert sum(each.category == "gradients" for each in hidden) == gradients
 
 
 @pytest.mark.parametrize("options", [{}, {"ratio": 0.5}, {"ratio": 0.5, "part": "outputs"}])
@@ -175,8 +177,8 @@ def test_frozen_parameters_in_flash_change_where_they_count_and_nothing_else(opt
             algorithm.step(*batch_for(algorithm, 10, seed))
         runs[place] = algorithm
     assert reachable_bits(runs["ram"]) == reachable_bits(runs["flash"])
-    ram, flash = (runs[place].memory_model(10) for place in ("ram", "flash"))
-    assert ram.closed_form_bytes == flash.closed_form_bytes
+    ram, flash = (predict(runs[place], 10) for place in ("ram", "flash"))
+    assert ram.peak_bytes == flash.peak_bytes
     assert ram.storage_bytes == 0
     assert ram.static_bytes - flash.static_bytes == flash.storage_bytes > 0
     with_state = {
@@ -189,10 +191,10 @@ def test_frozen_parameters_in_flash_change_where_they_count_and_nothing_else(opt
             assert held.storage == (held.name not in with_state), held.name
 
 
-@pytest.mark.parametrize(("model", "rows"), contract.NETS)
+@pytest.mark.parametrize(("model", "rows"), NETS)
 @pytest.mark.parametrize("options", [BIASES_ONLY, {"layers": "2", "biases": "none", "ratio": 0.3}])
 def test_the_closed_form_is_exact_for_choices_that_do_not_learn_from_scratch(options, model, rows):
-    contract.test_closed_form_is_what_is_measured("sparse_update", options, model, rows)
+    contract.test_the_trace_is_what_is_measured("sparse_update", options, model, rows)
 
 
 def test_biases_alone_adapt_a_trained_net():

@@ -9,6 +9,7 @@ from torch.nn import functional
 from tests.contract.cases import batch_for
 from trainfit.algorithms import ConfigurationError, build_algorithm
 from trainfit.algorithms.numerics.binary.packing import unpack
+from trainfit.bench.trace.prediction import predict
 
 NET = "lc-3x4x5-8-8-16-4"
 SHAPE = (4, 5)
@@ -297,11 +298,11 @@ def test_described_is_near_its_lower_bound_and_a_fraction_of_released():
         algorithm = build_algorithm("tinyfoa", "lc-1x13x13-16-32-64-64-5", options)
         for index, stage in enumerate(algorithm.stages):
             algorithm.enter_stage(index)
-            plan = algorithm.memory_model(100)
+            plan = predict(algorithm, 100)
             if "variant" not in options:
-                ratio = plan.closed_form_bytes / plan.lower_bound_bytes
+                ratio = plan.peak_bytes / plan.device_bytes
                 assert ratio <= 1.10, (options, stage)
-        peaks[str(options)] = plan.closed_form_bytes
+        peaks[str(options)] = plan.peak_bytes
     whole, fused, _, released = peaks.values()
     assert 9 * whole <= released
     assert 30 * fused <= released
@@ -314,7 +315,7 @@ def test_one_value_per_channel_is_refused(variant):
     x, y = batch_for(algorithm, 1)
     for refused in (
         lambda: algorithm.check_batch(1),
-        lambda: algorithm.memory_model(1),
+        lambda: predict(algorithm, 1),
         lambda: algorithm.step(x, y),
     ):
         with pytest.raises(ConfigurationError, match=message):

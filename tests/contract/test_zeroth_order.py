@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from tests.contract import test_memory_contract as contract
-from tests.contract.cases import batch_for
+from tests.contract.cases import NETS, batch_for
 from trainfit.algorithms import build_algorithm
 from trainfit.algorithms.zeroth_order.rule import SEEDS, ZerothOrder
 from trainfit.bench.profiler import profile_step
@@ -182,7 +182,7 @@ def test_directions_have_unit_variance_and_differ_between_seeds():
         assert (distribution == "rademacher") == torch.equal(z.abs(), torch.ones_like(z))
 
 
-@pytest.mark.parametrize(("model", "rows"), [*contract.NETS, ("mlp-784-500-500-10", 1)])
+@pytest.mark.parametrize(("model", "rows"), [*NETS, ("mlp-784-500-500-10", 1)])
 def test_a_step_needs_what_inference_needs(model, rows):
     """Not a byte more: the tile is gone before the first activation, and no larger than two."""
     algorithm = build_algorithm("zeroth_order", model)
@@ -198,6 +198,6 @@ def test_a_step_needs_what_inference_needs(model, rows):
     ]
 
 
-@pytest.mark.parametrize(("model", "rows"), contract.NETS)
+@pytest.mark.parametrize(("model", "rows"), NETS)
 def test_the_closed_form_is_exact_for_more_than_one_sample(model, rows):
-    contract.test_closed_form_is_what_is_measured("zeroth_order", {"samples": 3}, model, rows)
+    contract.test_the_trace_is_what_is_measured("zeroth_order", {"samples": 3}, model, rows)

@@ -10,11 +10,8 @@ from typing import cast
 import torch
 
 from trainfit.algorithms.forward_forward.head import Activities, FeatureHead
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import (
     Bits,
-    plan_weight_gradient,
     weight_gradient,
 )
 from trainfit.algorithms.numerics.binary.weights import FloatWeights
@@ -47,29 +44,3 @@ class BitFeatureHead(FeatureHead):
             del h, scaled_BC
             self.optimiser.apply(name, classifier_CO, dw_CO)
             del dw_CO
-
-    # ---- closed forms -----------------------------------------------------------------------
-
-    def _plan_logits(self, plan: MemoryPlan, batch: int) -> Item:
-        shape = (batch, self._classes)
-        logits = plan.alloc("p of the head", shape, Category.ACTIVATIONS)
-        for classifier_CO in self._weights.values():
-            part = plan.alloc("logits of a layer", shape, Category.ACTIVATIONS, essential=False)
-            FloatWeights(classifier_CO[None]).plan_product(plan, batch, bits=True)
-            plan.each(Kind.MULTIPLY, part.elements)
-            plan.each(Kind.ADD, part.elements)
-            plan.free(part)
-        return logits
-
-    def plan_learn(self, plan: MemoryPlan, batch: int, activities: dict[int, list[Item]]) -> None:
-        """The closed form of ``learn``."""
-        for number, items in activities.items():
-            classes, width = self._weights[number].shape
-            shape = (batch, classes)
-            scaled = plan.alloc("scaled error", shape, Category.GRADIENTS, essential=False)
-            d_w = plan_weight_gradient(
-                plan, f"dclassifier{number}", (classes, width), batch, bits=True, binary=False
-            )
-            plan.free(scaled, *items)
-            self.optimiser.plan_apply(plan, d_w.elements)
-            plan.free(d_w)

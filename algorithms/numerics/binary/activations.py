@@ -27,19 +27,14 @@ from dataclasses import dataclass
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind, NumberFormat
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.binary.packing import (
     pack_open_unit,
     pack_positive,
     packed_width,
-    plan_pack,
-    plan_unpack,
     unpack,
 )
 from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.numerics.sums import sum_abs
-from trainfit.algorithms.phases import Category
 from trainfit.algorithms.tiling import in_tiles
 
 UNPACKED = 5
@@ -63,14 +58,6 @@ def abs_of_others(values: torch.Tensor, part: torch.Tensor) -> float:
         part: A copy of some of it.
     """
     return float(values.abs().sum(dtype=torch.float64) - part.abs().sum(dtype=torch.float64))
-
-
-def plan_mean_abs(plan: MemoryPlan, elements: int) -> Item:
-    """The closed form of ``mean_abs``; the caller frees the result."""
-    mean = plan.alloc("mean(abs)", (), Category.WORKSPACE, essential=False)
-    plan.scalar()
-    plan.each(Kind.ADD, elements)
-    return mean
 
 
 def tile_extent(extent: int, bytes_each: int) -> int:
@@ -126,31 +113,6 @@ def binarise(
     return Bits(bits_MBb, scale, inside_Bb)
 
 
-def plan_binarise(
-    plan: MemoryPlan,
-    name: str,
-    batch: int,
-    outputs: int,
-    groups: int = 1,
-    *,
-    mask: bool = True,
-    scale: Item | None = None,
-) -> list[Item]:
-    """The closed form of ``binarise``; the caller frees the result."""
-    width, rows = outputs // groups, tile_extent(batch, 2 * outputs)
-    scale = plan_mean_abs(plan, batch * outputs) if scale is None else scale
-    bits = plan.alloc(name, (groups, batch, width), Category.ACTIVATIONS, bits=1)
-    for _ in range(groups):
-        plan_pack(plan, batch, width, rows, comparisons=1)
-    plan.each(Kind.COMPARE, batch * outputs)
-    if not mask:
-        return [scale, bits]
-    inside = plan.alloc(f"{name}: 0 < z < 1", (batch, outputs), Category.ACTIVATIONS, bits=1)
-    plan_pack(plan, batch, outputs, rows, comparisons=2)
-    plan.each(Kind.COMPARE, 2 * batch * outputs)
-    return [scale, bits, inside]
-
-
 def bit_tiles(columns: int, batch: int) -> Iterator[slice]:
     """The columns of packed bits that are unpacked at a time, in whole bytes."""
     return in_tiles(columns, _bit_tile(columns, batch))
@@ -165,12 +127,6 @@ def unpack_tile(h: Bits, group: int, columns: slice) -> torch.Tensor:
     start, stop = columns.start, columns.stop
     tile = unpack(h.bits_MBb[group, :, start // 8 : packed_width(stop)], stop - start)
     return torch.threshold_(tile, 0.5, -1.0) if h.signed else tile
-
-
-def plan_unpack_tiles(plan: MemoryPlan, columns: int, batch: int) -> None:
-    """The closed form of unpacking all tiles of a group, one after the other."""
-    for width in plan.tiles(columns, _bit_tile(columns, batch)):
-        plan.free(plan_unpack(plan, batch, width))
 
 
 # ---- the straight-through gradient ----------------------------------------------------------
@@ -198,17 +154,6 @@ def mask_(dh_BO: torch.Tensor, inside_Bb: torch.Tensor) -> torch.Tensor:
     return dh_BO
 
 
-def plan_through(plan: MemoryPlan, batch: int, outputs: int, *, bits: bool) -> None:
-    """The closed form of ``ste_backward_``, with ``bits`` of ``mask_``."""
-    if not bits:
-        plan.each(Kind.COMPARE, batch * outputs)
-        return
-    rows = tile_extent(batch, UNPACKED * outputs)
-    for some in plan.tiles(batch, rows):
-        plan.free(plan_unpack(plan, some, outputs))
-    plan.each(Kind.MULTIPLY, batch * outputs)
-
-
 def weight_gradient(dz_BJ: torch.Tensor, h: Hidden, group: int, width: int) -> torch.Tensor:
     """``dz^T h`` of shape (J, K), before any cut.
 
@@ -228,20 +173,6 @@ def weight_gradient(dz_BJ: torch.Tensor, h: Hidden, group: int, width: int) -> t
         torch.mm(dz_BJ.T, h_BK, out=dw_JK[:, columns])
         del h_BK  # otherwise two of them would be alive in the next iteration
     return dw_JK
-
-
-def plan_weight_gradient(
-    plan: MemoryPlan, name: str, shape: tuple[int, int], batch: int, *, bits: bool, binary: bool
-) -> Item:
-    """The closed form of ``weight_gradient`` and of ``ste_clip_`` if the weights are ``binary``."""
-    gradient = plan.alloc(name, shape, Category.GRADIENTS)
-    number_format = NumberFormat.FP32_BINARY if bits else NumberFormat.FP32
-    plan.product(shape[0], batch, shape[1], number_format)
-    if bits:
-        plan_unpack_tiles(plan, shape[1], batch)
-        plan.each(Kind.MULTIPLY, batch * shape[0])
-    plan.each(Kind.COMPARE, 2 * gradient.elements if binary else 0)
-    return gradient
 
 
 def ste_clip_(dw_JK: torch.Tensor, latent_JK: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Products of floats with packed bits by looking sums up: workspace, operators, closed form.
+"""Products of floats with packed bits by looking sums up: workspace and operators.
 
 See :mod:`trainfit.algorithms.numerics.binary.lookup_kernels`. Some groups of four addends are in
 the workspace at a time: for each sixteen sums of sixteen floats, and four bits of every column,
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.lazy_kernels import lookup_kernels
 from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.phases import Category, tag
@@ -69,16 +68,6 @@ def make_workspace(groups: int, columns: int) -> Workspace:
         tag(tables, Category.WORKSPACE, "sums of four"),
         tag(index, Category.WORKSPACE, "bits by four"),
     )
-
-
-def plan_workspace(plan: MemoryPlan, groups: int, columns: int) -> list[Item]:
-    """The closed form of ``make_workspace``; the caller frees the result."""
-    tables, index = ((groups + 1) * ENTRIES, LANES), (_padded(columns), groups)
-    work = Category.WORKSPACE
-    return [
-        plan.alloc("sums of four", tables, work, essential=False),
-        plan.alloc("bits by four", index, work, bits=8, essential=False),
-    ]
 
 
 def _padded(columns: int) -> int:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 import torch
 
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category, tag
 from trainfit.algorithms.tiling import in_tiles
 
@@ -74,38 +73,9 @@ def _gather(bits: torch.Tensor, out_Rb: torch.Tensor) -> None:
     out_Rb.copy_(wide.mul_(_GATHER).bitwise_right_shift_(56).bitwise_and_(255))
 
 
-def plan_pack(plan: MemoryPlan, height: int, columns: int, rows: int, comparisons: int) -> None:
-    """The closed form of packing ``height`` rows, ``rows`` at a time."""
-    for some in plan.tiles(height, rows):
-        shape = (some, 8 * packed_width(columns))
-        bits = _work(plan, "bits not packed yet", shape, 8)
-        plan.scalar()
-        if comparisons == 2:
-            with plan.number():
-                second = _work(plan, "second comparison", (shape[0], columns), 8)
-            plan.free(second)
-        for _ in range(3):
-            plan.workspace("64-bit constant", (), bits=64)
-        plan.free(bits)
-
-
 def unpack(packed_Rb: torch.Tensor, columns: int) -> torch.Tensor:
     """Packed bits to float32 zeros and ones of shape (R, columns)."""
     wide = tag(packed_Rb.to(torch.int64), Category.WORKSPACE, "bits on their way to bytes")
     wide.mul_(_SPREAD).bitwise_and_(_SELECT)
     ones = wide.view(torch.uint8).clamp_(max=1)[:, :columns]
     return tag(ones.to(torch.float32), Category.WORKSPACE, "unpacked tile")
-
-
-def plan_unpack(plan: MemoryPlan, rows: int, columns: int) -> Item:
-    """The closed form of ``unpack``; the caller frees the result."""
-    wide = _work(plan, "bits on their way to bytes", (rows, packed_width(columns)), 64)
-    for _ in range(2):
-        plan.workspace("64-bit constant", (), bits=64)
-    tile = _work(plan, "unpacked tile", (rows, columns), 32)
-    plan.free(wide)
-    return tile
-
-
-def _work(plan: MemoryPlan, name: str, shape: tuple[int, ...], bits: int) -> Item:
-    return plan.alloc(name, shape, Category.WORKSPACE, bits=bits, essential=False)

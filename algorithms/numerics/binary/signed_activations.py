@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import (
     Bits,
     mean_abs,
-    plan_binarise,
     tile_extent,
 )
 from trainfit.algorithms.numerics.binary.packing import pack_open_unit, pack_signs, packed_width
@@ -41,9 +38,3 @@ def binarise_signs(z_BO: torch.Tensor, *, mask: bool = True) -> Bits:
     if mask:
         pack_open_unit(z_BO.abs_(), inside_Bb, rows)
     return Bits(bits_MBb, scale, inside_Bb, signed=True)
-
-
-def plan_binarise_signs(plan: MemoryPlan, name: str, batch: int, outputs: int) -> list[Item]:
-    """The closed form of ``binarise_signs`` with the mask; the caller frees the result."""
-    plan.each(Kind.TRANSCENDENTAL, 1)
-    return plan_binarise(plan, name, batch, outputs)  # which counts both sides of the mask

@@ -19,16 +19,12 @@ from abc import ABC, abstractmethod
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind, NumberFormat
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.binary.activations import (
     Bits,
     Hidden,
     bit_tiles,
-    plan_unpack_tiles,
     unpack_tile,
 )
-from trainfit.algorithms.phases import Category
 
 
 class Weights(ABC):
@@ -61,25 +57,13 @@ class Weights(ABC):
         """``alpha``, a scalar; None for float weights."""
         return None
 
-    def plan_scale(self, plan: MemoryPlan) -> list[Item]:
-        """The closed form of ``scale``; the caller frees the result."""
-        return []
-
     @abstractmethod
     def add_product(self, h: Hidden, z_BO: torch.Tensor) -> None:
         """``z += h W^T``, or ``h sign(W)^T``, without scales."""
 
     @abstractmethod
-    def plan_product(self, plan: MemoryPlan, batch: int, *, bits: bool) -> None:
-        """The closed form of ``add_product``."""
-
-    @abstractmethod
     def add_transposed(self, dz_BO: torch.Tensor, dh_BI: torch.Tensor) -> None:
         """``dh += dz W``, or ``dz sign(W)``, without the scale."""
-
-    @abstractmethod
-    def plan_transposed(self, plan: MemoryPlan, batch: int) -> None:
-        """The closed form of ``add_transposed``."""
 
 
 class FloatWeights(Weights):
@@ -102,21 +86,10 @@ class FloatWeights(Weights):
                 z_BO.addmm_(h_BK, w_OK[:, columns].T)
                 del h_BK
 
-    def plan_product(self, plan: MemoryPlan, batch: int, *, bits: bool) -> None:
-        """Unpacked tiles, if any."""
-        number_format = NumberFormat.FP32_BINARY if bits else NumberFormat.FP32
-        plan.product(batch, self.inputs, self.outputs, number_format)
-        for _ in range(self.groups if bits else 0):
-            plan_unpack_tiles(plan, self.width, batch)
-
     def add_transposed(self, dz_BO: torch.Tensor, dh_BI: torch.Tensor) -> None:
         """One product per group."""
         for group, w_OK in enumerate(self._w_MOK):
             dh_BI[:, self.columns(group)].addmm_(dz_BO, w_OK)
-
-    def plan_transposed(self, plan: MemoryPlan, batch: int) -> None:
-        """No temporary."""
-        plan.product(batch, self.outputs, self.inputs)
 
 
 def linear(
@@ -142,30 +115,6 @@ def linear(
     return z_BO
 
 
-def plan_linear(
-    plan: MemoryPlan,
-    name: str,
-    weights: Weights,
-    batch: int,
-    *,
-    bits: bool,
-    bias: bool = True,
-    scale_shape: tuple[int, ...] = (),
-) -> Item:
-    """The closed form of ``linear``; the caller frees the result.
-
-    ``scale_shape`` is the shape of the scale of bits.
-    """
-    z = plan.alloc(name, (batch, weights.outputs), Category.ACTIVATIONS)
-    weights.plan_product(plan, batch, bits=bits)
-    if weights.binary and bits:
-        scales = plan.alloc("scales", scale_shape, Category.ACTIVATIONS, essential=False)
-        plan.free(scales)
-    plan.each(Kind.MULTIPLY, z.elements if weights.binary or bits else 0)
-    plan.each(Kind.ADD, z.elements if bias else 0)
-    return z
-
-
 def input_gradient(
     dz_BO: torch.Tensor, weights: Weights, scale: torch.Tensor | None
 ) -> torch.Tensor:
@@ -173,11 +122,3 @@ def input_gradient(
     dh_BI = torch.zeros(len(dz_BO), weights.inputs)
     weights.add_transposed(dz_BO, dh_BI)
     return dh_BI if scale is None else dh_BI.mul_(scale)
-
-
-def plan_input_gradient(plan: MemoryPlan, name: str, weights: Weights, batch: int) -> Item:
-    """The closed form of ``input_gradient``; the caller frees the result."""
-    dh = plan.alloc(name, (batch, weights.inputs), Category.GRADIENTS)
-    weights.plan_transposed(plan, batch)
-    plan.each(Kind.MULTIPLY, dh.elements if weights.binary else 0)
-    return dh

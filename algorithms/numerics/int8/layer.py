@@ -3,7 +3,7 @@
 The output of a layer is rounded to INT8 as soon as a row of its INT32 sums is complete, so the sums
 never exist as a matrix. The equations are in
 :mod:`trainfit.algorithms.numerics.int8.layer_kernels`. Its few rows of scratch are tensors, so that
-they are measured; each function's closed form follows it and counts the arithmetic too.
+they are measured.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, G rows of a group.
 """
@@ -14,13 +14,11 @@ from typing import NamedTuple
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind, NumberFormat
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.int8 import torch_layer as plain
 from trainfit.algorithms.numerics.int8.blocks import GROUP
-from trainfit.algorithms.numerics.int8.products import plan_wide, wide_of
-from trainfit.algorithms.numerics.int8.quantise import count_rounding, words
+from trainfit.algorithms.numerics.int8.products import wide_of
+from trainfit.algorithms.numerics.int8.quantise import words
 from trainfit.algorithms.numerics.int8.tiles import Chance
 from trainfit.algorithms.numerics.lazy_kernels import int8_layer_kernels as compiled
 from trainfit.algorithms.numerics.operators import operator
@@ -33,19 +31,6 @@ class RowQuantized(NamedTuple):
 
     q: torch.Tensor
     scale: torch.Tensor
-
-
-class PlannedRows(NamedTuple):
-    """The closed form of ``RowQuantized``."""
-
-    q: Item
-    scale: Item
-
-
-def plan_rows(plan: MemoryPlan, name: str, rows: int, columns: int, kind: Category) -> PlannedRows:
-    """Memory for ``RowQuantized``, to be freed by the caller."""
-    q = plan.alloc(name, (rows, columns), kind, bits=8)
-    return PlannedRows(q, plan.alloc(f"scale of {name}", (rows,), kind))
 
 
 class QuantConfig(NamedTuple):
@@ -73,12 +58,6 @@ def sums_of(rows: int, columns: int) -> torch.Tensor:
     """Scratch for INT32 sums, a few rows at a time."""
     sums = torch.empty(rows, columns, dtype=torch.int32)
     return tag(sums, Category.WORKSPACE, "INT32 sums of a few rows")
-
-
-def plan_sums(plan: MemoryPlan, rows: int, columns: int) -> Item:
-    """The closed form of ``sums_of``; the caller frees it."""
-    name = "INT32 sums of a few rows"
-    return plan.alloc(name, (rows, columns), Category.WORKSPACE, essential=False)
 
 
 # ---- activations ----------------------------------------------------------------------------
@@ -150,36 +129,6 @@ def _forward_parts(h_BI: torch.Tensor, w_OI: torch.Tensor) -> list[threads.Part]
     return threads.parts_of(len(h_BI), GROUP, h_BI.numel() * len(w_OI))
 
 
-def plan_forward(
-    plan: MemoryPlan, name: str, batch: int, shape: tuple[int, int], way: QuantConfig
-) -> tuple[PlannedRows, Item]:
-    """The closed form of ``forward`` with weights of ``shape`` (O, I)."""
-    outputs, inputs = shape
-    h = plan_rows(plan, name, batch, outputs, Category.ACTIVATIONS)
-    squares = plan.alloc(f"squares of {name}", (batch,), Category.ACTIVATIONS)
-    if way.in_torch:
-        plain.plan_forward(plan, batch, inputs, outputs, stochastic=way.stochastic)
-        plain.plan_sum_squares(plan, batch, outputs)
-    else:
-        wide = plan_wide(plan, batch, inputs)
-        plan.free(plan_sums(plan, wide.shape[0], outputs), wide)
-    elements = batch * outputs
-    plan.product(batch, inputs, outputs, NumberFormat.INT8)
-    plan.each(Kind.MULTIPLY, 2 * elements)  # scales
-    plan.each(Kind.ADD, elements)
-    plan.each(Kind.COMPARE, 2 * elements)  # rectifier, largest of a row
-    plan.each(Kind.DIVIDE, batch)
-    count_rounding(plan, elements, way.rounding)
-    count_squares(plan, elements)
-    return h, squares
-
-
-def count_squares(plan: MemoryPlan, elements: int) -> None:
-    """The arithmetic of a sum of INT8 products."""
-    plan.each(Kind.MULTIPLY, elements, NumberFormat.INT8)
-    plan.each(Kind.ADD, elements, NumberFormat.INT8)
-
-
 # ---- gradients ------------------------------------------------------------------------------
 
 
@@ -214,17 +163,3 @@ def int8_rescale(  # noqa: PLR0917
     """``rescale`` with memory for its results."""
     operands = g_BO.numpy(), ratio_B.numpy(), gs_B.numpy()
     compiled.rescale(*operands, stochastic, low, high, d_BO.numpy(), db_O.numpy())
-
-
-def plan_rescale(
-    plan: MemoryPlan, name: str, batch: int, outputs: int, way: QuantConfig
-) -> tuple[Item, Item]:
-    """The closed form of ``rescale``."""
-    d = plan.alloc(f"d{name}", (batch, outputs), Category.GRADIENTS, bits=8)
-    db = plan.alloc(f"db{name}", (outputs,), Category.GRADIENTS)
-    if way.in_torch:
-        plain.plan_rescale(plan, batch, outputs, stochastic=way.stochastic)
-    plan.each(Kind.MULTIPLY, batch * outputs)
-    plan.each(Kind.ADD, batch * outputs)
-    count_rounding(plan, batch * outputs, way.rounding)
-    return d, db

@@ -11,22 +11,15 @@ from typing import NamedTuple
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind, NumberFormat
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.int8 import torch_layer as plain
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.layer import (
-    PlannedRows,
     QuantConfig,
     RowQuantized,
-    count_squares,
-    plan_rows,
-    plan_sums,
     sums_of,
 )
-from trainfit.algorithms.numerics.int8.products import pairs_of, plan_pairs
-from trainfit.algorithms.numerics.int8.quantise import count_rounding
+from trainfit.algorithms.numerics.int8.products import pairs_of
 from trainfit.algorithms.numerics.lazy_kernels import int8_layer_kernels as compiled
 from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.phases import Category, tag
@@ -134,35 +127,3 @@ def _parts(e_BO: torch.Tensor, w_OI: torch.Tensor) -> list[threads.Part]:
 
 def _empty_rows(like_BI: torch.Tensor) -> RowQuantized:
     return RowQuantized(torch.empty_like(like_BI), torch.empty(len(like_BI)))
-
-
-def plan_back(
-    plan: MemoryPlan,
-    name: str,
-    batch: int,
-    shape: tuple[int, int],
-    way: QuantConfig,
-    *,
-    below: bool,
-) -> tuple[PlannedRows, PlannedRows | None]:
-    """The closed form of ``back`` through weights of ``shape`` (O, I)."""
-    outputs, inputs = shape
-    g = plan_rows(plan, f"g{name}", batch, inputs, Category.GRADIENTS)
-    passed = plan_rows(plan, f"e{name}", batch, inputs, Category.GRADIENTS) if below else None
-    if way.in_torch:
-        plain.plan_back(plan, batch, inputs, outputs, stochastic=way.stochastic, below=below)
-    else:
-        pairs = plan_pairs(plan, outputs)
-        sums = plan_sums(plan, SPREAD_ROWS, inputs)
-        rows = plan.alloc("two rows", (2, inputs), Category.WORKSPACE, essential=False)
-        plan.free(rows, sums, pairs)
-    elements = batch * inputs
-    plan.product(batch, outputs, inputs, NumberFormat.INT8)
-    count_squares(plan, elements)  # q . e w
-    plan.each(Kind.MULTIPLY, (4 + below) * elements)
-    plan.each(Kind.ADD, (2 + below) * elements)
-    plan.each(Kind.COMPARE, (2 + below) * elements)
-    plan.each(Kind.DIVIDE, (2 + below) * batch)
-    for _ in range(1 + below):
-        count_rounding(plan, elements, way.rounding)
-    return g, passed

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.operations import NumberFormat
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.int8 import torch_kernels as int8_torch
 from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
@@ -136,40 +134,7 @@ def wide_of(batch: int, inputs: int) -> torch.Tensor:
     return tag(wide_GI, Category.WORKSPACE, "INT8 as INT16")
 
 
-def plan_wide(plan: MemoryPlan, batch: int, inputs: int) -> Item:
-    """The closed form of ``wide_of``; the caller frees it."""
-    shape = (min(GROUP, batch), inputs)
-    return plan.alloc("INT8 as INT16", shape, Category.WORKSPACE, bits=16, essential=False)
-
-
 def pairs_of(inner: int) -> torch.Tensor:
     """Scratch for a few rows of the left operand, regrouped for the kernel."""
     pairs_RP = torch.empty(SPREAD_ROWS, (inner + 1) // 2, dtype=torch.int32)
     return tag(pairs_RP, Category.WORKSPACE, "pairs of INT8")
-
-
-def plan_pairs(plan: MemoryPlan, inner: int) -> Item:
-    """The closed form of ``pairs_of``; the caller frees it."""
-    shape = (SPREAD_ROWS, (inner + 1) // 2)
-    return plan.alloc("pairs of INT8", shape, Category.WORKSPACE, essential=False)
-
-
-def plan_int8_product(
-    plan: MemoryPlan,
-    rows: int,
-    inner: int,
-    columns: int,
-    *,
-    pairs: bool = False,
-    kernel: Int8Kernel = Int8Kernel.COMPILED,
-) -> None:
-    """The closed form of a (rows, inner) by (inner, columns) product, without its INT32 result.
-
-    ``pairs`` is for ``int8_grad_input`` and ``int8_grad_weight``, whose compiled form has different
-    scratch.
-    """
-    plan.product(rows, inner, columns, NumberFormat.INT8)
-    if kernel is Int8Kernel.TORCH:
-        int8_torch.plan_product(plan, rows, inner, columns)
-    else:
-        plan.free(plan_pairs(plan, inner) if pairs else plan_wide(plan, rows, inner))

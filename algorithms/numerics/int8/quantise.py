@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8 import torch_kernels as int8_torch
 from trainfit.algorithms.numerics.lazy_kernels import int8_rounding_kernels
 from trainfit.algorithms.numerics.operators import operator
@@ -40,11 +38,6 @@ def draw_seed(generator: torch.Generator) -> int:
     """A 64-bit seed for one step, from the algorithm's own generator."""
     drawn = torch.empty((), dtype=torch.int64, device="cpu")
     return int(drawn.random_(generator=generator))
-
-
-def plan_draw_seed(plan: MemoryPlan) -> None:
-    """The closed form of ``draw_seed``."""
-    plan.workspace("seed", (), bits=64)
 
 
 def nth_seed(seed: int, number: int) -> int:
@@ -79,20 +72,6 @@ def scale_of(t_RC: torch.Tensor, axis: int | None = None) -> torch.Tensor:
     torch.maximum(scale, low, out=scale)
     del low  # before the division allocates its two numbers
     return scale.div_(LEVELS).view(-1)
-
-
-def plan_scale_of(
-    plan: MemoryPlan, rows: int, columns: int, category: Category, axis: int | None = None
-) -> Item:
-    """The closed form of ``scale_of``: the scale, to be freed by the caller."""
-    count = _scales(rows, columns, axis)
-    scale = plan.alloc("scale", (count,), category)
-    low = plan.alloc("smallest", (count,), category, essential=False)
-    plan.free(low)
-    plan.scalar()
-    plan.each(Kind.COMPARE, 2 * rows * columns)
-    plan.each(Kind.DIVIDE, count)
-    return scale
 
 
 def _scales(rows: int, columns: int, axis: int | None) -> int:
@@ -184,57 +163,3 @@ def quantise_rows(  # noqa: PLR0917
     """
     operands = t_RC.numpy(), q_RC.numpy(), inverse.numpy()
     int8_rounding_kernels.quantise_rows(*operands, axis, stochastic, low, high)
-
-
-def plan_quantise(
-    plan: MemoryPlan,
-    name: str,
-    rows: int,
-    columns: int,
-    category: Category,
-    *,
-    rounding: Rounding,
-    clip: bool = False,
-    axis: int | None = None,
-    kernel: Int8Kernel = Int8Kernel.COMPILED,
-) -> tuple[Item, Item]:
-    """The closed form of ``quantise``: q and its scale, to be freed by the caller.
-
-    ``category`` is that of the open phase: the tensors are not tagged.
-    """
-    if clip:
-        scale = plan.alloc(f"scale of {name}", (_scales(rows, columns, axis),), category)
-    else:
-        scale = plan_scale_of(plan, rows, columns, category, axis)
-    q = plan.alloc(name, (rows, columns), category, bits=8)
-    plan_quantise_into(plan, rows, columns, rounding=rounding, axis=axis, kernel=kernel)
-    return q, scale
-
-
-def plan_quantise_into(
-    plan: MemoryPlan,
-    rows: int,
-    columns: int,
-    *,
-    rounding: Rounding,
-    axis: int | None = None,
-    kernel: Int8Kernel = Int8Kernel.COMPILED,
-) -> None:
-    """The closed form of ``quantise_into``."""
-    count = _scales(rows, columns, axis)
-    inverse = plan.alloc("1 / s", (count,), Category.WORKSPACE, essential=False)
-    plan.each(Kind.DIVIDE, count)
-    count_rounding(plan, rows * columns, rounding)
-    if kernel is Int8Kernel.TORCH:
-        stochastic = rounding is Rounding.STOCHASTIC
-        int8_torch.plan_quantise_rows(plan, rows, columns, stochastic=stochastic)
-    plan.free(inverse)
-
-
-def count_rounding(plan: MemoryPlan, elements: int, rounding: Rounding) -> None:
-    """The arithmetic of ``clip(round(t / s))``: a product, two bounds, maybe a random number."""
-    plan.each(Kind.MULTIPLY, elements)
-    plan.each(Kind.COMPARE, 2 * elements)
-    if rounding is Rounding.STOCHASTIC:
-        plan.each(Kind.RANDOM, elements)
-        plan.each(Kind.ADD, elements)

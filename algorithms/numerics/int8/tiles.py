@@ -8,17 +8,13 @@ Shape suffixes: R rows, T rows of a tile, C columns.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.numerics.int8.torch_kernels import (
     add_uniform_,
-    plan_add_uniform,
     tile_rows,
-    work,
 )
 from trainfit.algorithms.phases import Category, tag
 from trainfit.algorithms.tiling import in_tiles
@@ -48,15 +44,6 @@ def tile(of_RC: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tenso
     return tag(tile, Category.WORKSPACE, "tile")
 
 
-@contextmanager
-def plan_tiles(plan: MemoryPlan, count: int, rows: int, columns: int) -> Iterator[None]:
-    """The closed form of ``count`` tiles, for the duration of a block."""
-    height = tile_rows(rows, columns)
-    tiles = [work(plan, "tile", height * columns) for _ in range(count)]
-    yield
-    plan.free(*tiles)
-
-
 def floats_(tile_TC: torch.Tensor) -> torch.Tensor:
     """INT32 to float32 in place."""
     floats_TC = tile_TC.view(torch.float32)
@@ -68,13 +55,6 @@ def extent(t_TC: torch.Tensor) -> torch.Tensor:
     most_T = tag(t_TC.amax(1), Category.WORKSPACE, "largest of a row")
     least_T = tag(t_TC.amin(1), Category.WORKSPACE, "smallest of a row")
     return torch.maximum(most_T, least_T.neg_(), out=most_T)
-
-
-def plan_extent(plan: MemoryPlan, rows: int) -> Item:
-    """The closed form of ``extent``; the caller frees it."""
-    most = work(plan, "largest of a row", rows)
-    plan.free(work(plan, "smallest of a row", rows))
-    return most
 
 
 def round_(
@@ -103,17 +83,3 @@ def round_rows_(  # noqa: PLR0917
     t_TC.mul_(scale_T.clamp_(min=SMALLEST).reciprocal_()[:, None])
     del scale_T
     round_(t_TC, q_TC, start, chance, scratch)
-
-
-def plan_round(plan: MemoryPlan, elements: int, *, stochastic: bool) -> None:
-    """The closed form of ``round_``."""
-    if stochastic:
-        plan_add_uniform(plan, elements)
-
-
-def plan_round_rows(plan: MemoryPlan, rows: int, columns: int, *, stochastic: bool) -> None:
-    """The closed form of ``round_rows_``."""
-    scale = plan_extent(plan, rows)
-    plan.scalar()
-    plan.free(scale)
-    plan_round(plan, rows * columns, stochastic=stochastic)

@@ -1,7 +1,7 @@
 """Rounding to INT8 and INT8 products in plain torch, a tile at a time.
 
-For machines without numba's compiler, and as an independent check: it gives the same bits. Every
-tile is workspace of a known size; the closed forms follow the functions.
+For machines without numba's compiler, and as an independent check: it gives the same bits. A
+tile at a time, since every tile is workspace.
 
 Shape suffixes: R rows, C columns, T rows of a tile, B batch, I inputs, O outputs.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
 from trainfit.algorithms.phases import Category, tag
 from trainfit.algorithms.tiling import in_tiles
 
@@ -56,14 +55,6 @@ def add_uniform_(
     value_TC.add_(u)
 
 
-def plan_add_uniform(plan: MemoryPlan, elements: int) -> None:
-    """The closed form of ``add_uniform_``, without its scratch."""
-    x = work(plan, "random bits", elements)
-    for _ in range(_NUMBERS_OF_UNIFORM):
-        plan.scalar()
-    plan.free(x)
-
-
 _NUMBERS_OF_UNIFORM = 12
 
 
@@ -94,20 +85,6 @@ def quantise_rows(
         else:
             tile.round_()
         q_RC[part].copy_(tile.clamp_(-127, 127))
-
-
-def plan_quantise_rows(plan: MemoryPlan, rows: int, columns: int, *, stochastic: bool) -> None:
-    """The closed form of ``quantise_rows``."""
-    height = tile_rows(rows, columns)
-    tiles = [work(plan, "tile", height * columns) for _ in range(1 + stochastic)]
-    for some in plan.tiles(rows, height) if stochastic else ():
-        plan_add_uniform(plan, some * columns)
-    plan.free(*tiles)
-
-
-def work(plan: MemoryPlan, name: str, elements: int) -> Item:
-    """A tile of 32-bit elements that only this implementation needs."""
-    return plan.alloc(name, (elements,), Category.WORKSPACE, essential=False)
 
 
 # ---- products: exact in float64 -------------------------------------------------------------
@@ -145,17 +122,3 @@ def product(left_RK: torch.Tensor, right_KC: torch.Tensor, out_RC: torch.Tensor)
             c = tile[: len(a) * b.shape[1]].view(len(a), -1)
             torch.mm(a, b, out=c)
             out_RC[some, others].copy_(c)
-
-
-def plan_product(plan: MemoryPlan, rows: int, inner: int, columns: int) -> None:
-    """The closed form of a product, without its result."""
-    height, width = tile_rows(rows, inner), tile_rows(columns, inner)
-    tiles = [
-        plan.alloc(name, (elements,), Category.WORKSPACE, bits=64, essential=False)
-        for name, elements in (
-            ("left tile", height * inner),
-            ("right tile", inner * width),
-            ("tile", height * width),
-        )
-    ]
-    plan.free(*tiles)

@@ -1,6 +1,6 @@
 """The arithmetic of the module ``layer_kernels`` in plain torch, bit for bit.
 
-A tile of rows at a time; each function is followed by the closed form of its workspace.
+A tile of rows at a time, since a tile is workspace.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, T rows of a tile,
 C columns.
@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.int8.tiles import (
     Chance,
     floats_,
     parts_of,
-    plan_round,
-    plan_round_rows,
-    plan_tiles,
     round_,
     round_rows_,
     tile,
 )
-from trainfit.algorithms.numerics.int8.torch_kernels import plan_product, product, tile_rows, work
+from trainfit.algorithms.numerics.int8.torch_kernels import product
 from trainfit.algorithms.phases import Category, tag
 from trainfit.algorithms.tiling import in_tiles
 
@@ -49,16 +45,6 @@ def forward(  # noqa: PLR0917
         round_rows_(y_TO, q_BO[part], s_B[part], part.start * q_BO.shape[1], chance, scratch)
 
 
-def plan_forward(
-    plan: MemoryPlan, batch: int, inputs: int, outputs: int, *, stochastic: bool
-) -> None:
-    """The closed form of ``forward``."""
-    with plan_tiles(plan, 2, batch, outputs):
-        for rows in plan.tiles(batch, tile_rows(batch, outputs)):
-            plan_product(plan, rows, inputs, outputs)
-            plan_round_rows(plan, rows, outputs, stochastic=stochastic)
-
-
 def sum_squares(q_BC: torch.Tensor, squares_B: torch.Tensor) -> None:
     """``sum over c of q^2``."""
     wide_TC = tile(q_BC, torch.float64)
@@ -67,12 +53,6 @@ def sum_squares(q_BC: torch.Tensor, squares_B: torch.Tensor) -> None:
         wide.copy_(q_BC[part])
         wide.mul_(wide)
         squares_B[part].copy_(tag(wide.sum(1), Category.WORKSPACE, "sums"))
-
-
-def plan_sum_squares(plan: MemoryPlan, batch: int, columns: int) -> None:
-    """The closed form of ``sum_squares``."""
-    with plan_tiles(plan, 1, batch, 2 * columns):
-        pass
 
 
 # ---- gradients ------------------------------------------------------------------------------
@@ -101,15 +81,6 @@ def rescale(  # noqa: PLR0917
         t.mul_(ratio_B[part, None])
         round_(t, d_BO[part], part.start * g_BO.shape[1], chance, scratch)
     db_O.copy_(total_O)
-
-
-def plan_rescale(plan: MemoryPlan, batch: int, outputs: int, *, stochastic: bool) -> None:
-    """The closed form of ``rescale``."""
-    with plan_tiles(plan, 2, batch, outputs):
-        scratch = [work(plan, name, count * outputs) for name, count in _ROWS.items()]
-        for rows in plan.tiles(batch, tile_rows(batch, outputs)):
-            plan_round(plan, rows * outputs, stochastic=stochastic)
-        plan.free(*scratch)
 
 
 _ROWS = {"row": 1, "wide row": 2, "wide sums": 2}
@@ -157,19 +128,3 @@ def _along(q_TI: torch.Tensor, dh_TI: torch.Tensor) -> torch.Tensor:
     right = tag(dh_TI.to(torch.float64), Category.WORKSPACE, "tile")
     along_T = tag(left.mul_(right).sum(1), Category.WORKSPACE, "sums")
     return tag(along_T.to(torch.float32), Category.WORKSPACE, "sums")
-
-
-def plan_back(
-    plan: MemoryPlan, batch: int, inputs: int, outputs: int, *, stochastic: bool, below: bool
-) -> None:
-    """The closed form of ``back``."""
-    with plan_tiles(plan, 4, batch, inputs):
-        for rows in plan.tiles(batch, tile_rows(batch, inputs)):
-            plan_product(plan, rows, outputs, inputs)
-            wide = [work(plan, "tile", 2 * rows * inputs) for _ in range(2)]
-            sums = work(plan, "sums", 2 * rows)
-            share = work(plan, "sums", rows)
-            plan.free(*wide, sums, share)
-            plan.scalar()
-            for _ in range(1 + below):
-                plan_round_rows(plan, rows, inputs, stochastic=stochastic)

@@ -1,6 +1,6 @@
 """The arithmetic of the module ``update_kernels`` in plain torch, bit for bit.
 
-A tile of rows at a time; each function is followed by the closed form of its workspace.
+A tile of rows at a time, since a tile is workspace.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, T rows of a tile.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.int8.blocks import DOUBLINGS
 from trainfit.algorithms.numerics.int8.tiles import (
     LEVELS,
@@ -18,17 +17,11 @@ from trainfit.algorithms.numerics.int8.tiles import (
     extent,
     floats_,
     parts_of,
-    plan_extent,
-    plan_tiles,
     round_,
     tile,
 )
 from trainfit.algorithms.numerics.int8.torch_kernels import (
-    plan_add_uniform,
-    plan_product,
     product,
-    tile_rows,
-    work,
 )
 from trainfit.algorithms.phases import Category, tag
 from trainfit.algorithms.tiling import in_tiles
@@ -71,18 +64,6 @@ def _factors(most_T: torch.Tensor) -> torch.Tensor:
     return factor_T.masked_fill_(fits_T, 2.0)
 
 
-def plan_update_int8(plan: MemoryPlan, batch: int, inputs: int, outputs: int) -> None:
-    """The closed form of ``update_int8``."""
-    with plan_tiles(plan, 2, outputs, inputs):
-        for rows in plan.tiles(outputs, tile_rows(outputs, inputs)):
-            plan_product(plan, rows, batch, inputs)
-            plan.free(work(plan, "rates", rows))
-            row_items = [plan_extent(plan, rows)]
-            row_items += [work(plan, "factors", rows) for _ in range(2)]
-            plan.free(*row_items)
-            plan_add_uniform(plan, rows * inputs)
-
-
 def move_int8(  # noqa: PLR0917
     w_OI: torch.Tensor,
     ws_1: torch.Tensor,
@@ -112,20 +93,6 @@ def move_int8(  # noqa: PLR0917
         round_(moved(part).mul_(inverse), w_OI[part], start, chance, w_TI.view(torch.int32))
 
 
-def plan_move_int8(
-    plan: MemoryPlan, batch: int, inputs: int, outputs: int, *, stochastic: bool
-) -> None:
-    """The closed form of ``move_int8``."""
-    with plan_tiles(plan, 2, outputs, inputs):
-        for rows in plan.tiles(outputs, tile_rows(outputs, inputs)):
-            plan_product(plan, rows, batch, inputs)
-            plan.scalar()
-            most = plan_extent(plan, rows)
-            plan.free(most, work(plan, "largest", 1))
-            if stochastic:
-                plan_add_uniform(plan, rows * inputs)
-
-
 def update_fp32(
     w_OI: torch.Tensor,
     m_OI: torch.Tensor,
@@ -147,11 +114,3 @@ def update_fp32(
         else:
             moved.mul_(rate)
         w_OI[part].sub_(moved)
-
-
-def plan_update_fp32(plan: MemoryPlan, batch: int, inputs: int, outputs: int) -> None:
-    """The closed form of ``update_fp32``."""
-    with plan_tiles(plan, 1, outputs, inputs):
-        for rows in plan.tiles(outputs, tile_rows(outputs, inputs)):
-            plan_product(plan, rows, batch, inputs)
-            plan.scalar()

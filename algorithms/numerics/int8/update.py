@@ -1,7 +1,7 @@
 """Updates of INT8 or float32 weights by a product of INT8 matrices.
 
 A few rows of the gradient are summed in INT32 and applied to the weights at once; the gradient
-never exists as a matrix. Each function is followed by its closed form.
+never exists as a matrix.
 
 Shape suffixes: B rows of activations, I inputs and O outputs of a layer, R rows of a block.
 """
@@ -10,22 +10,17 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind, NumberFormat
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.int8 import torch_update as plain
 from trainfit.algorithms.numerics.int8.blocks import SPREAD_ROWS
-from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized, plan_sums, sums_of
+from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized, sums_of
 from trainfit.algorithms.numerics.int8.products import (
     grad_weight_parts,
     pairs_of,
-    plan_pairs,
 )
-from trainfit.algorithms.numerics.int8.quantise import count_rounding
 from trainfit.algorithms.numerics.int8.tiles import LEVELS, SMALLEST
 from trainfit.algorithms.numerics.lazy_kernels import int8_update_kernels as compiled
 from trainfit.algorithms.numerics.operators import operator
-from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, tag
 
 
@@ -76,24 +71,6 @@ def int8_update(  # noqa: PLR0917
     parts = grad_weight_parts(d_BO, h_BI)
     moved = w_OI, ws_O, step, low, high
     threads.call(compiled.update_int8, parts, (d_BO, h_BI), scratch, moved)
-
-
-def plan_update_int8(
-    plan: MemoryPlan, batch: int, shape: tuple[int, int], way: QuantConfig
-) -> None:
-    """The closed form of ``update_int8``."""
-    outputs, inputs = shape
-    if way.in_torch:
-        plain.plan_update_int8(plan, batch, inputs, outputs)
-    else:
-        _plan_update_scratch(plan, batch, inputs, moved_row=True)
-    elements = outputs * inputs
-    plan.product(outputs, batch, inputs, NumberFormat.INT8)
-    plan.each(Kind.MULTIPLY, elements)
-    plan.each(Kind.ADD, elements)
-    plan.each(Kind.COMPARE, elements)
-    plan.each(Kind.DIVIDE, outputs)
-    count_rounding(plan, elements, Rounding.STOCHASTIC)
 
 
 def move_int8(  # noqa: PLR0917
@@ -178,23 +155,6 @@ def int8_move(  # noqa: PLR0917
     threads.call(compiled.move_int8, parts, (d_BO, h_BI), scratch, moved)
 
 
-def plan_move_int8(plan: MemoryPlan, batch: int, shape: tuple[int, int], way: QuantConfig) -> None:
-    """The closed form of ``move_int8``."""
-    outputs, inputs = shape
-    if way.in_torch:
-        plain.plan_move_int8(plan, batch, inputs, outputs, stochastic=way.stochastic)
-    else:
-        _plan_update_scratch(plan, batch, inputs, moved_row=False)
-    elements = outputs * inputs
-    for _ in range(2):
-        plan.product(outputs, batch, inputs, NumberFormat.INT8)
-        plan.each(Kind.MULTIPLY, 3 * elements)
-        plan.each(Kind.ADD, elements)
-    plan.each(Kind.COMPARE, elements)
-    plan.each(Kind.DIVIDE, 2)
-    count_rounding(plan, elements, way.rounding)
-
-
 def update_fp32(
     w_OI: torch.Tensor,
     m_OI: torch.Tensor,
@@ -238,20 +198,6 @@ def int8_update_fp32(  # noqa: PLR0917
     threads.call(compiled.update_fp32, parts, (d_BO, h_BI), scratch, moved)
 
 
-def plan_update_fp32(
-    plan: MemoryPlan, batch: int, shape: tuple[int, int], way: QuantConfig, *, momentum: bool
-) -> None:
-    """The closed form of ``update_fp32``."""
-    outputs, inputs = shape
-    if way.in_torch:
-        plain.plan_update_fp32(plan, batch, inputs, outputs)
-    else:
-        _plan_update_scratch(plan, batch, inputs, moved_row=False)
-    plan.product(outputs, batch, inputs, NumberFormat.INT8)
-    plan.each(Kind.MULTIPLY, (2 + momentum) * outputs * inputs)
-    plan.each(Kind.ADD, (1 + momentum) * outputs * inputs)
-
-
 def _scratch(
     d_BO: torch.Tensor, h_BI: torch.Tensor
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -261,12 +207,3 @@ def _scratch(
         pairs.append(pairs_of(len(d_BO)))
         sums.append(sums_of(SPREAD_ROWS, h_BI.shape[1]))
     return pairs, sums
-
-
-def _plan_update_scratch(plan: MemoryPlan, batch: int, inputs: int, *, moved_row: bool) -> None:
-    scratch = [plan_pairs(plan, batch), plan_sums(plan, SPREAD_ROWS, inputs)]
-    if moved_row:
-        scratch.append(
-            plan.alloc("moved row", (inputs,), Category.WORKSPACE, bits=8, essential=False)
-        )
-    plan.free(*scratch)

@@ -8,13 +8,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics import threads
 from trainfit.algorithms.numerics.lazy_kernels import adam_kernel
 from trainfit.algorithms.numerics.operators import operator
 from trainfit.algorithms.numerics.optimisers.base import Optimiser
-from trainfit.algorithms.phases import Category
 from trainfit.algorithms.tiling import in_tiles
 
 _TILE_MOST = 16384  # elements; 64 KiB of float32 stays in a first- or second-level cache
@@ -107,24 +104,6 @@ class Adam(Optimiser):
             tile.reciprocal_()
             tile.add_(self.epsilon * root)
             parameter[part].addcdiv_(m, tile, value=-rate)
-
-    def plan_static(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
-        """Two moments of the parameter's shape."""
-        plan.hold(f"{name}.mean", shape, Category.OPTIMIZER_STATE)
-        plan.hold(f"{name}.square", shape, Category.OPTIMIZER_STATE)
-
-    def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
-        """One tile, and a scalar that is added to it; nothing if compiled."""
-        if not self.compiled:
-            size = adam_tile(elements)
-            tile = plan.alloc("adam tile", (size,), Category.WORKSPACE, essential=False)
-            plan.scalar()
-            plan.free(tile)
-        # two moving averages, g^2, root, epsilon, quotient, step; the decay
-        decay = int(self.weight_decay > 0)
-        plan.each(Kind.MULTIPLY, (4 + decay) * elements)
-        plan.each(Kind.ADD, (6 + decay) * elements)
-        plan.each(Kind.DIVIDE, 2 * elements)
 
 
 @operator(

@@ -1,4 +1,4 @@
-"""What every optimiser does, and the closed forms of it."""
+"""What every optimiser does."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.phases import Category, tag
 
 
@@ -57,29 +55,3 @@ class Optimiser(ABC):
         for parameter, state in self._states.items():
             for kind, tensor in state.items():
                 yield f"{parameter}.{kind}", tensor
-
-    @abstractmethod
-    def plan_static(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
-        """The closed form of ``add``."""
-
-    @abstractmethod
-    def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
-        """The closed form of ``apply``."""
-
-    def plan_apply_product(
-        self, plan: MemoryPlan, name: str, shape: tuple[int, ...], inner: int
-    ) -> None:
-        """The closed form of ``apply_product`` for a sum over ``inner`` rows."""
-        count_product(plan, shape, inner)
-        gradient = plan.alloc(f"d{name}", shape, Category.GRADIENTS)
-        self.plan_apply(plan, gradient.elements)
-        plan.free(gradient)
-
-
-def count_product(plan: MemoryPlan, shape: tuple[int, ...], inner: int) -> None:
-    """The arithmetic of ``left @ right``; with a vector it is no matrix product."""
-    if len(shape) > 1:
-        plan.product(shape[0], inner, shape[1])
-    else:
-        plan.each(Kind.MULTIPLY, shape[0] * inner)
-        plan.each(Kind.ADD, shape[0] * inner)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
-from trainfit.algorithms.memory.operations import Kind
-from trainfit.algorithms.memory.plan import MemoryPlan
-from trainfit.algorithms.numerics.optimisers.base import Optimiser, count_product
+from trainfit.algorithms.numerics.optimisers.base import Optimiser
 from trainfit.algorithms.numerics.shrinking import Shrinking
-from trainfit.algorithms.phases import Category
 
 
 class Sgd(Optimiser):
@@ -89,29 +84,6 @@ class Sgd(Optimiser):
         if self.weight_decay:
             momentum.add_(parameter, alpha=self.weight_decay)
         parameter.add_(momentum, alpha=-self.lr * (1.0 + self.momentum))
-
-    def plan_static(self, plan: MemoryPlan, name: str, shape: tuple[int, ...]) -> None:
-        """One buffer of the parameter's shape, if there is momentum."""
-        if self.momentum:
-            plan.hold(f"{name}.momentum", shape, Category.OPTIMIZER_STATE)
-
-    def plan_apply(self, plan: MemoryPlan, elements: int) -> None:
-        """No temporary; momentum, weight decay and Nesterov are a multiply-add each."""
-        extra = (self.momentum > 0) + (self.weight_decay > 0) + self.nesterov
-        plan.each(Kind.MULTIPLY, (1 + extra) * elements)
-        plan.each(Kind.ADD, (1 + extra) * elements)
-
-    def plan_apply_product(
-        self, plan: MemoryPlan, name: str, shape: tuple[int, ...], inner: int
-    ) -> None:
-        """No gradient and no temporary."""
-        count_product(plan, shape, inner)
-        elements = math.prod(shape)
-        if self.momentum:
-            self.plan_apply(plan, elements)
-        else:  # decay is a factor on the parameter
-            plan.each(Kind.MULTIPLY, (2 if self.weight_decay else 1) * elements)
-            plan.each(Kind.ADD, elements)
 
 
 def _accumulate(

@@ -37,9 +37,7 @@ from dataclasses import replace
 
 import torch
 
-from trainfit.algorithms.contract import StaticTensor, hold_inputs
-from trainfit.algorithms.memory.operations import Kind, NumberFormat
-from trainfit.algorithms.memory.plan import Item, MemoryPlan
+from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.nets.binary_layer import BinaryLayer
@@ -48,10 +46,6 @@ from trainfit.algorithms.numerics.binary.activations import (
     binarise,
     mask_,
     mean_abs,
-    plan_binarise,
-    plan_mean_abs,
-    plan_through,
-    plan_weight_gradient,
     tile_extent,
     weight_gradient,
 )
@@ -59,10 +53,9 @@ from trainfit.algorithms.numerics.binary.packing import (
     pack_open_unit,
     pack_positive,
     packed_width,
-    plan_pack,
 )
-from trainfit.algorithms.numerics.binary.weights import linear, plan_linear
-from trainfit.algorithms.numerics.losses import cross_entropy_error_, plan_cross_entropy_error
+from trainfit.algorithms.numerics.binary.weights import linear
+from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.numerics.optimisers import Adam
 from trainfit.algorithms.options import Precision
 from trainfit.algorithms.phases import Category, phase
@@ -222,94 +215,3 @@ class Unbinarised(VariantRule):
             yield StaticTensor(f"head{index + 1}", head_CO, Category.BUFFERS, storage=idle)
         for name, state in self._adam.states():
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
-
-    def _plan_static(self, plan: MemoryPlan) -> None:
-        """The closed form of ``static_tensors``; nothing of an idle layer has optimiser state."""
-        for index, layer in enumerate(self._layers):
-            own = MemoryPlan()
-            layer.plan_static(own, self._adam)
-            plan.storage += own.storage
-            (plan.storage if index > self._active else plan.static).extend(own.static)
-            shape, idle = (self._model.classes, layer.weights.outputs), index != self._active
-            plan.hold(f"head{index + 1}", shape, Category.BUFFERS, storage=idle)
-
-    # ---- the closed form --------------------------------------------------------------------
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """The closed form of one step."""
-        plan, batch, classes = MemoryPlan(), batch_size, self._model.classes
-        hold_inputs(plan, self._model, batch)
-        self._plan_static(plan)
-        height, width = self._layer.weight_JK.shape
-        bits = self._bits and self._active > 0
-        with plan.phase("forward"):
-            below = self._plan_input(plan, batch)
-            z = self._plan_preactivation(plan, batch, self._layer)
-            inside = self._plan_inside(plan, batch, height)
-            logits = self._plan_logits(plan, z)
-            plan.free(z)
-        with plan.phase("gradient"):
-            plan_cross_entropy_error(plan, batch, classes)
-            plan.product(batch, classes, height)
-            d_z = plan.alloc("dz of the slice", (batch, height), Category.GRADIENTS)
-            plan.free(logits)
-            plan_through(plan, batch, height, bits=True)
-            plan.free(inside)
-            d_b = plan.alloc("db of the slice", (height,), Category.GRADIENTS)
-            plan.each(Kind.ADD, batch * height)
-        with plan.phase("update"):
-            self._adam.plan_apply(plan, height)
-            plan.free(d_b)
-        for rows in plan.tiles(height, self._gradient_rows()):
-            with plan.phase("gradient"):
-                shape = (rows, width)
-                d_w = plan_weight_gradient(
-                    plan, "dw of the slice", shape, batch, bits=bits, binary=False
-                )
-            with plan.phase("update"):
-                self._adam.plan_apply(plan, d_w.elements)
-                plan.free(d_w)
-        with plan.phase("update"):
-            plan.free(d_z, *below)
-            if self._clips:
-                self._layer.plan_clip(plan)
-        return plan
-
-    def _plan_input(self, plan: MemoryPlan, batch: int) -> list[Item]:
-        """Items of the active layer's input; nothing for the batch itself."""
-        below: list[Item] = []
-        for layer in self._layers[: self._active]:
-            z = self._plan_preactivation(plan, batch, layer)
-            made = [z]
-            if self._bits:
-                name, outputs = f"h{layer.number}", layer.weights.outputs
-                made = plan_binarise(plan, name, batch, outputs, self._slices, mask=False)
-                plan.free(z)
-            else:
-                plan.each(Kind.COMPARE, z.elements)
-            plan.free(*below)
-            below = made
-        return below
-
-    def _plan_preactivation(self, plan: MemoryPlan, batch: int, layer: BinaryLayer) -> Item:
-        bits = self._bits and layer.number > 1  # the first layer reads the batch
-        return plan_linear(plan, f"z{layer.number}", layer.weights, batch, bits=bits)
-
-    def _plan_inside(self, plan: MemoryPlan, batch: int, height: int) -> Item:
-        name, comparisons = ("0 < z < 1", 2) if self._bits else ("z > 0", 1)
-        shape = (batch, height)
-        inside = plan.alloc(f"{name} of the slice", shape, Category.ACTIVATIONS, bits=1)
-        plan_pack(plan, *shape, tile_extent(batch, 2 * height), comparisons)
-        plan.each(Kind.COMPARE, comparisons * batch * height)
-        return inside
-
-    def _plan_logits(self, plan: MemoryPlan, z: Item) -> Item:
-        (batch, outputs), classes = z.shape, self._model.classes
-        scale = [plan_mean_abs(plan, z.elements)] if self._bits else []
-        plan.each(Kind.COMPARE, z.elements)
-        number_format = NumberFormat.FP32_BINARY if self._bits else NumberFormat.FP32
-        plan.product(batch, outputs, classes, number_format)
-        logits = plan.alloc("logits, then error", (batch, classes), Category.ACTIVATIONS)
-        plan.each(Kind.MULTIPLY, logits.elements if self._bits else 0)
-        plan.free(*scale)
-        return logits

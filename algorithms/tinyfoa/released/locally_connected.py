@@ -23,12 +23,12 @@ layer, K inputs at one position, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import LocallyConnected
 from trainfit.algorithms.models.locally_connected import WINDOW
 from trainfit.algorithms.models.mlp import linear_init
@@ -36,9 +36,18 @@ from trainfit.algorithms.numerics.batch_norm import EPSILON, MOMENTUM, check_row
 from trainfit.algorithms.numerics.locally_connected import patches, weight_gradient
 from trainfit.algorithms.tiling import in_tiles
 from trainfit.algorithms.tinyfoa.grid import make_grids
-from trainfit.algorithms.tinyfoa.released.locally_connected_memory import plan_step, tile_positions
 from trainfit.algorithms.tinyfoa.released.rule import ReleasedRule, binarise
 from trainfit.algorithms.tinyfoa.variant import AdamSettings
+
+
+def tile_positions(shape: Sequence[int]) -> int:
+    """Positions whose patches exist at a time: at most as many values as the map has.
+
+    Args:
+        shape: Shape of the layer's weights, (P, O, K).
+    """
+    positions, outputs, inner = shape
+    return max(1, positions * outputs // inner)
 
 
 class LocalProduct(torch.autograd.Function):
@@ -132,9 +141,3 @@ class LcReleased(ReleasedRule):
     def _head(self, h: torch.Tensor) -> torch.Tensor:
         fixed = self._fixed[self._active]
         return functional.linear(h.flatten(1), fixed["head"], fixed["head_bias"])
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See :mod:`trainfit.algorithms.tinyfoa.released.locally_connected_memory`."""
-        self.check_batch(batch_size)
-        decays = self._adam_settings.weight_decay > 0
-        return plan_step(self._model, self._active, self._slices, batch_size, decays=decays)

@@ -12,10 +12,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
-from trainfit.algorithms.tinyfoa.released.mlp_memory import plan_step
 from trainfit.algorithms.tinyfoa.released.rule import ReleasedRule, binarise
 from trainfit.algorithms.tinyfoa.variant import AdamSettings, fixed_head
 
@@ -45,8 +43,3 @@ class Released(ReleasedRule):
 
     def _head(self, h: torch.Tensor) -> torch.Tensor:
         return functional.linear(h, self._fixed[self._active]["head"])
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See :mod:`trainfit.algorithms.tinyfoa.released.mlp_memory`."""
-        decays = self._adam_settings.weight_decay > 0
-        return plan_step(self._model, self._active, self._slices, batch_size, decays=decays)

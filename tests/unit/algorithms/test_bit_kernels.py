@@ -24,6 +24,7 @@ from trainfit.algorithms.numerics.binary.lookups import (
 )
 from trainfit.algorithms.numerics.binary.packing import packed_width
 from trainfit.algorithms.tinyfoa.described.mlp.tiles import choose_tiles
+from trainfit.bench.trace.prediction import predict
 
 
 def draws(seed: int) -> torch.Generator:
@@ -145,7 +146,7 @@ def test_tables_need_no_more_than_tiles(model, rows, update, features):
             options = {"kernel": kernel, "update": update, "features": features}
             algorithm = build_algorithm("tinyfoa", model, options)
             algorithm.enter_stage(stage)
-            peaks[kernel] = algorithm.memory_model(rows).closed_form_bytes
+            peaks[kernel] = predict(algorithm, rows).peak_bytes
         assert peaks["popcount"] <= peaks["tiles"]
 
 

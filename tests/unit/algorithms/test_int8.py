@@ -8,26 +8,23 @@ import numba
 import pytest
 import torch
 
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
 from trainfit.algorithms.numerics.int8.byte_code import BYTES, has_byte_dots
 from trainfit.algorithms.numerics.int8.products import (
     int8_grad_input,
     int8_grad_weight,
     int8_linear,
-    plan_int8_product,
 )
 from trainfit.algorithms.numerics.int8.quantise import (
     draw_seed,
     nth_seed,
-    plan_draw_seed,
-    plan_quantise,
     quantise,
 )
 from trainfit.algorithms.numerics.int8.vector_code import DOT_COLUMNS, DOT_ROWS, LANES
 from trainfit.algorithms.options import Int8Kernel, Rounding
-from trainfit.algorithms.phases import Category, phase
+from trainfit.algorithms.phases import observing, phase
 from trainfit.bench.profiler import profile_step
+from trainfit.bench.trace.recorder import Recorder
 
 KERNELS = list(Int8Kernel)
 SHAPES = [(1, 1), (3, 5), (17, 33), (64, 100), (40, 1000), (2, 20000)]
@@ -215,16 +212,23 @@ def test_the_features_that_numba_is_told_to_use_decide(monkeypatch, chosen, righ
 # ---- memory ---------------------------------------------------------------------------------
 
 
-def as_planned(step, plan):
-    profile = profile_step(step, warmup=1, repeats=2)
-    measured = {
-        name: (figures.peak_bytes, figures.categories) for name, figures in profile.phases.items()
-    }
-    planned = {
-        name: (figures.peak_bytes, {str(c): b for c, b in figures.categories.items() if b})
-        for name, figures in plan.phases.items()
-    }
-    assert measured == planned
+def as_traced(make):
+    """A step on data needs what the trace of the same step on shapes says, phase by phase.
+
+    Args:
+        make: Gives the step, on the tensors of a device.
+    """
+    profile = profile_step(make("cpu"), warmup=1, repeats=1)
+    recorder, step = Recorder(), make("meta")
+    with torch.device("meta"), observing(recorder), recorder:
+        recorder.begin()
+        step()
+    view = recorder.finish().torch_view
+    measured, traced = (
+        {name: (p.peak_bytes, p.categories) for name, p in each.phases.items()}
+        for each in (profile, view)
+    )
+    assert measured == traced
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -232,57 +236,38 @@ def as_planned(step, plan):
 @pytest.mark.parametrize("clip", [None, 2.0])
 @pytest.mark.parametrize("axis", [None, 0, 1])
 @pytest.mark.parametrize("shape", [(12, 24), (40, 1000)])
-def test_quantising_needs_what_is_planned(shape, axis, clip, rounding, kernel):
-    t = random_matrix(*shape)
+def test_quantising_needs_what_is_traced(shape, axis, clip, rounding, kernel):
     generator = torch.Generator()
 
-    def step():
-        with phase("forward"):
-            seed = draw_seed(generator)
-            q = quantise(t, rounding=rounding, seed=seed, clip=clip, axis=axis, kernel=kernel)
-            del q
+    def make(device):
+        t = random_matrix(*shape).to(device)
 
-    plan = MemoryPlan()
-    with plan.phase("forward"):
-        plan_draw_seed(plan)
-        items = plan_quantise(
-            plan,
-            "q",
-            *shape,
-            Category.ACTIVATIONS,
-            rounding=rounding,
-            clip=clip is not None,
-            axis=axis,
-            kernel=kernel,
-        )
-        plan.free(*items)
-    as_planned(step, plan)
+        def step():
+            with phase("forward"):
+                seed = draw_seed(generator)
+                quantise(t, rounding=rounding, seed=seed, clip=clip, axis=axis, kernel=kernel)
+
+        return step
+
+    as_traced(make)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(("batch", "inputs", "outputs"), [(12, 24, 16), (33, 1000, 130)])
-def test_products_need_what_is_planned(batch, inputs, outputs, kernel):
-    h, w, d = (
-        random_int8(*shape, seed)
-        for seed, shape in enumerate([(batch, inputs), (outputs, inputs), (batch, outputs)])
-    )
+def test_products_need_what_is_traced(batch, inputs, outputs, kernel):
+    shapes = [(batch, inputs), (outputs, inputs), (batch, outputs)]
 
-    def step():
-        with phase("forward"):
-            int8_linear(h, w, kernel=kernel)
-        with phase("gradient"):
-            int8_grad_input(d, w, kernel=kernel)
-        with phase("update"):
-            int8_grad_weight(d, h, kernel=kernel)
+    def make(device):
+        h, w, d = (random_int8(*shape, seed).to(device) for seed, shape in enumerate(shapes))
 
-    plan = MemoryPlan()
-    for name, shape, category in (
-        ("forward", (batch, inputs, outputs), Category.ACTIVATIONS),
-        ("gradient", (batch, outputs, inputs), Category.GRADIENTS),
-        ("update", (outputs, batch, inputs), Category.WORKSPACE),
-    ):
-        with plan.phase(name):
-            result = plan.alloc("result", (shape[0], shape[2]), category)
-            plan_int8_product(plan, *shape, pairs=name != "forward", kernel=kernel)
-            plan.free(result)
-    as_planned(step, plan)
+        def step():
+            with phase("forward"):
+                int8_linear(h, w, kernel=kernel)
+            with phase("gradient"):
+                int8_grad_input(d, w, kernel=kernel)
+            with phase("update"):
+                int8_grad_weight(d, h, kernel=kernel)
+
+        return step
+
+    as_traced(make)

@@ -7,15 +7,15 @@ import torch
 from torch.nn import functional
 
 from trainfit.algorithms.memory.operations import Kind, NumberFormat
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.losses import (
     logit_gradient_,
     mean_loss_,
-    plan_logit_gradient,
-    plan_mean_loss,
     terms,
 )
 from trainfit.algorithms.options import Loss
+from trainfit.algorithms.phases import observing, phase
+from trainfit.bench.trace.operations import operations_of
+from trainfit.bench.trace.recorder import Recorder
 
 
 def torchs(loss, logits_BC, y_B):
@@ -84,20 +84,23 @@ def test_large_logits_neither_overflow_nor_cancel(size, label):
     torch.testing.assert_close(error_BC.double(), leaf_BC.grad, rtol=2e-6, atol=tiny)
 
 
-def counted(walk):
-    plan = MemoryPlan()
-    with plan.phase("gradient"):
-        walk(plan, 12, 4, Loss.BINARY_CROSS_ENTROPY)
-    elementwise = plan.operations.total().elementwise
+def counted(function):
+    logits, labels = torch.empty(12, 4, device="meta"), torch.empty(12, dtype=torch.int64)
+    recorder = Recorder()
+    with torch.device("meta"), observing(recorder), recorder:
+        recorder.begin()
+        with phase("gradient"):
+            function(logits, labels.to("meta"), Loss.BINARY_CROSS_ENTROPY)
+    elementwise = operations_of(recorder.finish()).total().elementwise
     assert {number_format for number_format, _ in elementwise} == {NumberFormat.FP32}
     return {kind: count for (_, kind), count in elementwise.items()}
 
 
 def test_the_arithmetic_of_sigmoids_by_hand():
     """12 rows of 4 logits: the label's changes sign, before and after 48 sigmoids, and 48 parts."""
-    assert counted(plan_logit_gradient) == {Kind.TRANSCENDENTAL: 48, Kind.MULTIPLY: 12 + 12 + 48}
+    assert counted(logit_gradient_) == {Kind.TRANSCENDENTAL: 48, Kind.MULTIPLY: 12 + 12 + 48}
     # exp and log1p of 48 softplus, 48 sums with what is linear in them, and the 48 added up
-    assert counted(plan_mean_loss) == {
+    assert counted(mean_loss_) == {
         Kind.MULTIPLY: 12,
         Kind.TRANSCENDENTAL: 96,
         Kind.ADD: 96,

@@ -7,9 +7,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainfit.algorithms.memory.operations import Kind, NumberFormat
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.optimisers import Adam, Sgd
 from trainfit.algorithms.numerics.shrinking import LEAST, Shrinking
+from trainfit.algorithms.phases import observing, phase
+from trainfit.bench.trace.operations import operations_of
+from trainfit.bench.trace.recorder import Recorder
 
 STEPS = 20
 PATHS = ["apply", "apply_rows", "apply_product", "apply_product of a vector"]
@@ -163,6 +165,17 @@ class Counting(TorchDispatchMode):
         return made
 
 
+def take(sgd, path, parameter, others):
+    """A step by one of the paths."""
+    left, right, gradient = others
+    if path == "apply":
+        sgd.apply("p", parameter, gradient)
+    elif path == "apply_rows":
+        sgd.apply_rows("p", parameter, gradient, slice(0, 8))
+    else:
+        sgd.apply_product("p", parameter, left, right)
+
+
 @pytest.mark.parametrize("form", [{"momentum": 0.0}, {"momentum": 0.9}, *FORMS], ids=str)
 @pytest.mark.parametrize("path", PATHS)
 def test_the_stated_arithmetic_of_sgd_is_that_of_its_operators(path, form):
@@ -171,21 +184,16 @@ def test_the_stated_arithmetic_of_sgd_is_that_of_its_operators(path, form):
     left, right = torch.ones(8, inner), torch.ones(inner, *parameter.shape[1:])
     sgd.add("p", parameter)
     gradient = left @ right
-    plan = MemoryPlan()
-    with plan.phase("update"):
-        if path.startswith("apply_product"):
-            sgd.plan_apply_product(plan, "p", tuple(parameter.shape), inner)
-        else:
-            sgd.plan_apply(plan, parameter.numel())
     with Counting() as seen:
-        if path == "apply":
-            sgd.apply("p", parameter, gradient)
-        elif path == "apply_rows":
-            sgd.apply_rows("p", parameter, gradient, slice(0, 8))
-        else:
-            sgd.apply_product("p", parameter, left, right)
-    stated = plan.operations.total().elementwise
+        take(sgd, path, parameter, (left, right, gradient))
+    recorder, on_meta = Recorder(), Sgd(0.5, **form)
+    bare, *others = (tensor.to("meta") for tensor in (parameter, left, right, gradient))
+    on_meta.add("p", bare)
+    with observing(recorder), recorder:
+        recorder.begin()
+        with phase("update"):
+            take(on_meta, path, bare, others)
+    stated = operations_of(recorder.finish()).total().elementwise
     product = 8 * inner if path.endswith("vector") else 0  # counted one by one, not as a product
     assert stated[NumberFormat.FP32, Kind.MULTIPLY] == seen.multiply + product
     assert stated[NumberFormat.FP32, Kind.ADD] == seen.add + product
-    assert plan.items == []

@@ -98,7 +98,7 @@ def test_the_face_has_what_it_says_and_nothing_else():
         ("trainfit.algorithms.backprop.rule:Nothing", "cannot load"),
         ("trainfit.algorithms.backprop.rule:", "cannot load"),
         ("trainfit.algorithms.models:Mlp", "is not a subclass of"),
-        ("trainfit.algorithms.contract:Algorithm", "lacks .*memory_model.*step"),
+        ("trainfit.algorithms.contract:Algorithm", "lacks .*predict.*step"),
     ],
 )
 def test_algorithms_that_cannot_be_loaded(target, message):

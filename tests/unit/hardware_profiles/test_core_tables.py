@@ -9,6 +9,7 @@ import pytest
 
 from trainfit import hardware_profiles
 from trainfit.algorithms import algorithm_names, build_algorithm
+from trainfit.bench.trace.prediction import predict
 from trainfit.hardware_profiles import (
     CoreTable,
     CycleRange,
@@ -108,7 +109,7 @@ def test_every_operation_of_every_algorithm_is_known(name: str) -> None:
     core = load_core(name)
     seen = set()
     for algorithm in algorithm_names():
-        plan = build_algorithm(algorithm, "mlp-64-32-10").memory_model(8)
+        plan = predict(build_algorithm(algorithm, "mlp-64-32-10"), 8)
         for phase in plan.operations.phases.values():
             for number_format in phase.macs:
                 low, high = core.mac_cycles(number_format)

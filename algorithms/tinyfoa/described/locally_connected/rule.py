@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.numerics.batch_norm import (
     backward_,
     mean_gradients,
@@ -35,8 +34,6 @@ from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
 from trainfit.algorithms.tinyfoa.described.locally_connected.forward import LcForward
-from trainfit.algorithms.tinyfoa.described.locally_connected.memory import StepPlan
-from trainfit.algorithms.tinyfoa.options import Kernel
 
 
 class LcDescribed(LcForward):
@@ -195,26 +192,3 @@ class LcDescribed(LcForward):
             self._normalised(group, h, scale_h, logits_BC, total, by_batch=False)
         self._finish(logits_BC, total)
         return logits_BC
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See :mod:`trainfit.algorithms.tinyfoa.described.locally_connected.memory`."""
-        self.check_batch(batch_size)
-        plan = MemoryPlan()
-        grid = self._grids[self._active]
-        packed = (grid.columns, grid.positions, grid.inputs)
-        self._plan_batch(plan, batch_size, packed)
-        self._plan_static(plan)
-        step = StepPlan(
-            plan,
-            self._model,
-            self._grids,
-            self._active,
-            self._adam,
-            batch=batch_size,
-            fused=self._fused,
-            popcount=self._kernel is Kernel.POPCOUNT,
-            frozen_by_batch=self._frozen_by_batch,
-            cached=self._cached,
-        )
-        step.run()
-        return plan

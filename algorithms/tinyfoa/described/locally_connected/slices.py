@@ -22,7 +22,6 @@ from dataclasses import dataclass, fields
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import LocallyConnected
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width
@@ -110,31 +109,6 @@ class LcSlicedRule(FeatureRule):
         yield StaticTensor("slice", self._slice, Category.PARAMETERS)
         for name, state in self._adam.states():
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
-
-    def _plan_static(self, plan: MemoryPlan) -> None:
-        """The closed form of ``static_tensors``, from the shapes of the grids."""
-        classes = self._model.classes
-        for index, grid in enumerate(self._grids):
-            groups, outputs, units = grid.groups, grid.outputs, grid.units
-            weights = (groups, grid.columns, grid.positions, outputs, grid.segments, grid.inputs)
-            number, unused, idle = index + 1, self._above_or_cached(index), index != self._active
-            parameters, buffers = Category.PARAMETERS, Category.BUFFERS
-            plan.hold(f"packed{number}", weights, parameters, bits=1, storage=unused)
-            plan.hold(f"bias{number}", (groups, units), parameters, storage=unused)
-            plan.hold(f"gain{number}", (groups, outputs), parameters, storage=unused)
-            plan.hold(f"shift{number}", (groups, outputs), parameters, storage=unused)
-            plan.hold(f"mean{number}", (groups, outputs), buffers, storage=unused)
-            plan.hold(f"variance{number}", (groups, outputs), buffers, storage=unused)
-            plan.hold(f"scale{number}", (), parameters, storage=unused)
-            plan.hold(f"head{number}", (groups, classes, units), buffers, storage=idle)
-            plan.hold(f"head_bias{number}", (classes,), buffers, storage=idle)
-            plan.hold(f"latent{number}", weights, parameters, storage=True)
-        active = self._grids[self._active]
-        plan.hold("slice", (active.slice_weights,), Category.PARAMETERS)
-        self._adam.plan_static(plan, "w", (active.slice_weights,))
-        self._adam.plan_static(plan, "b", (active.units,))
-        self._adam.plan_static(plan, "gain", (active.outputs,))
-        self._adam.plan_static(plan, "shift", (active.outputs,))
 
 
 def _new_layer(grid: Grid, classes: int, generator: torch.Generator) -> SlicedGridLayer:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.binary import pack_columns, packing
 from trainfit.algorithms.numerics.binary.activations import mean_abs
@@ -28,7 +27,6 @@ from trainfit.algorithms.numerics.binary.packing import packed_width, unpack
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
-from trainfit.algorithms.tinyfoa.described.mlp.memory import StepPlan
 from trainfit.algorithms.tinyfoa.described.mlp.slices import SlicedLayer, SlicedRule
 from trainfit.algorithms.tinyfoa.described.mlp.tiles import Tiles, choose_tiles
 from trainfit.algorithms.tinyfoa.features import Features
@@ -223,23 +221,3 @@ class Described(SlicedRule):
         scale_z = mean_abs(z_BO)
         z_BO.sign_().clamp_(min=0)
         return (z_BO @ self._layers[self._active].head_CO.T).mul_(scale_z)
-
-    def memory_model(self, batch_size: int) -> MemoryPlan:
-        """See :mod:`trainfit.algorithms.tinyfoa.described.mlp.memory`."""
-        plan = MemoryPlan()
-        packed = (self._slices, self._model.layers[self._active][0] // self._slices)
-        self._plan_batch(plan, batch_size, packed)
-        self._plan_static(plan)
-        step = StepPlan(
-            plan,
-            self._model,
-            self._active,
-            self._slices,
-            self._adam,
-            batch=batch_size,
-            fused=self._fused,
-            popcount=self._compiled,
-            cached=self._cached,
-        )
-        step.run()
-        return plan

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.memory.plan import MemoryPlan
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.binary.packing import pack_signs, packed_width
@@ -104,21 +103,3 @@ class SlicedRule(FeatureRule):
         yield StaticTensor("slice", self._slice, Category.PARAMETERS)
         for name, state in self._adam.states():
             yield StaticTensor(name, state, Category.OPTIMIZER_STATE)
-
-    def _plan_static(self, plan: MemoryPlan) -> None:
-        """The closed form of ``static_tensors``, from the shapes of the net."""
-        model, slices, active = self._model, self._slices, self._active
-        parameters, buffers = Category.PARAMETERS, Category.BUFFERS
-        for index, (inputs, outputs) in enumerate(model.layers[:-1]):
-            number, unused = index + 1, self._above_or_cached(index)
-            packed, head = (slices, outputs, inputs // slices), (model.classes, outputs)
-            plan.hold(f"latent{number}", (outputs, inputs), parameters, storage=True)
-            plan.hold(f"packed{number}", packed, parameters, bits=1, storage=unused)
-            plan.hold(f"b{number}", (outputs,), parameters, storage=unused)
-            plan.hold(f"scale{number}", (), parameters, storage=unused)
-            plan.hold(f"head{number}", head, buffers, storage=index != active)
-        inputs, outputs = model.layers[active]
-        height, width = outputs // slices, inputs // slices
-        plan.hold("slice", (height, width), parameters)
-        self._adam.plan_static(plan, "w", (height, width))
-        self._adam.plan_static(plan, "b", (height,))
