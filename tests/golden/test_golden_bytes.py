@@ -1,8 +1,8 @@
-"""Closed forms against committed figures, at tolerance 0 in both directions.
+"""Predictions against committed figures, at tolerance 0 in both directions.
 
-The contract suite holds measurement against the closed form, and the closed form of a sketch
-against that of the algorithm; this holds the closed form against what it was. A change on purpose:
-``TRAINFIT_UPDATE_GOLDENS=1 pytest tests/golden``, then read the difference before committing it.
+The contract suite compares predictions with measurements; this compares them with what they were. A
+change on purpose: ``TRAINFIT_UPDATE_GOLDENS=1 pytest tests/golden``; then read the difference
+before committing it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 
 from tests.contract.cases import CASES, IDS
 from trainfit.algorithms import build_on_meta
+from trainfit.bench.trace.prediction import predict
 
 FILE = Path(__file__).with_name("bytes.json")
 VERSION = torch.__version__.partition("+")[0]
@@ -28,8 +29,8 @@ def figures(name, options):
         f"{model} b{rows} {stage}": {
             "static_bytes": plan.static_bytes,
             "storage_bytes": plan.storage_bytes,
-            "closed_form_bytes": plan.closed_form_bytes,
-            "lower_bound_bytes": plan.lower_bound_bytes,
+            "closed_form_bytes": plan.peak_bytes,
+            "lower_bound_bytes": plan.device_bytes,
             "peak_phase": plan.peak_phase,
             "phases": {phase: p.peak_bytes for phase, p in sorted(plan.phases.items())},
         }
@@ -37,7 +38,7 @@ def figures(name, options):
         for sketch in [build_on_meta(name, model, options)]
         for index, stage in enumerate(sketch.stages)
         if stage in ("all", "layer1", "layer2")
-        for plan in [at_stage(sketch, index).memory_model(rows)]
+        for plan in [predict(at_stage(sketch, index), rows)]
     }
 
 
