@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.contract.cases import ON_NETS, ON_NETS_IDS
+from tests.contract.cases import FEW, FEW_IDS, ON_NETS, ON_NETS_IDS
 from trainfit.algorithms import Algorithm, Category, build_on_meta
 from trainfit.algorithms.memory.meta import WithoutValues
 from trainfit.algorithms.phases import observing
@@ -83,7 +83,7 @@ def test_calls_elements_and_bytes_are_those_of_all_rounds(
         assert all(each.times == 1 for each in whole.operators)
 
 
-@pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
+@pytest.mark.parametrize(("name", "options", "model"), FEW, ids=FEW_IDS)
 def test_a_trace_of_a_wide_net_is_no_longer(name: str, options: dict[str, Any], model: str) -> None:
     net, rows = WIDE[model]
     algorithm = build_on_meta(name, net, options)
