@@ -1,10 +1,8 @@
 """The arithmetic of one step: multiply-accumulates and element operations, by number format.
 
-An algorithm counts its arithmetic together with its memory, in ``memory_model``, so that both
-follow from one walk through the step. Only the rule's own arithmetic is counted: products of
-matrices as multiply-accumulates (MACs; torch's ``FlopCounterMode`` counts two operations each),
-everything else element by element. Moving data is not counted, nor is arithmetic that only this
-implementation needs, such as unpacking a tile of bits.
+It is counted from the step's trace (``bench/trace/operations``). Products of matrices are
+multiply-accumulates (MACs; torch's ``FlopCounterMode`` counts two operations each), everything else
+is counted element by element. Moving data is not counted, nor is unpacking bits.
 """
 
 from __future__ import annotations
