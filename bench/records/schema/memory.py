@@ -32,8 +32,9 @@ class PhaseMemory(Block):
     """Dynamic bytes of one phase.
 
     ``entry_bytes`` is the level when the phase is first entered, ``exit_bytes`` when it is last
-    left; ``categories`` splits ``peak_bytes`` and sums to it exactly. ``lower_bound_bytes`` counts
-    only what the algorithm cannot do without in this phase.
+    left; ``categories`` splits ``peak_bytes`` and sums to it exactly. ``lower_bound_bytes`` is
+    the most that the same schedule needs in this phase as C would run it; in older records, what
+    the algorithm cannot do without. It is None where no operator runs in the phase.
     """
 
     peak_bytes: Count
