@@ -22,7 +22,7 @@ from trainfit.bench.costs import horowitz as cost_horowitz
 from trainfit.bench.latency_comparison import paired
 from trainfit.bench.latency_comparison.turns import BlockLimits
 from trainfit.bench.records.schema import StageOperations, Workload
-from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.suite.file import LARGEST_SEED
 from trainfit.bench.suite.workload_text import FORM, parse_workload
 from trainfit.bench.training.train import load
@@ -105,7 +105,7 @@ def compare(
 
 
 def _bytes(a: Workload, b: Workload, data_root: Path | None) -> None:
-    forms = [closed_form(_completed(workload, data_root)) for workload in (a, b)]
+    forms = [predicted_workload(_completed(workload, data_root)) for workload in (a, b)]
     plans = [form.plan for form in forms]
     macs = [_products(form.operations[form.worst]) for form in forms]
     figures: dict[str, Sequence[int | None]] = {

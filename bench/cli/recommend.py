@@ -194,7 +194,7 @@ def recommend(
         "widths": widths,
         "depths": depths,
         "batch_sizes": batches,
-        "closed_forms": len(made),
+        "predictions": len(made),
         "devices": [each.name for each in devices],
     }
     _show_search(data, sources, in_hand, skipped, space)
@@ -277,7 +277,7 @@ def _show_search(
         report.prose(
             f"Searched: {report.count(len(space['algorithms']), 'algorithm')}; hidden layers:"
             f" {_span(space['depths'])}, units: {_span(space['widths'])}, batch:"
-            f" {_span(space['batch_sizes'])}; {space['closed_forms']:,} predictions on {devices}"
+            f" {_span(space['batch_sizes'])}; {space['predictions']:,} predictions on {devices}"
         ),
     )
     out.fact("dataset", data.name)

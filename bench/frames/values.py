@@ -19,7 +19,7 @@ VALUES = {
     "value": "float64",
 }
 
-BYTES = ("peak_bytes", "entry_bytes", "exit_bytes", "closed_form_bytes", "lower_bound_bytes")
+BYTES = ("peak_bytes", "entry_bytes", "exit_bytes", "predicted_bytes", "device_bytes")
 
 Row = tuple[str | None, str, str, str | None, float | None]
 """Stage, phase, quantity, part, value."""

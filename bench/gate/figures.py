@@ -55,13 +55,13 @@ _WHOLE = (
     "storage_bytes",
     "peak_dynamic_bytes",
     "peak_phase",
-    "closed_form_bytes",
-    "lower_bound_bytes",
+    "predicted_bytes",
+    "device_bytes",
     "arena_bytes",
     "worst_stage",
 )
-_STAGE = (*_WHOLE[:5], "closed_form_static_bytes", "lower_bound_bytes", "arena_bytes")
-_PHASE = ("peak_bytes", "entry_bytes", "exit_bytes", "closed_form_bytes", "lower_bound_bytes")
+_STAGE = (*_WHOLE[:5], "predicted_static_bytes", "device_bytes", "arena_bytes")
+_PHASE = ("peak_bytes", "entry_bytes", "exit_bytes", "predicted_bytes", "device_bytes")
 
 _GROUPS_OF_A_RECORD = 20
 _GROUPS_OF_A_PROFILE = 40

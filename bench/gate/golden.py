@@ -47,6 +47,7 @@ from trainfit._schema_errors import explain
 from trainfit._text import shown
 from trainfit.bench.gate.figures import StepFigures
 from trainfit.bench.gate.rules import NOISY, PAIRED, GoldenError, Rule, refuse_noisy
+from trainfit.bench.records.schema.older import RENAMED
 
 SCHEMA: Literal["trainfit.golden/1"] = "trainfit.golden/1"
 """Name and version of the format."""
@@ -153,7 +154,7 @@ def read_golden(file: Path, *, make: str = "") -> Golden:
     except FileError as problem:
         raise GoldenError(f"{file}: {problem}") from None
     try:
-        found = Golden.model_validate_json(text, strict=True)
+        found = _with_present_names(Golden.model_validate_json(text, strict=True))
     except ValidationError as error:
         raise GoldenError(f"{file}: {_what_is_wrong(error, text)}") from None
     for number, rule in enumerate(found.rules, start=1):
@@ -168,6 +169,29 @@ def read_golden(file: Path, *, make: str = "") -> Golden:
             known = (name for metrics in step.figures.values() for name in metrics)
             refuse_noisy(known, f"{file}: workload {key!r}")
     return found
+
+
+def _with_present_names(golden: Golden) -> Golden:
+    """The golden, where it was made of records that called the same bytes something else."""
+    if not any(RENAMED.keys() & m for s in golden.workloads.values() for m in s.figures.values()):
+        return golden
+    workloads = {
+        key: step.model_copy(
+            update={
+                "figures": {
+                    scope: {RENAMED.get(name, name): value for name, value in metrics.items()}
+                    for scope, metrics in step.figures.items()
+                }
+            }
+        )
+        for key, step in golden.workloads.items()
+    }
+    rules = [
+        rule.model_copy(update={"metric": "/".join((*path, RENAMED.get(name, name)))})
+        for rule in golden.rules
+        for *path, name in [rule.metric.split("/")]
+    ]
+    return golden.model_copy(update={"workloads": workloads, "rules": rules})
 
 
 def golden_text(file: Path, *, make: str = "") -> str:

@@ -89,9 +89,9 @@ def _stage(
         storage_bytes=storage,
         peak_dynamic_bytes=profile.peak_dynamic_bytes,
         peak_phase=profile.peak_phase,
-        closed_form_bytes=predicted.peak_bytes if predicted else None,
-        closed_form_static_bytes=predicted.static_bytes if predicted else None,
-        lower_bound_bytes=predicted.device_bytes if predicted else None,
+        predicted_bytes=predicted.peak_bytes if predicted else None,
+        predicted_static_bytes=predicted.static_bytes if predicted else None,
+        device_bytes=predicted.device_bytes if predicted else None,
         arena_bytes=predicted.arena_bytes if predicted else None,
         not_predicted=reason,
         deterministic=profile.deterministic,
@@ -141,8 +141,8 @@ def _phases(profile: StepProfile, predicted: Prediction | None) -> dict[str, Pha
             entry_bytes=phase.entry_bytes,
             exit_bytes=phase.exit_bytes,
             categories=phase.categories,
-            closed_form_bytes=traced[name].peak_bytes if name in traced else None,
-            lower_bound_bytes=bound.get(name),
+            predicted_bytes=traced[name].peak_bytes if name in traced else None,
+            device_bytes=bound.get(name),
             peak_tensors=_listed(phase.live_at_peak),
         )
         for name, phase in profile.phases.items()

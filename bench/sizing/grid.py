@@ -14,7 +14,7 @@ from typing import Any
 from trainfit.algorithms import Mlp, describe_algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.sizing.trained import Trained
 
 WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512)
@@ -149,18 +149,18 @@ class Forms:
     """Predictions, each made once, by :func:`key`."""
 
     def __init__(self) -> None:
-        self._made: dict[str, ClosedForm | None] = {}
+        self._made: dict[str, PredictedWorkload | None] = {}
         self._refused: dict[str, str] = {}
 
     def __len__(self) -> int:
         return sum(form is not None for form in self._made.values())
 
-    def of(self, workload: Workload) -> ClosedForm | None:
+    def of(self, workload: Workload) -> PredictedWorkload | None:
         """The prediction; None for a workload that cannot be built."""
         name = key(workload)
         if name not in self._made:
             try:
-                self._made[name] = closed_form(workload)
+                self._made[name] = predicted_workload(workload)
             except ConfigurationError as error:
                 self._made[name], self._refused[name] = None, str(error)
         return self._made[name]

@@ -17,7 +17,7 @@ from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models import fully_connected, with_depth, with_width
 from trainfit.bench.errors import BenchError
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.verdicts.judge import FITTING as FITTING  # noqa: PLC0414
 from trainfit.bench.verdicts.judge import judge_all
 from trainfit.bench.verdicts.memory import Status, Verdict, worst
@@ -121,7 +121,7 @@ class _Search:
         """What a size needs; None for one that the rule cannot be trained on."""
         if size not in self.seen and size not in self.refused:
             try:
-                form = closed_form(self.make(size))
+                form = predicted_workload(self.make(size))
             except ConfigurationError as error:
                 self.refused[size] = error
                 return None

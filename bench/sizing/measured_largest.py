@@ -8,9 +8,9 @@ from itertools import chain, islice
 
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
 from trainfit.bench.sizing.largest import REFUSED_IN_A_ROW, Largest, sized
 from trainfit.bench.sizing.measuring import Confirmed, Measure, confirmed
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.verdicts.judge import FITTING
 from trainfit.bench.verdicts.memory import Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
@@ -96,7 +96,7 @@ def measured_largest(
     steps: list[Step] = []
 
     def look(size: int) -> Step | str:
-        form = closed_form(make(size))
+        form = predicted_workload(make(size))
         checked = confirmed(form, measure)
         if checked.memory is None:
             return checked.reason
@@ -162,8 +162,8 @@ def _between(make: Callable[[int], Workload], low: int, high: int, guess: int) -
     return None
 
 
-def _form(make: Callable[[int], Workload], size: int) -> ClosedForm | None:
+def _form(make: Callable[[int], Workload], size: int) -> PredictedWorkload | None:
     try:
-        return closed_form(make(size))
+        return predicted_workload(make(size))
     except ConfigurationError:
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from trainfit.bench.processes.child import Ending, Message
 from trainfit.bench.processes.isolation import call
 from trainfit.bench.records.schema import Memory
-from trainfit.bench.sizing.closed_form import ClosedForm
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload
 from trainfit.bench.verdicts.judge import FITTING, ResourceDemand, judge_all
 from trainfit.bench.verdicts.memory import Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
@@ -28,7 +28,7 @@ MEMORY_SHARE = 0.5
 
 NOT_ASKED = "no measurement was asked for (--no-measure)"
 
-Measure = Callable[[ClosedForm], "Memory | str"]
+Measure = Callable[[PredictedWorkload], "Memory | str"]
 """Measures the step of a prediction; a text says why it cannot be measured."""
 
 
@@ -42,7 +42,7 @@ class Confirmed:
         reason: Why nothing was measured; empty where it was.
     """
 
-    form: ClosedForm
+    form: PredictedWorkload
     memory: Memory | None
     reason: str = ""
 
@@ -90,7 +90,7 @@ class Confirmed:
         return predicted.status in FITTING and measured.status not in FITTING
 
 
-def confirmed(form: ClosedForm, measure: Measure | None) -> Confirmed:
+def confirmed(form: PredictedWorkload, measure: Measure | None) -> Confirmed:
     """Measure the step of a prediction, or say why not; None measures nothing."""
     found = NOT_ASKED if measure is None else measure(form)
     if isinstance(found, str):
@@ -98,7 +98,7 @@ def confirmed(form: ClosedForm, measure: Measure | None) -> Confirmed:
     return Confirmed(form, found)
 
 
-def measured(form: ClosedForm) -> Memory | str:
+def measured(form: PredictedWorkload) -> Memory | str:
     """Measure the step of a prediction in a process of its own, or say why that cannot be."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     # a real algorithm holds what is in storage on a device, too

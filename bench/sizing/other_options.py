@@ -7,8 +7,8 @@ from typing import Any
 
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
 from trainfit.bench.sizing.largest import CEILING, Dimension, Largest, Probe, reach, sized
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.sizing.suggestions import COUNTS, changes
 from trainfit.bench.verdicts.judge import judge_all
 from trainfit.bench.verdicts.memory import Verdict, worst
@@ -52,7 +52,7 @@ def other_options(
     """
     if found.size == CEILING[found.dimension]:
         return []  # nothing is looked for beyond
-    if closed_form(found.workload).takes_long:
+    if predicted_workload(found.workload).takes_long:
         return None
     budgets = budgets or Budgets()
     # an option may need a width that it divides
@@ -61,9 +61,9 @@ def other_options(
     if found.dimension is Dimension.WIDTH:
         bases.append(sized(workload, found.dimension)(round_size))
 
-    def judge(each: Workload) -> tuple[ClosedForm, Verdict] | None:
+    def judge(each: Workload) -> tuple[PredictedWorkload, Verdict] | None:
         try:
-            form = closed_form(each)
+            form = predicted_workload(each)
         except ConfigurationError:
             return None
         return form, worst(judge_all(form.demand(device), device, budgets))

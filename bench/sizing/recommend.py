@@ -15,9 +15,9 @@ from functools import cached_property
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import bounds, scaled, summed
 from trainfit.bench.records.schema import Bounds, Evidence, Memory, Workload
-from trainfit.bench.sizing.closed_form import ClosedForm
 from trainfit.bench.sizing.grid import Family, Forms, key
 from trainfit.bench.sizing.largest import FITTING
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload
 from trainfit.bench.sizing.trained import Trained
 from trainfit.bench.verdicts.judge import ResourceDemand, judge_all
 from trainfit.bench.verdicts.memory import Status, Verdict, worst
@@ -48,7 +48,7 @@ class Candidate:
     """
 
     device: str
-    form: ClosedForm
+    form: PredictedWorkload
     trained: Trained | None
     verdict: Verdict
     costs: Callable[[], tuple[Bounds | None, Bounds | None]]
@@ -161,7 +161,7 @@ def _largest_batch(
 
 
 def _candidate(
-    form: ClosedForm,
+    form: PredictedWorkload,
     each: Trained | None,
     device: Device,
     budgets: Budgets,
@@ -185,7 +185,9 @@ def _candidate(
     )
 
 
-def _sample_seconds(form: ClosedForm, device: Device, longest: Bounds | None) -> Bounds | None:
+def _sample_seconds(
+    form: PredictedWorkload, device: Device, longest: Bounds | None
+) -> Bounds | None:
     """From the longest step of any stage where there is but one, else from those of all."""
     batch, steps = form.workload.batch_size, [longest]
     if longest is not None and len(form.stages) > 1:

@@ -19,7 +19,7 @@ from trainfit._text import plain
 from trainfit.algorithms import algorithm_names, describe_algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.verdicts.judge import FITTING, judge_all
 from trainfit.bench.verdicts.memory import Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
@@ -149,11 +149,11 @@ class _Search:
 
     device: Device
     budgets: Budgets
-    judged: dict[str, tuple[ClosedForm, Verdict] | None] = field(default_factory=dict)
+    judged: dict[str, tuple[PredictedWorkload, Verdict] | None] = field(default_factory=dict)
     algorithms: set[str] = field(default_factory=set)
     batch_sizes: set[int] = field(default_factory=set)
 
-    def judge(self, workload: Workload) -> tuple[ClosedForm, Verdict] | None:
+    def judge(self, workload: Workload) -> tuple[PredictedWorkload, Verdict] | None:
         """Its prediction and the verdict that decides; None for one that there is not."""
         parts = (workload.algorithm, workload.options, workload.batch_size)
         key = json.dumps(parts, sort_keys=True)
@@ -161,9 +161,9 @@ class _Search:
             self.judged[key] = self._judge(workload)
         return self.judged[key]
 
-    def _judge(self, workload: Workload) -> tuple[ClosedForm, Verdict] | None:
+    def _judge(self, workload: Workload) -> tuple[PredictedWorkload, Verdict] | None:
         try:
-            form = closed_form(workload)
+            form = predicted_workload(workload)
         except ConfigurationError:  # a value that this rule does not have, or not with others
             return None
         self.algorithms.add(workload.algorithm)
@@ -286,7 +286,7 @@ def _words(name: str, value: Any) -> str:
 
 def changes(
     base: Workload,
-    judge: Callable[[Workload], tuple[ClosedForm, Verdict] | None],
+    judge: Callable[[Workload], tuple[PredictedWorkload, Verdict] | None],
     most: int,
 ) -> Iterator[Options]:
     """Sets of options that may need less than the workload has now, the smallest sets first.
@@ -319,7 +319,7 @@ def _ends(values: Sequence[tuple[Any, tuple[float, ...]]]) -> list[Any]:
 
 
 def _helpful(
-    base: Workload, judge: Callable[[Workload], tuple[ClosedForm, Verdict] | None]
+    base: Workload, judge: Callable[[Workload], tuple[PredictedWorkload, Verdict] | None]
 ) -> Iterator[tuple[str, Any, tuple[float, ...]]]:
     """Option, value and what is needed with it, where any of that is less than it is now."""
     now = judge(base)
@@ -331,7 +331,7 @@ def _helpful(
                 yield name, value, size
 
 
-def _size(form: ClosedForm) -> tuple[float, ...]:
+def _size(form: PredictedWorkload) -> tuple[float, ...]:
     storage = float("inf") if form.storage_bytes is None else float(form.storage_bytes)
     return float(form.ram_bytes), storage, form.sample_operations or 0.0
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from math import ceil
 
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import ClosedForm
 from trainfit.bench.sizing.grid import Forms
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload
 from trainfit.bench.sizing.trained import Trained
 
 NEAR = 4.0
@@ -53,7 +53,7 @@ def training_seconds(
     return nearest[1] * passes * ceil(samples / workload.batch_size)
 
 
-def _products(form: ClosedForm) -> float:
+def _products(form: PredictedWorkload) -> float:
     """Multiply-accumulates of a step, on average over the stages; at least 1."""
     counts = [
         sum(sum(phase.macs.values()) for phase in stage.phases.values())

@@ -15,7 +15,7 @@ from trainfit.bench.costs import horowitz as cost_horowitz
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import Interval, scaled, summed
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.verdicts.intervals import format_quantity
 from trainfit.hardware_profiles import load_core, load_device
 from trainfit.plots.papers.published import PAU_AYMONE_AUTOENCODER, TABLE_V
@@ -69,8 +69,8 @@ def document() -> str:
     )
 
 
-def _form(algorithm: str, model: str, batch: int, options: dict[str, str]) -> ClosedForm:
-    return closed_form(
+def _form(algorithm: str, model: str, batch: int, options: dict[str, str]) -> PredictedWorkload:
+    return predicted_workload(
         Workload(
             algorithm=algorithm, options=options, model=model, dataset="none", batch_size=batch
         )

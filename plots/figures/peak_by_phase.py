@@ -1,4 +1,4 @@
-"""Dynamic bytes at the peak of every phase, beside what the closed form and the lower bound say.
+"""Dynamic bytes at the peak of every phase, beside what the prediction and the device view say.
 
 Only what comes and goes in a step is drawn. What a device must hold is that and the static bytes;
 its limits are lines in figures of the sum, not here.
@@ -49,11 +49,11 @@ _LOGARITHMIC_RATIO = 50.0
 """Where the largest peaks of workloads are further apart than this, the axis is logarithmic."""
 
 _ABOUT = ["workload", "algorithm", "options", "model", "dataset", "batch_size", "seeds", "evidence"]
-_FIGURES = ("peak_bytes", "closed_form_bytes", "lower_bound_bytes")
+_FIGURES = ("peak_bytes", "predicted_bytes", "device_bytes")
 
 
 def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
-    """One row per workload and phase: measured peak, closed form and lower bound, in bytes.
+    """One row per workload and phase: measured peak, prediction and device view, in bytes.
 
     At most 36 workloads, one of every algorithm before a second of any; ``attrs["left_out"]``
     names the others. Of several seeds the mean, with the deviation (bytes seldom differ).
@@ -73,7 +73,7 @@ def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
-    """Horizontal bars, a group per workload; ticks for closed form and lower bound."""
+    """Horizontal bars, a group per workload; ticks for prediction and device view."""
     workloads = list(dict.fromkeys(numbers["workload"]))
     names = [folded(name, 38 if columns == 2 else 24, 6) for name in workloads]
     middles, heights = row_places(names, 0.34 if len(workloads) <= 12 else 0.25, 0.105)
@@ -133,14 +133,14 @@ def _bars(axes: Axes, y: Any, bar_height: float, part: pd.DataFrame, colour: Any
 
 
 def _ticks(axes: Axes, y: Any, bar_height: float, part: pd.DataFrame) -> None:
-    closed = part["closed_form_bytes"].to_numpy(dtype=float, na_value=np.nan)
-    bound = part["lower_bound_bytes"].to_numpy(dtype=float, na_value=np.nan)
+    predicted = part["predicted_bytes"].to_numpy(dtype=float, na_value=np.nan)
+    device = part["device_bytes"].to_numpy(dtype=float, na_value=np.nan)
     reach = 0.6 * bar_height
-    axes.vlines(closed, y - reach, y + reach, color="black", linewidth=1.3, zorder=4)
-    axes.plot(bound, y, **_BOUND)
+    axes.vlines(predicted, y - reach, y + reach, color="black", linewidth=1.3, zorder=4)
+    axes.plot(device, y, **_DEVICE)
 
 
-_BOUND: dict[str, Any] = {
+_DEVICE: dict[str, Any] = {
     "linestyle": "none",
     "marker": "D",
     "markersize": 2.6,
@@ -182,14 +182,14 @@ def _scale(axes: Axes, numbers: pd.DataFrame, *, logarithmic: bool, columns: int
 
 def _legend(numbers: pd.DataFrame, colour: dict[str, Any]) -> list[Any]:
     handles: list[Any] = [Patch(facecolor=colour[phase], label=phase) for phase in PHASES]
-    if numbers["closed_form_bytes"].notna().any():
+    if numbers["predicted_bytes"].notna().any():
         tick: dict[str, Any] = {
             "linestyle": "none",
             "marker": "|",
             "markersize": 7,
             "markeredgewidth": 1.3,
         }
-        handles.append(Line2D([], [], color="black", label="closed form", **tick))
-    if numbers["lower_bound_bytes"].notna().any():
-        handles.append(Line2D([], [], label="lower bound", **_BOUND))
+        handles.append(Line2D([], [], color="black", label="predicted", **tick))
+    if numbers["device_bytes"].notna().any():
+        handles.append(Line2D([], [], label="device view", **_DEVICE))
     return handles

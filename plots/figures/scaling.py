@@ -57,7 +57,7 @@ def numbers(frame: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     """One row per point and ``axis``, which is ``batch_size``, ``width`` or ``depth``.
 
     A series is an algorithm with its options where nothing but the axis varies; of several such
-    settings, the one with the most points. ``closed_form_ram_bytes`` is static plus closed-form
+    settings, the one with the most points. ``predicted_ram_bytes`` is static plus predicted
     bytes. ``largest_that_fits`` names the devices on which this is the largest measured point that
     fits, and a larger one does not; nothing between points is inferred. Behind the points come the
     devices with the RAM that they leave (``limit_bytes``).
@@ -69,7 +69,7 @@ def numbers(frame: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     same = ["algorithm", "options", "model", "dataset", "batch_size"]
     rows = over_seeds(known).drop_duplicates(same).reset_index(drop=True)
     rows["ram_bytes"] = ram_bytes(rows)
-    rows["closed_form_ram_bytes"] = rows["static_bytes"] + rows["closed_form_bytes"]
+    rows["predicted_ram_bytes"] = rows["static_bytes"] + rows["predicted_bytes"]
     rows = rows.join(pd.DataFrame([_sizes(model) for model in rows["model"]]).astype("Int64"))
     found = [panel for axis in AXES if (panel := _panel(rows, axis)) is not None]
     if not found:
@@ -106,7 +106,7 @@ def _panel(rows: pd.DataFrame, axis: str) -> pd.DataFrame | None:
     best = several.groupby(fixed, sort=False)[axis].size().idxmax()
     chosen: pd.DataFrame = several.set_index(fixed, drop=False).loc[[best]]
     names = ["workload", "algorithm", "options", "model", "dataset", "batch_size"]
-    sizes = ["static_bytes", "peak_dynamic_bytes", "ram_bytes", "closed_form_ram_bytes"]
+    sizes = ["static_bytes", "peak_dynamic_bytes", "ram_bytes", "predicted_ram_bytes"]
     chosen = chosen.sort_values(by=axis, kind="stable")
     setting = _setting(chosen.iloc[0], axis)
     points = chosen.assign(axis=axis, setting=setting, at=chosen[axis], workload="")
@@ -156,7 +156,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
             axes.set_ylabel("RAM: static + peak dynamic")
         _limits(axes, lines, rows, names=last)
     keys = [Line2D([], [], label=name, **look[name]) for name in shown]
-    keys.append(Line2D([], [], **_TICK, label="closed form"))
+    keys.append(Line2D([], [], **_TICK, label="predicted"))
     if lines:
         keys.append(Line2D([], [], **_RING, label="largest measured that fits"))
     if len(names) > len(shown):
@@ -195,7 +195,7 @@ def _draw_panel(axes: Axes, axis: str, rows: pd.DataFrame, look: dict[Any, Any])
             zorder=4,
             **line,
         )
-        axes.plot(at, points["closed_form_ram_bytes"].astype("Float64").astype(float), **_TICK)
+        axes.plot(at, points["predicted_ram_bytes"].astype("Float64").astype(float), **_TICK)
     log_byte_axis(axes.yaxis)
     if axis == "depth":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -13,9 +13,9 @@ ALSO = ("values",)
 TITLE = "Memory by phase"
 CAPTION = (
     "Bytes of one training step at the stage that needs most. Static bytes are there between steps,"
-    " too; peaks are dynamic bytes, measured at the allocator. The closed form is the same peak"
-    " computed from the rule's definition, the lower bound counts only the tensors that the rule"
-    " cannot do without. The ratio is that of the peak to plain backpropagation's on the same net"
+    " too; peaks are dynamic bytes, measured at the allocator. The prediction is the same peak"
+    " taken from a trace of the step without data, the device view what the same schedule needs as"
+    " C would run it. The ratio is that of the peak to plain backpropagation's on the same net"
     " and batch."
 )
 
@@ -37,7 +37,7 @@ def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
         if peaks.notna().any():
             table[f"{phase}_bytes"] = peaks.array
     table["peak_bytes"] = rows["peak_dynamic_bytes"]
-    table["closed_form_bytes"] = rows["closed_form_bytes"]
-    table["lower_bound_bytes"] = rows["lower_bound_bytes"]
+    table["predicted_bytes"] = rows["predicted_bytes"]
+    table["device_bytes"] = rows["device_bytes"]
     table["peak_to_backprop_ratio"] = rows["peak_dynamic_bytes"] / baseline(rows)
     return table

@@ -115,7 +115,7 @@ CLOSED_FORMS: list[Any] = [
 
 
 @pytest.mark.parametrize(("name", "options", "stage"), CLOSED_FORMS)
-def test_peak_beside_lower_bound(
+def test_peak_beside_the_device_view(
     benchmark: Any,
     request: pytest.FixtureRequest,
     name: str,
@@ -137,8 +137,8 @@ def test_peak_beside_lower_bound(
         request,
         benchmark,
         peak_bytes=measured,
-        lower_bound_bytes=plan.device_bytes,
-        peak_over_lower_bound=measured / plan.device_bytes,
+        device_bytes=plan.device_bytes,
+        peak_over_device_view=measured / plan.device_bytes,
     )
     assert measured == plan.peak_bytes
     assert plan.device_bytes <= measured

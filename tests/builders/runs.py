@@ -44,7 +44,7 @@ def memory(static: int = 3_000, peak: int = 1_000, closed: int = 1_000, **change
             entry_bytes=500,
             exit_bytes=0,
             categories={"gradients": peak - 400, "activations": 400},
-            closed_form_bytes=closed,
+            predicted_bytes=closed,
         ),
     }
     figures: dict[str, Any] = {
@@ -52,8 +52,8 @@ def memory(static: int = 3_000, peak: int = 1_000, closed: int = 1_000, **change
         "storage_bytes": 0,
         "peak_dynamic_bytes": peak,
         "peak_phase": "gradient",
-        "closed_form_bytes": closed,
-        "lower_bound_bytes": 900,
+        "predicted_bytes": closed,
+        "device_bytes": 900,
         "deterministic": True,
         "phases": phases,
         "residual": Residual(unexplained_bytes=peak - closed, left_after_step_bytes=0),
@@ -62,7 +62,7 @@ def memory(static: int = 3_000, peak: int = 1_000, closed: int = 1_000, **change
     stage = StageMemory(
         stage="all",
         static_categories={},
-        closed_form_static_bytes=static,
+        predicted_static_bytes=static,
         peak_tensors=[],
         **figures,
     )

@@ -172,14 +172,14 @@ def test_nearly_dependent_rows_are_orthonormal_to_rounding():
 # ---- bytes ----------------------------------------------------------------------------------
 
 
-def closed_form(rows=32, **options):
+def predicted(rows=32, **options):
     return predict(build_algorithm("asi", DEEP, options), rows)
 
 
 def test_what_is_stored_can_be_counted_by_hand():
     """Seven layers, 32 rows, 128 wide: an activation is 16 KiB, a factor of rank 2 256 B."""
     activation, u, mask = 4 * 32 * 128, 4 * 32 * 2, 32 * 128 // 8
-    plan = closed_form(rank=2)
+    plan = predicted(rank=2)
     # the last hidden activation is made while the one below is there: six u, five masks
     assert plan.phases["forward"].peak_bytes == 2 * activation + 6 * u + 5 * mask
     assert plan.phases["forward"].categories == {Category.ACTIVATIONS: plan.peak_bytes} or (
@@ -188,14 +188,14 @@ def test_what_is_stored_can_be_counted_by_hand():
     subspaces = 4 * 2 * (64 + 6 * 128)
     whole = predict(build_algorithm("backprop", DEEP), 32)
     assert plan.static_bytes - whole.static_bytes == subspaces
-    cold = closed_form(rank=2, warm_start=False)
+    cold = predicted(rank=2, warm_start=False)
     assert cold.static_bytes == whole.static_bytes
     stored = 4 * 2 * (64 + 5 * 128)
     assert cold.phases["forward"].peak_bytes == plan.phases["forward"].peak_bytes + stored
 
 
 def test_more_rank_needs_more_and_all_of_it_less_than_storing_inputs():
-    peaks = [closed_form(rank=rank).peak_bytes for rank in (1, 2, 4, 8)]
+    peaks = [predicted(rank=rank).peak_bytes for rank in (1, 2, 4, 8)]
     assert peaks == sorted(set(peaks))
     fused = predict(build_algorithm("backprop", DEEP, {"update": "fused"}), 32)
     assert peaks[-1] < fused.peak_bytes
@@ -203,7 +203,7 @@ def test_more_rank_needs_more_and_all_of_it_less_than_storing_inputs():
 
 def test_layers_that_are_not_chosen_store_their_inputs():
     for layers, stored, masks in (("last:2", 2, 2), ("1", 1, 0)):
-        labels = [each.label for each in closed_form(layers=layers).trace.storages]
+        labels = [each.label for each in predicted(layers=layers).trace.storages]
         assert sum(label.startswith("u ") for label in labels) == stored
         assert sum("uint8 32x16" in label for label in labels) == masks
 
@@ -213,7 +213,7 @@ def test_layers_that_are_not_chosen_store_their_inputs():
     "options",
     [{"rank": 1, "momentum": 0.0}, {"rank": 2, "warm_start": False, "layers": "1"}, {"rank": 1000}],
 )
-def test_the_closed_form_is_exact_for_ranks_that_do_not_learn_or_are_cut(options, model, rows):
+def test_the_prediction_is_exact_for_ranks_that_do_not_learn_or_are_cut(options, model, rows):
     contract.test_the_trace_is_what_is_measured("asi", options, model, rows)
 
 

@@ -75,7 +75,7 @@ def allowance(name: str, options: dict[str, Any], model: str) -> float:
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
-def test_no_more_than_the_lower_bound(name: str, options: dict[str, Any], model: str) -> None:
+def test_no_more_than_the_bound_by_hand(name: str, options: dict[str, Any], model: str) -> None:
     algorithm = build_on_meta(name, model, options)
     most = allowance(name, options, model)
     for index, stage in enumerate(algorithm.stages):

@@ -97,7 +97,7 @@ def test_only_what_is_trained_has_optimiser_state(options, adapted, biases):
     assert states == {f"{name}.momentum" for name in names}
 
 
-def closed_form(rows=32, **options):
+def predicted(rows=32, **options):
     return predict(build_algorithm("lora", DEEP, options), rows)
 
 
@@ -105,14 +105,14 @@ def test_what_lives_at_the_peak_can_be_counted_by_hand():
     """Seven layers, 32 rows, 128 wide: one activation is 16 KiB, one product of rank 4 512 B."""
     activation, product, logits_, mask = 4 * 32 * 128, 4 * 32 * 4, 4 * 32 * 10, 32 * 128 // 8
     whole = predict(build_algorithm("sparse_update", DEEP, {"layers": "all"}), 32)
-    every = closed_form()
+    every = predicted()
     # at the last layer but one: six inputs are stored, and two gradients there; seven p, one q
     assert every.phases["gradient"].peak_bytes == 7 * activation + logits_ + 8 * product
     assert whole.phases["gradient"].peak_bytes == 7 * activation + logits_
-    last = closed_form(layers="last:1")
+    last = predicted(layers="last:1")
     assert last.peak_bytes == 2 * activation
     assert last.phases["gradient"].peak_bytes == activation + logits_ + 2 * product
-    first = closed_form(layers="1")  # the batch is stored anyway, the rest are bits
+    first = predicted(layers="1")  # the batch is stored anyway, the rest are bits
     assert first.phases["forward"].peak_bytes == 2 * activation + 5 * mask + product
 
 
@@ -121,12 +121,12 @@ def test_what_is_held_grows_with_the_factors_only():
     factors = 4 * sum(i + o for i, o in [(64, 128), *[(128, 128)] * 5, (128, 10)])
     batch = 32 * 64 * 4 + 32 * 8
     for optimizer, copies in (("sgd", 2), ("adam", 3)):
-        plan = closed_form(optimizer=optimizer)
+        plan = predicted(optimizer=optimizer)
         assert plan.static_bytes == 4 * (frozen + copies * factors) + batch
-    flash = closed_form(frozen="flash")
+    flash = predicted(frozen="flash")
     assert flash.storage_bytes == 4 * frozen
     assert flash.static_bytes == 4 * 2 * factors + batch
-    assert flash.peak_bytes == closed_form().peak_bytes
+    assert flash.peak_bytes == predicted().peak_bytes
 
 
 def test_frozen_parameters_in_flash_change_nothing_else():
@@ -152,7 +152,7 @@ def test_frozen_parameters_in_flash_change_nothing_else():
         {"layers": "2", "biases": "1"},
     ],
 )
-def test_the_closed_form_is_exact_for_choices_that_do_not_learn_from_scratch(options, model, rows):
+def test_the_prediction_is_exact_for_choices_that_do_not_learn_from_scratch(options, model, rows):
     contract.test_the_trace_is_what_is_measured("lora", options, model, rows)
 
 

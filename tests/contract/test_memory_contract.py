@@ -96,13 +96,13 @@ def test_the_record_names_the_worst_stage_and_has_no_residual(name, options, mod
     memory = measure_memory(algorithm, *batch_for(algorithm, 12))
     worst = max(memory.stages, key=lambda stage: stage.ram_bytes)
     assert memory.worst_stage == worst.stage
-    assert memory.closed_form_bytes == memory.peak_dynamic_bytes
+    assert memory.predicted_bytes == memory.peak_dynamic_bytes
     assert memory.worst.residual.unexplained_bytes == 0
     assert memory.worst.residual.items == []
     assert memory.deterministic
-    assert all(s.static_bytes == s.closed_form_static_bytes for s in memory.stages)
+    assert all(s.static_bytes == s.predicted_static_bytes for s in memory.stages)
     assert all(
-        sum(p.categories.values()) == p.peak_bytes == p.closed_form_bytes
+        sum(p.categories.values()) == p.peak_bytes == p.predicted_bytes
         for stage in memory.stages
         for p in stage.phases.values()
     )
@@ -110,7 +110,7 @@ def test_the_record_names_the_worst_stage_and_has_no_residual(name, options, mod
     assert memory.as_deployed.peak_dynamic_bytes == memory.peak_dynamic_bytes
 
 
-def test_closed_form_algorithms_are_near_their_lower_bound():
+def test_algorithms_without_autograd_are_near_the_device_view():
     for name, options in (
         ("forward_forward", {}),
         ("tinyfoa", {}),

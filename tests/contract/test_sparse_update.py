@@ -111,24 +111,24 @@ def test_only_what_is_trained_has_optimiser_state(options, weights, biases):
     assert states == {f"w{n}.momentum" for n in weights} | {f"b{n}.momentum" for n in biases}
 
 
-def closed_form(rows=32, model=DEEP, **options):
+def predicted(rows=32, model=DEEP, **options):
     return predict(build_algorithm("sparse_update", model, options), rows)
 
 
 def test_what_lives_at_the_peak_can_be_counted_by_hand():
     """Seven layers, 32 rows, 128 wide: one activation is 16 KiB, one mask 512 B."""
     activation, mask, logits = 4 * 32 * 128, 32 * 128 // 8, 4 * 32 * 10
-    last = closed_form(layers="last:1")
+    last = predicted(layers="last:1")
     assert last.peak_bytes == 2 * activation  # on the way up, as in inference
     assert last.phases["gradient"].peak_bytes < activation + 2 * logits
-    biases = closed_form(layers="none", biases="all")
+    biases = predicted(layers="none", biases="all")
     assert biases.phases["forward"].peak_bytes == 2 * activation + 5 * mask
     # with one activation less than in the forward pass, two gradients and all masks but the last
     tile = 5 * activation // 4 // 16
     assert biases.phases["gradient"].peak_bytes == 2 * activation + 5 * mask + tile
-    everything = closed_form(layers="all")
+    everything = predicted(layers="all")
     assert everything.phases["gradient"].peak_bytes == 7 * activation + logits
-    second = closed_form(layers="2", biases="none")
+    second = predicted(layers="2", biases="none")
     assert second.phases["forward"].peak_bytes == 3 * activation + 4 * mask
 
 
@@ -137,20 +137,20 @@ def test_the_peak_falls_with_what_is_trained():
     peaks = [
         plan.peak_bytes
         for plan in (
-            closed_form(layers="last:1"),
-            closed_form(layers="none", biases="all"),
-            closed_form(layers="last:3"),
-            closed_form(layers="last:5"),
-            closed_form(layers="all"),
+            predicted(layers="last:1"),
+            predicted(layers="none", biases="all"),
+            predicted(layers="last:3"),
+            predicted(layers="last:5"),
+            predicted(layers="all"),
             backprop,
         )
     ]
     assert peaks == sorted(set(peaks))
     assert peaks[0] * 3 < peaks[-1]
-    assert closed_form(layers="all", ratio=0.5).peak_bytes < 0.7 * peaks[4]
+    assert predicted(layers="all", ratio=0.5).peak_bytes < 0.7 * peaks[4]
     # rows of outputs save the optimiser's memory, not the inputs'
-    assert closed_form(layers="all", ratio=0.5, part="outputs").peak_bytes == peaks[4]
-    statics = [closed_form(layers=f"last:{n}").static_bytes for n in (1, 3, 5)]
+    assert predicted(layers="all", ratio=0.5, part="outputs").peak_bytes == peaks[4]
+    statics = [predicted(layers=f"last:{n}").static_bytes for n in (1, 3, 5)]
     assert statics == sorted(set(statics))
 
 
@@ -162,7 +162,7 @@ def test_nothing_is_stored_and_no_gradient_goes_below_the_lowest_choice():
         ({"layers": "7", "biases": "5"}, 1, 2),
         (BIASES_ONLY, 6, 6),
     ):
-        made = [each for each in closed_form(**options).trace.storages if not each.found]
+        made = [each for each in predicted(**options).trace.storages if not each.found]
         assert sum("uint8 32x16" in each.label for each in made) == stored, options
         hidden = [each for each in made if each.size == 32 * 128 * 4]
         assert sum(each.category == "gradients" for each in hidden) == gradients
@@ -193,7 +193,7 @@ def test_frozen_parameters_in_flash_change_where_they_count_and_nothing_else(opt
 
 @pytest.mark.parametrize(("model", "rows"), NETS)
 @pytest.mark.parametrize("options", [BIASES_ONLY, {"layers": "2", "biases": "none", "ratio": 0.3}])
-def test_the_closed_form_is_exact_for_choices_that_do_not_learn_from_scratch(options, model, rows):
+def test_the_prediction_is_exact_for_choices_that_do_not_learn_from_scratch(options, model, rows):
     contract.test_the_trace_is_what_is_measured("sparse_update", options, model, rows)
 
 

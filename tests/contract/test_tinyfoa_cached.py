@@ -94,7 +94,7 @@ def test_the_record_counts_the_features_of_the_whole_training_set():
         storage = static_bytes(algorithm, algorithm.stage_data(x), y)[1]
         kept.append(stage.storage_bytes - storage)
         assert stage.residual.unexplained_bytes == 0
-        assert stage.static_bytes == stage.closed_form_static_bytes
+        assert stage.static_bytes == stage.predicted_static_bytes
     assert kept == [0, 1000 * 16 // 8, 1000 * 32 // 8]
     assert memory.stages[1].static_categories["inputs"] == 12 * 16 // 8 + 12 * 8
 

@@ -292,7 +292,7 @@ def test_the_first_stage_holds_one_bit_per_weight_and_one_slice():
     assert sum(held[f"latent{number}"].tensor.numel() for number in (1, 2, 3, 4)) == weights
 
 
-def test_described_is_near_its_lower_bound_and_a_fraction_of_released():
+def test_described_is_near_the_device_view_and_a_fraction_of_released():
     peaks = {}
     for options in ({}, {"update": "fused"}, {"features": "cached"}, {"variant": "released"}):
         algorithm = build_algorithm("tinyfoa", "lc-1x13x13-16-32-64-64-5", options)

@@ -199,5 +199,5 @@ def test_a_step_needs_what_inference_needs(model, rows):
 
 
 @pytest.mark.parametrize(("model", "rows"), NETS)
-def test_the_closed_form_is_exact_for_more_than_one_sample(model, rows):
+def test_the_prediction_is_exact_for_more_than_one_sample(model, rows):
     contract.test_the_trace_is_what_is_measured("zeroth_order", {"samples": 3}, model, rows)

@@ -29,8 +29,8 @@ def figures(name, options):
         f"{model} b{rows} {stage}": {
             "static_bytes": plan.static_bytes,
             "storage_bytes": plan.storage_bytes,
-            "closed_form_bytes": plan.peak_bytes,
-            "lower_bound_bytes": plan.device_bytes,
+            "predicted_bytes": plan.peak_bytes,
+            "device_bytes": plan.device_bytes,
             "peak_phase": plan.peak_phase,
             "phases": {phase: p.peak_bytes for phase, p in sorted(plan.phases.items())},
         }

@@ -45,8 +45,8 @@ def test_the_golden_is_of_the_pinned_torch_and_written_by_the_gate() -> None:
     assert FILE.stat().st_size < 1_500_000
 
 
-def test_measured_and_closed_form_agree_in_the_golden() -> None:
+def test_measured_and_predicted_agree_in_the_golden() -> None:
     for key, entry in read_golden(FILE).workloads.items():
         for place, metrics in entry.figures.items():
             peak = metrics.get("peak_bytes", metrics.get("peak_dynamic_bytes"))
-            assert peak == metrics["closed_form_bytes"], f"{key}: {place}"
+            assert peak == metrics["predicted_bytes"], f"{key}: {place}"

@@ -70,7 +70,7 @@ def comparison(low: float, ratio: float, high: float, **changes: Any) -> Compari
 # ---- bytes ---------------------------------------------------------------------------------------
 
 
-def test_bytes_are_those_of_the_closed_form(main: Any) -> None:
+def test_bytes_are_those_of_the_prediction(main: Any) -> None:
     code, out, err = main(
         f"backprop[optimizer=adam] {NET} b32", f"forward_forward {NET} b8", "--json"
     )

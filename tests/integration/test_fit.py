@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tests.fakes.small_boards import board
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 DIGITS = ("--algorithm", "backprop", "--model", "mlp-64-32x2-10")
@@ -27,7 +27,7 @@ def write_board(ram: int, **changes: Any) -> str:
 
 def need(algorithm: str = "backprop", **changes: Any) -> int:
     values = {"model": "mlp-64-32x2-10", "dataset": "none", "batch_size": 32}
-    return closed_form(Workload(algorithm=algorithm, **values | changes)).ram_bytes
+    return predicted_workload(Workload(algorithm=algorithm, **values | changes)).ram_bytes
 
 
 @pytest.fixture(autouse=True)

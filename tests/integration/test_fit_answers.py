@@ -15,7 +15,7 @@ import pytest
 
 from tests.fakes.small_boards import board
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.verdicts.memory import Status
 
 OVERLOOKED = ("--algorithm", "tests.plugins.misstated:Overlooked", "--model", "mlp-64-10")
@@ -39,7 +39,7 @@ def write_board(ram: int, *, name: str = "small", **changes: Any) -> str:
 
 def need(algorithm: str = "backprop", **changes: Any) -> int:
     values = {"model": "mlp-64-32x2-10", "dataset": "none", "batch_size": 32}
-    return closed_form(Workload(algorithm=algorithm, **values | changes)).ram_bytes
+    return predicted_workload(Workload(algorithm=algorithm, **values | changes)).ram_bytes
 
 
 def overlooked(batch_size: int = 32) -> int:
@@ -76,7 +76,7 @@ def test_the_verdict_is_the_measurements_and_both_figures_are_said(main: Any) ->
     assert "What the prediction is wrong about: measured only: scratch of descend +8,192 B" in out
     assert found["status"] == "exceeds"
     assert found["refuted"] is True
-    assert found["closed_form"] == {"status": "tight", "ram_bytes": overlooked()}
+    assert found["predicted"] == {"status": "tight", "ram_bytes": overlooked()}
     assert found["budgets"][0]["low"] == measured
     assert needs <= measured
 

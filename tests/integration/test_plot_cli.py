@@ -30,8 +30,8 @@ def measured(algorithm: str, scale: int) -> Record:
             entry_bytes=0,
             exit_bytes=0,
             categories={"activations": size * scale},
-            closed_form_bytes=size * scale,
-            lower_bound_bytes=size * scale // 2,
+            predicted_bytes=size * scale,
+            device_bytes=size * scale // 2,
         )
         for name, size in (("forward", 100), ("gradient", 300), ("update", 200))
     }
@@ -42,9 +42,9 @@ def measured(algorithm: str, scale: int) -> Record:
         storage_bytes=0,
         peak_dynamic_bytes=300 * scale,
         peak_phase="gradient",
-        closed_form_bytes=300 * scale,
-        closed_form_static_bytes=5000,
-        lower_bound_bytes=150 * scale,
+        predicted_bytes=300 * scale,
+        predicted_static_bytes=5000,
+        device_bytes=150 * scale,
         deterministic=True,
         phases=phases,
         peak_tensors=[],

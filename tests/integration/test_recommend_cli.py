@@ -12,8 +12,8 @@ import pytest
 
 from tests.fakes.small_boards import board
 from trainfit.bench.records.schema import Accuracy, Record, RecordStatus, Workload
-from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.kept import kept_runs
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.suite.suite import load_suite
 from trainfit.hardware_profiles import device_names
 
@@ -106,7 +106,7 @@ def test_machines_get_the_front_all_candidates_and_what_is_untrained(
     assert models(found["front"]) == ["mlp-64-256-10", "mlp-64-32-10", "mlp-64-10"]
     assert [row["seeds"] for row in found["front"]] == [1, 2, 1]
     for row in found["front"]:
-        form = closed_form(
+        form = predicted_workload(
             Workload(
                 algorithm=row["algorithm"],
                 model=row["model"],
@@ -302,7 +302,7 @@ def test_without_records_nothing_is_recommended_but_a_suite(main: Any) -> None:
     assert suite.devices == ["small.toml", "rp2040"]
     assert suite.limits.ram_bytes == 50 * 1024
     for each in suite.workloads:
-        assert closed_form(each).ram_bytes <= 50 * 1024
+        assert predicted_workload(each).ram_bytes <= 50 * 1024
     assert {each.algorithm for each in suite.workloads} == {"backprop", "tinyfoa"}
 
 

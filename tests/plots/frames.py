@@ -112,8 +112,8 @@ def row(algorithm="backprop", options=None, static=100 * KIB, peak=50 * KIB, **c
     found = {
         **record(algorithm, options),
         **held(static, peak),
-        "closed_form_bytes": peak,
-        "lower_bound_bytes": peak // 2,
+        "predicted_bytes": peak,
+        "device_bytes": peak // 2,
         "evidence": "allocator",
         "test_accuracy": 0.9,
         "passes": 5,

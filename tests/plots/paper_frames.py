@@ -116,7 +116,7 @@ def phases(static, forward, gradient, update, bound=None):
     sizes = forward, gradient, update
     values = by_phase("peak_bytes", *sizes)
     if bound is not None:
-        values += by_phase("lower_bound_bytes", *(int(bound * size) for size in sizes))
+        values += by_phase("device_bytes", *(int(bound * size) for size in sizes))
     return {**held(static, max(sizes)), "values": values, "batch_size": 100}
 
 

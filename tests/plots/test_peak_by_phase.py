@@ -13,7 +13,7 @@ def record(algorithm, peaks=(32, 118, 101), *, closed=0, bound=-8, **changes):
     found["peak_dynamic_bytes"] = max((1024 * peak for peak in peaks if peak), default=None)
     found["values"] = [
         value
-        for quantity, more in (("peak", 0), ("closed_form", closed), ("lower_bound", bound))
+        for quantity, more in (("peak", 0), ("predicted", closed), ("device", bound))
         if more is not None
         for value in frames.by_phase(
             f"{quantity}_bytes", *(None if peak is None else 1024 * (peak + more) for peak in peaks)
@@ -38,12 +38,12 @@ def test_a_phase_that_a_rule_does_not_have_is_no_bar_of_nothing():
     assert table["peak_bytes"].tolist() == [32 * 1024, 8 * 1024]
 
 
-def test_records_without_a_lower_bound_have_no_tick():
+def test_records_without_a_device_view_have_no_tick():
     table = numbers(peak_by_phase, record("backprop", bound=None))
-    assert table["lower_bound_bytes"].isna().all()
+    assert table["device_bytes"].isna().all()
     (legend,) = peak_by_phase.draw(table, columns=1).legends
     named = [text.get_text() for text in legend.get_texts()]
-    assert named == ["forward", "gradient", "update", "closed form"]
+    assert named == ["forward", "gradient", "update", "predicted"]
 
 
 def test_peaks_far_apart_are_on_a_logarithmic_axis_that_says_so():

@@ -193,7 +193,7 @@ def test_memory_is_beside_what_it_is_compared_with():
         "none",
         pytest.approx(1 / (50 * KIB)),
     ]
-    assert list(table["lower_bound_bytes"]) == [25 * KIB, 10 * KIB, 25 * KIB, 0]
+    assert list(table["device_bytes"]) == [25 * KIB, 10 * KIB, 25 * KIB, 0]
 
 
 def test_memory_has_the_peaks_of_the_phases_that_there_are():

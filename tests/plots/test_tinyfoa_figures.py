@@ -20,7 +20,7 @@ def test_factors_are_backpropagations_bytes_over_the_rows():
     assert ours.loc["gradient", "dynamic_factor"] == pytest.approx(10)
     assert ours.loc["update", "dynamic_factor"] == pytest.approx(12)
     assert ours.loc["gradient", "ram_factor"] == pytest.approx(215 / 20)
-    assert ours.loc["gradient", "lower_bound_bytes"] == 2_750_000
+    assert ours.loc["gradient", "device_bytes"] == 2_750_000
 
 
 def test_a_row_takes_its_own_form_only():

@@ -11,10 +11,10 @@ from trainfit.bench.cli.reports import largest as report
 from trainfit.bench.cli.reports.pasting import columns_of
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing import largest as sizing
-from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.measured_largest import MeasuredLargest, measured_largest
 from trainfit.bench.sizing.measuring import confirmed
 from trainfit.bench.sizing.other_options import Reach, other_options
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 
 
 def answer(asked: Asked, workload: Workload, dimension: sizing.Dimension) -> None:
@@ -49,7 +49,7 @@ def answer(asked: Asked, workload: Workload, dimension: sizing.Dimension) -> Non
     out.table("other_options", report.REACH_COLUMNS, rows, printed=())
     out.show(*report.reach_lines(predicted, reached, command, columns_of(printing.stdout())))
     if predicted.size is None and not reached:
-        verdicts = confirmed(closed_form(workload), None).verdicts(device, asked.budgets)
+        verdicts = confirmed(predicted_workload(workload), None).verdicts(device, asked.budgets)
         remedies(asked, text, workload, verdicts)
     asked.end(sure=found.size is not None, refuted=found.refuted)
 

@@ -14,9 +14,9 @@ from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports import fit as report
 from trainfit.bench.cli.reports.pasting import columns_of, pasted
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.largest import Dimension
 from trainfit.bench.sizing.measuring import Confirmed, confirmed
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.sizing.suggestions import search
 from trainfit.bench.verdicts.judge import FITTING, amounts, judge_all
 from trainfit.bench.verdicts.memory import Verdict, worst
@@ -28,7 +28,7 @@ MEASURED = ("static_bytes", "storage_bytes", "peak_dynamic_bytes", "peak_phase",
 def answer(asked: Asked, workload: Workload) -> None:
     """Show the answer and end the command."""
     ((device_text, device),) = asked.devices.items()
-    form = closed_form(workload)
+    form = predicted_workload(workload)
     what = "measuring" if asked.measure else "working out"
     with SpinnerLine(f"{what} a step of {named(workload)}"):
         found = confirmed(form, asked.measure)
@@ -65,7 +65,7 @@ def _show(asked: Asked, found: Confirmed, verdicts: Sequence[Verdict], *, refute
     out.fact("device", device.name)
     out.fact("status", str(overall.status))
     out.fact("evidence", str(needs.evidence))
-    out.fact("closed_form", {"status": str(predicted.status), "ram_bytes": form.ram_bytes})
+    out.fact("predicted", {"status": str(predicted.status), "ram_bytes": form.ram_bytes})
     out.fact("refuted", refuted)
     out.table("budgets", report.BUDGET_COLUMNS, rows, printed=lines)
     out.table("tensors", report.OWNER_COLUMNS, report.owners(form), printed=())

@@ -10,9 +10,9 @@ from trainfit.bench.cli.progress import CountedLine
 from trainfit.bench.cli.reports import fit as single
 from trainfit.bench.cli.reports import table as report
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.measuring import Confirmed, confirmed
 from trainfit.bench.sizing.pareto import Combination, axis_of, combine, front
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 
 
 def answer(asked: Asked, workloads: Sequence[Workload]) -> None:
@@ -44,7 +44,7 @@ def answer(asked: Asked, workloads: Sequence[Workload]) -> None:
 
 def _confirmed(asked: Asked, workloads: Sequence[Workload]) -> list[Confirmed]:
     """Measure what would fit somewhere by its prediction: of the rest nothing would change."""
-    forms = [closed_form(workload) for workload in workloads]
+    forms = [predicted_workload(workload) for workload in workloads]
     found = []
     with CountedLine("measuring", len(forms)) as line:
         for form in forms:

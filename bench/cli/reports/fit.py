@@ -16,8 +16,8 @@ from trainfit.bench.cli.reports.pasting import pasted
 from trainfit.bench.cli.reports.run import CELLS
 from trainfit.bench.costs.intervals import DeviceModel, Modelled
 from trainfit.bench.records.schema import Bounds, Evidence, Memory, Workload
-from trainfit.bench.sizing.closed_form import ClosedForm
 from trainfit.bench.sizing.measuring import Confirmed
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload
 from trainfit.bench.sizing.suggestions import Remedy, Searched
 from trainfit.bench.verdicts.intervals import format_quantity, spread
 from trainfit.bench.verdicts.memory import Status, Verdict
@@ -147,7 +147,7 @@ def _modelled(figure: Modelled, unit: str) -> str:
     return f"{spread(figure.step, unit)} (modelled: {figure.model})"
 
 
-def owners(form: ClosedForm) -> list[dict[str, Any]]:
+def owners(form: PredictedWorkload) -> list[dict[str, Any]]:
     """Every tensor alive at the peak and every static one, largest first within its kind."""
     plan = form.plan
     kinds = (("dynamic", plan.live_at_peak), ("static", plan.static), ("storage", plan.storage))
@@ -163,7 +163,7 @@ def owners(form: ClosedForm) -> list[dict[str, Any]]:
     ]
 
 
-def owners_drawn(form: ClosedForm) -> list[RenderableType]:
+def owners_drawn(form: PredictedWorkload) -> list[RenderableType]:
     """Which tensors make the peak, in some lines."""
     plan = form.plan
     at = f"stage {form.stages[form.worst]}, " if len(form.stages) > 1 else ""
@@ -193,7 +193,7 @@ def owners_drawn(form: ClosedForm) -> list[RenderableType]:
     return lines
 
 
-def _stored(form: ClosedForm) -> str:
+def _stored(form: PredictedWorkload) -> str:
     """What is in storage, and when it is read and written."""
     items = sorted(form.plan.storage, key=lambda item: -item.size)
     names = ", ".join(item.label for item in items[:MOST_OWNERS])
@@ -322,7 +322,7 @@ def refutation(found: Confirmed, device: Device) -> list[str]:
     return lines
 
 
-def confirmation(form: ClosedForm, memory: Memory) -> str:
+def confirmation(form: PredictedWorkload, memory: Memory) -> str:
     """What the measurement says about the prediction."""
     measured = memory.static_bytes + memory.peak_dynamic_bytes
     says = f"measured: {measured:,} B of RAM, peak in {memory.peak_phase}"

@@ -22,7 +22,7 @@ PROBE_COLUMNS = unseen("size ram_bytes status budget margin unit evidence reason
 MOST_EXCEPTIONS = 5
 
 
-STEP_COLUMNS = unseen("size ram_bytes closed_form_bytes status budget margin unit evidence reason")
+STEP_COLUMNS = unseen("size ram_bytes predicted_bytes status budget margin unit evidence reason")
 """Of every size that was measured; machines only."""
 
 REACH_COLUMNS = unseen("size options ram_bytes status algorithm model batch_size command")
@@ -125,7 +125,7 @@ def step_rows(found: MeasuredLargest) -> list[dict[str, Any]]:
         {
             "size": step.size,
             "ram_bytes": step.confirmed.ram_bytes,
-            "closed_form_bytes": step.confirmed.form.ram_bytes,
+            "predicted_bytes": step.confirmed.form.ram_bytes,
             **step.verdict.model_dump(mode="json"),
         }
         for step in found.steps

@@ -132,8 +132,8 @@ def _cells(record: Record, *, narrow: bool) -> list[str | Text]:
             f"{memory.static_bytes:,}",
             f"{mark}{memory.peak_dynamic_bytes:,}",
             memory.peak_phase.replace(".", "\n.") if narrow else memory.peak_phase,
-            _closed_form(memory),
-            MISSING if memory.lower_bound_bytes is None else f"{memory.lower_bound_bytes:,}",
+            _predicted(memory),
+            MISSING if memory.device_bytes is None else f"{memory.device_bytes:,}",
         ]
     seconds = latency.step_seconds_median if latency else None
     cells.append(MISSING if seconds is None else f"{seconds * 1e3:.2f}")
@@ -160,11 +160,11 @@ def _energy_note(energy: Energy) -> str:
     return f"no energy by {energy.sensor}: {energy.reason}"
 
 
-def _closed_form(memory: Memory) -> Text:
+def _predicted(memory: Memory) -> Text:
     """``= peak`` where it is, otherwise what was measured beyond it."""
-    if memory.closed_form_bytes is None:
+    if memory.predicted_bytes is None:
         return Text(MISSING)
-    residual = memory.peak_dynamic_bytes - memory.closed_form_bytes
+    residual = memory.peak_dynamic_bytes - memory.predicted_bytes
     return Text(f"{residual:+,}", style="yellow") if residual else Text("= peak", style="green")
 
 

@@ -34,7 +34,7 @@ COLUMNS = (
     Column("sample_seconds_high", "s/sample", _cost, right=True),
     Column("front", "front", lambda found: FRONT if found else ""),
     *unseen("algorithm options model batch_size evidence decides margin unit reason"),
-    *unseen("closed_form_bytes refuted sample_seconds_low sample_operations front_axis"),
+    *unseen("predicted_bytes refuted sample_seconds_low sample_operations front_axis"),
     *unseen("why_not_measured why_no_time"),
 )
 
@@ -62,7 +62,7 @@ def row(each: Combination, axis: Axis, *, on_front: bool) -> dict[str, Any]:
         "margin": verdict.margin,
         "unit": verdict.unit,
         "reason": verdict.reason,
-        "closed_form_bytes": each.confirmed.form.ram_bytes,
+        "predicted_bytes": each.confirmed.form.ram_bytes,
         "refuted": each.refuted,
         "sample_operations": each.confirmed.form.sample_operations,
         "front_axis": str(axis),

@@ -45,10 +45,10 @@ from trainfit.bench.records.schema.probes import (
     QuantisedAccuracy,
 )
 
-SCHEMA = "trainfit.record/4"
+SCHEMA = "trainfit.record/5"
 """Name and version of the record format; a change that breaks readers raises the number."""
 
-READABLE = ("trainfit.record/1", "trainfit.record/2", "trainfit.record/3", SCHEMA)
+READABLE = (*(f"trainfit.record/{number}" for number in range(1, 5)), SCHEMA)
 """The versions that this one reads; :mod:`trainfit.bench.records.schema.older` has the others."""
 
 

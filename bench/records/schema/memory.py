@@ -32,7 +32,7 @@ class PhaseMemory(Block):
     """Dynamic bytes of one phase.
 
     ``entry_bytes`` is the level when the phase is first entered, ``exit_bytes`` when it is last
-    left; ``categories`` splits ``peak_bytes`` and sums to it exactly. ``lower_bound_bytes`` is
+    left; ``categories`` splits ``peak_bytes`` and sums to it exactly. ``device_bytes`` is
     the most that the same schedule needs in this phase as C would run it; in older records, what
     the algorithm cannot do without. It is None where no operator runs in the phase.
     """
@@ -41,8 +41,8 @@ class PhaseMemory(Block):
     entry_bytes: Count
     exit_bytes: Count
     categories: dict[str, int]
-    closed_form_bytes: Count | None = None
-    lower_bound_bytes: Count | None = None
+    predicted_bytes: Count | None = None
+    device_bytes: Count | None = None
     """None in records of versions 1 and 2."""
     peak_tensors: list[TensorBytes] = Field(default_factory=list)
     """What is alive at the peak of the phase, largest first; with stages, from version 3 on."""
@@ -86,8 +86,8 @@ class Residual(Block):
 class StageMemory(Block):
     """Memory of one stage (one layer of a layer-wise algorithm, or the whole net).
 
-    ``closed_form_bytes`` is what the step's trace predicts, ``closed_form_static_bytes`` what is
-    held besides; ``lower_bound_bytes`` what the same schedule needs as C would run it, and
+    ``predicted_bytes`` is what the step's trace predicts, ``predicted_static_bytes`` what is
+    held besides; ``device_bytes`` what the same schedule needs as C would run it, and
     ``arena_bytes`` one piece of memory in which every tensor of that has its place (None in records
     of older runs). They are None, and ``not_predicted`` says why, where a step cannot be traced.
     """
@@ -98,9 +98,9 @@ class StageMemory(Block):
     storage_bytes: Count
     peak_dynamic_bytes: Count
     peak_phase: str
-    closed_form_bytes: Count | None
-    closed_form_static_bytes: Count | None
-    lower_bound_bytes: Count | None
+    predicted_bytes: Count | None
+    predicted_static_bytes: Count | None
+    device_bytes: Count | None
     arena_bytes: Count | None = None
     not_predicted: str | None = None
     deterministic: bool
@@ -174,14 +174,14 @@ class Memory(Block):
         return self.worst.peak_phase
 
     @property
-    def closed_form_bytes(self) -> int | None:
+    def predicted_bytes(self) -> int | None:
         """Of the worst stage."""
-        return self.worst.closed_form_bytes
+        return self.worst.predicted_bytes
 
     @property
-    def lower_bound_bytes(self) -> int | None:
+    def device_bytes(self) -> int | None:
         """Of the worst stage."""
-        return self.worst.lower_bound_bytes
+        return self.worst.device_bytes
 
     @property
     def arena_bytes(self) -> int | None:

@@ -108,9 +108,7 @@ def numbers(frame: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """
     rows = with_options(frame[frame["batch_size"] == BATCH])
     rows = where(rows, "sizes", lambda sizes: sizes[1:-1] == HIDDEN)
-    rows = by_phase(
-        rows[rows["peak_dynamic_bytes"].notna()], values, "peak_bytes", "lower_bound_bytes"
-    )
+    rows = by_phase(rows[rows["peak_dynamic_bytes"].notna()], values, "peak_bytes", "device_bytes")
     nets = rows.assign(foreign=rows["sizes"].map(lambda sizes: sizes[0] != INPUTS))
     for (_, model), net in nets.groupby(["foreign", "model"]):
         ours = _of_net(net)
@@ -141,7 +139,7 @@ def _of_net(net: pd.DataFrame) -> pd.DataFrame:
     rows["dynamic_bytes"] = rows["peak_bytes"].astype("Int64")
     rows["ram_bytes"] = rows["static_bytes"].astype("Int64") + rows["dynamic_bytes"]
     names = ["row", "phase", "source", "algorithm", "options", "dynamic_bytes"]
-    return rows[[*names, "lower_bound_bytes", "static_bytes", "ram_bytes", "evidence", "runs"]]
+    return rows[[*names, "device_bytes", "static_bytes", "ram_bytes", "evidence", "runs"]]
 
 
 def _exactly(
@@ -191,9 +189,9 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
         Patch(facecolor=palette["dynamic"], label="peak dynamic"),
         Patch(facecolor=palette["ram"], label="static + peak dynamic"),
     ]
-    if numbers["lower_bound_bytes"].notna().any():
+    if numbers["device_bytes"].notna().any():
         mark: dict[str, Any] = {"marker": "|", "markersize": 6, "color": "0.0", "linestyle": "none"}
-        handles.append(Line2D([], [], label="lower bound of the peak", **mark))
+        handles.append(Line2D([], [], label="device view of the peak", **mark))
     if CLAIMED in names:
         handles.append(Patch(**OPEN, label="backpropagation / published factor"))
     figure.legend(handles=handles, loc="outside upper center", ncols=4 if columns == 2 else 1)
@@ -219,7 +217,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str], palette: dict[Any, 
             axes.barh(place + offset, size, height=0.38, color=palette[kind])
             if name != BASE:
                 note_at_end(axes, size, place + offset, _times(row[f"{column}_factor"]))
-        bound = row["lower_bound_bytes"]
+        bound = row["device_bytes"]
         if pd.notna(bound):
             axes.plot(float(bound), place - 0.2, marker="|", markersize=6, color="black")
     axes.set_yticks(range(len(names)), names)

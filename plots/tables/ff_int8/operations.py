@@ -12,8 +12,8 @@ SOURCE = "records"
 ALSO = ("values",)
 TITLE = "FF-INT8, Table IV: published and ours"
 CAPTION = (
-    "Multiply-accumulates of a step in batches of ten by number format, counted in closed form from"
-    " each rule's definition, beside Table IV of FF-INT8 (Ma, Panda & Reda, DAC 2025). "
+    "Multiply-accumulates of a step in batches of ten by number format, counted in a trace of the"
+    " step, beside Table IV of FF-INT8 (Ma, Panda & Reda, DAC 2025). "
     f"{TABLE_IV_REMARK} {STAND_IN_REMARK}"
 )
 

@@ -10,7 +10,7 @@ from published_costs import OURS, cycle_bounds, document
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import DeviceModel
 from trainfit.bench.records.schema import Bounds, Workload
-from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.hardware_profiles import load_core, load_device
 
 RULES = ("backprop", "backprop_int8", "backprop_ui8", "backprop_dai8", "ff_int8")
@@ -24,7 +24,7 @@ def steps() -> dict[str, DeviceModel]:
         workload = Workload(
             algorithm=rule, model="mlp-784-1000-1000-10", dataset="none", batch_size=32
         )
-        form = closed_form(workload)
+        form = predicted_workload(workload)
         found[rule] = model_device(form.operations, load_device("jetson-orin-nano-4gb"), 32)
     return found
 

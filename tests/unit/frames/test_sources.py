@@ -110,7 +110,7 @@ def test_a_run_is_one_row_per_workload(run: Path) -> None:
     assert first["options"] == "{}"
     assert (first["static_bytes"], first["peak_dynamic_bytes"]) == (3_000, 1_000)
     assert (first["peak_phase"], first["worst_stage"], first["stages"]) == ("gradient", "all", 1)
-    assert (first["closed_form_bytes"], first["unexplained_bytes"]) == (1_000, 0)
+    assert (first["predicted_bytes"], first["unexplained_bytes"]) == (1_000, 0)
     assert first["test_accuracy"] == 0.9125
     assert (first["step_seconds_low"], first["step_seconds_high"]) == (0.4, 0.6)
     assert (first["joules_per_step_low"], first["joules_per_step_high"]) == (1.5, 2.5)
@@ -204,8 +204,8 @@ def test_every_figure_of_a_phase_is_a_row(run: Path) -> None:
 
     assert values_of(frame, phase="forward", quantity="peak_bytes") == [600]
     assert values_of(frame, phase="forward", quantity="exit_bytes") == [500]
-    assert values_of(frame, phase="gradient", quantity="closed_form_bytes") == [1_000]
-    assert values_of(frame, phase="forward", quantity="closed_form_bytes") == []
+    assert values_of(frame, phase="gradient", quantity="predicted_bytes") == [1_000]
+    assert values_of(frame, phase="forward", quantity="predicted_bytes") == []
     assert values_of(frame, phase="gradient", quantity="category_bytes", part="gradients") == [600]
     assert values_of(frame, phase="forward.positive", quantity="macs", part="fp32") == [600]
     assert values_of(frame, phase="forward", quantity="seconds_median") == [0.25]

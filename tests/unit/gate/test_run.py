@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from trainfit.bench.gate.golden import read_golden, write_golden
 from trainfit.bench.gate.rules import GoldenError
 from trainfit.bench.gate.run import Update, gate, read_run, update_golden
 from trainfit.bench.records.schema import SCHEMA, Evidence, PhaseMemory, Record
+from trainfit.bench.records.schema.older import RENAMED
 
 
 def gate_run(run: Path, file: Path) -> GateResult:
@@ -41,8 +43,8 @@ def test_every_deterministic_figure_is_there_and_no_other() -> None:
         "storage_bytes": 0,
         "peak_dynamic_bytes": 4_600,
         "peak_phase": "gradient",
-        "closed_form_bytes": 4_600,
-        "lower_bound_bytes": 4_600,
+        "predicted_bytes": 4_600,
+        "device_bytes": 4_600,
         "worst_stage": "all",
     }
     assert found["all"]["static.optimizer_state_bytes"] == 4_000
@@ -51,8 +53,8 @@ def test_every_deterministic_figure_is_there_and_no_other() -> None:
         "peak_bytes": 4_000,
         "entry_bytes": 4_000,
         "exit_bytes": 0,
-        "closed_form_bytes": 4_000,
-        "lower_bound_bytes": 4_000,
+        "predicted_bytes": 4_000,
+        "device_bytes": 4_000,
         "category.gradients_bytes": 4_000,
         "elementwise.fp32.add": 650,
     }
@@ -64,8 +66,8 @@ def test_every_deterministic_figure_is_there_and_no_other() -> None:
 
 def test_what_is_unknown_is_no_figure() -> None:
     found = phases()
-    found["update"] = found["update"].model_copy(update={"lower_bound_bytes": None})
-    assert "lower_bound_bytes" not in figures(whole(stage(found)))["all/update"]
+    found["update"] = found["update"].model_copy(update={"device_bytes": None})
+    assert "device_bytes" not in figures(whole(stage(found)))["all/update"]
 
 
 def test_tensors_that_are_alike_are_one_group_and_a_refined_phase_has_none() -> None:
@@ -284,14 +286,14 @@ def test_older_records_are_not_comparable_and_newer_metrics_are_a_warning(tmp_pa
         result.incomparable
     )
 
-    bounds = {name: {"lower_bound_bytes": None} for name in phases()}
+    bounds = {name: {"device_bytes": None} for name in phases()}
     bare = {name: each.model_copy(update=bounds[name]) for name, each in phases().items()}
     version_2 = of_version(whole(stage(bare)), "trainfit.record/2")
     update_from_run(write_run(tmp_path / "bare", [version_2]), tmp_path / "old.json")
     result = gate_run(tmp_path / "new", tmp_path / "old.json")
     assert result.exit_code == 0
     assert {(each.metric, each.severity.value) for each in result.findings} == {
-        (f"all/{name}/lower_bound_bytes", "warn") for name in phases()
+        (f"all/{name}/device_bytes", "warn") for name in phases()
     }
 
 
@@ -400,3 +402,18 @@ def test_update_takes_valid_records_only(tmp_path: Path) -> None:
     with pytest.raises(GoldenError, match=r"nothing was written; 1 is not, first .* b8: it ended"):
         update_from_run(run, tmp_path / "g.json")
     assert not (tmp_path / "g.json").exists()
+
+
+def test_a_golden_of_records_of_version_4_is_read_with_todays_names(tmp_path: Path) -> None:
+    file, run = tmp_path / "g.json", write_run(tmp_path / "run", [whole()])
+    update_from_run(run, file)
+    text = file.read_text(encoding="utf-8")
+    for then, now in RENAMED.items():
+        assert f'"{now}"' in text
+        text = text.replace(f'"{now}"', f'"{then}"')
+    rule = {"metric": "all/closed_form_bytes", "unit": "B", "absolute": 5, "why": "a while ago"}
+    text = text.replace('"rules": []', f'"rules": [{json.dumps(rule)}]')
+    file.write_text(text, encoding="utf-8")
+
+    assert not gate_run(run, file).findings
+    assert read_golden(file).rules[0].metric == "all/predicted_bytes"

@@ -64,8 +64,8 @@ def test_a_trace_without_the_measured_phases_says_so(backprop, batch, monkeypatc
     nothing = Prediction(recorder.finish(), (), ())
     monkeypatch.setattr("trainfit.bench.run.memory.predict", lambda *_: nothing)
     memory = measure_memory(backprop, *batch)
-    assert memory.closed_form_bytes == 0
-    assert memory.worst.phases["gradient"].closed_form_bytes is None
+    assert memory.predicted_bytes == 0
+    assert memory.worst.phases["gradient"].predicted_bytes is None
     assert memory.worst.residual.unexplained_bytes == memory.peak_dynamic_bytes
     assert sum(item.bytes for item in memory.worst.residual.items) == memory.peak_dynamic_bytes
 
@@ -77,8 +77,8 @@ def test_a_step_that_cannot_be_traced_is_measured_all_the_same(backprop, batch, 
     monkeypatch.setattr("trainfit.bench.run.memory.predict", refuse)
     memory = measure_memory(backprop, *batch)
     assert memory.peak_dynamic_bytes > 0
-    assert memory.closed_form_bytes is None
-    assert memory.lower_bound_bytes is None
+    assert memory.predicted_bytes is None
+    assert memory.device_bytes is None
     assert memory.worst.not_predicted == "it reads its data at train.py:3"
     assert memory.worst.residual.items == []
 

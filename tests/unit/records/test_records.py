@@ -24,6 +24,7 @@ from trainfit.bench.records.schema import (
     Evidence,
     Record,
 )
+from trainfit.bench.records.schema.older import RENAMED
 from trainfit.bench.records.writing import RunFolder
 from trainfit.hardware_profiles import load_device
 
@@ -35,8 +36,8 @@ REPEATED = (
     "storage_bytes",
     "peak_dynamic_bytes",
     "peak_phase",
-    "closed_form_bytes",
-    "lower_bound_bytes",
+    "predicted_bytes",
+    "device_bytes",
     "deterministic",
 )
 """What records said twice up to version 3: of the worst stage, and of all of them."""
@@ -293,7 +294,7 @@ def test_a_record_of_version_1_has_no_modelled_time_or_energy(run: Path, device:
     assert model.energy_per_sample is None
 
 
-@pytest.mark.parametrize("version", ["trainfit.record/5", "trainfit.record/0", "other/1", 1, None])
+@pytest.mark.parametrize("version", ["trainfit.record/6", "trainfit.record/0", "other/1", 1, None])
 def test_other_versions_are_refused(run: Path, version: Any) -> None:
     written(run, schema=version)
 
@@ -335,3 +336,19 @@ def test_figures_of_a_workload_are_those_of_its_worst_stage() -> None:
 def test_bounds_that_are_none_are_refused(low: float, high: float) -> None:
     with pytest.raises(ValidationError):
         Bounds(low=low, high=high)
+
+
+def test_bytes_that_version_4_called_closed_form_and_lower_bound_have_todays_names(
+    run: Path,
+) -> None:
+    raw = record().model_dump(mode="json", by_alias=True)
+    text = json.dumps(raw | {"schema": "trainfit.record/4"})
+    for then, now in RENAMED.items():
+        assert f'"{now}"' in text
+        text = text.replace(f'"{now}"', f'"{then}"')
+    (run / "records.jsonl").write_text(text + "\n", encoding="utf-8")
+
+    (read,) = read_records(run)
+
+    assert read.schema_ == "trainfit.record/4"
+    assert read.memory == record().memory

@@ -35,9 +35,9 @@ from trainfit.bench.cli.reports.fit import (
 from trainfit.bench.cli.reports.largest import largest_fact, largest_lines, probe_rows
 from trainfit.bench.cli.reports.pasting import pasted
 from trainfit.bench.records.schema import Bounds, Workload
-from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
 from trainfit.bench.sizing.largest import Dimension, Largest, Probe, largest
 from trainfit.bench.sizing.measuring import Confirmed
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.sizing.suggestions import Searched, search
 from trainfit.bench.verdicts.judge import amounts, judge_all
 from trainfit.bench.verdicts.memory import UNITS, Status
@@ -96,7 +96,7 @@ def test_what_is_not_known_is_no_bar(need: Bounds | None, limit: float | None) -
 
 
 def rows_of(
-    form: ClosedForm, device: Device, budgets: dict[str, str] | None = None
+    form: PredictedWorkload, device: Device, budgets: dict[str, str] | None = None
 ) -> list[dict[str, Any]]:
     asked = parse_budgets(budgets or {}, "--budget")
     needs = form.demand(device)
@@ -113,7 +113,7 @@ ALL_BUDGETS = {
 
 @pytest.mark.parametrize("device", [small(10**5, clock=10**8, current=100.0), small(10**5)])
 def test_a_row_has_the_unit_of_its_budget_known_or_not(device: Device) -> None:
-    rows = rows_of(closed_form(workload("tinyfoa")), device, ALL_BUDGETS)
+    rows = rows_of(predicted_workload(workload("tinyfoa")), device, ALL_BUDGETS)
 
     assert [row["budget"] for row in rows] == list(NAMES)
     assert {row["budget"]: row["unit"] for row in rows} == UNITS
@@ -139,7 +139,7 @@ def shown(*parts: Any, width: int = 100) -> str:
 @pytest.mark.parametrize("width", [80, 100])
 def test_the_table_of_budgets_is_one_line_per_budget(width: int) -> None:
     device = small(10**4, clock=10**8, current=100.0)
-    rows = rows_of(closed_form(workload("tinyfoa")), device, ALL_BUDGETS)
+    rows = rows_of(predicted_workload(workload("tinyfoa")), device, ALL_BUDGETS)
 
     lines = shown(budgets_drawn(rows), width=width).splitlines()
 
@@ -149,7 +149,7 @@ def test_the_table_of_budgets_is_one_line_per_budget(width: int) -> None:
 
 
 def test_a_limit_is_shown_in_its_unit_even_where_the_need_is_unknown() -> None:
-    rows = rows_of(closed_form(workload()), small(10**5), {"energy_per_step": "2mJ"})
+    rows = rows_of(predicted_workload(workload()), small(10**5), {"energy_per_step": "2mJ"})
 
     (line,) = [text for text in shown(budgets_drawn(rows)).splitlines() if "energy" in text]
 
@@ -157,7 +157,7 @@ def test_a_limit_is_shown_in_its_unit_even_where_the_need_is_unknown() -> None:
 
 
 def test_what_no_budget_limits_is_still_told() -> None:
-    model = closed_form(workload()).demand(small(10**5, clock=10**8)).modelled
+    model = predicted_workload(workload()).demand(small(10**5, clock=10**8)).modelled
 
     latency, energy = unlimited(model, {"ram"})
 
@@ -171,7 +171,7 @@ def test_what_no_budget_limits_is_still_told() -> None:
 
 @pytest.mark.parametrize("algorithm", ["backprop", "tinyfoa", "ff_int8", "sparse_update"])
 def test_the_tensors_named_make_up_the_bytes(algorithm: str) -> None:
-    form = closed_form(workload(algorithm))
+    form = predicted_workload(workload(algorithm))
 
     rows = owners(form)
 
@@ -188,8 +188,8 @@ KINDS = ("dynamic", "static", "storage")
 
 
 def test_the_lines_on_the_peak() -> None:
-    layered = [str(part) for part in owners_drawn(closed_form(workload("tinyfoa")))]
-    plain = [str(part) for part in owners_drawn(closed_form(workload()))]
+    layered = [str(part) for part in owners_drawn(predicted_workload(workload("tinyfoa")))]
+    plain = [str(part) for part in owners_drawn(predicted_workload(workload()))]
 
     assert layered[0].startswith("The peak is in stage layer1, ")
     assert layered[0].endswith(" in storage")
@@ -204,7 +204,7 @@ def test_the_lines_on_the_peak() -> None:
 
 def test_a_remedy_as_a_row() -> None:
     given = workload()
-    device = small(closed_form(workload(batch_size=5)).ram_bytes)
+    device = small(predicted_workload(workload(batch_size=5)).ram_bytes)
 
     rows = remedy_rows(search(given, device).remedies, lambda each: f"ask {each.batch_size}")
     (row,) = [row for row in rows if row["change"] == "--batch-size 5"]
@@ -217,7 +217,7 @@ def test_a_remedy_as_a_row() -> None:
 
 def test_a_handful_is_not_all_of_one_algorithm() -> None:
     given = workload(options={"optimizer": "adam"})
-    found = search(given, small(closed_form(given).ram_bytes * 3 // 4))
+    found = search(given, small(predicted_workload(given).ram_bytes * 3 // 4))
     assert sum(not remedy.new_algorithm for remedy in found.remedies) > MOST_REMEDIES
 
     chosen = handful(found.remedies)
@@ -231,7 +231,7 @@ def test_a_handful_is_not_all_of_one_algorithm() -> None:
 
 def test_remedies_say_how_far_was_looked_and_end_with_commands() -> None:
     given = workload()
-    found = search(given, small(closed_form(given).ram_bytes - 1))
+    found = search(given, small(predicted_workload(given).ram_bytes - 1))
 
     lines = remedies_drawn(found, lambda each: f"ask {each.algorithm} {each.options}")
 
@@ -247,7 +247,7 @@ def test_remedies_say_how_far_was_looked_and_end_with_commands() -> None:
 
 def test_long_commands_leave_room_for_fewer_remedies() -> None:
     given = workload()
-    found = search(given, small(closed_form(given).ram_bytes - 1))
+    found = search(given, small(predicted_workload(given).ram_bytes - 1))
 
     for words, count in ((10, MOST_REMEDIES), (40, 2), (400, 1)):
         text = " ".join(["word"] * words)
@@ -272,10 +272,10 @@ def test_a_command_is_pasted_whole(columns: int | None) -> None:
 
 
 def test_where_there_is_no_remedy_the_reader_is_sent_on() -> None:
-    exceeds = judge_all(closed_form(workload()).demand(small(50)), small(50))
+    exceeds = judge_all(predicted_workload(workload()).demand(small(50)), small(50))
     device = small(10**6)
     asked = parse_budgets({"energy_per_step": "1J"}, "")
-    blind = judge_all(closed_form(workload()).demand(device), device, asked)
+    blind = judge_all(predicted_workload(workload()).demand(device), device, asked)
 
     nothing = Searched(remedies=(), combinations=412, algorithms=14, batch_sizes=1)
 
@@ -295,7 +295,7 @@ def test_where_there_is_no_remedy_the_reader_is_sent_on() -> None:
     ],
 )
 def test_what_the_measurement_says(extra: int, ending: str) -> None:
-    form = closed_form(workload())
+    form = predicted_workload(workload())
     static = form.plan.static_bytes
 
     says = confirmation(form, memory(static=static, peak=form.plan.peak_bytes + extra))
@@ -305,7 +305,7 @@ def test_what_the_measurement_says(extra: int, ending: str) -> None:
 
 
 def test_a_refutation_names_both_figures_and_what_is_wrong() -> None:
-    form = closed_form(workload())
+    form = predicted_workload(workload())
     measured = memory(static=form.plan.static_bytes, peak=form.plan.peak_bytes + 7)
 
     says = refutation(Confirmed(form, measured), small(50_000))[0]
@@ -326,7 +326,7 @@ def test_a_refutation_names_both_figures_and_what_is_wrong() -> None:
 def test_what_is_in_storage_is_named_with_who_writes_it(
     algorithm: str, options: dict[str, Any], note: str
 ) -> None:
-    form = closed_form(workload(algorithm, options=options))
+    form = predicted_workload(workload(algorithm, options=options))
 
     line = str(owners_drawn(form)[-1])
 
@@ -346,7 +346,7 @@ def test_a_verdict_is_one_word(status: Status) -> None:
 
 
 def answer(**changes: Any) -> Largest:
-    device = small(closed_form(workload(batch_size=40)).ram_bytes)
+    device = small(predicted_workload(workload(batch_size=40)).ram_bytes)
     found = largest(workload(), device, Dimension.BATCH)
     return Largest(**vars(found) | changes)
 
@@ -370,7 +370,7 @@ def test_the_largest_size_and_the_next_one() -> None:
 
 def test_sizes_that_cannot_be_trained_are_said_to_be_none() -> None:
     given = workload("tinyfoa")
-    device = small(closed_form(given).ram_bytes)
+    device = small(predicted_workload(given).ram_bytes)
     found = largest(given, device, Dimension.WIDTH)
 
     assert "  width 33 cannot be trained by this rule" in largest_lines(found, device)
@@ -406,7 +406,7 @@ def test_where_nothing_fits() -> None:
 
 def test_where_a_budget_lies_inside_the_interval_nothing_is_sure_to_fit() -> None:
     device = small(10**6, clock=10**7)
-    form = closed_form(workload(batch_size=1))
+    form = predicted_workload(workload(batch_size=1))
     step = form.demand(device).modelled.latency.step
     assert step is not None
     asked = Budgets(step_latency=f"{step.high * 9e5:.1f} us")  # type: ignore[call-arg]
@@ -437,7 +437,7 @@ def test_an_unknown_budget_of_time_is_no_number_of_bytes() -> None:
     device = load_device("rp2040")
     asked = parse_budgets({"energy_per_step": "1uJ"}, "")
     given = workload()
-    verdict = judge_all(closed_form(given).demand(device), device, asked)[-1]
+    verdict = judge_all(predicted_workload(given).demand(device), device, asked)[-1]
     probe = Probe(1, 10, verdict)
 
     assert probe_rows(answer(probes=(probe,)))[0]["unit"] == "J"

@@ -11,8 +11,8 @@ from tests.fakes.small_boards import small
 from trainfit.algorithms import ConfigurationError
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing import largest as module
-from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
 from trainfit.bench.sizing.largest import CEILING, Dimension, Largest, LargestError, largest
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.verdicts.judge import judge_all
 from trainfit.bench.verdicts.memory import Status, worst
 from trainfit.hardware_profiles import Budgets, Device, load_device, parse_budgets
@@ -41,7 +41,7 @@ def resized(given: Workload, dimension: Dimension, size: int) -> Workload:
 def fits(given: Workload, device: Device, asked: Budgets | None = None) -> bool | None:
     """Whether it does; None for what cannot be trained."""
     try:
-        needs = closed_form(given).demand(device)
+        needs = predicted_workload(given).demand(device)
     except ConfigurationError:
         return None
     return worst(judge_all(needs, device, asked)).status in {Status.FITS, Status.TIGHT}
@@ -68,7 +68,7 @@ def test_it_is_that_of_trying_every_size(rule: str, dimension: Dimension) -> Non
     # GIVEN a small device, and what fits of all sizes
     algorithm, options = RULES[rule]
     given = workload(algorithm, options=options)
-    needed = closed_form(resized(given, dimension, ENOUGH_FOR[dimension])).ram_bytes
+    needed = predicted_workload(resized(given, dimension, ENOUGH_FOR[dimension])).ram_bytes
     device = small(needed + 3)
     sizes = range(1, TRIED if dimension is not Dimension.DEPTH else 20)
     tried = {size: fits(resized(given, dimension, size), device) for size in sizes}
@@ -83,7 +83,7 @@ def test_it_is_that_of_trying_every_size(rule: str, dimension: Dimension) -> Non
     assert found.size == fitting[-1]
     assert found.probe.size == found.size
     assert fits(found.workload, device)
-    assert found.probe.ram_bytes == closed_form(found.workload).ram_bytes
+    assert found.probe.ram_bytes == predicted_workload(found.workload).ram_bytes
     after = next(size for size in sizes if size > fitting[-1] and tried[size] is not None)
     assert found.next_probe is not None
     assert found.next_probe.size == after
@@ -94,7 +94,9 @@ def test_it_is_that_of_trying_every_size(rule: str, dimension: Dimension) -> Non
 
 
 def test_one_byte_decides() -> None:
-    needed = {size: closed_form(workload(batch_size=size)).ram_bytes for size in (49, 50, 51)}
+    needed = {
+        size: predicted_workload(workload(batch_size=size)).ram_bytes for size in (49, 50, 51)
+    }
 
     found = [largest(workload(), small(needed[50] + extra), Dimension.BATCH) for extra in (0, -1)]
 
@@ -111,7 +113,7 @@ def test_one_byte_decides() -> None:
 @pytest.mark.parametrize("slices", [3, 100, 512])
 def test_slices_divide_every_width(slices: int) -> None:
     given = workload("tinyfoa", model=f"mlp-{slices}-{slices}x2-4", options={"slices": slices})
-    need = closed_form(resized(given, Dimension.WIDTH, 3 * slices)).ram_bytes
+    need = predicted_workload(resized(given, Dimension.WIDTH, 3 * slices)).ram_bytes
 
     found = largest(given, small(need), Dimension.WIDTH)
 
@@ -123,7 +125,7 @@ def test_slices_divide_every_width(slices: int) -> None:
 def test_a_width_that_begins_beyond_those_tried_in_a_row() -> None:
     # GIVEN a share of a layer that is less than one unit below 2000
     given = workload("sparse_update", options={"ratio": 0.0005}, model="mlp-2000-2500x2-4")
-    device = small(closed_form(given).ram_bytes)
+    device = small(predicted_workload(given).ram_bytes)
 
     assert largest(given, device, Dimension.WIDTH).size == 2500
 
@@ -188,7 +190,7 @@ def test_budgets_are_part_of_the_search(
 
 def test_a_budget_inside_the_interval_at_the_smallest_size_is_no_size_and_no_fault() -> None:
     device = small(10**6, clock=10**7)
-    step = closed_form(workload(batch_size=1)).demand(device).modelled.latency.step
+    step = predicted_workload(workload(batch_size=1)).demand(device).modelled.latency.step
     assert step is not None
     asked = Budgets(step_latency=f"{(step.low + step.high) / 2 * 1e6:.3f} us")  # type: ignore[call-arg]
 
@@ -205,9 +207,10 @@ def test_an_unknown_figure_means_no_answer() -> None:
     with pytest.raises(LargestError) as error:
         largest(workload("tinyfoa"), device, Dimension.BATCH)
 
+    needed = predicted_workload(workload("tinyfoa", batch_size=1)).storage_bytes
     assert str(error.value) == (
         "small: the largest batch cannot be found: flash: needs"
-        f" {closed_form(workload('tinyfoa', batch_size=1)).storage_bytes} B of storage, but flash"
+        f" {needed} B of storage, but flash"
         " is unknown: nobody knows; a device file of your own (--device FILE.toml) can give what is"
         " unknown"
     )
@@ -235,7 +238,7 @@ def test_what_does_not_fit_anyway_needs_no_figure() -> None:
 def made_up(monkeypatch: pytest.MonkeyPatch, need: Callable[[int], int]) -> None:
     """Let the batch alone say what a workload needs."""
 
-    class Form(ClosedForm):
+    class Form(PredictedWorkload):
         @property
         def ram_bytes(self) -> int:
             return need(self.workload.batch_size)
@@ -246,8 +249,10 @@ def made_up(monkeypatch: pytest.MonkeyPatch, need: Callable[[int], int]) -> None
                 **vars(whole) | {"static_bytes": 0, "peak_dynamic_bytes": self.ram_bytes}
             )
 
-    real = closed_form(workload())
-    monkeypatch.setattr(module, "closed_form", lambda given: Form(given, real.stages, real.plans))
+    real = predicted_workload(workload())
+    monkeypatch.setattr(
+        module, "predicted_workload", lambda given: Form(given, real.stages, real.plans)
+    )
 
 
 def search(need: int = 1000) -> Largest:
@@ -327,7 +332,7 @@ def test_a_rule_of_ours_whose_need_shrinks_with_a_wider_net() -> None:
         model, options = f"mlp-64-{width}x2-10", {"kernel": "torch"}
         return workload("backprop_int8", model=model, batch_size=16, options=options)
 
-    needs = {width: closed_form(given(width)).ram_bytes for width in range(1, 301)}
+    needs = {width: predicted_workload(given(width)).ram_bytes for width in range(1, 301)}
     drops = [width for width in range(2, 301) if needs[width] < needs[width - 1]]
     assert drops, "choose another rule: this one has become monotone"
     enough = needs[drops[0]]

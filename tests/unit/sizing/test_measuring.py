@@ -9,10 +9,10 @@ import pytest
 from tests.builders.runs import memory
 from tests.fakes.small_boards import small
 from trainfit.bench.records.schema import Evidence, Memory, Residual, Workload
-from trainfit.bench.sizing.closed_form import ClosedForm, closed_form
 from trainfit.bench.sizing.largest import Dimension, largest
 from trainfit.bench.sizing.measured_largest import MOST_MEASUREMENTS, measured_largest
 from trainfit.bench.sizing.measuring import NOT_ASKED, Confirmed, confirmed
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.verdicts.memory import Status, worst
 from trainfit.hardware_profiles import Budgets
 
@@ -22,7 +22,7 @@ def workload(algorithm: str = "backprop", **changes: Any) -> Workload:
     return Workload(algorithm=algorithm, **values | changes)
 
 
-def measurement(form: ClosedForm, extra: int = 0, left: int = 0) -> Memory:
+def measurement(form: PredictedWorkload, extra: int = 0, left: int = 0) -> Memory:
     """The prediction's bytes and some more at the peak."""
     return memory(
         static=form.plan.static_bytes,
@@ -32,7 +32,7 @@ def measurement(form: ClosedForm, extra: int = 0, left: int = 0) -> Memory:
     )
 
 
-FORM = closed_form(workload())
+FORM = predicted_workload(workload())
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_a_step_leaves_behind_fills_every_memory() -> None:
 
 
 def test_storage_that_grows_with_the_training_set_is_not_known_from_a_batch() -> None:
-    form = closed_form(workload("tinyfoa", options={"features": "cached"}))
+    form = predicted_workload(workload("tinyfoa", options={"features": "cached"}))
     assert form.storage_bytes is None
 
     found = Confirmed(form, measurement(form))
@@ -100,7 +100,7 @@ def test_storage_that_grows_with_the_training_set_is_not_known_from_a_batch() ->
 def per_sample(extra: int, *, once: int = 0, left: int = 0) -> Any:
     """A measurement that finds some bytes more per sample, and some once."""
 
-    def measure(form: ClosedForm) -> Memory:
+    def measure(form: PredictedWorkload) -> Memory:
         return measurement(form, once + extra * form.workload.batch_size, left)
 
     return measure
@@ -109,7 +109,7 @@ def per_sample(extra: int, *, once: int = 0, left: int = 0) -> Any:
 @pytest.mark.parametrize(("extra", "once"), [(1, 0), (500, 0), (0, 900), (37, 411), (100_000, 0)])
 def test_a_smaller_size_is_found_by_measuring(extra: int, once: int) -> None:
     # GIVEN a device, and a prediction that forgets bytes
-    device = small(closed_form(workload(batch_size=100)).ram_bytes)
+    device = small(predicted_workload(workload(batch_size=100)).ram_bytes)
     predicted = largest(workload(), device, Dimension.BATCH)
     assert predicted.size == 100
     measure = per_sample(extra, once=once)
@@ -119,7 +119,7 @@ def test_a_smaller_size_is_found_by_measuring(extra: int, once: int) -> None:
 
     # THEN the answer is the largest that fits with those bytes, found with few measurements
     need = {
-        size: closed_form(workload(batch_size=size)).ram_bytes + once + extra * size
+        size: predicted_workload(workload(batch_size=size)).ram_bytes + once + extra * size
         for size in range(1, 101)
     }
     fitting = [size for size, bytes_ in need.items() if bytes_ <= (device.usable_ram_bytes or 0)]
@@ -133,7 +133,7 @@ def test_a_smaller_size_is_found_by_measuring(extra: int, once: int) -> None:
 
 
 def test_a_prediction_that_holds_is_measured_once() -> None:
-    device = small(closed_form(workload(batch_size=100)).ram_bytes)
+    device = small(predicted_workload(workload(batch_size=100)).ram_bytes)
     predicted = largest(workload(), device, Dimension.BATCH)
 
     found = measured_largest(predicted, workload(), device, Budgets(), per_sample(0))
@@ -143,7 +143,7 @@ def test_a_prediction_that_holds_is_measured_once() -> None:
 
 def test_widths_that_cannot_be_trained_are_not_measured() -> None:
     given = workload("tinyfoa")
-    device = small(closed_form(workload("tinyfoa", model="mlp-64-64x2-10")).ram_bytes)
+    device = small(predicted_workload(workload("tinyfoa", model="mlp-64-64x2-10")).ram_bytes)
     predicted = largest(given, device, Dimension.WIDTH)
 
     found = measured_largest(predicted, given, device, Budgets(), per_sample(40))
@@ -154,7 +154,7 @@ def test_widths_that_cannot_be_trained_are_not_measured() -> None:
 
 
 def test_a_leak_ends_the_search() -> None:
-    device = small(closed_form(workload(batch_size=100)).ram_bytes + 10)
+    device = small(predicted_workload(workload(batch_size=100)).ram_bytes + 10)
     predicted = largest(workload(), device, Dimension.BATCH)
 
     found = measured_largest(predicted, workload(), device, Budgets(), per_sample(0, left=7))
@@ -165,7 +165,7 @@ def test_a_leak_ends_the_search() -> None:
 
 
 def test_what_cannot_be_measured_stays_a_prediction() -> None:
-    device = small(closed_form(workload(batch_size=100)).ram_bytes)
+    device = small(predicted_workload(workload(batch_size=100)).ram_bytes)
     predicted = largest(workload(), device, Dimension.BATCH)
 
     found = measured_largest(predicted, workload(), device, Budgets(), lambda _: "too large")
@@ -174,11 +174,11 @@ def test_what_cannot_be_measured_stays_a_prediction() -> None:
 
 
 def test_the_search_ends_where_measurements_follow_no_line() -> None:
-    device = small(closed_form(workload(batch_size=4_000)).ram_bytes)
+    device = small(predicted_workload(workload(batch_size=4_000)).ram_bytes)
     predicted = largest(workload(), device, Dimension.BATCH)
     sizes: list[int] = []
 
-    def measure(form: ClosedForm) -> Memory:
+    def measure(form: PredictedWorkload) -> Memory:
         """Too much at every even batch, so that no line leads to the answer."""
         sizes.append(form.workload.batch_size)
         return measurement(form, 0 if form.workload.batch_size % 2 else 10**9)

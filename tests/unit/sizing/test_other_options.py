@@ -8,9 +8,9 @@ import pytest
 
 from tests.fakes.small_boards import small
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.largest import CEILING, Dimension, largest, reach
 from trainfit.bench.sizing.other_options import other_options
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.hardware_profiles import load_device
 
 
@@ -23,7 +23,7 @@ def workload(algorithm: str = "backprop", **changes: Any) -> Workload:
 @pytest.mark.parametrize("algorithm", ["backprop", "sparse_update"])
 def test_every_reach_is_larger_fits_and_ends_there(algorithm: str, dimension: Dimension) -> None:
     given = workload(algorithm)
-    device = small(int(1.1 * closed_form(given).ram_bytes))
+    device = small(int(1.1 * predicted_workload(given).ram_bytes))
     found = largest(given, device, dimension)
     assert found.size is not None
 
@@ -35,7 +35,7 @@ def test_every_reach_is_larger_fits_and_ends_there(algorithm: str, dimension: Di
     for each in reached[:3]:
         assert each.probe.size > found.size
         assert each.workload.options == given.options | each.options
-        assert closed_form(each.workload).ram_bytes == each.probe.ram_bytes
+        assert predicted_workload(each.workload).ram_bytes == each.probe.ram_bytes
         exact = largest(given.model_copy(update={"options": each.options}), device, dimension)
         assert exact.size == each.probe.size
     assert len({str(each.options) for each in reached}) == len(reached)
@@ -56,7 +56,7 @@ def test_slices_that_divide_no_width_so_far_are_found() -> None:
 
 def test_options_may_reach_where_nothing_fits_without() -> None:
     given = workload(options={"optimizer": "adam"})
-    least = closed_form(workload(batch_size=1, options={"optimizer": "adam"}))
+    least = predicted_workload(workload(batch_size=1, options={"optimizer": "adam"}))
     device = small(least.ram_bytes - 1)
     found = largest(given, device, Dimension.BATCH)
     assert found.size is None
@@ -66,13 +66,13 @@ def test_options_may_reach_where_nothing_fits_without() -> None:
     assert {"optimizer": "sgd"} in [each.options for each in reached]
 
 
-def test_closed_forms_that_take_long_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_that_take_long_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     given = workload()
-    device = small(closed_form(given).ram_bytes)
+    device = small(predicted_workload(given).ram_bytes)
     found = largest(given, device, Dimension.DEPTH)
     assert other_options(found, given, device)
 
-    monkeypatch.setattr("trainfit.bench.sizing.closed_form.QUICK", 10)
+    monkeypatch.setattr("trainfit.bench.sizing.predicted_workload.QUICK", 10)
 
     assert other_options(found, given, device) is None
 

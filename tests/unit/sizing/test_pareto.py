@@ -8,9 +8,9 @@ from typing import Any
 from tests.fakes.small_boards import small
 from trainfit.bench.cli.reports import table as report
 from trainfit.bench.records.schema import Bounds, Workload
-from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.measuring import confirmed
 from trainfit.bench.sizing.pareto import Axis, Combination, axis_of, combine, front
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.hardware_profiles import Budgets
 
 ROOM = small(10**6, clock=10**8)
@@ -23,7 +23,7 @@ def workload(algorithm: str = "backprop", **changes: Any) -> Workload:
 
 def combination(seconds: float | None, batch_size: int = 8, ram: int = 10**6) -> Combination:
     """One whose RAM grows with its batch."""
-    found = confirmed(closed_form(workload(batch_size=batch_size)), None)
+    found = confirmed(predicted_workload(workload(batch_size=batch_size)), None)
     device = small(ram, clock=10**8)
     time = None if seconds is None else Bounds(low=seconds / 2, high=seconds)
     return replace(combine(found, device, Budgets()), sample_seconds=time)
@@ -67,12 +67,13 @@ def test_operations_stand_in_where_a_time_is_unknown() -> None:
 def test_what_states_no_operations_is_on_no_front_and_leaves_the_axis() -> None:
     silent = combine(
         confirmed(
-            closed_form(workload("tests.plugins.misstated:Uncounted", model="mlp-64-10")), None
+            predicted_workload(workload("tests.plugins.misstated:Uncounted", model="mlp-64-10")),
+            None,
         ),
         ROOM,
         Budgets(),
     )
-    counted = combine(confirmed(closed_form(workload()), None), ROOM, Budgets())
+    counted = combine(confirmed(predicted_workload(workload()), None), ROOM, Budgets())
 
     assert silent.fits
     assert silent.why_no_time == "the algorithm states no operations"
@@ -84,8 +85,8 @@ def test_what_states_no_operations_is_on_no_front_and_leaves_the_axis() -> None:
 
 
 def test_a_sample_is_shown_to_every_stage() -> None:
-    form = closed_form(workload("tinyfoa"))
-    one = closed_form(workload("tinyfoa", model="mlp-64-32-10"))
+    form = predicted_workload(workload("tinyfoa"))
+    one = predicted_workload(workload("tinyfoa", model="mlp-64-32-10"))
     assert (len(form.stages), len(one.stages)) == (2, 1)
 
     for both, first in (
@@ -105,7 +106,9 @@ def test_a_sample_is_shown_to_every_stage() -> None:
 def test_a_row_says_what_its_workload_is() -> None:
     given = workload(options={"momentum": 0.0})
     row = report.row(
-        combine(confirmed(closed_form(given), None), ROOM, Budgets()), Axis.TIME, on_front=True
+        combine(confirmed(predicted_workload(given), None), ROOM, Budgets()),
+        Axis.TIME,
+        on_front=True,
     )
 
     assert row["workload"] == "backprop[momentum=0.0]"

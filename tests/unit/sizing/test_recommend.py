@@ -16,15 +16,17 @@ from tests.builders.trainings import alone, measured, workload
 from tests.fakes.small_boards import small
 from trainfit.bench.cli.reports.recommend import Asked, by_device, offered_parts, row, why_none
 from trainfit.bench.records.schema import Bounds, RecordStatus, Workload
-from trainfit.bench.sizing.closed_form import closed_form
 from trainfit.bench.sizing.grid import Forms, key
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.sizing.recommend import Candidate, Objective, candidates, front, runners_up
 from trainfit.bench.sizing.recommend_suite import Offer
 from trainfit.bench.sizing.trained import Skipped, Trained, split_by_installed, trained
 from trainfit.bench.verdicts.memory import Status, Verdict
 from trainfit.hardware_profiles import Budgets, load_device
 
-FORM = closed_form(Workload(algorithm="backprop", model="mlp-64-10", dataset="none", batch_size=1))
+FORM = predicted_workload(
+    Workload(algorithm="backprop", model="mlp-64-10", dataset="none", batch_size=1)
+)
 
 
 # What the records say.
@@ -259,11 +261,11 @@ def test_budgets_are_held_against_every_device() -> None:
     assert [each.device for each in found] == ["stm32f407", "jetson-agx-orin"]
 
 
-def test_a_measurement_beats_the_closed_form() -> None:
+def test_a_measurement_beats_the_prediction() -> None:
     # GIVEN a record whose step needed more than the prediction says
     memory_of_record = record().memory
     assert memory_of_record is not None
-    form = closed_form(workload())
+    form = predicted_workload(workload())
     (each,) = trained({"a": [measured(0.9)]}, "digits")
     assert each.memory == memory_of_record
 

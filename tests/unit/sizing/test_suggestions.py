@@ -14,7 +14,7 @@ from tests.fakes.small_boards import small
 from tests.plugins.plain import Delta, DeltaOptions
 from trainfit.algorithms import ConfigurationError, algorithm_names, get_algorithm
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.sizing.suggestions import (
     CHANGES,
     NAMED,
@@ -36,7 +36,7 @@ def workload(algorithm: str = "backprop", **changes: Any) -> Workload:
 
 
 def need(given: Workload) -> int:
-    return closed_form(given).ram_bytes
+    return predicted_workload(given).ram_bytes
 
 
 def remedies(given: Workload, device: Device, asked: Budgets | None = None) -> list[Remedy]:
@@ -112,7 +112,7 @@ def weight(remedy: Remedy) -> int:
 
 
 def fits(given: Workload, device: Device, asked: Budgets) -> bool:
-    verdict = worst(judge_all(closed_form(given).demand(device), device, asked))
+    verdict = worst(judge_all(predicted_workload(given).demand(device), device, asked))
     return verdict.status in {Status.FITS, Status.TIGHT}
 
 
@@ -190,7 +190,7 @@ def test_algorithm_batch_and_options_are_searched_together(
     assert found.batch_sizes > 3
 
 
-def test_the_algorithm_is_left_out_whose_closed_form_is_wrong() -> None:
+def test_the_algorithm_is_left_out_whose_prediction_is_wrong() -> None:
     given = workload()
 
     found = search(given, small(need(given) - 1), others_only=True)
@@ -219,7 +219,7 @@ def test_values_that_a_rule_does_not_have_are_passed_over() -> None:
     given = workload("tinyfoa", model="mlp-63-33x2-10", options={"slices": 3})
 
     for remedy in remedies(given, small(int(0.9 * need(given)))):
-        closed_form(remedy.workload)
+        predicted_workload(remedy.workload)
         if not remedy.new_algorithm:
             assert remedy.options.get("slices", 1) == 1  # the only number tried that divides both
 
@@ -278,7 +278,7 @@ def test_what_needs_no_flash_is_offered_where_flash_is_unknown() -> None:
     found = remedies(workload("tinyfoa"), device)
 
     assert "--algorithm backprop" in [remedy.change for remedy in found]
-    assert all(closed_form(remedy.workload).storage_bytes == 0 for remedy in found)
+    assert all(predicted_workload(remedy.workload).storage_bytes == 0 for remedy in found)
 
 
 def test_every_change_with_words_is_an_option_of_some_rule() -> None:
@@ -300,14 +300,14 @@ def test_another_loss_is_no_remedy() -> None:
     assert not {"loss", "hidden_gradient"} & {name for name, _ in declared_values(given)}
 
 
-def test_of_a_long_closed_form_single_options_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_long_prediction_single_options_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     given = workload()
     device = small(int(0.45 * need(given)))
     many = [each for each in remedies(given, device) if not each.new_algorithm]
     assert any(len(remedy.options) > 1 for remedy in many)
-    assert not closed_form(given).takes_long
+    assert not predicted_workload(given).takes_long
 
-    monkeypatch.setattr("trainfit.bench.sizing.closed_form.QUICK", 10)
+    monkeypatch.setattr("trainfit.bench.sizing.predicted_workload.QUICK", 10)
     few = [each for each in remedies(given, device) if not each.new_algorithm]
 
     assert few

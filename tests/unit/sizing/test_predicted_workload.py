@@ -8,7 +8,7 @@ import pytest
 
 from trainfit.algorithms import ConfigurationError, build_algorithm
 from trainfit.bench.records.schema import Evidence, Workload
-from trainfit.bench.sizing.closed_form import closed_form
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.trace.prediction import predict
 from trainfit.hardware_profiles import load_device
 
@@ -33,7 +33,7 @@ def test_it_is_that_of_the_algorithm_as_built(algorithm: str, options: dict[str,
     built = build_algorithm(algorithm, "mlp-64-32-16-10", options)
 
     # WHEN the prediction is made without any
-    form = closed_form(workload(algorithm, options=options))
+    form = predicted_workload(workload(algorithm, options=options))
 
     # THEN it has the same stages, and the same bytes in every one of them
     assert list(form.stages) == list(built.stages)
@@ -48,7 +48,7 @@ def test_it_is_that_of_the_algorithm_as_built(algorithm: str, options: dict[str,
 
 def test_the_worst_stage_is_the_one_that_decides() -> None:
     # GIVEN a net whose second layer is by far the larger one, trained layer by layer
-    form = closed_form(workload("tinyfoa", model="mlp-8-64-256-10"))
+    form = predicted_workload(workload("tinyfoa", model="mlp-8-64-256-10"))
 
     # THEN its stage is the worst, and what is judged is of that stage
     assert [form.stages[form.worst]] == ["layer2"]
@@ -61,12 +61,12 @@ def test_the_worst_stage_is_the_one_that_decides() -> None:
 
 
 def test_storage_is_what_stays_out_of_ram() -> None:
-    assert closed_form(workload()).storage_bytes == 0
-    assert (closed_form(workload("tinyfoa")).storage_bytes or 0) > 0
+    assert predicted_workload(workload()).storage_bytes == 0
+    assert (predicted_workload(workload("tinyfoa")).storage_bytes or 0) > 0
 
 
 def test_storage_that_grows_with_the_training_set_is_unknown_and_not_0() -> None:
-    form = closed_form(workload("tinyfoa", options={"features": "cached"}))
+    form = predicted_workload(workload("tinyfoa", options={"features": "cached"}))
 
     assert form.storage_bytes is None
     assert form.demand(load_device("stm32f407")).storage_bytes is None
@@ -84,10 +84,10 @@ def test_storage_that_grows_with_the_training_set_is_unknown_and_not_0() -> None
 )
 def test_what_is_no_workload_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        closed_form(workload(**changes))
+        predicted_workload(workload(**changes))
 
 
 def test_a_net_larger_than_any_memory_takes_none() -> None:
-    form = closed_form(workload(model="mlp-784-9999999x3-10", batch_size=1))
+    form = predicted_workload(workload(model="mlp-784-9999999x3-10", batch_size=1))
 
     assert form.ram_bytes > 10**14

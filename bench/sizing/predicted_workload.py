@@ -25,7 +25,7 @@ STORAGE_NOTE = "no step needs it in RAM"
 
 
 @dataclass(frozen=True)
-class ClosedForm:
+class PredictedWorkload:
     """The prediction of a workload.
 
     Attributes:
@@ -107,7 +107,7 @@ class ClosedForm:
         return total / self.workload.batch_size
 
 
-def closed_form(workload: Workload) -> ClosedForm:
+def predicted_workload(workload: Workload) -> PredictedWorkload:
     """The prediction of every stage of a workload.
 
     Raises:
@@ -119,4 +119,4 @@ def closed_form(workload: Workload) -> ClosedForm:
         algorithm.enter_stage(index)
         plans.append(predict(algorithm, workload.batch_size))
     note = algorithm.storage_note or STORAGE_NOTE
-    return ClosedForm(workload, tuple(algorithm.stages), plans, note)
+    return PredictedWorkload(workload, tuple(algorithm.stages), plans, note)
