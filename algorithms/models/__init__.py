@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from trainfit._text import shown
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
+from trainfit.algorithms.models.architectures.table import ARCHITECTURES
+from trainfit.algorithms.models.grammar import Cnn
 from trainfit.algorithms.models.locally_connected import LocallyConnected
 from trainfit.algorithms.models.mlp import Mlp
-from trainfit.algorithms.models.model import Model, Shape, check_name
+from trainfit.algorithms.models.model import Family, Model, Shape, check_name
+from trainfit.algorithms.models.units import Unit, UnitNet
 
-FAMILIES: dict[str, type[Model]] = {family.family: family for family in (Mlp, LocallyConnected)}
-"""Family name, the part before the first dash, to the class that parses and builds it."""
+_GIVEN: tuple[Family, ...] = (Mlp, LocallyConnected, Cnn, *ARCHITECTURES)
+
+FAMILIES: dict[str, Family] = {family.family: family for family in _GIVEN}
+"""Family name, the part before the first dash, to what parses and builds its nets."""
 
 
 def get_model(name: str) -> Model:
@@ -70,7 +75,7 @@ def fully_connected(name: str) -> Mlp:
     return model
 
 
-def _family(name: str) -> type[Model]:
+def _family(name: str) -> Family:
     check_name(name)
     family = name.split("-", 1)[0]
     if family not in FAMILIES:
@@ -92,10 +97,13 @@ def _without_family(name: str) -> str:
 
 __all__ = [
     "FAMILIES",
+    "Family",
     "LocallyConnected",
     "Mlp",
     "Model",
     "Shape",
+    "Unit",
+    "UnitNet",
     "complete_name",
     "fully_connected",
     "get_model",

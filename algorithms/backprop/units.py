@@ -1,0 +1,125 @@
+"""Backpropagation through a net of units, forward and back, in its memory-saving forms.
+
+The chain rule is written out in the blocks, so that a tensor lives no longer than something needs
+it; the gradients are autograd's. As for a fully connected net,
+
+* ``checkpoint=N`` keeps of every N units only what the first is given, and goes through them once
+  more when the gradient arrives; running statistics move in the first pass only;
+* ``micro_batch=N`` takes N rows at a time and adds up gradients; batch normalisation then takes the
+  statistics of N rows, which is another net than that of the whole batch;
+* ``update=fused`` applies every gradient when it exists, and ``update=product`` makes that of a
+  weight for some output channels at a time.
+
+Shape suffixes: N batch, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from trainfit.algorithms.backprop.options import BackpropOptions, Update
+from trainfit.algorithms.blocks.block import Pass, Statistics, Tape
+from trainfit.algorithms.blocks.learning import AtOnce, ByRows, Kept, Learner
+from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.models.units import UnitNet
+from trainfit.algorithms.nets.units import Units, check_rows
+from trainfit.algorithms.numerics.losses import logit_gradient_
+from trainfit.algorithms.numerics.optimisers import Optimiser
+from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.tiling import in_tiles
+
+_LEARNERS: dict[Update, type[Learner]] = {
+    Update.SEPARATE: Kept,
+    Update.FUSED: AtOnce,
+    Update.PRODUCT: ByRows,
+}
+
+
+class BackpropOnUnits:
+    """The step of ``backprop`` on a net of units.
+
+    Args:
+        model: The net.
+        options: Of ``backprop``; those of binary nets are at their defaults.
+        optimiser: Without parameters as yet.
+        generator: Draws weights.
+    """
+
+    def __init__(
+        self,
+        model: UnitNet,
+        options: BackpropOptions,
+        optimiser: Optimiser,
+        generator: torch.Generator,
+    ) -> None:
+        self._model, self._options, self._optimiser = model, options, optimiser
+        self._units = Units(model, generator)
+        self._units.add_to(optimiser)
+
+    def check_batch(self, batch_size: int) -> None:
+        """Batch normalisation needs more than one value per channel.
+
+        Raises:
+            ConfigurationError: It would have one.
+        """
+        rows = self._options.micro_batch or batch_size
+        check_rows(self._model, min(rows, batch_size % rows or rows))
+
+    def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """One update from the mean loss of the batch."""
+        self._optimiser.begin_step()
+        learner = _LEARNERS[self._options.update](self._optimiser)
+        rows = self._options.micro_batch or len(x)
+        with torch.no_grad():
+            for part in in_tiles(len(x), rows, apart=True):
+                self._pass(x[part], y[part], learner, weight=(part.stop - part.start) / len(x))
+            learner.finish()
+
+    def _pass(self, x: torch.Tensor, y_N: torch.Tensor, learner: Learner, weight: float) -> None:
+        """Forward and back with some rows, whose mean loss counts with ``weight``."""
+        chains = self._units.chains
+        size = self._options.checkpoint or len(chains)
+        starts = range(0, len(chains), size)
+        given: list[torch.Tensor] = []
+        tape: Tape = []
+        with phase("forward"):
+            h = self._units.as_map(x)
+            for start in starts:
+                is_last = start == starts[-1]
+                way = Pass(tape if is_last else None, Statistics.BATCH)
+                given.append(h)
+                for chain in chains[start : start + size]:
+                    h = chain.forward(h, way)
+        with phase("gradient"):
+            dlogits_NC = logit_gradient_(h, y_N, self._options.loss)
+            tape.append(tag(dlogits_NC, Category.GRADIENTS, "dlogits"))
+            if weight != 1.0:
+                dlogits_NC.mul_(weight)
+            del h, dlogits_NC
+        for start in reversed(starts):
+            h = given.pop()
+            if start != starts[-1]:
+                self._again(h, chains[start : start + size], tape)
+            del h
+            for place in reversed(range(start, min(start + size, len(chains)))):
+                chains[place].backward(tape, learner, to_input=place > 0)
+
+    def _again(self, h: torch.Tensor, chains: list, tape: Tape) -> None:  # type: ignore[type-arg]
+        """Go once more through some units, below the gradient at the end of the tape."""
+        with phase("gradient"):
+            dy = tape.pop()
+            way = Pass(tape, Statistics.BATCH_AGAIN)
+            for chain in chains:
+                h = tag(chain.forward(h, way), Category.ACTIVATIONS)
+            del h
+            tape.append(dy)
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        return self._units.predict(x)
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Parameters, running statistics and optimiser state."""
+        return self._units.static_tensors(self._optimiser)
