@@ -91,7 +91,9 @@ class BackpropOnUnits:
                 way = Pass(tape if is_last else None, Statistics.BATCH)
                 given.append(h)
                 for chain in chains[start : start + size]:
-                    h = chain.forward(h, way)
+                    passed = [h]
+                    del h
+                    h = chain.forward(passed.pop(), way)
         with phase("gradient"):
             dlogits_NC = logit_gradient_(h, y_N, self._options.loss)
             tape.append(tag(dlogits_NC, Category.GRADIENTS, "dlogits"))
@@ -112,7 +114,9 @@ class BackpropOnUnits:
             dy = tape.pop()
             way = Pass(tape, Statistics.BATCH_AGAIN)
             for chain in chains:
-                h = tag(chain.forward(h, way), Category.ACTIVATIONS)
+                passed = [h]
+                del h
+                h = tag(chain.forward(passed.pop(), way), Category.ACTIVATIONS)
             del h
             tape.append(dy)
 

@@ -9,6 +9,8 @@ Every part but the first and the last is a unit, or the pool at the end of one:
 ``c16b``    with a bias instead of the normalisation
 ``d32``     depthwise 3x3 and pointwise convolution to 32 channels, each as above; ``d32s2``
 ``r32``     residual block of two convolutions of 3x3 to 32 channels; ``r32s2``
+``i32``     inverted residual block of MobileNet-V2, six times as wide inside; ``i32s2``
+``e32``     the same with squeeze-and-excitation and SiLU, as in EfficientNet; ``e32s2``
 ``f64``     dense layer of 64 features, rectifier
 ``p``       max pool of 2x2; ``a`` its mean; ``g`` the mean over all positions
 ==========  ==========================================================================
@@ -24,13 +26,14 @@ from typing import ClassVar
 from trainfit._limits import MOST_LAYERS
 from trainfit._text import shown
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.models.architectures.parts import convolved, same, separable
+from trainfit.algorithms.models.architectures.parts import convolved, inverted, same, separable
 from trainfit.algorithms.models.layers import (
     Activation,
     Convolution,
     Dense,
     GlobalAverage,
     Layer,
+    Nonlinearity,
     Pool,
     Pooling,
     Residual,
@@ -39,12 +42,18 @@ from trainfit.algorithms.models.model import Shape, check_size
 from trainfit.algorithms.models.units import Unit, UnitNet
 
 _SHAPE = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
-_UNIT = re.compile(r"([cdrf])([1-9][0-9]{0,4})(?:k([1-9][0-9]?))?(?:s([1-9]))?(b?)")
+_UNIT = re.compile(r"([cdrief])([1-9][0-9]{0,4})(?:k([1-9][0-9]?))?(?:s([1-9]))?(b?)")
 _POOLS: dict[str, Layer] = {
     "p": Pool(),
     "a": Pool(Pooling.AVERAGE),
     "g": GlobalAverage(),
 }
+_WIDER = 6
+"""An inverted residual block has so many times the channels inside."""
+
+_SQUEEZE = 4
+"""Squeezed features are the block's input channels divided by this."""
+
 _CLASSES = re.compile(r"[1-9][0-9]{0,4}")
 
 
@@ -55,7 +64,8 @@ class Cnn:
     kind: ClassVar[str] = UnitNet.kind
     form: ClassVar[str] = (
         "cnn-CHANNELSxHEIGHTxWIDTH-UNIT-...-CLASSES, for instance cnn-3x32x32-c16-c32s2-d32-p-10"
-        " (c convolution, d separable, r residual, f dense; p, a, g pools); or cnn-UNIT-...,"
+        " (c convolution, d separable, r residual, i inverted residual, e the same"
+        " with squeeze-excite, f dense; p, a, g pools); or cnn-UNIT-...,"
         " completed from the data set"
     )
 
@@ -136,11 +146,20 @@ def _layers_of(name: str, part: str, channels: int) -> tuple[tuple[Layer, ...], 
         return separable(channels, outputs, stride), outputs
     if what == "r":
         return _residual(channels, outputs, stride), outputs
+    if what in "ie":
+        return _inverted(channels, outputs, stride, squeezes=what == "e"), outputs
     if biased:
         window = (kernel, kernel)
         plain = Convolution(outputs, window, (stride, stride), same(kernel), bias=True)
         return (plain, Activation()), outputs
     return convolved(outputs, kernel, stride), outputs
+
+
+def _inverted(inputs: int, outputs: int, stride: int, *, squeezes: bool) -> tuple[Layer, ...]:
+    if not squeezes:
+        return inverted(inputs, outputs, _WIDER, stride)
+    squeezed, function = max(1, inputs // _SQUEEZE), Nonlinearity.SILU
+    return inverted(inputs, outputs, _WIDER, stride, function=function, squeezed=squeezed)
 
 
 def _residual(inputs: int, outputs: int, stride: int) -> tuple[Layer, ...]:

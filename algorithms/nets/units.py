@@ -62,12 +62,15 @@ class Units:
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (N, C) of samples (N, features), by the running statistics."""
-        way = Pass(None, Statistics.RUNNING)
         with torch.no_grad():
-            x = self.as_map(x)
-            for chain in self.chains:
-                x = chain.forward(x, way)
-        return x
+            return self.forward(x, Pass(None, Statistics.RUNNING))
+
+    def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
+        """Logits (N, C) of samples (N, features)."""
+        passed = [self.as_map(x)]  # no other reference: what a unit is given is freed within it
+        for chain in self.chains:
+            passed.append(chain.forward(passed.pop(), way))
+        return passed.pop()
 
 
 def check_rows(model: UnitNet, rows: int) -> None:

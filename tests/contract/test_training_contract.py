@@ -161,6 +161,7 @@ def test_it_learns_the_digits(name, options, model):
     model, epochs = {
         "mlp": ("mlp-64-64-10", 32) if narrow else ("mlp-64-64-64-10", 12),
         "lc": ("lc-1x8x8-16-10", 8) if narrow else ("lc-1x8x8-8-16-10", 6),
+        "cnn": ("cnn-1x8x8-c8-r16s2-p-10", 6),
     }[model.split("-")[0]]
     least = 0.5
     if name == "forward_forward" and options.get("activations") == "binary":

@@ -60,10 +60,12 @@ class Chain(Block):
             yield from block.held()
 
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
-        """Through all of them."""
+        """Through all of them; with the last reference to ``x``, it is freed when it can be."""
+        passed = [x]
+        del x
         for block in self._blocks:
-            x = block.forward(x, way)
-        return x
+            passed.append(block.forward(passed.pop(), way))
+        return passed.pop()
 
     def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
         """From the last one back."""
@@ -128,21 +130,24 @@ def _block(
     Raises:
         ConfigurationError: There is none for it.
     """
+    found: Block | None = None
     match layer:
         case Convolution():
-            return ConvolutionBlock(layer, shape, name, generator)
+            found = ConvolutionBlock(layer, shape, name, generator)
         case Dense():
-            return DenseBlock(layer, shape, name, generator)
+            found = DenseBlock(layer, shape, name, generator)
         case BatchNorm():
-            return BatchNormBlock(layer, shape, name)
+            found = BatchNormBlock(layer, shape, name)
         case Activation():
-            return ActivationBlock(layer, fresh=fresh)
+            found = ActivationBlock(layer, fresh=fresh)
         case Pool():
-            return PoolBlock(layer)
+            found = PoolBlock(layer)
         case GlobalAverage():
-            return GlobalAverageBlock()
+            found = GlobalAverageBlock()
         case SqueezeExcite():
-            return SqueezeExciteBlock(layer, shape, name, generator)
+            found = SqueezeExciteBlock(layer, shape, name, generator)
         case Residual():
-            return ResidualBlock(layer, shape, name, generator)
-    raise ConfigurationError(f"{name}: no block computes {type(layer).__name__} in float32")
+            found = ResidualBlock(layer, shape, name, generator)
+    if found is None:
+        raise ConfigurationError(f"{name}: no block computes {type(layer).__name__} in float32")
+    return found

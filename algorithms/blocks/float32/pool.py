@@ -36,10 +36,11 @@ class PoolBlock(Block):
         """To where the largest values were, or to all places of a window alike."""
         dy = tape.pop()
         places = tape.pop() if self._takes_largest else None
-        x = placeholder(tape.pop(), dy)
+        shape = tape.pop()
         if not to_input:
             return
         with phase("gradient"):
+            x = placeholder(shape, dy)
             if places is None:
                 dx = aten.avg_pool2d_backward(dy, x, *self._windows, False, True, None)
             else:

@@ -7,15 +7,8 @@ convolution and the first group with a stride have none.
 
 from __future__ import annotations
 
-from trainfit.algorithms.models.architectures.parts import convolved, is_small
-from trainfit.algorithms.models.layers import (
-    Dense,
-    GlobalAverage,
-    Layer,
-    Nonlinearity,
-    Residual,
-    SqueezeExcite,
-)
+from trainfit.algorithms.models.architectures.parts import convolved, inverted, is_small
+from trainfit.algorithms.models.layers import Dense, GlobalAverage, Nonlinearity
 from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.models.units import Unit
 
@@ -43,22 +36,16 @@ def units(shape: Shape, classes: int) -> tuple[Unit, ...]:
     for group, (factor, kernel, outputs, blocks, first) in enumerate(_GROUPS, start=1):
         for number in range(1, blocks + 1):
             stride = first if number == 1 and not (small and group == 2) else 1
-            layers = _inverted(channels, outputs, factor, kernel, stride)
+            layers = inverted(
+                channels,
+                outputs,
+                factor,
+                stride,
+                kernel=kernel,
+                function=_SILU,
+                squeezed=max(1, channels // _SQUEEZE),
+            )
             found.append(Unit(f"block{group}_{number}", layers))
             channels = outputs
     last = (*convolved(_LAST, 1, function=_SILU), GlobalAverage())
     return *found, Unit("conv2", last), Unit("classifier", (Dense(classes),))
-
-
-def _inverted(
-    inputs: int, outputs: int, factor: int, kernel: int, stride: int
-) -> tuple[Layer, ...]:
-    inside = inputs * factor
-    wider = convolved(inside, 1, function=_SILU) if factor > 1 else ()
-    body = (
-        *wider,
-        *convolved(inside, kernel, stride, groups=inside, function=_SILU),
-        SqueezeExcite(max(1, inputs // _SQUEEZE)),
-        *convolved(outputs, 1, function=None),
-    )
-    return (Residual(body),) if stride == 1 and inputs == outputs else body

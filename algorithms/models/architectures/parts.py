@@ -8,6 +8,8 @@ from trainfit.algorithms.models.layers import (
     Convolution,
     Layer,
     Nonlinearity,
+    Residual,
+    SqueezeExcite,
 )
 
 SMALL = 64
@@ -47,6 +49,37 @@ def separable(
         *convolved(inputs, 3, stride, groups=inputs, bias=bias),
         *convolved(outputs, 1, bias=bias),
     )
+
+
+def inverted(
+    inputs: int,
+    outputs: int,
+    factor: int,
+    stride: int = 1,
+    *,
+    kernel: int = 3,
+    function: Nonlinearity = Nonlinearity.RELU6,
+    squeezed: int = 0,
+) -> tuple[Layer, ...]:
+    """An inverted residual block (Sandler et al. 2018): wider, depthwise, narrower, no function.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        factor: How many times as many there are in between.
+        stride: Of the depthwise convolution.
+        kernel: Extent of its window.
+        function: Between the convolutions.
+        squeezed: Features of a squeeze-and-excitation behind it; 0 for none.
+    """
+    inside = inputs * factor
+    body = (
+        *(convolved(inside, 1, function=function) if factor > 1 else ()),
+        *convolved(inside, kernel, stride, groups=inside, function=function),
+        *((SqueezeExcite(squeezed, function),) if squeezed else ()),
+        *convolved(outputs, 1, function=None),
+    )
+    return (Residual(body),) if stride == 1 and inputs == outputs else body
 
 
 def is_small(shape: tuple[int, int, int]) -> bool:
