@@ -15,6 +15,9 @@ Three more give the baseline that TinyFoA is compared with, in closed form inste
 (:mod:`trainfit.algorithms.backprop.binary`): ``weights=binary``, ``activations=binary`` and
 ``slices=M``. Of the options above, only ``update=fused`` can be combined with them.
 
+Nets of units are trained by :mod:`trainfit.algorithms.backprop.units`, with the same options but
+for the last three.
+
 ``update=product`` (:mod:`trainfit.algorithms.backprop.product`) does the same mathematics as the
 other two and rounds in another order: they add up ``dz^T h`` and then add ``momentum m``, it adds
 the terms of ``dz^T h`` to ``momentum m``. Where m is 0, as in a first step, that is no difference;
@@ -27,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn import functional
@@ -35,14 +38,20 @@ from torch.utils.checkpoint import checkpoint
 
 from trainfit.algorithms.backprop.binary import BinaryBackprop
 from trainfit.algorithms.backprop.loss import mean_loss
-from trainfit.algorithms.backprop.options import BACKPROP, BackpropOptions, SliceRule, Update
+from trainfit.algorithms.backprop.options import (
+    BACKPROP,
+    BackpropOptions,
+    SliceRule,
+    Update,
+    check_together,
+)
 from trainfit.algorithms.backprop.product import Product
 from trainfit.algorithms.backprop.units import BackpropOnUnits
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.models import Mlp, UnitNet
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.models.mlp import linear_init
-from trainfit.algorithms.numerics.optimisers import Optimiser, make_optimiser
+from trainfit.algorithms.numerics.optimisers import Optimiser, optimiser_of
 from trainfit.algorithms.phases import Category, phase
 from trainfit.algorithms.tiling import in_tiles
 
@@ -50,31 +59,22 @@ from trainfit.algorithms.tiling import in_tiles
 class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
     """A rectifier net, gradients by autograd if it is float, update in place."""
 
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (BackpropOnUnits,)
     storage_note = "no step writes it: a slice is written back after its turn (once per pass)"
-    models = (Mlp, UnitNet)
-    model: Mlp | UnitNet
+    model: Mlp
 
-    def __init__(self, model: Mlp | UnitNet, options: BackpropOptions, *, seed: int = 0) -> None:
+    def __init__(self, model: Mlp, options: BackpropOptions, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
-        if options.update is not Update.SEPARATE and options.micro_batch:
-            does = "frees each gradient at once" if options.update is Update.FUSED else "makes none"
-            raise ConfigurationError(
-                f"backprop: update={options.update} {does}, micro_batch keeps them until the last"
-                " rows; choose one"
-            )
+        check_together(options)
         self._optimiser = self._new_optimiser()
-        self._hidden_layers = len(model.hidden) if isinstance(model, Mlp) else 0
         self._parameters: dict[str, torch.Tensor] = {}
         self._binary: BinaryBackprop | None = None
         self._product: Product | None = None
-        self._units: BackpropOnUnits | None = None
-        if isinstance(model, UnitNet):
-            self._units = self._on_units(model)
-            return
         if options.closed_form:
-            self._binary = self._in_closed_form(model)
+            self._binary = self._in_closed_form()
         else:
-            self._add_parameters(model)
+            self._add_parameters()
         if options.update is Update.PRODUCT:
             self._product = Product(
                 model,
@@ -85,31 +85,10 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             )
 
     def _new_optimiser(self) -> Optimiser:
-        options = self.options
-        return make_optimiser(
-            options.optimizer,
-            options.lr,
-            options.momentum,
-            weight_decay=options.weight_decay,
-            nesterov=options.nesterov,
-        )
+        return optimiser_of(self.options)
 
-    def _on_units(self, model: UnitNet) -> BackpropOnUnits:
-        """The rule for a net of units.
-
-        Raises:
-            ConfigurationError: Other options do not allow it.
-        """
-        if self.options.closed_form:
-            raise ConfigurationError(
-                f"backprop: weights=binary, activations=binary, slices and slice_rule are for fully"
-                f" connected nets, {model.name!r} is {model.kind}; leave them out, or use for"
-                f" instance mlp-{model.inputs}-128-{model.classes}"
-            )
-        return BackpropOnUnits(model, self.options, self._optimiser, self.generator)
-
-    def _add_parameters(self, model: Mlp) -> None:
-        for number, (inputs, outputs) in enumerate(model.layers, start=1):
+    def _add_parameters(self) -> None:
+        for number, (inputs, outputs) in enumerate(self.model.layers, start=1):
             w_OI, b_O = linear_init(inputs, outputs, self.generator)
             by_autograd = self.options.update is not Update.PRODUCT
             self._parameters[f"w{number}"] = w_OI.requires_grad_(by_autograd)
@@ -119,13 +98,13 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             if self.options.update is Update.FUSED:
                 parameter.register_post_accumulate_grad_hook(self._updater(name))
 
-    def _in_closed_form(self, model: Mlp) -> BinaryBackprop:
+    def _in_closed_form(self) -> BinaryBackprop:
         """The rule for binary weights, binary activations and slices.
 
         Raises:
             ConfigurationError: Other options, or the net, do not allow it.
         """
-        options = self.options
+        options, model = self.options, self.model
         if options.checkpoint or options.micro_batch:
             raise ConfigurationError(
                 "backprop: checkpoint and micro_batch go with weights=float, activations=float and"
@@ -171,16 +150,8 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
         if self._binary is not None:
             self._binary.enter_pass(epoch)
 
-    def check_batch(self, batch_size: int) -> None:
-        """Batch normalisation needs more than one value per channel."""
-        if self._units is not None:
-            self._units.check_batch(batch_size)
-
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update from the mean loss of the batch."""
-        if self._units is not None:
-            self._units.step(x, y)
-            return
         if self._binary is not None:
             self._binary.step(x, y)
             return
@@ -217,7 +188,7 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
 
     def _forward(self, x_BI: torch.Tensor) -> torch.Tensor:
         """Logits of shape (B, C)."""
-        hidden = self._hidden_layers
+        hidden = len(self.model.hidden)
         segment = self.options.checkpoint or hidden
         h_BI = x_BI
         for first in range(1, hidden + 1, max(segment, 1)):
@@ -247,16 +218,13 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Logits."""
-        if self._units is not None:
-            return self._units.predict(x)
         with torch.no_grad():
             return self._forward(x) if self._binary is None else self._binary.predict(x)
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """Parameters and optimiser state, and the running statistics of batch normalisation."""
-        form = self._units or self._binary
-        if form is not None:
-            yield from form.static_tensors()
+        """Parameters and optimiser state."""
+        if self._binary is not None:
+            yield from self._binary.static_tensors()
             return
         for name, parameter in self._parameters.items():
             yield StaticTensor(name, parameter, Category.PARAMETERS)

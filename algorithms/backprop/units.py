@@ -19,14 +19,20 @@ from collections.abc import Iterator
 
 import torch
 
-from trainfit.algorithms.backprop.options import BackpropOptions, Update
+from trainfit.algorithms.backprop.options import (
+    BACKPROP,
+    BackpropOptions,
+    Update,
+    check_together,
+)
 from trainfit.algorithms.blocks.block import Pass, Statistics, Tape
 from trainfit.algorithms.blocks.learning import AtOnce, ByRows, Kept, Learner
-from trainfit.algorithms.contract import StaticTensor
+from trainfit.algorithms.contract import Algorithm, StaticTensor
+from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models.units import UnitNet
 from trainfit.algorithms.nets.units import Units, check_rows
 from trainfit.algorithms.numerics.losses import logit_gradient_
-from trainfit.algorithms.numerics.optimisers import Optimiser
+from trainfit.algorithms.numerics.optimisers import optimiser_of
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
 
@@ -37,41 +43,35 @@ _LEARNERS: dict[Update, type[Learner]] = {
 }
 
 
-class BackpropOnUnits:
-    """The step of ``backprop`` on a net of units.
+class BackpropOnUnits(Algorithm[BackpropOptions], about=BACKPROP):
+    """Backpropagation on a net of units."""
 
-    Args:
-        model: The net.
-        options: Of ``backprop``; those of binary nets are at their defaults.
-        optimiser: Without parameters as yet.
-        generator: Draws weights.
-    """
+    models = (UnitNet,)
+    model: UnitNet
 
-    def __init__(
-        self,
-        model: UnitNet,
-        options: BackpropOptions,
-        optimiser: Optimiser,
-        generator: torch.Generator,
-    ) -> None:
-        self._model, self._options, self._optimiser = model, options, optimiser
-        self._units = Units(model, generator)
-        self._units.add_to(optimiser)
+    def __init__(self, model: UnitNet, options: BackpropOptions, *, seed: int = 0) -> None:
+        super().__init__(model, options, seed=seed)
+        check_together(options)
+        if options.closed_form:
+            raise ConfigurationError(
+                "backprop: weights=binary, activations=binary, slices and slice_rule are for fully"
+                f" connected nets, {model.name!r} is {model.kind}; leave them out, or use for"
+                f" instance mlp-{model.inputs}-128-{model.classes}"
+            )
+        self._optimiser = optimiser_of(options)
+        self._units = Units(model, self.generator)
+        self._units.add_to(self._optimiser)
 
     def check_batch(self, batch_size: int) -> None:
-        """Batch normalisation needs more than one value per channel.
-
-        Raises:
-            ConfigurationError: It would have one.
-        """
-        rows = self._options.micro_batch or batch_size
-        check_rows(self._model, min(rows, batch_size % rows or rows))
+        """Batch normalisation needs more than one value per channel."""
+        rows = self.options.micro_batch or batch_size
+        check_rows(self.model, min(rows, batch_size % rows or rows))
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update from the mean loss of the batch."""
         self._optimiser.begin_step()
-        learner = _LEARNERS[self._options.update](self._optimiser)
-        rows = self._options.micro_batch or len(x)
+        learner = _LEARNERS[self.options.update](self._optimiser)
+        rows = self.options.micro_batch or len(x)
         with torch.no_grad():
             for part in in_tiles(len(x), rows, apart=True):
                 self._pass(x[part], y[part], learner, weight=(part.stop - part.start) / len(x))
@@ -80,7 +80,7 @@ class BackpropOnUnits:
     def _pass(self, x: torch.Tensor, y_N: torch.Tensor, learner: Learner, weight: float) -> None:
         """Forward and back with some rows, whose mean loss counts with ``weight``."""
         chains = self._units.chains
-        size = self._options.checkpoint or len(chains)
+        size = self.options.checkpoint or len(chains)
         starts = range(0, len(chains), size)
         given: list[torch.Tensor] = []
         tape: Tape = []
@@ -95,7 +95,7 @@ class BackpropOnUnits:
                     del h
                     h = chain.forward(passed.pop(), way)
         with phase("gradient"):
-            dlogits_NC = logit_gradient_(h, y_N, self._options.loss)
+            dlogits_NC = logit_gradient_(h, y_N, self.options.loss)
             tape.append(tag(dlogits_NC, Category.GRADIENTS, "dlogits"))
             if weight != 1.0:
                 dlogits_NC.mul_(weight)

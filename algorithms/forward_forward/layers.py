@@ -35,7 +35,7 @@ from trainfit.algorithms.forward_forward.options import (
 )
 from trainfit.algorithms.forward_forward.peers import pull_
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.optimisers import make_optimiser
+from trainfit.algorithms.numerics.optimisers import optimiser_of
 from trainfit.algorithms.numerics.rectified import apply_rectified, linear_
 from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.options import Precision
@@ -70,13 +70,7 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         self._objective = Objective(
             options.goodness, options.loss, options.threshold, options.symba_scale
         )
-        self._optimiser = make_optimiser(
-            options.optimizer,
-            options.lr,
-            options.momentum,
-            weight_decay=options.weight_decay,
-            nesterov=options.nesterov,
-        )
+        self._optimiser = optimiser_of(options)
         self._parameters: dict[str, torch.Tensor] = {}
         self._peers: list[torch.Tensor] = []
         naive = options.implementation is Implementation.AUTOGRAD

@@ -29,6 +29,7 @@ class PtqInt8(Backprop, about=PTQ_INT8):
     """Trained in float32, rounded to INT8 for prediction."""
 
     models = (Mlp,)
+    forms = ()
     model: Mlp
     options: PtqInt8Options
 

@@ -46,9 +46,11 @@ class Model(Protocol):
 
     Class attributes:
         kind: Common name of such nets ("fully connected").
+        like: How the names of such nets begin.
     """
 
     kind: ClassVar[str]
+    like: ClassVar[str]
 
     @property
     def family(self) -> str:

@@ -47,7 +47,7 @@ def apply(function: Nonlinearity, x: torch.Tensor, *, in_place: bool) -> torch.T
         case Nonlinearity.RELU:
             return torch.relu_(x) if in_place else torch.relu(x)
         case Nonlinearity.RELU6:
-            return aten.hardtanh_(x, 0.0, 6.0) if in_place else aten.hardtanh(x, 0.0, 6.0)
+            return functional.hardtanh(x, 0.0, 6.0, inplace=in_place)
         case Nonlinearity.SILU:
             return functional.silu(x, inplace=in_place)
 

@@ -39,7 +39,7 @@ class BatchNormBlock(Block):
         of_batch = way.statistics is not Statistics.RUNNING
         moves = way.statistics is not Statistics.BATCH_AGAIN
         running = (self.mean_C, self.variance_C) if moves else (None, None)
-        y, mean_C, scale_C = torch.ops.aten.native_batch_norm(
+        found: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = torch.ops.aten.native_batch_norm(
             x,
             self.gain_C,
             self.shift_C,
@@ -48,6 +48,7 @@ class BatchNormBlock(Block):
             self._layer.momentum,
             self._layer.epsilon,
         )
+        y, mean_C, scale_C = found
         way.keep(x, mean_C, scale_C)
         return y
 

@@ -55,9 +55,10 @@ class ConvolutionBlock(Block):
         way.keep(x)
         stride, padding = self._windows
         dilation, transposed, more = _FLAT
-        return torch.ops.aten.convolution(
+        y: torch.Tensor = torch.ops.aten.convolution(
             x, self.weight, self.bias, stride, padding, dilation, transposed, more, self._groups
         )
+        return y
 
     def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
         """Of bias and weight, then of the input."""

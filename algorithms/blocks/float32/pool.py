@@ -27,8 +27,10 @@ class PoolBlock(Block):
         """(N, C, H, W) to (N, C, H', W'); kept is where the largest values were."""
         if not self._takes_largest:
             way.keep(x.shape)
-            return aten.avg_pool2d(x, *self._windows)
-        y, places = aten.max_pool2d_with_indices(x, *self._windows)
+            mean: torch.Tensor = aten.avg_pool2d(x, *self._windows)
+            return mean
+        largest: tuple[torch.Tensor, torch.Tensor] = aten.max_pool2d_with_indices(x, *self._windows)
+        y, places = largest
         way.keep(x.shape, places)
         return y
 

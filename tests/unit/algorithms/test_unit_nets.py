@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from trainfit.algorithms import ConfigurationError, build_on_meta, complete_name, get_model
 from trainfit.algorithms.models import FAMILIES, UnitNet
@@ -16,6 +17,7 @@ from trainfit.algorithms.models.layers import (
     Residual,
 )
 from trainfit.algorithms.models.units import Unit
+from trainfit.algorithms.nets.units import Units
 
 PARAMETERS = {
     "lenet5-1x28x28-10": 61_706,
@@ -129,10 +131,8 @@ def test_an_activation_cannot_end_a_way_of_a_sum() -> None:
     layers = (Residual((Convolution(6, padding=(1, 1)), Activation())),)
     units = (Unit("first", layers), Unit("classifier", (Dense(2),)))
     model = UnitNet("net", "net", (6, 8, 8), units)
-    from trainfit.algorithms.backprop.rule import Backprop
-
     with pytest.raises(ConfigurationError, match="first: neither way of a residual block may end"):
-        Backprop(model, Backprop.options_type())  # type: ignore[arg-type]
+        Units(model, torch.Generator())
 
 
 def test_every_family_says_how_its_names_are_formed() -> None:
