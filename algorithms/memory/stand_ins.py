@@ -180,6 +180,20 @@ def _nll_loss(
     return _empty(scores, *([] if reduction else labels.shape)), _empty(scores)
 
 
+def _batch_norm(
+    x: torch.Tensor,
+    gain: torch.Tensor | None,
+    _: torch.Tensor | None,
+    __: torch.Tensor | None,
+    ___: torch.Tensor | None,
+    training: bool,
+    *____: Any,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of a batch's statistics torch keeps two rows; of running ones it keeps empty tensors."""
+    kept = x.shape[1] if training else 0
+    return _alike(x), _empty(x, kept), _empty(x, kept)
+
+
 def _of_second(_: torch.Tensor, tensor: torch.Tensor, *__: Any, **___: Any) -> torch.Tensor:
     return _alike(tensor)
 
@@ -322,6 +336,7 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
     aten.randn.default: _drawn,
     aten.randn.generator: _drawn,
     aten.mv.default: _mv,
+    aten.native_batch_norm.default: _batch_norm,
     aten.nll_loss_backward.default: _of_second,
     aten.nll_loss_forward.default: _nll_loss,
 }

@@ -26,16 +26,19 @@ class Units:
     Args:
         model: The net.
         generator: Draws weights, unit by unit.
+        count: How many of its units, from the first; None for all.
 
     Attributes:
         chains: The blocks of every unit, in order.
     """
 
-    def __init__(self, model: UnitNet, generator: torch.Generator) -> None:
+    def __init__(
+        self, model: UnitNet, generator: torch.Generator, count: int | None = None
+    ) -> None:
         self._model = model
         self.chains = [
             Chain(unit.layers, shape, unit.name, generator)
-            for unit, shape in zip(model.units, model.given, strict=True)
+            for unit, shape in zip(model.units[:count], model.given[:count], strict=True)
         ]
 
     def held(self) -> Iterator[Held]:
@@ -61,12 +64,12 @@ class Units:
         return x.view(-1, *self._model.shape)
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N, C) of samples (N, features), by the running statistics."""
+        """What the last unit gives, logits (N, C), by the running statistics."""
         with torch.no_grad():
             return self.forward(x, Pass(None, Statistics.RUNNING))
 
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
-        """Logits (N, C) of samples (N, features)."""
+        """What the last unit gives for samples (N, features)."""
         passed = [self.as_map(x)]  # no other reference: what a unit is given is freed within it
         for chain in self.chains:
             passed.append(chain.forward(passed.pop(), way))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch.nn import functional
 
-from trainfit.algorithms.models import UnitNet
+from trainfit.algorithms.models import Unit, UnitNet
 from trainfit.algorithms.models.layers import (
     Activation,
     BatchNorm,
@@ -36,8 +36,13 @@ def forward(model: UnitNet, x: torch.Tensor, tensors: Tensors, *, training: bool
     """Logits; running statistics among the tensors move if ``training``."""
     h = x.view(-1, *model.shape)
     for unit in model.units:
-        h = _layers(unit.layers, h, unit.name, tensors, training=training)
+        h = through(unit, h, tensors, training=training)
     return h
+
+
+def through(unit: Unit, h: torch.Tensor, tensors: Tensors, *, training: bool) -> torch.Tensor:
+    """Output of one unit."""
+    return _layers(unit.layers, h, unit.name, tensors, training=training)
 
 
 def _layers(

@@ -325,6 +325,14 @@ UNIT_OPTIONS = {
         {"checkpoint": 2, "micro_batch": 4, "weight_decay": 0.001, "nesterov": True},
         {"loss": "binary_cross_entropy"},
     ],
+    "local_head": [
+        {},
+        {"optimizer": "adam", "predict": "sum"},
+        {"head": "fixed", "momentum": 0.0, "head_features": 40},
+        {"schedule": "greedy", "head_init": "zeros"},
+        {"schedule": "greedy", "head": "fixed", "optimizer": "adam", "head_features": 8},
+        {"weight_decay": 0.001, "nesterov": True},
+    ],
     "zeroth_order": [{}, {"distribution": "rademacher"}, {"weight_decay": 0.01}],
 }
 """The same for the algorithms that train nets of units."""
