@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 
 from trainfit.algorithms.contract import Algorithm, StaticTensor
+from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.forward_forward.binary.head import BitFeatureHead
 from trainfit.algorithms.forward_forward.binary.layers import BinaryLayers
 from trainfit.algorithms.forward_forward.head import Activities, FeatureHead, judging_layers
@@ -31,6 +32,7 @@ from trainfit.algorithms.forward_forward.options import (
     ForwardForwardOptions,
     Implementation,
     Init,
+    Labels,
     check_together,
 )
 from trainfit.algorithms.forward_forward.peers import pull_
@@ -67,6 +69,11 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         super().__init__(model, options, seed=seed)
         check_room_for_labels(self.name, model)
         check_together(options)
+        if options.labels is not Labels.PIXELS:
+            raise ConfigurationError(
+                f"forward_forward: labels={options.labels} is for convolutional nets,"
+                f" {model.name!r} is {model.kind}; leave it out"
+            )
         self._objective = Objective(
             options.goodness, options.loss, options.threshold, options.symba_scale
         )

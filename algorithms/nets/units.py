@@ -27,18 +27,26 @@ class Units:
         model: The net.
         generator: Draws weights, unit by unit.
         count: How many of its units, from the first; None for all.
+        planes: Channels that the input has beside those of a sample.
 
     Attributes:
         chains: The blocks of every unit, in order.
     """
 
     def __init__(
-        self, model: UnitNet, generator: torch.Generator, count: int | None = None
+        self,
+        model: UnitNet,
+        generator: torch.Generator,
+        count: int | None = None,
+        *,
+        planes: int = 0,
     ) -> None:
         self._model = model
+        channels, height, width = model.shape
+        given = ((channels + planes, height, width), *model.given[1:])
         self.chains = [
             Chain(unit.layers, shape, unit.name, generator)
-            for unit, shape in zip(model.units[:count], model.given[:count], strict=True)
+            for unit, shape in zip(model.units[:count], given[:count], strict=True)
         ]
 
     def held(self) -> Iterator[Held]:

@@ -325,6 +325,15 @@ UNIT_OPTIONS = {
         {"checkpoint": 2, "micro_batch": 4, "weight_decay": 0.001, "nesterov": True},
         {"loss": "binary_cross_entropy"},
     ],
+    "forward_forward": [
+        {},
+        {"passes": "joint", "optimizer": "adam", "goodness": "mean"},
+        {"passes": "joint", "loss": "symba", "labels": "plane"},
+        {"labels": "plane", "momentum": 0.0},
+        {"labels": "channels"},
+        {"labels": "channels", "goodness": "relu_mean", "optimizer": "adam"},
+        {"labels": "channels", "goodness": "mean", "weight_decay": 0.001, "nesterov": True},
+    ],
     "local_head": [
         {},
         {"optimizer": "adam", "predict": "sum"},
@@ -347,7 +356,7 @@ UNIT_CASES = [
 ON_NETS = (
     [(*case, "mlp-24-16-32-8-4") for case in CASES]
     + [(*case, "lc-1x6x6-4-8-4") for case in LC_CASES]
-    + [(*case, "cnn-1x6x6-c4-i4-r6s2-4") for case in UNIT_CASES]
+    + [(*case, "cnn-1x6x6-c4-i4-r8s2-4") for case in UNIT_CASES]
 )
 """Every case on a small net of every family that the algorithm trains."""
 
@@ -381,9 +390,9 @@ LC_NETS = [
 
 UNIT_NETS = [
     ("cnn-1x6x6-c4-d8-r8-p-4", 12),
-    ("cnn-3x9x7-c4k5s2-r8s2-f12-3", 7),
-    ("cnn-2x5x5-c4b-p-c6b-a-f8-4", 1),
-    ("cnn-3x8x8-c6-i6-e6-e8s2-g-10", 5),
+    ("cnn-3x9x7-c6k5s2-r9s2-f12-3", 7),
+    ("cnn-2x5x5-c4b-p-c8b-a-f8-4", 1),
+    ("cnn-3x8x8-c6-i6-e6-e8s2-g-2", 5),
 ]
 """Separable and residual, oblong with large windows and strides, pools without normalisation and a
 batch of one, inverted residuals with squeeze-and-excitation."""

@@ -96,7 +96,7 @@ def test_a_product_gives_adam_the_same_gradients_but_for_rounding(model):
 
 
 def test_parts_of_a_batch_give_the_whole_ones_gradient_where_nothing_is_normalised():
-    model = "cnn-2x5x5-c4b-p-c6b-a-f8-4"
+    model = "cnn-2x5x5-c4b-p-c8b-a-f8-4"
     whole, parts = after_steps(model, {}), after_steps(model, {"micro_batch": 4})
     for name, tensor in held(whole).items():
         assert torch.allclose(held(parts)[name], tensor, rtol=1e-4, atol=1e-6), name
