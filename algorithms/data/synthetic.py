@@ -1,8 +1,8 @@
 """Synthetic data of any shape: ``synthetic-FEATURES-CLASSES``, one Gaussian blob per class.
 
 Or, shaped as images or as a spectrum over time, ``synthetic-CHANNELSxHEIGHTxWIDTH-CLASSES``: for
-instance ``synthetic-3x224x224-10``, ``synthetic-1x49x10-12``. Where 2,500 samples are too large there
-are fewer.
+instance ``synthetic-3x224x224-10``, ``synthetic-1x49x10-12``. Where 2,500 samples are too large,
+there are fewer.
 
 It serves to measure memory and latency on shapes for which no data is available, and to see a loss
 fall. Blobs are separated by construction, so an accuracy on them says nothing about real data.
