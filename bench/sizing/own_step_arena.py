@@ -28,7 +28,9 @@ def joined(measured: OwnStep, traced: OwnStep) -> OwnStep:
     """What was measured, with the arena of a trace where both are the same step."""
     if not measured.deterministic:
         return replace(measured, no_arena="repeats of the step differ")
-    beside = measured.ram_bytes - traced.ram_bytes
-    if beside or measured.static_bytes != traced.static_bytes:
+    if measured.static_bytes != traced.static_bytes:
+        return replace(measured, no_arena="static bytes are not those of the trace")
+    beside = measured.peak_dynamic_bytes - traced.peak_dynamic_bytes
+    if beside:
         return replace(measured, no_arena=f"measured {beside:+,} B beside the trace")
     return replace(measured, arena_bytes=traced.arena_bytes, no_arena=traced.no_arena)
