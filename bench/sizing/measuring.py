@@ -19,7 +19,7 @@ from trainfit.bench.records.schema import Memory
 from trainfit.bench.sizing.predicted_workload import PredictedWorkload
 from trainfit.bench.verdicts.judge import FITTING, ResourceDemand, judge_all
 from trainfit.bench.verdicts.memory import Verdict, worst
-from trainfit.bench.verdicts.ram import RamNeed, planned_of
+from trainfit.bench.verdicts.ram import PlannedRam, RamNeed, planned_of
 from trainfit.hardware_profiles import Budgets, Device
 
 MEASURE_SECONDS = 300.0
@@ -83,8 +83,13 @@ class Confirmed:
             storage_bytes=None if storage is None else self.memory.storage_bytes,
             evidence=self.memory.evidence,
             left_bytes=self.left_bytes,
-            plan=partial(planned_of, self.memory),
+            plan=partial(self._planned, self.memory),
         )
+
+    def _planned(self, memory: Memory) -> PlannedRam | str:
+        """The arena of the measurement; of one that the prediction has as well, gaps are known."""
+        found = planned_of(memory)
+        return self.form.planned if found == self.form.planned else found
 
     def verdicts(self, device: Device, budgets: Budgets) -> list[Verdict]:
         """On every budget of a device."""

@@ -62,7 +62,10 @@ class PredictedWorkload:
 
         Planning takes about as long as making the prediction.
         """
-        stages = [PlannedRam(plan.static_bytes, plan.arena_bytes) for plan in self.plans]
+        stages = [
+            PlannedRam(plan.static_bytes, plan.arena_bytes, plan.arena.fragmentation_bytes)
+            for plan in self.plans
+        ]
         return max(stages, key=lambda each: each.ram_bytes)
 
     def ram_on(self, device: Device) -> int:

@@ -8,7 +8,7 @@ needs less, and another stage may need the most.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trainfit.bench.records.schema.base import Evidence
 from trainfit.bench.records.schema.memory import Memory
@@ -17,8 +17,8 @@ from trainfit.hardware_profiles import Allocator
 NOT_PLANNED = "nobody has planned one"
 
 IN_WORDS = {
-    Allocator.ARENA: "in a planned arena, as C runs it",
-    Allocator.TORCH: "with torch's allocator",
+    Allocator.ARENA: "in a planned arena",
+    Allocator.TORCH: "under torch",
 }
 """Whose bytes are meant, as the end of a sentence."""
 
@@ -30,10 +30,13 @@ class PlannedRam:
     Attributes:
         static_bytes: Resident before, during and after a step.
         arena_bytes: Size of the arena.
+        gap_bytes: How much of that is there only because other blocks are in the way; None where
+            not known, as in records.
     """
 
     static_bytes: int
     arena_bytes: int
+    gap_bytes: int | None = field(default=None, compare=False)
 
     @property
     def ram_bytes(self) -> int:

@@ -82,6 +82,7 @@ def ram_fact(needs: ResourceDemand, device: Device) -> dict[str, Any]:
         "ram_bytes": judged.ram_bytes,
         "torch_ram_bytes": needs.ram(Allocator.TORCH).ram_bytes,
         "arena_ram_bytes": planned.ram_bytes if isinstance(planned, PlannedRam) else None,
+        "arena_gap_bytes": planned.gap_bytes if isinstance(planned, PlannedRam) else None,
         "no_arena": planned if isinstance(planned, str) else None,
     }
 
@@ -93,12 +94,20 @@ def ram_line(needs: ResourceDemand, device: Device) -> str:
     parts = []
     for allocator in order:
         count = fact[f"{allocator}_ram_bytes"]
-        how = "judged, " if allocator == fact["judged_by"] else ""
+        how = " (judged)" if allocator == fact["judged_by"] else ""
         if count is not None:
-            parts.append(f"{format_bytes(count)} ({how}{IN_WORDS[allocator]})")
+            gaps = _gaps(fact["arena_gap_bytes"]) if allocator is Allocator.ARENA else ""
+            parts.append(f"{format_bytes(count)} {IN_WORDS[allocator]}{gaps}{how}")
         elif allocator is device.allocator:
             parts.append(f"no arena: {fact['no_arena']}")
     return f"RAM: {', '.join(parts)}"
+
+
+def _gaps(count: int | None) -> str:
+    """How much of an arena is fragmentation, as far as that is known."""
+    if count is None:
+        return ""
+    return f" with gaps of {format_bytes(count)}" if count else " without gaps"
 
 
 def _whole(value: float, unit: str) -> float | int:
@@ -213,11 +222,6 @@ def owners_drawn(form: PredictedWorkload) -> list[RenderableType]:
         if rest:
             parts.append(f"others {format_bytes(rest)}")
         lines.append(Text(f"  {title}: {', '.join(parts) or 'nothing'}"))
-    gaps = plan.arena.fragmentation_bytes
-    room = f"{format_bytes(gaps)} of it gaps" if gaps else "without gaps"
-    lines.append(
-        Text(f"  as straight-line C: {format_bytes(plan.arena_bytes)} in a planned arena, {room}")
-    )
     if plan.storage:
         lines.append(Text(_stored(form)))
     return lines
@@ -256,7 +260,7 @@ def remedy_rows(
 
 def remedy_rows_left(verdicts: int) -> int:
     """Rows of a screen of 80 x 30 that are left for remedies below so many verdicts."""
-    return 12 - 2 * verdicts
+    return 11 - 2 * verdicts
 
 
 def remedies_drawn(

@@ -19,7 +19,7 @@ MOST_TENSORS = 8
 
 BUDGET_COLUMNS = unseen("device budget status low high limit margin unit evidence judged_by reason")
 DEVICE_COLUMNS = unseen(
-    "device status judged_by ram_bytes torch_ram_bytes arena_ram_bytes no_arena"
+    "device status judged_by ram_bytes torch_ram_bytes arena_ram_bytes arena_gap_bytes no_arena"
 )
 PHASE_COLUMNS = (
     Column("phase", "phase"),

@@ -40,7 +40,7 @@ def columns(rows: Iterable[Mapping[str, Any]]) -> tuple[Column, ...]:
         Column("sample_seconds_high", "s/sample", _cost, right=True),
         Column("front", "front", lambda found: FRONT if found else ""),
         *unseen("algorithm options model batch_size evidence decides margin unit reason"),
-        *unseen("judged_by arena_ram_bytes no_arena"),
+        *unseen("judged_by arena_ram_bytes arena_gap_bytes no_arena"),
         *unseen("predicted_bytes refuted sample_seconds_low sample_operations front_axis"),
         *unseen("why_not_measured why_no_time"),
     )

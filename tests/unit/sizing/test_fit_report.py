@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,7 @@ from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicte
 from trainfit.bench.sizing.suggestions import Searched, search
 from trainfit.bench.verdicts.judge import amounts, judge_all
 from trainfit.bench.verdicts.memory import UNITS, Status
+from trainfit.bench.verdicts.ram import PlannedRam
 from trainfit.hardware_profiles import Budgets, Device, format_bytes, load_device, parse_budgets
 
 
@@ -102,16 +104,20 @@ def test_ram_is_shown_under_both_allocators_and_the_judged_one_first() -> None:
     torch, arena = format_bytes(form.ram_bytes), format_bytes(form.planned.ram_bytes)
 
     for device, says in (
-        (small(10**5), f"{arena} (judged, in a planned arena, as C runs it), {torch} (with"),
-        (with_torch(10**5), f"{torch} (judged, with torch's allocator), {arena} (in a planned"),
+        (small(10**5), f"{arena} in a planned arena without gaps (judged), {torch} under torch"),
+        (
+            with_torch(10**5),
+            f"{torch} under torch (judged), {arena} in a planned arena without gaps",
+        ),
     ):
         needs = form.demand(device)
-        assert ram_line(needs, device).startswith(f"RAM: {says}")
+        assert ram_line(needs, device) == f"RAM: {says}"
         assert ram_fact(needs, device) == {
             "judged_by": str(device.allocator),
             "ram_bytes": form.ram_on(device),
             "torch_ram_bytes": form.ram_bytes,
             "arena_ram_bytes": form.planned.ram_bytes,
+            "arena_gap_bytes": 0,
             "no_arena": None,
         }
 
@@ -124,9 +130,34 @@ def test_where_there_is_no_arena_that_is_said_of_boards_that_would_have_one() ->
     lines = [ram_line(found.demand(device), device) for device in (small(10**5), with_torch(10**5))]
 
     assert lines == [
-        f"RAM: {torch} (judged, with torch's allocator), no arena: the record has none",
-        f"RAM: {torch} (judged, with torch's allocator)",
+        f"RAM: {torch} under torch (judged), no arena: the record has none",
+        f"RAM: {torch} under torch (judged)",
     ]
+
+
+def test_how_much_of_an_arena_is_gaps_is_said_as_far_as_it_is_known() -> None:
+    needs = predicted_workload(workload()).demand(small(10**5))
+
+    lines = [
+        ram_line(replace(needs, plan=lambda gaps=gaps: PlannedRam(1000, 24, gaps)), small(10**5))
+        for gaps in (0, 12, None)
+    ]
+
+    assert [line.partition(" (judged)")[0] for line in lines] == [
+        "RAM: 1.0 KiB in a planned arena without gaps",
+        "RAM: 1.0 KiB in a planned arena with gaps of 12 B",
+        "RAM: 1.0 KiB in a planned arena",
+    ]
+
+
+def test_a_measurement_that_has_the_predictions_arena_knows_its_gaps() -> None:
+    form = predicted_workload(workload())
+    same = {"static": form.plan.static_bytes, "peak": form.plan.peak_bytes}
+    measured = memory(**same, closed=form.plan.peak_bytes, arena_bytes=form.plan.arena_bytes)
+
+    assert "in a planned arena without gaps (judged)" in ram_line(
+        Confirmed(form, measured).demand(small(10**5)), small(10**5)
+    )
 
 
 def rows_of(
@@ -335,7 +366,7 @@ def test_what_the_measurement_says(extra: int, ending: str) -> None:
     says = confirmation(form, memory(static=static, peak=form.plan.peak_bytes + extra))
 
     assert says.startswith(
-        f"measured: {form.ram_bytes + extra:,} B of RAM with torch's allocator, peak in gradient"
+        f"measured: {form.ram_bytes + extra:,} B of RAM under torch, peak in gradient"
     )
     assert says.endswith(ending)
 
@@ -363,7 +394,7 @@ def test_an_arena_that_a_measurement_refutes_is_named() -> None:
     )
 
     assert board[1] == (
-        f"Both are with torch's allocator: {form.planned.ram_bytes:,} B in a planned arena are not"
+        f"Both are under torch: {form.planned.ram_bytes:,} B in a planned arena are not"
         " to be trusted (measured +7 B beside the trace)."
     )
     assert len(computer) == 1
@@ -418,7 +449,7 @@ def test_the_largest_size_and_the_next_one() -> None:
     assert " B of RAM, exceeds (RAM: " in lines[2]
     assert lines[2].endswith(" too much)")
     assert lines[3] == (
-        "  RAM in a planned arena, as C runs it; with torch's allocator, batch 40 would need"
+        "  RAM in a planned arena; under torch, batch 40 would need"
         f" {predicted_workload(workload(batch_size=40)).ram_bytes:,} B"
     )
     assert lines[4] == f"  {len(found.probes)} sizes probed: more batch never needed less"
@@ -431,7 +462,7 @@ def test_a_board_that_runs_torch_is_said_to_be_judged_with_it() -> None:
     lines = largest_lines(largest(workload(), device, Dimension.BATCH), device)
 
     assert lines[0].startswith("largest batch that fits small: 40 ")
-    assert lines[3] == "  RAM with torch's allocator"
+    assert lines[3] == "  RAM under torch"
 
 
 def test_sizes_that_cannot_be_trained_are_said_to_be_none() -> None:

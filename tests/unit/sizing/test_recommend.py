@@ -307,9 +307,9 @@ def test_a_device_without_a_front_is_there_with_the_reason() -> None:
 
     shown = [str(part) for part in by_device(fronts, pool, Asked(Objective.BYTES, 0.0))]
 
-    assert shown[0] == "\nsmall (RAM with torch's allocator)"
+    assert shown[0] == "\nsmall (RAM under torch)"
     assert shown[2] == "Of 1 there is one seed: how far others spread is not known."
-    assert shown[3] == "\nother (RAM with torch's allocator)"
+    assert shown[3] == "\nother (RAM under torch)"
     assert shown[4].startswith("none of 1 trained workloads is sure to fit")
 
 
