@@ -18,10 +18,11 @@ from trainfit.hardware_profiles.errors import ProfileError
 from trainfit.hardware_profiles.figures import Figure, format_si
 from trainfit.hardware_profiles.loading import device_names, load_device, parse_device
 from trainfit.hardware_profiles.memory import Arena, Region
-from trainfit.hardware_profiles.schema import Device, PowerMode
+from trainfit.hardware_profiles.schema import Allocator, Device, PowerMode
 from trainfit.hardware_profiles.sheet import Row
 
 __all__ = [
+    "Allocator",
     "Arena",
     "Budgets",
     "CoreTable",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, field_validator, model_validator
@@ -34,6 +35,15 @@ from trainfit.hardware_profiles.figures import (
 from trainfit.hardware_profiles.memory import Arena, Region, contiguous, overlaps
 from trainfit.hardware_profiles.quantities import format_size
 from trainfit.hardware_profiles.sheet import Row, sheet
+
+
+class Allocator(StrEnum):
+    """What gives a training step its memory on a device."""
+
+    ARENA = "arena"
+    """One piece of memory in which every tensor of the step has a place that was planned before."""
+    TORCH = "torch"
+    """torch's allocator, which gives and takes memory while the step runs."""
 
 
 class PowerMode(Table):
@@ -188,6 +198,11 @@ class Device(Table):
                     f"budgets.{key}: {format_size(budget)} is more than the {format_size(usable)}"
                     f" of {place} that the device has to spare; write at most that"
                 )
+
+    @property
+    def allocator(self) -> Allocator:
+        """What gives a step its memory here: no torch runs on a microcontroller."""
+        return Allocator.ARENA if self.kind == "mcu" else Allocator.TORCH
 
     @property
     def core_table(self) -> CoreTable | None:

@@ -113,6 +113,8 @@ def _bytes(a: Workload, b: Workload, data_root: Path | None) -> None:
         "peak dynamic bytes": [plan.peak_bytes for plan in plans],
         "both together": [plan.ram_bytes for plan in plans],
         "dynamic bytes as C would need them": [plan.device_bytes for plan in plans],
+        "planned arena": [plan.arena_bytes for plan in plans],
+        "static bytes + arena (worst stage)": [form.planned.ram_bytes for form in forms],
         "multiply-accumulates": macs,
     }
     columns = (

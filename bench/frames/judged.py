@@ -36,6 +36,7 @@ VERDICTS = {
     "margin": "float64",
     "unit": "category",
     "evidence": "category",
+    "judged_by": "category",
     "reason": "str",
 }
 
@@ -67,7 +68,8 @@ def verdicts_frame(runs: Sequence[Path]) -> pd.DataFrame:
     """One row per workload, device of its suite and budget that is limited.
 
     Columns: ``run``, those of the workload's identity, then :data:`VERDICTS`, the fields of
-    :class:`~trainfit.bench.verdicts.memory.Verdict`.
+    :class:`~trainfit.bench.verdicts.memory.Verdict`. ``judged_by`` says which RAM was judged:
+    ``arena`` is static bytes and a planned arena, ``torch`` static bytes and torch's peak.
 
     Raises:
         RunFolderError: One of ``runs`` is not a run folder or holds a damaged record.
@@ -117,4 +119,5 @@ def verdict_rows(record: Record, judges: Judges) -> Iterator[tuple[object, ...]]
     for verdict in judges.verdicts(record):
         fields = {**vars(verdict), "status": verdict.status.value}
         fields["evidence"] = Evidence(verdict.evidence).value
+        fields["judged_by"] = verdict.judged_by and verdict.judged_by.value
         yield tuple(fields[name] for name in VERDICTS)

@@ -17,10 +17,10 @@ from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models import fully_connected, with_depth, with_width
 from trainfit.bench.errors import BenchError
 from trainfit.bench.records.schema import Workload
+from trainfit.bench.sizing.judged import Judged
 from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.verdicts.judge import FITTING as FITTING  # noqa: PLC0414
-from trainfit.bench.verdicts.judge import judge_all
-from trainfit.bench.verdicts.memory import Status, Verdict, worst
+from trainfit.bench.verdicts.memory import Status, Verdict
 from trainfit.hardware_profiles import Budgets, Device
 
 
@@ -67,12 +67,14 @@ class Probe:
 
     Attributes:
         size: The batch, width or depth.
-        ram_bytes: What it needs.
+        ram_bytes: What it needs under the device's allocator.
+        torch_ram_bytes: The same under torch.
         verdict: The one that decides.
     """
 
     size: int
     ram_bytes: int
+    torch_ram_bytes: int
     verdict: Verdict
 
     @property
@@ -125,8 +127,8 @@ class _Search:
             except ConfigurationError as error:
                 self.refused[size] = error
                 return None
-            verdict = worst(judge_all(form.demand(self.device), self.device, self.budgets))
-            self.seen[size] = Probe(size, form.ram_bytes, verdict)
+            found = Judged.on(form, self.device, self.budgets)
+            self.seen[size] = Probe(size, found.ram_bytes, form.ram_bytes, found.verdict)
         return self.seen.get(size)
 
     def first(self, sizes: Iterable[int]) -> Probe | None:
@@ -257,11 +259,15 @@ def _climb(search: _Search, low: int, ceiling: int) -> int:
 
 
 def _sweep(search: _Search, answer: int, dimension: Dimension) -> None:
-    """Probe sizes up to some times the answer, and those right around it."""
+    """Probe sizes up to some times the answer, and those right around it.
+
+    And beyond it powers of two: a loop over tiles that leaves no rest may need less.
+    """
     ceiling, count, near = CEILING[dimension], SWEEP[dimension], NEIGHBOURS[dimension]
     top = min(round(REACH[dimension] * answer), ceiling)
     sizes = {round(top ** (index / count)) for index in range(count + 1)}
     sizes |= set(range(answer - near, answer + near + 1))
+    sizes |= {2**power for power in range(answer.bit_length(), top.bit_length())}
     for size in sorted(sizes):
         if 1 <= size <= ceiling:
             search.probe(size)

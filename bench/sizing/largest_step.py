@@ -33,22 +33,25 @@ class LargestBatch:
     tried: int
 
 
-def largest_batch(target: str, folder: Path, fits: Callable[[OwnStep], bool]) -> LargestBatch:
+def largest_batch(
+    target: str, folder: Path, fits: Callable[[OwnStep], bool], *, plan: bool = False
+) -> LargestBatch:
     """Trace a step at batches of 1, 2, 4, ... until one does not fit, and between the last two.
 
     Args:
         target: ``module:function``; the function takes ``batch_size``.
         folder: Searched for the module before everything else.
         fits: Whether what a step needs is there.
+        plan: Plan an arena for every size.
 
     Raises:
         OwnStepError: The step cannot be found, made or predicted.
     """
-    return search(partial(_at, target, folder), fits)
+    return search(partial(_at, target, folder, plan), fits)
 
 
-def _at(target: str, folder: Path, size: int) -> OwnStep:
-    return predict_own_step(target, folder, batch_size=size)
+def _at(target: str, folder: Path, plan: bool, size: int) -> OwnStep:
+    return predict_own_step(target, folder, batch_size=size, plan=plan)
 
 
 def search(at: Callable[[int], OwnStep], fits: Callable[[OwnStep], bool]) -> LargestBatch:

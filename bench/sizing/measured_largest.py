@@ -13,6 +13,7 @@ from trainfit.bench.sizing.measuring import Confirmed, Measure, confirmed
 from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.verdicts.judge import FITTING
 from trainfit.bench.verdicts.memory import Verdict, worst
+from trainfit.bench.verdicts.ram import RamNeed
 from trainfit.hardware_profiles import Budgets, Device
 
 MOST_MEASUREMENTS = 16
@@ -26,12 +27,23 @@ class Step:
     Attributes:
         size: The batch, width or depth.
         confirmed: Its prediction and what was measured.
+        ram: What it needs as measured, under the device's allocator.
+        predicted_bytes: The same by prediction.
         verdict: The one that decides, on what was measured.
     """
 
     size: int
     confirmed: Confirmed
+    ram: RamNeed
+    predicted_bytes: int
     verdict: Verdict
+
+    @property
+    def ram_bytes(self) -> int:
+        """RAM as measured."""
+        found = self.ram.ram_bytes
+        assert found is not None  # it was measured
+        return found
 
     @property
     def fits(self) -> bool:
@@ -100,7 +112,8 @@ def measured_largest(
         checked = confirmed(form, measure)
         if checked.memory is None:
             return checked.reason
-        step = Step(size, checked, worst(checked.verdicts(device, budgets)))
+        verdict = worst(checked.verdicts(device, budgets))
+        step = Step(size, checked, checked.ram_on(device), form.ram_on(device), verdict)
         steps.append(step)
         return step
 

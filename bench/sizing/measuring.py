@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from trainfit.bench.processes.child import Ending, Message
@@ -18,6 +19,7 @@ from trainfit.bench.records.schema import Memory
 from trainfit.bench.sizing.predicted_workload import PredictedWorkload
 from trainfit.bench.verdicts.judge import FITTING, ResourceDemand, judge_all
 from trainfit.bench.verdicts.memory import Verdict, worst
+from trainfit.bench.verdicts.ram import PlannedRam, RamNeed, planned_of
 from trainfit.hardware_profiles import Budgets, Device
 
 MEASURE_SECONDS = 300.0
@@ -48,13 +50,17 @@ class Confirmed:
 
     @property
     def ram_bytes(self) -> int:
-        """Static plus peak dynamic bytes: as measured, else of the prediction."""
+        """Static plus peak dynamic bytes under torch: as measured, else of the prediction."""
         return self.form.ram_bytes if self.memory is None else self.memory.worst.ram_bytes
 
     @property
     def difference(self) -> int:
         """Bytes of RAM that were measured beyond the prediction; 0 where nothing was measured."""
         return self.ram_bytes - self.form.ram_bytes
+
+    def ram_on(self, device: Device) -> RamNeed:
+        """RAM on a device: in a planned arena where that is to be trusted, else torch's."""
+        return self.demand(device).ram(device.allocator)
 
     @property
     def left_bytes(self) -> int:
@@ -77,7 +83,13 @@ class Confirmed:
             storage_bytes=None if storage is None else self.memory.storage_bytes,
             evidence=self.memory.evidence,
             left_bytes=self.left_bytes,
+            plan=partial(self._planned, self.memory),
         )
+
+    def _planned(self, memory: Memory) -> PlannedRam | str:
+        """The arena of the measurement; of one that the prediction has as well, gaps are known."""
+        found = planned_of(memory)
+        return self.form.planned if found == self.form.planned else found
 
     def verdicts(self, device: Device, budgets: Budgets) -> list[Verdict]:
         """On every budget of a device."""

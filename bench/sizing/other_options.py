@@ -7,11 +7,10 @@ from typing import Any
 
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
+from trainfit.bench.sizing.judged import Judged
 from trainfit.bench.sizing.largest import CEILING, Dimension, Largest, Probe, reach, sized
-from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
+from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.sizing.suggestions import COUNTS, changes
-from trainfit.bench.verdicts.judge import judge_all
-from trainfit.bench.verdicts.memory import Verdict, worst
 from trainfit.hardware_profiles import Budgets, Device
 
 MOST = {Dimension.BATCH: 3, Dimension.WIDTH: 3, Dimension.DEPTH: 2}
@@ -61,12 +60,12 @@ def other_options(
     if found.dimension is Dimension.WIDTH:
         bases.append(sized(workload, found.dimension)(round_size))
 
-    def judge(each: Workload) -> tuple[PredictedWorkload, Verdict] | None:
+    def judge(each: Workload) -> Judged | None:
         try:
             form = predicted_workload(each)
         except ConfigurationError:
             return None
-        return form, worst(judge_all(form.demand(device), device, budgets))
+        return Judged.on(form, device, budgets)
 
     def look(options: dict[str, Any]) -> Reach | None:
         tried = workload.model_copy(update={"options": workload.options | options})

@@ -24,7 +24,8 @@ from trainfit.bench.processes.isolation import call
 from trainfit.bench.records.schema import Evidence
 from trainfit.bench.verdicts.judge import ResourceDemand, judge_all
 from trainfit.bench.verdicts.memory import Status, Verdict, unknown
-from trainfit.hardware_profiles import Budgets, Device
+from trainfit.bench.verdicts.ram import NOT_PLANNED, PlannedRam
+from trainfit.hardware_profiles import Allocator, Budgets, Device
 
 MEASURE_SECONDS = 600.0
 """A step of one's own may take this long, with all its repeats."""
@@ -96,6 +97,8 @@ class OwnStep:
         tensors: Those alive at the peak, largest first.
         left: Those that a step leaves behind, largest first.
         evidence: Whether it was measured (``allocator``) or follows from its code (``traced``).
+        arena_bytes: Of a planned arena for the step; None where none was planned.
+        no_arena: Why none was; empty where nobody asked.
     """
 
     target: str
@@ -113,11 +116,29 @@ class OwnStep:
     tensors: tuple[Tensor, ...] = ()
     left: tuple[Tensor, ...] = ()
     evidence: str = str(Evidence.ALLOCATOR)
+    arena_bytes: int | None = None
+    no_arena: str = ""
 
     @property
     def ram_bytes(self) -> int:
-        """Static plus peak dynamic bytes."""
+        """Static plus peak dynamic bytes, under torch."""
         return self.static_bytes + self.peak_dynamic_bytes
+
+    @property
+    def arena_ram_bytes(self) -> int | None:
+        """Static bytes and arena; None where none was planned."""
+        return None if self.arena_bytes is None else self.static_bytes + self.arena_bytes
+
+    def ram_on(self, device: Device) -> int:
+        """RAM under the allocator of a device; under torch's where no arena was planned."""
+        planned = device.allocator is Allocator.ARENA and self.arena_ram_bytes is not None
+        return (self.arena_ram_bytes or 0) if planned else self.ram_bytes
+
+    def planned(self) -> PlannedRam | str:
+        """RAM with a planned arena, or why there is none."""
+        if self.arena_bytes is None:
+            return self.no_arena or NOT_PLANNED
+        return PlannedRam(self.static_bytes, self.arena_bytes)
 
     def demand(self, device: Device) -> ResourceDemand:
         """What is to be judged; time and energy are unknown."""
@@ -130,6 +151,7 @@ class OwnStep:
             stages=1,
             model=lambda: not_modelled(device.name, NOT_COUNTED),
             left_bytes=max(0, self.left_after_step_bytes),
+            plan=self.planned,
         )
 
     def verdicts(self, device: Device, budgets: Budgets) -> list[Verdict]:
@@ -159,7 +181,9 @@ def measure_own_step(target: str, folder: Path, *, batch_size: int | None = None
     return _found(target, folder, batch_size, measured=True)
 
 
-def predict_own_step(target: str, folder: Path, *, batch_size: int | None = None) -> OwnStep:
+def predict_own_step(
+    target: str, folder: Path, *, batch_size: int | None = None, plan: bool = False
+) -> OwnStep:
     """Import a step and predict it from its code, in a process of its own; nothing is computed.
 
     Net, optimiser and batch are made without bytes: they may be larger than this machine.
@@ -168,15 +192,18 @@ def predict_own_step(target: str, folder: Path, *, batch_size: int | None = None
         target: ``module:function``.
         folder: Searched for the module before everything else.
         batch_size: What the function is called with under that name; None for nothing.
+        plan: Plan an arena for it, too, which takes up to some seconds.
 
     Raises:
         OwnStepError: There is no such function, it makes no step, or its bytes do not follow from
             its code alone.
     """
-    return _found(target, folder, batch_size, measured=False)
+    return _found(target, folder, batch_size, measured=False, plan=plan)
 
 
-def _found(target: str, folder: Path, batch_size: int | None, *, measured: bool) -> OwnStep:
+def _found(
+    target: str, folder: Path, batch_size: int | None, *, measured: bool, plan: bool = False
+) -> OwnStep:
     module, colon, name = target.partition(":")
     if not (module and colon and name):
         raise OwnStepError(f"--step {target}: write module:function, such as {FORM}")
@@ -195,6 +222,7 @@ def _found(target: str, folder: Path, batch_size: int | None, *, measured: bool)
                 "target": target,
                 "folder": str(folder),
                 "measured": measured,
+                "plan": plan,
                 "arguments": {} if batch_size is None else {"batch_size": batch_size},
             },
             log=log,
@@ -234,8 +262,8 @@ def run(job: Message, send: Send) -> None:
     """Import, make and measure the step; runs in the process of its own.
 
     Args:
-        job: ``target``, ``folder``, whether the step is ``measured``, and the ``arguments`` that
-            the function gets.
+        job: ``target``, ``folder``, whether the step is ``measured``, whether an arena is to be
+            planned (``plan``), and the ``arguments`` that the function gets.
         send: Gets ``{"doing": ...}`` before every part and ``{"step": ...}`` in the end.
 
     Raises:
@@ -248,7 +276,7 @@ def run(job: Message, send: Send) -> None:
     make = partial(_function(target, arguments), **arguments)
     if not job.get("measured", True):
         send({"doing": "the step"})
-        send({"step": _predicted(target, make)})
+        send({"step": _predicted(target, make, plan=job.get("plan", False))})
         return
     send({"doing": f"{target.partition(':')[2]}()"})
     step = _step(target, make)
@@ -325,6 +353,7 @@ def _measured(target: str, step: Callable[[], Any]) -> Message:
     if profile.period > 1:
         advice += f", or let {target} return a step that makes all {profile.period} of them"
     own = {"target", "advice", "phases", "tensors", "left", "evidence"}
+    own |= {"arena_bytes", "no_arena"}
     names = sorted({each.name for each in fields(OwnStep)} - own)
     return {
         **{name: getattr(profile, name) for name in names},
@@ -336,7 +365,7 @@ def _measured(target: str, step: Callable[[], Any]) -> Message:
     }
 
 
-def _predicted(target: str, make: Callable[[], Any]) -> Message:
+def _predicted(target: str, make: Callable[[], Any], *, plan: bool) -> Message:
     from trainfit.bench.trace.strangers.prediction import predict_step  # noqa: PLC0415
 
     found = predict_step(make=partial(_step, target, make))
@@ -356,6 +385,8 @@ def _predicted(target: str, make: Callable[[], Any]) -> Message:
         "attribution": "",
         "notes": notes,
         "evidence": found.evidence,
+        "arena_bytes": found.arena_bytes if plan else None,
+        "no_arena": found.no_arena if plan else "",
         "phases": {name: phase.peak_bytes for name, phase in found.phases.items()},
         "tensors": _listed(found.live_at_peak),
         "left": _listed(found.left_blocks),

@@ -1,11 +1,11 @@
 """Several algorithms on several devices: what fits, and which of it no other betters.
 
 On every device, of what fits, a workload is on the **Pareto front** if no other needs at most as
-much RAM and at most as much time, and less of one of them. RAM is static plus peak dynamic bytes,
-as measured where that was done. Time is modelled for the device, per training sample shown to every
-stage, at the upper end of its interval. Where the time of something that fits is unknown on a
-device, its arithmetic operations per sample stand in for the time of all. What has neither is on no
-front.
+much RAM and at most as much time, and less of one of them. RAM is that under the device's
+allocator, as measured where that was done. Time is modelled for the device, per training sample
+shown to every stage, at the upper end of its interval. Where the time of something that fits is
+unknown on a device, its arithmetic operations per sample stand in for the time of all. What has
+neither is on no front.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from trainfit.bench.records.schema import Bounds
 from trainfit.bench.sizing.measuring import Confirmed
 from trainfit.bench.verdicts.judge import FITTING
 from trainfit.bench.verdicts.memory import Verdict, worst
+from trainfit.bench.verdicts.ram import RamNeed
 from trainfit.hardware_profiles import Budgets, Device
 
 
@@ -35,6 +36,7 @@ class Combination:
     Attributes:
         device: The device.
         confirmed: The prediction, and what was measured.
+        ram: What it needs there, and under which allocator.
         verdict: The one that decides.
         refuted: By its prediction it fits, and by the measurement it does not.
         sample_seconds: Modelled per training sample; None where unknown.
@@ -43,6 +45,7 @@ class Combination:
 
     device: Device
     confirmed: Confirmed
+    ram: RamNeed
     verdict: Verdict
     refuted: bool
     sample_seconds: Bounds | None
@@ -65,6 +68,7 @@ def combine(found: Confirmed, device: Device, budgets: Budgets) -> Combination:
     return Combination(
         device=device,
         confirmed=found,
+        ram=found.ram_on(device),
         verdict=worst(found.verdicts(device, budgets)),
         refuted=found.refutes(device, budgets),
         sample_seconds=found.form.sample_seconds(device),
@@ -82,9 +86,10 @@ def axis_of(found: Sequence[Combination]) -> Axis:
 def front(found: Sequence[Combination], axis: Axis) -> list[Combination]:
     """The Pareto front of the combinations of one device."""
     points = [
-        (each.confirmed.ram_bytes, cost, each)
+        (ram, cost, each)
         for each in found
         if each.fits and (cost := each.cost(axis)) is not None
+        if (ram := each.ram.ram_bytes) is not None
     ]
     return [
         each

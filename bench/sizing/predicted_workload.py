@@ -1,6 +1,6 @@
 """What a workload needs by its prediction alone: nothing is trained, nothing is allocated.
 
-Evidence is ``analytic``; the memory pass confirms it by measurement.
+Evidence is ``traced``, of a planned arena ``planned``; the memory pass confirms it by measurement.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from trainfit.bench.costs.intervals import bounds, scaled, summed
 from trainfit.bench.records.schema import Bounds, Evidence, StageOperations, Workload
 from trainfit.bench.trace.prediction import Prediction, predict
 from trainfit.bench.verdicts.judge import ResourceDemand
-from trainfit.hardware_profiles import Device
+from trainfit.bench.verdicts.ram import PlannedRam
+from trainfit.hardware_profiles import Allocator, Device
 
 QUICK = 1_000
 """Tensors held by all stages together up to which a prediction takes milliseconds to make."""
@@ -52,8 +53,25 @@ class PredictedWorkload:
 
     @property
     def ram_bytes(self) -> int:
-        """Static plus peak dynamic bytes of the worst stage."""
+        """Static plus peak dynamic bytes of the worst stage, under torch."""
         return self.plan.ram_bytes
+
+    @cached_property
+    def planned(self) -> PlannedRam:
+        """RAM with a planned arena, at the stage that needs the most of it.
+
+        Planning takes about as long as making the prediction.
+        """
+        stages = [
+            PlannedRam(plan.static_bytes, plan.arena_bytes, plan.arena.fragmentation_bytes)
+            for plan in self.plans
+        ]
+        return max(stages, key=lambda each: each.ram_bytes)
+
+    def ram_on(self, device: Device) -> int:
+        """RAM under the allocator of a device, in bytes."""
+        planned = device.allocator is Allocator.ARENA
+        return self.planned.ram_bytes if planned else self.ram_bytes
 
     @property
     def storage_bytes(self) -> int | None:
@@ -85,6 +103,7 @@ class PredictedWorkload:
             batch_size=self.workload.batch_size,
             stages=len(self.stages),
             model=lambda: model_device(self.operations, device, self.workload.batch_size),
+            plan=lambda: self.planned,
         )
 
     def sample_seconds(self, device: Device) -> Bounds | None:

@@ -14,14 +14,15 @@ from functools import cached_property
 
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import bounds, scaled, summed
-from trainfit.bench.records.schema import Bounds, Evidence, Memory, Workload
+from trainfit.bench.records.schema import Bounds, Workload
 from trainfit.bench.sizing.grid import Family, Forms, key
 from trainfit.bench.sizing.largest import FITTING
 from trainfit.bench.sizing.predicted_workload import PredictedWorkload
 from trainfit.bench.sizing.trained import Trained
 from trainfit.bench.verdicts.judge import ResourceDemand, judge_all
 from trainfit.bench.verdicts.memory import Status, Verdict, worst
-from trainfit.hardware_profiles import Budgets, Device
+from trainfit.bench.verdicts.ram import RamNeed
+from trainfit.hardware_profiles import Allocator, Budgets, Device
 
 
 class Objective(StrEnum):
@@ -41,6 +42,8 @@ class Candidate:
         form: Its prediction, which workloads of one :func:`key` share.
         trained: How well it trains; None where no record says so.
         verdict: The one that decides.
+        ram: What it needs there, and under which allocator: measured if a record has it, else by
+            prediction.
         costs: Gives seconds and joules per training sample, as modelled; they take as long to
             compute as the bytes, and are asked of few candidates.
         planned: What would be trained where nothing is; a form may have been made for another
@@ -51,6 +54,7 @@ class Candidate:
     form: PredictedWorkload
     trained: Trained | None
     verdict: Verdict
+    ram: RamNeed
     costs: Callable[[], tuple[Bounds | None, Bounds | None]]
     planned: Workload | None = None
 
@@ -75,15 +79,21 @@ class Candidate:
 
     @property
     def ram_bytes(self) -> int:
-        """Static plus peak dynamic bytes: measured if a record has them, else by prediction."""
-        memory = self.trained.memory if self.trained else None
-        return ram_of(memory) if memory else self.form.ram_bytes
+        """RAM under the device's allocator."""
+        found = self.ram.ram_bytes
+        assert found is not None  # a prediction has it, and so has a record that counts as measured
+        return found
 
     @property
-    def evidence(self) -> Evidence:
-        """Of these bytes."""
+    def torch_ram_bytes(self) -> int:
+        """RAM under torch: measured if a record has it, else by prediction."""
         memory = self.trained.memory if self.trained else None
-        return memory.evidence if memory else Evidence.TRACED
+        return memory.worst.ram_bytes if memory else self.form.ram_bytes
+
+    @property
+    def arena_ram_bytes(self) -> int | None:
+        """RAM with a planned arena; None where the device has none, or the arena says nothing."""
+        return self.ram_bytes if self.ram.allocator is Allocator.ARENA else None
 
     @property
     def fits(self) -> bool:
@@ -96,11 +106,6 @@ class Candidate:
             return self.ram_bytes
         interval = self.sample_joules if objective is Objective.ENERGY else self.sample_seconds
         return interval.high if interval else None
-
-
-def ram_of(memory: Memory) -> int:
-    """What a device must hold."""
-    return memory.static_bytes + memory.peak_dynamic_bytes
 
 
 def candidates(
@@ -180,6 +185,7 @@ def _candidate(
         form=form,
         trained=each,
         verdict=worst(judge_all(demand, device, budgets)),
+        ram=demand.ram(device.allocator),
         costs=costs,
         planned=planned,
     )

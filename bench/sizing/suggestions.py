@@ -19,9 +19,9 @@ from trainfit._text import plain
 from trainfit.algorithms import algorithm_names, describe_algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
-from trainfit.bench.verdicts.judge import FITTING, judge_all
-from trainfit.bench.verdicts.memory import Verdict, worst
+from trainfit.bench.sizing.judged import Judged
+from trainfit.bench.sizing.predicted_workload import predicted_workload
+from trainfit.bench.verdicts.memory import Verdict
 from trainfit.hardware_profiles import Budgets, Device
 
 Options = dict[str, Any]
@@ -92,7 +92,8 @@ class Remedy:
         options: Options that are changed, and to what.
         what: What that does.
         workload: The workload with it.
-        ram_bytes: What that needs.
+        ram_bytes: What that needs under the device's allocator.
+        torch_ram_bytes: The same under torch.
         verdict: The one that decides; it is within every budget.
         new_algorithm: It is another algorithm.
         new_batch: The batch is smaller than the one asked about.
@@ -102,6 +103,7 @@ class Remedy:
     what: str
     workload: Workload
     ram_bytes: int
+    torch_ram_bytes: int
     verdict: Verdict
     new_algorithm: bool
     new_batch: bool
@@ -149,11 +151,11 @@ class _Search:
 
     device: Device
     budgets: Budgets
-    judged: dict[str, tuple[PredictedWorkload, Verdict] | None] = field(default_factory=dict)
+    judged: dict[str, Judged | None] = field(default_factory=dict)
     algorithms: set[str] = field(default_factory=set)
     batch_sizes: set[int] = field(default_factory=set)
 
-    def judge(self, workload: Workload) -> tuple[PredictedWorkload, Verdict] | None:
+    def judge(self, workload: Workload) -> Judged | None:
         """Its prediction and the verdict that decides; None for one that there is not."""
         parts = (workload.algorithm, workload.options, workload.batch_size)
         key = json.dumps(parts, sort_keys=True)
@@ -161,20 +163,19 @@ class _Search:
             self.judged[key] = self._judge(workload)
         return self.judged[key]
 
-    def _judge(self, workload: Workload) -> tuple[PredictedWorkload, Verdict] | None:
+    def _judge(self, workload: Workload) -> Judged | None:
         try:
             form = predicted_workload(workload)
         except ConfigurationError:  # a value that this rule does not have, or not with others
             return None
         self.algorithms.add(workload.algorithm)
         self.batch_sizes.add(workload.batch_size)
-        demand = form.demand(self.device)
-        return form, worst(judge_all(demand, self.device, self.budgets))
+        return Judged.on(form, self.device, self.budgets)
 
     def fits(self, workload: Workload) -> bool:
         """It is within every budget."""
         found = self.judge(workload)
-        return found is not None and found[1].status in FITTING
+        return found is not None and found.fits
 
     def largest_batch(self, workload: Workload) -> int:
         """The largest batch up to its own that fits; 0 where none does."""
@@ -237,7 +238,7 @@ def _of_one(run: _Search, base: Workload, asked: Workload) -> Iterator[Remedy]:
         yield _remedy(run, base, {}, asked)
         return
     reached: list[tuple[Options, int]] = []
-    most = 1 if judged[0].takes_long else MOST_OPTIONS[same]
+    most = 1 if judged.form.takes_long else MOST_OPTIONS[same]
     for options in changes(base, run.judge, most):
         tried = base.model_copy(update={"options": base.options | options})
         if _is_done(options, base.batch_size, reached):
@@ -260,7 +261,6 @@ def _within(part: Options, options: Options) -> bool:
 def _remedy(run: _Search, workload: Workload, options: Options, asked: Workload) -> Remedy:
     found = run.judge(workload)
     assert found is not None  # it has been found to fit
-    form, verdict = found
     words = [_words(name, value) for name, value in options.items()]
     new_algorithm = workload.algorithm != asked.algorithm
     new_batch = workload.batch_size != asked.batch_size
@@ -269,8 +269,9 @@ def _remedy(run: _Search, workload: Workload, options: Options, asked: Workload)
         options=options,
         what="; ".join(dict.fromkeys(words)),
         workload=workload,
-        ram_bytes=form.ram_bytes,
-        verdict=verdict,
+        ram_bytes=found.ram_bytes,
+        torch_ram_bytes=found.form.ram_bytes,
+        verdict=found.verdict,
         new_algorithm=new_algorithm,
         new_batch=new_batch,
     )
@@ -285,9 +286,7 @@ def _words(name: str, value: Any) -> str:
 
 
 def changes(
-    base: Workload,
-    judge: Callable[[Workload], tuple[PredictedWorkload, Verdict] | None],
-    most: int,
+    base: Workload, judge: Callable[[Workload], Judged | None], most: int
 ) -> Iterator[Options]:
     """Sets of options that may need less than the workload has now, the smallest sets first.
 
@@ -296,7 +295,7 @@ def changes(
 
     Args:
         base: What they are changes to.
-        judge: Gives the prediction of a workload; None for one that there is not.
+        judge: Judges a workload by its prediction; None for one that there is not.
         most: Largest number of options in a set.
     """
     yield {}
@@ -319,21 +318,22 @@ def _ends(values: Sequence[tuple[Any, tuple[float, ...]]]) -> list[Any]:
 
 
 def _helpful(
-    base: Workload, judge: Callable[[Workload], tuple[PredictedWorkload, Verdict] | None]
+    base: Workload, judge: Callable[[Workload], Judged | None]
 ) -> Iterator[tuple[str, Any, tuple[float, ...]]]:
     """Option, value and what is needed with it, where any of that is less than it is now."""
     now = judge(base)
     for name, value in declared_values(base):
         tried = judge(base.model_copy(update={"options": base.options | {name: value}}))
         if tried is not None and now is not None:
-            size, before = _size(tried[0]), _size(now[0])
+            size, before = _size(tried), _size(now)
             if any(less < more for less, more in zip(size, before, strict=True)):
                 yield name, value, size
 
 
-def _size(form: PredictedWorkload) -> tuple[float, ...]:
+def _size(judged: Judged) -> tuple[float, ...]:
+    form = judged.form
     storage = float("inf") if form.storage_bytes is None else float(form.storage_bytes)
-    return float(form.ram_bytes), storage, form.sample_operations or 0.0
+    return float(judged.ram_bytes), storage, form.sample_operations or 0.0
 
 
 def declared_values(workload: Workload) -> Iterator[tuple[str, Any]]:

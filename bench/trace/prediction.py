@@ -15,10 +15,10 @@ from trainfit.algorithms import Algorithm, Category, ConfigurationError, twin_on
 from trainfit.algorithms.memory.operations import Operations
 from trainfit.algorithms.memory.stand_ins import other_value_of, value_of
 from trainfit.bench.profiler.fold import Block, PhasePeak
-from trainfit.bench.trace.arena import Arena, Lifetime, check_arena
+from trainfit.bench.trace.arena import Arena
 from trainfit.bench.trace.device import DeviceView, device_view
 from trainfit.bench.trace.operations import Counted, known_operations_of
-from trainfit.bench.trace.planner import plan_arena
+from trainfit.bench.trace.planned import arena_of
 from trainfit.bench.trace.trace import Trace
 from trainfit.bench.trace.tracing import batch_on_meta, trace_stage
 
@@ -113,10 +113,7 @@ class Prediction:
     @cached_property
     def arena(self) -> Arena:
         """Where the blocks of the device view lie, checked."""
-        blocks = [Lifetime(b.number, b.bytes, b.born, b.died) for b in self.device.blocks]
-        arena = plan_arena(blocks)
-        check_arena(blocks, arena)
-        return arena
+        return arena_of(self.device)
 
     @cached_property
     def device(self) -> DeviceView:

@@ -1,21 +1,38 @@
 """Every budget of a device, compared with what is known of a workload.
 
-RAM and flash are always judged; time and energy where the device's profile or the user sets a
-limit. What was measured on the device itself counts; otherwise what was modelled for it.
+RAM and flash are always judged, RAM under the allocator that the device has; time and energy where
+the device's profile or the user sets a limit. What was measured on the device itself counts;
+otherwise what was modelled for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Self
 
 from trainfit.bench.costs.intervals import DeviceModel, Modelled, bounds, scaled
 from trainfit.bench.records.schema import Bounds, Energy, Evidence, Latency, Memory, Record
 from trainfit.bench.verdicts.intervals import judge_interval
-from trainfit.bench.verdicts.memory import Budget, Status, Verdict, judge, unknown
-from trainfit.hardware_profiles import Budgets, Device, tighten
+from trainfit.bench.verdicts.memory import (
+    Budget,
+    Status,
+    Verdict,
+    judge_flash,
+    judge_ram,
+    refuse_negative,
+    unknown,
+)
+from trainfit.bench.verdicts.ram import (
+    Plan,
+    PlannedRam,
+    RamNeed,
+    not_planned,
+    planned_of,
+    ram_under,
+)
+from trainfit.hardware_profiles import Allocator, Budgets, Device, tighten
 
 FITTING = (Status.FITS, Status.TIGHT)
 """What is within a budget; ``unknown`` is not."""
@@ -26,7 +43,8 @@ class ResourceDemand:
     """What is known of a workload.
 
     Attributes:
-        static_bytes: As :func:`trainfit.bench.verdicts.memory.judge` takes it.
+        static_bytes: As :func:`trainfit.bench.verdicts.memory.judge` takes it: under torch, at the
+            stage that needs the most there.
         peak_dynamic_bytes: Likewise.
         storage_bytes: Likewise.
         evidence: Of the bytes; with ``unavailable`` they are not judged.
@@ -36,6 +54,7 @@ class ResourceDemand:
         latency: As measured here; it counts if this machine is the device.
         energy: Likewise.
         left_bytes: What every step leaves behind, as measured.
+        plan: Gives what is needed with a planned arena; asked for devices that have one.
     """
 
     static_bytes: int | None
@@ -48,6 +67,17 @@ class ResourceDemand:
     latency: Latency | None = None
     energy: Energy | None = None
     left_bytes: int = 0
+    plan: Plan = not_planned
+
+    @cached_property
+    def planned(self) -> PlannedRam | str:
+        """RAM with a planned arena, or why there is none."""
+        return self.plan()
+
+    def ram(self, allocator: Allocator) -> RamNeed:
+        """RAM under an allocator; under torch's where there is no arena."""
+        torch = RamNeed(self.static_bytes, self.peak_dynamic_bytes, Allocator.TORCH, self.evidence)
+        return ram_under(allocator, torch, lambda: self.planned)
 
     @cached_property
     def modelled(self) -> DeviceModel:
@@ -69,6 +99,7 @@ class ResourceDemand:
             latency=record.latency,
             energy=record.energy,
             left_bytes=max((0, *_left(memory))) if memory else 0,
+            plan=partial(planned_of, memory) if memory else not_planned,
         )
 
 
@@ -95,15 +126,17 @@ def judge_all(
     limits, conflicts = tighten(device.budgets, budgets or Budgets())
     found: list[Verdict] = []
     if demand.evidence is not Evidence.UNAVAILABLE:
-        found = judge(
-            demand.static_bytes,
-            demand.peak_dynamic_bytes,
-            demand.storage_bytes,
-            device,
-            budgets=limits,
-            evidence=demand.evidence,
+        need = demand.ram(device.allocator)
+        refuse_negative(
+            static_bytes=need.static_bytes,
+            dynamic_bytes=need.dynamic_bytes,
+            storage_bytes=demand.storage_bytes,
             left_bytes=demand.left_bytes,
         )
+        found = [judge_ram(need, device, limits.ram_bytes, demand.left_bytes)]
+        if demand.storage_bytes != 0:
+            evidence, limit = demand.evidence, limits.flash_bytes
+            found.append(judge_flash(demand.storage_bytes, device, limit, evidence))
     found += _costs(demand, device, limits, here=here)
     return [
         unknown(device.name, each.budget, conflicts[each.budget])
@@ -118,11 +151,9 @@ def amounts(
 ) -> tuple[dict[str, Bounds | None], dict[str, float | None]]:
     """What is needed, and what is allowed, by budget: bytes, seconds or joules, to be drawn."""
     limits, _ = tighten(device.budgets, budgets)
-    ram = None
-    if demand.static_bytes is not None and demand.peak_dynamic_bytes is not None:
-        ram = _exactly(demand.static_bytes + demand.peak_dynamic_bytes)
+    ram = demand.ram(device.allocator).ram_bytes
     needed = {
-        "ram": ram,
+        "ram": None if ram is None else _exactly(ram),
         "flash": None if demand.storage_bytes is None else _exactly(demand.storage_bytes),
         "step_latency": demand.modelled.latency.step,
         "energy_per_step": demand.modelled.energy.step,

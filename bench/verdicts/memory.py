@@ -1,7 +1,8 @@
 """Verdicts on bytes: does a workload fit on a device, with what margin, and why.
 
-RAM needed is what must be resident during a step (static bytes) plus the peak of what comes and
-goes (dynamic bytes), in one contiguous piece. Storage is compared with flash. All sums are exact
+RAM needed is what must be resident during a step (static bytes) plus what comes and goes, in one
+contiguous piece: as torch's allocator holds it, or in a planned arena where a device has one
+(:mod:`trainfit.bench.verdicts.ram`). Storage is compared with flash. All sums are exact
 integers; KiB and MiB appear only in the reason. For time and energy see
 :mod:`trainfit.bench.verdicts.intervals`.
 """
@@ -16,7 +17,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from trainfit.bench.records.schema.base import Evidence
-from trainfit.hardware_profiles import Budgets, Device, format_bytes
+from trainfit.bench.verdicts.ram import PlannedRam, RamNeed, ram_under
+from trainfit.hardware_profiles import Allocator, Budgets, Device, format_bytes
 
 
 class Status(StrEnum):
@@ -60,6 +62,8 @@ class Verdict(BaseModel):
             interval, what is left at its worse end.
         unit: Of the margin: whole bytes, seconds or joules.
         evidence: How the figure that was judged had been obtained.
+        judged_by: On RAM: whose bytes were judged, a planned arena's or those of torch's allocator;
+            None where there are none, and for other budgets.
         reason: One sentence.
     """
 
@@ -71,6 +75,7 @@ class Verdict(BaseModel):
     margin: int | float | None
     unit: Literal["B", "s", "J"] = "B"
     evidence: Evidence = Evidence.ALLOCATOR
+    judged_by: Allocator | None = None
     reason: str
 
 
@@ -80,6 +85,7 @@ def judge(
     storage_bytes: int | None,
     device: Device,
     *,
+    arena_bytes: int | None = None,
     budgets: Budgets | None = None,
     evidence: Evidence = Evidence.ALLOCATOR,
     left_bytes: int = 0,
@@ -91,6 +97,8 @@ def judge(
         peak_dynamic_bytes: Largest sum of all other bytes; None where not measured.
         storage_bytes: Kept out of RAM during a step; None where not known.
         device: The device.
+        arena_bytes: Of a planned arena, by which microcontrollers are judged; None where there is
+            none, so that the peak is judged there, too.
         budgets: Limits that are tighter than its memory; None takes those of its profile.
         evidence: How the bytes were obtained; verdicts on bytes that are None say ``unavailable``.
         left_bytes: What every step leaves behind. More than 0 fills any memory: ``exceeds``, with
@@ -102,25 +110,33 @@ def judge(
     Raises:
         ValueError: A number of bytes is negative.
     """
-    for name, count in (
-        ("static_bytes", static_bytes),
-        ("peak_dynamic_bytes", peak_dynamic_bytes),
-        ("storage_bytes", storage_bytes),
-        ("left_bytes", left_bytes),
-    ):
+    refuse_negative(
+        static_bytes=static_bytes,
+        peak_dynamic_bytes=peak_dynamic_bytes,
+        storage_bytes=storage_bytes,
+        arena_bytes=arena_bytes,
+        left_bytes=left_bytes,
+    )
+    need = RamNeed(static_bytes, peak_dynamic_bytes, Allocator.TORCH, evidence)
+    if static_bytes is not None and arena_bytes is not None:
+        planned = PlannedRam(static_bytes, arena_bytes)
+        need = ram_under(device.allocator, need, lambda: planned)
+    limits = device.budgets if budgets is None else budgets
+    verdicts = [judge_ram(need, device, limits.ram_bytes, left_bytes)]
+    if storage_bytes != 0:
+        verdicts.append(judge_flash(storage_bytes, device, limits.flash_bytes, evidence))
+    return verdicts
+
+
+def refuse_negative(**counts: int | None) -> None:
+    """Make sure that bytes are counted from 0.
+
+    Raises:
+        ValueError: One of them is negative; the message has its name.
+    """
+    for name, count in counts.items():
         if count is not None and count < 0:
             raise ValueError(f"{name} is {count}; bytes are counted from 0")
-    limits = device.budgets if budgets is None else budgets
-    ram = _judge_ram(static_bytes, peak_dynamic_bytes, device, limits.ram_bytes)
-    verdicts = [_with_leak(ram, left_bytes)]
-    known = [static_bytes is not None and peak_dynamic_bytes is not None]
-    if storage_bytes != 0:
-        verdicts.append(_judge_flash(storage_bytes, device, limits.flash_bytes))
-        known.append(storage_bytes is not None)
-    return [
-        verdict.model_copy(update={"evidence": evidence}) if there else verdict
-        for verdict, there in zip(verdicts, known, strict=True)
-    ]
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -135,15 +151,31 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return max(found, key=lambda verdict: verdict.status.severity)
 
 
-def _judge_ram(
-    static: int | None, dynamic: int | None, device: Device, limit: int | None
-) -> Verdict:
+def judge_ram(need: RamNeed, device: Device, limit: int | None, left_bytes: int = 0) -> Verdict:
+    """The verdict on RAM.
+
+    Args:
+        need: What is needed under the device's allocator, or under torch's in its place.
+        device: The device.
+        limit: A budget beside its memory; None for none.
+        left_bytes: As :func:`judge` takes it.
+    """
+    static, dynamic = need.static_bytes, need.dynamic_bytes
     if static is None or dynamic is None:
         what = "static bytes were" if static is None else "peak dynamic memory was"
         return unknown(device.name, "ram", f"cannot be judged because the {what} not measured")
-    needed = static + dynamic
-    parts = f"({format_bytes(static)} static + {format_bytes(dynamic)} peak dynamic)"
-    needs = f"needs {format_bytes(needed)} {parts}"
+    parts = f"({format_bytes(static)} static + {format_bytes(dynamic)} {_DYNAMIC[need.allocator]})"
+    needs = f"needs {format_bytes(static + dynamic)} {parts}"
+    found = _with_leak(_in_one_piece(static + dynamic, needs, device, limit), left_bytes)
+    why = f"; no arena, so judged by torch's peak: {need.no_arena}" if need.no_arena else ""
+    changes = {"evidence": need.evidence, "judged_by": need.allocator}
+    return found.model_copy(update={**changes, "reason": f"{found.reason}{why}"})
+
+
+_DYNAMIC = {Allocator.ARENA: "planned arena", Allocator.TORCH: "peak dynamic"}
+
+
+def _in_one_piece(needed: int, needs: str, device: Device, limit: int | None) -> Verdict:
     usable = device.usable_ram_bytes
     arena = device.largest_arena
     if limit is not None and usable is None:
@@ -180,9 +212,16 @@ def _with_leak(verdict: Verdict, left: int) -> Verdict:
     )
 
 
-def _judge_flash(storage: int | None, device: Device, limit: int | None) -> Verdict:
+def judge_flash(
+    storage: int | None, device: Device, limit: int | None, evidence: Evidence
+) -> Verdict:
+    """The verdict on flash of ``storage`` bytes, None where they are not known."""
     if storage is None:
         return unknown(device.name, "flash", "cannot be judged because the storage is not known")
+    return _in_flash(storage, device, limit).model_copy(update={"evidence": evidence})
+
+
+def _in_flash(storage: int, device: Device, limit: int | None) -> Verdict:
     needs = f"needs {format_bytes(storage)} of storage"
     usable, free = device.usable_flash_bytes, device.free_flash_bytes
     if free is None or (usable is None and storage > free):

@@ -11,7 +11,7 @@ from trainfit.plots.drawing.labels import short_labels
 from trainfit.plots.drawing.style import PHASES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 WORKLOAD = (
     "algorithm",
@@ -31,8 +31,16 @@ RECORD = ["run", *WORKLOAD, "seed"]
 """What rows of several frames share that are of one record."""
 
 
+PLANNED = "arena"
+"""Of a verdict's ``judged_by``: not torch's peak counts, but a planned arena."""
+
+STAR = "*"
+STARRED = f"{STAR} judges static bytes + planned arena"
+"""What a mark behind the name of a device says."""
+
+
 def ram_bytes(frame: pd.DataFrame) -> pd.Series[Any]:
-    """Static plus peak dynamic bytes, which a device must hold; missing where either is."""
+    """Static plus peak dynamic bytes: what torch must hold; missing where either is."""
     return frame["static_bytes"] + frame["peak_dynamic_bytes"]
 
 
@@ -144,21 +152,67 @@ def by_phase(records: pd.DataFrame, values: pd.DataFrame, *quantities: str) -> p
 def device_limits(records: pd.DataFrame, verdicts: pd.DataFrame) -> dict[str, int]:
     """Bytes of RAM that a device leaves to a training, by device, from smallest to largest.
 
-    A limit is what a workload needs plus what is left of it.
+    A limit is what a workload was judged to need plus what is left of it.
     """
-    if verdicts.empty:
+    judged = _of_ram(verdicts)
+    if judged.empty:
         return {}
-    judged = texts(verdicts.loc[verdicts["budget"] == "ram", [*RECORD, "device", "margin"]])
-    needs = records[RECORD].assign(ram=ram_bytes(records))
-    known = judged.merge(needs, on=RECORD).dropna(subset=["margin", "ram"])
+    needs = records[RECORD].assign(
+        torch=ram_bytes(records), planned=records["static_bytes"] + records["arena_bytes"]
+    )
+    known = judged.merge(needs, on=RECORD)
+    known["ram"] = known["planned"].where(known["judged_by"] == PLANNED, known["torch"])
+    known = known.dropna(subset=["margin", "ram"])
     limits = (known["ram"] + known["margin"]).groupby(known["device"], sort=False).first()
     return {str(name): int(limit) for name, limit in limits.sort_values(kind="stable").items()}
 
 
-def with_limits(table: pd.DataFrame, limits: Mapping[str, int]) -> pd.DataFrame:
-    """The table and, below it, a row per ``device`` with the RAM it leaves (``limit_bytes``)."""
+def planning_devices(verdicts: pd.DataFrame) -> list[str]:
+    """Devices on which RAM was judged with a planned arena."""
+    judged = _of_ram(verdicts)
+    return [] if judged.empty else sorted(set(judged.loc[judged["judged_by"] == PLANNED, "device"]))
+
+
+def devices_with_room(rows: pd.DataFrame, verdicts: pd.DataFrame) -> pd.Series[Any]:
+    """Of every row the list of devices whose RAM is enough, as they judge it.
+
+    Args:
+        rows: With the columns that say which record each is of.
+        verdicts: The frame of that name.
+    """
+    judged = _of_ram(verdicts)
+    if judged.empty:
+        return pd.Series([[] for _ in rows.index], rows.index, dtype=object)
+    enough = judged[judged["margin"] >= 0]
+    devices = enough.groupby(RECORD, dropna=False)["device"].agg(list).rename("room")
+    found = rows[RECORD].merge(devices.reset_index(), how="left", on=RECORD)["room"]
+    lists = [each if isinstance(each, list) else [] for each in found]
+    return pd.Series(lists, rows.index, dtype=object)
+
+
+def _of_ram(verdicts: pd.DataFrame) -> pd.DataFrame:
+    if verdicts.empty:
+        return verdicts
+    columns = [*RECORD, "device", "margin", "judged_by"]
+    return texts(verdicts.loc[verdicts["budget"] == "ram", columns])
+
+
+def with_limits(
+    table: pd.DataFrame, limits: Mapping[str, int], planning: Collection[str]
+) -> pd.DataFrame:
+    """The table and, below it, a row per ``device`` with the RAM it leaves (``limit_bytes``).
+
+    Args:
+        table: The rows above.
+        limits: Bytes by device.
+        planning: Devices that judge a planned arena: ``judged_by`` says so.
+    """
     rows = pd.DataFrame(
-        {"device": list(limits), "limit_bytes": pd.array(list(limits.values()), dtype="Int64")}
+        {
+            "device": list(limits),
+            "limit_bytes": pd.array(list(limits.values()), dtype="Int64"),
+            "judged_by": [PLANNED if name in planning else "torch" for name in limits],
+        }
     )
     nullable = {"i": "Int64", "b": "boolean"}  # so that whole numbers stay whole
     kinds = {name: nullable.get(table[name].dtype.kind) for name in table}
@@ -173,6 +227,12 @@ def apart(numbers: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     return numbers[~of_device], dict(
         zip(limits["device"], limits["limit_bytes"].astype(int), strict=True)
     )
+
+
+def marked(numbers: pd.DataFrame, limits: Mapping[str, int]) -> dict[str, int]:
+    """The limits, the names of devices that judge a planned arena with a star."""
+    planning = set(numbers.loc[numbers["judged_by"] == PLANNED, "device"])
+    return {f"{name}{STAR if name in planning else ''}": limit for name, limit in limits.items()}
 
 
 def spread_limits(

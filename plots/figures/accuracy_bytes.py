@@ -22,9 +22,13 @@ from trainfit.plots.drawing.style import (
     styled,
 )
 from trainfit.plots.drawing.workloads import (
+    STAR,
+    STARRED,
     apart,
     device_limits,
+    marked,
     over_seeds,
+    planning_devices,
     ram_bytes,
     spread_limits,
     with_limits,
@@ -76,7 +80,7 @@ def numbers(frame: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     columns = ["dataset", "workload", "algorithm", "options", "model", "batch_size", "seeds"]
     columns += ["static_bytes", "peak_dynamic_bytes", "ram_bytes", "test_accuracy"]
     table = rows[[*columns, "test_accuracy_deviation", "on_front", "number"]]
-    return with_limits(table, device_limits(frame, verdicts))
+    return with_limits(table, device_limits(frame, verdicts), planning_devices(verdicts))
 
 
 def _front(panel: pd.DataFrame) -> list[Any]:
@@ -93,7 +97,9 @@ def _front(panel: pd.DataFrame) -> list[Any]:
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """One panel per data set, beside it (below it in one column) what is on its front."""
-    numbers, limits = apart(numbers)
+    whole = numbers
+    numbers, limits = apart(whole)
+    limits = marked(whole, limits)
     panels = list(numbers.groupby("dataset", sort=False))
     lists = [_listed(rows, columns) for _, rows in panels]
     needed = [0.2 + _LINE_HEIGHT * text.count("\n") for text in lists]
@@ -162,11 +168,13 @@ def _draw_panel(
         )
     log_byte_axis(axes.xaxis)
     axes.set_xlim(low, high)
-    axes.set_xlabel("RAM: static + peak dynamic bytes")
+    lines = spread_limits(limits, low, high, LINES)
+    star = f" ({STARRED})" if any(STAR in text for text, _ in lines) else ""
+    axes.set_xlabel(f"RAM: static + peak dynamic bytes{star}")
     axes.set_ylabel("test accuracy (%)")
     axes.margins(y=0.08)
     axes.grid(axis="y")
-    for text, limit in spread_limits(limits, low, high, LINES):
+    for text, limit in lines:
         limit_line(axes, limit, horizontal=False)
         axes.annotate(
             text,

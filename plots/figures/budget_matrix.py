@@ -1,7 +1,8 @@
 """Which workload fits on which device, by how much, and which budget decides where it does not.
 
 A cell shows the worst verdict of all budgets of a device. The amount in it is what is left of the
-budget that decides, or what lacks; a budget other than RAM is named below it.
+budget that decides, or what lacks; a budget other than RAM is named below it. RAM is that of a
+planned arena where a device has one, else that under torch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ from trainfit.plots.drawing.layout import (
     wrapped,
 )
 from trainfit.plots.drawing.style import WIDTHS, colours, hatch, new_figure, styled
-from trainfit.plots.drawing.workloads import RECORD, cut, device_limits, over_seeds, texts
+from trainfit.plots.drawing.workloads import (
+    PLANNED,
+    RECORD,
+    cut,
+    device_limits,
+    over_seeds,
+    texts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +60,7 @@ _NARROWEST_CELL = 0.31
 """Inches; a narrower cell has room for a symbol only."""
 
 _ABOUT = ["workload", "algorithm", "options", "model", "dataset", "batch_size"]
-_VERDICT = ["device", "budget", "status", "margin", "unit", "evidence"]
+_VERDICT = ["device", "budget", "status", "margin", "unit", "evidence", "judged_by"]
 
 
 def numbers(frame: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
@@ -209,6 +217,11 @@ def _notes(numbers: pd.DataFrame, *, in_words: bool) -> list[str]:
     if in_words:
         notes.append("Margin of the budget that decides, in B, KiB (K), MiB (M) or GiB (G);")
         notes.append("the budget is RAM where none is named.")
+    if (numbers["judged_by"] == PLANNED).any():
+        notes.append(
+            "RAM is static bytes + planned arena on microcontrollers (torch's peak where a"
+        )
+        notes.append("record has no arena), static bytes + torch's peak on boards that run torch.")
     return [*notes, *not_shown(numbers.attrs.get("left_out", []))]
 
 

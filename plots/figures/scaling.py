@@ -19,15 +19,22 @@ from trainfit.plots.drawing.style import (
     styled,
 )
 from trainfit.plots.drawing.workloads import (
+    STAR,
+    STARRED,
     apart,
     device_limits,
+    devices_with_room,
+    marked,
     over_seeds,
+    planning_devices,
     ram_bytes,
     spread_limits,
     with_limits,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -69,6 +76,7 @@ def numbers(frame: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     same = ["algorithm", "options", "model", "dataset", "batch_size"]
     rows = over_seeds(known).drop_duplicates(same).reset_index(drop=True)
     rows["ram_bytes"] = ram_bytes(rows)
+    rows["room"] = devices_with_room(rows, verdicts)
     rows["predicted_ram_bytes"] = rows["static_bytes"] + rows["predicted_bytes"]
     rows = rows.join(pd.DataFrame([_sizes(model) for model in rows["model"]]).astype("Int64"))
     found = [panel for axis in AXES if (panel := _panel(rows, axis)) is not None]
@@ -78,7 +86,7 @@ def numbers(frame: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat(found, ignore_index=True)
     table["workload"] = short_labels(table[["algorithm", "options"]])
     table["largest_that_fits"] = _largest(table, limits)
-    return with_limits(table, limits)
+    return with_limits(table.drop(columns="room"), limits, planning_devices(verdicts))
 
 
 def _sizes(model: str) -> dict[str, int | None]:
@@ -106,7 +114,7 @@ def _panel(rows: pd.DataFrame, axis: str) -> pd.DataFrame | None:
     best = several.groupby(fixed, sort=False)[axis].size().idxmax()
     chosen: pd.DataFrame = several.set_index(fixed, drop=False).loc[[best]]
     names = ["workload", "algorithm", "options", "model", "dataset", "batch_size"]
-    sizes = ["static_bytes", "peak_dynamic_bytes", "ram_bytes", "predicted_ram_bytes"]
+    sizes = ["static_bytes", "peak_dynamic_bytes", "ram_bytes", "predicted_ram_bytes", "room"]
     chosen = chosen.sort_values(by=axis, kind="stable")
     setting = _setting(chosen.iloc[0], axis)
     points = chosen.assign(axis=axis, setting=setting, at=chosen[axis], workload="")
@@ -120,12 +128,12 @@ def _setting(row: pd.Series[Any], axis: str) -> str:
     return f"{other}, batch {row['batch_size']}"
 
 
-def _largest(table: pd.DataFrame, limits: dict[str, int]) -> list[str]:
+def _largest(table: pd.DataFrame, devices: Iterable[str]) -> list[str]:
     """Per row, the devices on which it is the largest that fits of its series."""
     named: dict[Any, list[str]] = {index: [] for index in table.index}
     for _, points in table.groupby(["axis", "algorithm", "options"], sort=False):
-        for device, limit in limits.items():
-            fits = points[points["ram_bytes"] <= limit]
+        for device in devices:
+            fits = points[[device in room for room in points["room"]]]
             if len(fits) and points["at"].max() > fits["at"].max():
                 named[fits["at"].astype(int).idxmax()].append(device)
     return [", ".join(devices) for devices in named.values()]
@@ -134,7 +142,8 @@ def _largest(table: pd.DataFrame, limits: dict[str, int]) -> list[str]:
 @styled
 def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     """One panel per axis that varies, side by side (one column: below each other)."""
-    numbers, limits = apart(numbers)
+    whole = numbers
+    numbers, limits = apart(whole)
     names = list(dict.fromkeys(numbers["workload"]))
     shown = names[:MOST]
     points = numbers[numbers["workload"].isin(shown)]
@@ -147,7 +156,7 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     grid = figure.subplots(len(panels) // across, across, sharey=columns == 2, squeeze=False)
     look = looks(shown)
     low, high = 0.8 * points["ram_bytes"].min(), 1.3 * points["ram_bytes"].max()
-    lines = spread_limits(limits, low, high, LINES)
+    lines = spread_limits(marked(whole, limits), low, high, LINES)
     for index, (axes, (axis, rows)) in enumerate(zip(grid.flat, panels, strict=True)):
         _draw_panel(axes, axis, rows, look)
         axes.set_ylim(low, high)
@@ -159,6 +168,8 @@ def draw(numbers: pd.DataFrame, columns: int = 2) -> Figure:
     keys.append(Line2D([], [], **_TICK, label="predicted"))
     if lines:
         keys.append(Line2D([], [], **_RING, label="largest measured that fits"))
+    if any(STAR in text for text, _ in lines):
+        keys.append(Line2D([], [], linestyle="", label=STARRED))
     if len(names) > len(shown):
         note = f"{len(names) - len(shown)} more series are in the CSV"
         keys.append(Line2D([], [], linestyle="", label=note))
@@ -224,7 +235,7 @@ def _limits(axes: Axes, lines: list[tuple[str, int]], rows: pd.DataFrame, *, nam
                 color="0.25",
                 annotation_clip=False,
             )
-        device = text.split(",")[0].split(" and ")[0]
+        device = text.split(",")[0].split(" and ")[0].removesuffix(STAR)
         here = rows["largest_that_fits"].str.split(", ").map(lambda found, d=device: d in found)
         points = rows[here]
         axes.plot(points["at"].astype(int), points["ram_bytes"].astype(float), **_RING, zorder=5)

@@ -12,8 +12,9 @@ ALSO = ("records",)
 TITLE = "Verdict per workload and device"
 CAPTION = (
     "Whether a training fits; tight is less to spare than the device's profile requires. The worst "
-    "of all budgets of a device counts. Devices are ordered by the RAM that they leave to a "
-    "training."
+    "of all budgets of a device counts. Microcontrollers are judged by static bytes and a planned "
+    "arena, boards that run torch by static bytes and torch's peak. Devices are ordered by the RAM "
+    "that they leave to a training."
 )
 
 

@@ -54,6 +54,7 @@ def memory(static: int = 3_000, peak: int = 1_000, closed: int = 1_000, **change
         "peak_phase": "gradient",
         "predicted_bytes": closed,
         "device_bytes": 900,
+        "arena_bytes": None,
         "deterministic": True,
         "phases": phases,
         "residual": Residual(unexplained_bytes=peak - closed, left_after_step_bytes=0),

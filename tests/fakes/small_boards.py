@@ -59,3 +59,16 @@ def small(
 ) -> Device:
     text = board(ram, flash=flash, clock=clock, current=current, budgets=budgets)
     return parse_device(text.encode(), "small.toml", stem="small")
+
+
+def with_torch(ram: int, *, flash: int | None = 10**9) -> Device:
+    """A board of the same size that runs torch: its steps have no planned arena."""
+    text = board(ram, flash=flash)
+    changes = {
+        'kind = "mcu"': 'kind = "sbc"',
+        'cycles = "cortex-m4f"\n': "",
+        "[[regions]]": f'[[power_modes]]\nname = "on"\npower = {UNKNOWN}\n[[regions]]',
+    }
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return parse_device(text.encode(), "small.toml", stem="small")

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tests.fakes.small_boards import board
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.predicted_workload import predicted_workload
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 DIGITS = ("--algorithm", "backprop", "--model", "mlp-64-32x2-10")
@@ -26,8 +26,13 @@ def write_board(ram: int, **changes: Any) -> str:
 
 
 def need(algorithm: str = "backprop", **changes: Any) -> int:
+    """RAM on a microcontroller."""
+    return form(algorithm, **changes).planned.ram_bytes
+
+
+def form(algorithm: str = "backprop", **changes: Any) -> PredictedWorkload:
     values = {"model": "mlp-64-32x2-10", "dataset": "none", "batch_size": 32}
-    return predicted_workload(Workload(algorithm=algorithm, **values | changes)).ram_bytes
+    return predicted_workload(Workload(algorithm=algorithm, **values | changes))
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +71,11 @@ def test_a_remedy_that_is_offered_holds_when_it_is_measured(main: Any) -> None:
     document = json.loads(out)
     assert document["status"] in {"fits", "tight"}
     measured = document["measured"]
-    assert measured["static_bytes"] + measured["peak_dynamic_bytes"] == offered["ram_bytes"]
+    torch = measured["static_bytes"] + measured["peak_dynamic_bytes"]
+    assert torch == offered["torch_ram_bytes"] == document["ram"]["torch_ram_bytes"]
+    assert measured["static_bytes"] + measured["arena_bytes"] == offered["ram_bytes"]
+    assert document["ram"]["ram_bytes"] == offered["ram_bytes"]
+    assert document["ram"]["judged_by"] == document["budgets"][0]["judged_by"] == "arena"
     assert "remedies" not in document
 
 
@@ -77,6 +86,7 @@ def test_what_does_not_fit_comes_with_its_owners_and_remedies(main: Any) -> None
 
     assert (code, err) == (0, "")
     assert "on small (A small one): exceeds\n" in out
+    assert " in a planned arena without gaps (judged), " in out
     assert ": 1 B too much\n" in out
     assert "  come and go: " in out
     assert "What would make it fit" in out
@@ -122,8 +132,9 @@ def test_machines_get_all_of_it(main: Any, tmp_path: Path) -> None:
     assert (document["device"], document["status"]) == ("small", "exceeds")
     (ram,) = document["budgets"]
     assert (ram["low"], ram["high"], ram["limit"]) == (need(), need(), need() - 1)
-    assert (ram["margin"], ram["unit"], ram["evidence"]) == (-1, "B", "traced")
-    assert sum(r["bytes"] for r in document["tensors"]) == need()
+    assert (ram["margin"], ram["unit"], ram["evidence"]) == (-1, "B", "planned")
+    assert document["ram"]["torch_ram_bytes"] == form().ram_bytes
+    assert sum(r["bytes"] for r in document["tensors"]) == form().ram_bytes
     assert document["modelled"]["latency"]["reason"] == "clock is unknown: nobody knows"
     for name in ("budgets", "tensors", "remedies"):
         with (tmp_path / "t" / f"{name}.csv").open(encoding="utf-8") as stream:
@@ -163,7 +174,7 @@ def test_the_largest_batch_is_found_and_measured(main: Any) -> None:
     assert (code, err) == (0, "")
     assert out.startswith("largest batch that fits small: 50 (mlp-64-32x2-10, batch 50)\n")
     assert f"\n  batch 51: needs {need(batch_size=51):,} B of RAM, exceeds (RAM: " in out
-    assert f"measured: {need(batch_size=50):,} B of RAM" in out
+    assert f"measured: {form(batch_size=50).ram_bytes:,} B of RAM under torch" in out
     assert "equal to the prediction" in out
 
 

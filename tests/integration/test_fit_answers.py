@@ -15,8 +15,9 @@ import pytest
 
 from tests.fakes.small_boards import board
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.sizing.predicted_workload import predicted_workload
+from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.verdicts.memory import Status
+from trainfit.hardware_profiles import format_bytes
 
 OVERLOOKED = ("--algorithm", "tests.plugins.misstated:Overlooked", "--model", "mlp-64-10")
 """Its prediction forgets a copy of x and the gradient."""
@@ -38,12 +39,18 @@ def write_board(ram: int, *, name: str = "small", **changes: Any) -> str:
 
 
 def need(algorithm: str = "backprop", **changes: Any) -> int:
+    """RAM on a microcontroller."""
+    return form(algorithm, **changes).planned.ram_bytes
+
+
+def form(algorithm: str = "backprop", **changes: Any) -> PredictedWorkload:
     values = {"model": "mlp-64-32x2-10", "dataset": "none", "batch_size": 32}
-    return predicted_workload(Workload(algorithm=algorithm, **values | changes)).ram_bytes
+    return predicted_workload(Workload(algorithm=algorithm, **values | changes))
 
 
 def overlooked(batch_size: int = 32) -> int:
-    return need(OVERLOOKED[1], model="mlp-64-10", batch_size=batch_size)
+    """RAM under torch."""
+    return form(OVERLOOKED[1], model="mlp-64-10", batch_size=batch_size).ram_bytes
 
 
 # A measurement beats a prediction.
@@ -76,7 +83,16 @@ def test_the_verdict_is_the_measurements_and_both_figures_are_said(main: Any) ->
     assert "What the prediction is wrong about: measured only: scratch of descend +8,192 B" in out
     assert found["status"] == "exceeds"
     assert found["refuted"] is True
-    assert found["predicted"] == {"status": "tight", "ram_bytes": overlooked()}
+    arena = form(OVERLOOKED[1], model="mlp-64-10").planned.ram_bytes
+    assert found["predicted"] == {
+        "status": "tight",
+        "ram_bytes": arena,
+        "torch_ram_bytes": overlooked(),
+    }
+    # its arena is as wrong as its trace: torch's peak is judged, and that is said
+    assert f"{arena:,} B in a planned arena are not to be trusted (measured +" in out
+    assert found["ram"]["judged_by"] == found["budgets"][0]["judged_by"] == "torch"
+    assert "no arena, so judged by torch's peak: measured +" in found["budgets"][0]["reason"]
     assert found["budgets"][0]["low"] == measured
     assert needs <= measured
 
@@ -152,7 +168,7 @@ def test_algorithm_batch_and_option_are_found_for_a_real_board(main: Any) -> Non
     assert code == 0
     assert (
         "    trainfit fit --device stm32f746 --algorithm ff_int8 --model mlp-784-256-256-10"
-        " --batch-size 3\n"
+        " --batch-size 6\n"
     ) in out
     assert re.search(r"searched [\d,]+ combinations of \d+ algorithms, \d+ batch sizes", out)
 
@@ -315,10 +331,14 @@ def test_a_step_of_ones_own_on_several_boards(main: Any) -> None:
     # w, b and x are there all the time, their gradients come and go
     assert measured["static_bytes"] == 4 * (64 * 10 + 10 + 32 * 64)
     assert document["status"] == "fits"
-    assert document["devices"] == [
-        {"device": "stm32f746", "status": "fits"},
-        {"device": "small", "status": "exceeds"},
+    assert [(each["device"], each["status"]) for each in document["devices"]] == [
+        ("stm32f746", "fits"),
+        ("small", "exceeds"),
     ]
+    for each in document["devices"]:
+        assert each["judged_by"] == "arena"
+        assert each["torch_ram_bytes"] == measured["ram_bytes"] > each["ram_bytes"]
+    assert f"{format_bytes(each['ram_bytes'])} in a planned arena" in out
     assert document["tensors"][0]["bytes"] == 4 * 64 * 10
     assert "outside = in no phase" in out
 
@@ -344,7 +364,7 @@ def test_a_step_is_predicted_where_it_is_not_to_be_measured(main: Any) -> None:
     assert "from its code, nothing was run" in out
     assert "measured" not in document
     assert document["predicted"]["static_bytes"] == measured["static_bytes"]
-    assert document["budgets"][0]["evidence"] == "traced"
+    assert document["budgets"][0]["evidence"] == "planned"
 
 
 @pytest.mark.usefixtures("train_py")
@@ -357,6 +377,8 @@ def test_the_largest_batch_of_a_step_is_traced_and_measured(main: Any) -> None:
     assert row["ram_bytes"] <= 10_000 < row["above_ram_bytes"]
     assert row["measured_ram_bytes"] == row["ram_bytes"]
     assert row["status"] in ("fits", "tight")
+    assert row["judged_by"] == "arena"
+    assert row["torch_ram_bytes"] > row["ram_bytes"] == row["arena_ram_bytes"]
 
 
 @pytest.mark.parametrize(

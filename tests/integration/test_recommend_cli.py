@@ -89,7 +89,7 @@ def test_the_front_of_a_device(main: Any) -> None:
         ["91.00%", "90.00%", "2"],
         ["80.00%", "80.00%", "1"],
     ]
-    assert "\nstm32f746\n" in out
+    assert "\nstm32f746 (RAM in a planned arena)\n" in out
     # backprop has been trained 256 units wide, which is wider than the grid that was asked for
     assert "Fits, and nobody has trained it yet: 1 workload (of every" in out
     assert "\nzeroth_order mlp-64-32-10 b32 " in out
@@ -114,7 +114,9 @@ def test_machines_get_the_front_all_candidates_and_what_is_untrained(
                 batch_size=row["batch_size"],
             )
         )
-        assert row["ram_bytes"] == form.ram_bytes
+        assert row["ram_bytes"] == row["arena_ram_bytes"] == form.planned.ram_bytes
+        assert row["torch_ram_bytes"] == form.ram_bytes
+        assert (row["judged_by"], row["evidence"]) == ("arena", "planned")
         assert row["sample_joules_high"] is None  # the current of this part is not known
         assert row["sample_seconds_low"] < row["sample_seconds_high"]
     assert [row["worst"] for row in found["front"]] == [0.96, 0.9, 0.8]
@@ -151,15 +153,18 @@ def test_every_device_is_answered_for_by_name(main: Any) -> None:
     )  # fmt: skip
 
     assert code == 0
-    assert "\nsmall\nnone of 4 trained workloads is sure to fit; the smallest, backprop" in out
-    assert "\njetson-nano\nnone of 4 trained workloads that fit reaches 97.00%; the best" in out
+    planned, torch = "(RAM in a planned arena)", "(RAM under torch)"
+    none = "none of 4 trained workloads"
+    assert f"\nsmall {planned}\n{none} is sure to fit; the smallest, backprop" in out
+    assert f"\njetson-nano {torch}\n{none} that fit reaches 97.00%; the best" in out
     found = answer(
         main, "--device", "small.toml", "--device", "jetson-nano", "--min-accuracy", "0.97"
     )
     assert [each["device"] for each in found["devices"]] == ["small", "jetson-nano"]
     for each in found["devices"]:
         assert each["answers"] == 0
-        assert f"\n{each['device']}\n{each['reason']}\n" in out
+        whose = planned if each["device"] == "small" else torch
+        assert f"\n{each['device']} {whose}\n{each['reason']}\n" in out
 
 
 @pytest.mark.usefixtures("runs")

@@ -96,11 +96,13 @@ def verdict(device, status, margin, budget="ram", unit="B", **changes):
         "margin": margin,
         "unit": unit,
         "evidence": evidence,
+        "judged_by": "torch" if budget == "ram" else None,
     } | changes
 
 
 def held(static, dynamic):
-    return {"static_bytes": static, "peak_dynamic_bytes": dynamic}
+    arena = None if dynamic is None else dynamic // 2
+    return {"static_bytes": static, "peak_dynamic_bytes": dynamic, "arena_bytes": arena}
 
 
 LIMITS = {"small": 100 * KIB, "middle": 300 * KIB, "huge": 2**30}
@@ -120,6 +122,14 @@ def row(algorithm="backprop", options=None, static=100 * KIB, peak=50 * KIB, **c
         "verdicts": [verdict(d, "fits" if n >= 0 else "exceeds", n) for d, n in left.items()],
     }
     return found | changes
+
+
+def planned(algorithm="backprop", static=100 * KIB, peak=50 * KIB, **changes):
+    """A row of which the small device has judged the planned arena, half of torch's peak."""
+    found = row(algorithm, static=static, peak=peak, **changes)
+    left = LIMITS["small"] - static - peak // 2
+    small = verdict("small", "fits" if left >= 0 else "exceeds", left, judged_by="arena")
+    return found | {"verdicts": [small, *found["verdicts"][1:]]}
 
 
 def timed(algorithm="backprop", scale=1.0, options=None, **changes):

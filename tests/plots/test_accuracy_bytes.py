@@ -1,10 +1,11 @@
 import pytest
 from matplotlib.figure import Figure
 
-from tests.plots.frames import KIB, LIMITS, numbers, row
+from tests.plots.frames import KIB, LIMITS, numbers, planned, row
 from tests.plots.images import assert_like_baseline
 from trainfit.plots import MissingDataError
 from trainfit.plots.drawing.layout import place_labels
+from trainfit.plots.drawing.workloads import STARRED
 from trainfit.plots.figures import accuracy_bytes
 
 
@@ -61,6 +62,18 @@ def test_every_data_set_has_a_front_of_its_own():
 def test_limits_of_devices_are_static_and_peak_and_what_is_left():
     table = numbers(accuracy_bytes, trained("a", 10, 0.9)).dropna(subset=["device"])
     assert dict(zip(table["device"], table["limit_bytes"], strict=True)) == LIMITS
+
+
+def test_the_limit_of_a_device_that_plans_is_marked():
+    rows = [planned(static=60 * KIB, peak=n * KIB, batch_size=n) for n in (8, 64)]
+
+    table = numbers(accuracy_bytes, *rows)
+
+    limits = table.dropna(subset=["device"])
+    assert dict(zip(limits["device"], limits["limit_bytes"], strict=True)) == LIMITS
+    axes = accuracy_bytes.draw(table).axes[0]
+    assert axes.get_xlabel() == f"RAM: static + peak dynamic bytes ({STARRED})"
+    assert "small*" in [text.get_text() for text in axes.texts]
 
 
 def test_a_run_that_was_not_judged_is_drawn_without_limits():

@@ -121,6 +121,21 @@ def test_amounts_are_as_short_as_a_cell(margin, unit, text):
     assert found.split("\n")[0] == text
 
 
+def test_which_ram_was_judged_is_said_where_it_is_not_torchs():
+    planned = record("a", ("b", "fits", 1))
+    planned["verdicts"] = [frames.verdict("b", "fits", 1, judged_by="arena")]
+
+    notes = [
+        " ".join(text.get_text() for text in budget_matrix.draw(numbers(budget_matrix, each)).texts)
+        for each in (planned, record("a", ("b", "fits", 1)))
+    ]
+
+    assert ["planned arena on microcontrollers" in " ".join(n.split()) for n in notes] == [
+        True,
+        False,
+    ]
+
+
 def test_a_run_that_was_not_judged_says_what_judges_it():
     with pytest.raises(MissingDataError, match="devices ="):
         numbers(budget_matrix, record("a"))

@@ -1,8 +1,9 @@
 import pytest
 
-from tests.plots.frames import KIB, numbers, row
+from tests.plots.frames import KIB, LIMITS, numbers, planned, row
 from tests.plots.images import assert_like_baseline
 from trainfit.plots import MissingDataError
+from trainfit.plots.drawing.workloads import STARRED
 from trainfit.plots.figures import scaling
 
 
@@ -60,6 +61,29 @@ def test_hidden_layers_of_several_widths_are_not_guessed_at():
 def test_the_largest_that_fits_is_a_point_and_a_larger_one_does_not_fit():
     table = points(*grown("batch_size", 8, 32, 128)).set_index("at")
     assert list(table["largest_that_fits"]) == ["", "small", ""]  # 92 of 100 KiB; 188 is too much
+
+
+def test_what_fits_in_a_planned_arena_fits_although_torch_would_not():
+    # GIVEN 60 KiB static and 1 KiB a sample, of which an arena needs half
+    rows = [planned(static=60 * KIB, peak=n * KIB, batch_size=n) for n in (8, 32, 64, 128)]
+
+    # WHEN the small device with 100 KiB judges arenas
+    table = numbers(scaling, *rows)
+
+    # THEN 60 + 32 KiB fit, and 60 + 64 are too much
+    of_points = table[table["device"].isna()].set_index("at")
+    assert list(of_points["largest_that_fits"]) == ["", "", "small", ""]
+    assert of_points.loc[64, "ram_bytes"] == 124 * KIB
+    limits = table.dropna(subset=["device"]).set_index("device")
+    assert limits["limit_bytes"].to_dict() == LIMITS
+    assert limits["judged_by"].to_dict() == {"small": "arena", "middle": "torch", "huge": "torch"}
+
+    # THEN its line is marked, and the mark explained
+    figure = scaling.draw(table)
+    assert STARRED in [text.get_text() for text in figure.legends[0].texts]
+    assert "small*" in [text.get_text() for text in figure.axes[0].texts]
+    plain = scaling.draw(numbers(scaling, *grown("batch_size", 8, 32, 128)))
+    assert STARRED not in [text.get_text() for text in plain.legends[0].texts]
 
 
 def test_of_several_settings_the_one_with_the_most_points_is_taken():

@@ -11,11 +11,16 @@ from trainfit.bench.cli.output import output, unseen
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.sizing.largest_step import largest_batch
 from trainfit.bench.sizing.own_step import OwnStep, measure_own_step
+from trainfit.bench.sizing.own_step_arena import joined
 from trainfit.bench.verdicts.judge import FITTING
 from trainfit.bench.verdicts.memory import worst
-from trainfit.hardware_profiles import Device
+from trainfit.bench.verdicts.ram import IN_WORDS, RamNeed
+from trainfit.hardware_profiles import Allocator, Device
 
-COLUMNS = unseen("device largest_batch ram_bytes above_ram_bytes measured_ram_bytes status tried")
+COLUMNS = unseen(
+    "device largest_batch ram_bytes above_ram_bytes measured_ram_bytes status tried",
+    "judged_by torch_ram_bytes arena_ram_bytes",
+)
 
 
 def answer(asked: Asked, target: str) -> None:
@@ -23,35 +28,51 @@ def answer(asked: Asked, target: str) -> None:
     rows, printed, refuted = list[dict[str, Any]](), list[str](), False
     for device in asked.devices.values():
         with SpinnerLine(f"looking for the largest batch of {target} on {device.name}"):
-            found = largest_batch(target, Path.cwd(), partial(_fits, asked, device))
+            found = largest_batch(
+                target,
+                Path.cwd(),
+                partial(_fits, asked, device),
+                plan=device.allocator is Allocator.ARENA,
+            )
+        need = found.step.demand(device).ram(device.allocator)
+        how = _how(need)
         row = {
             "device": device.name,
             "largest_batch": found.size,
-            "ram_bytes": found.step.ram_bytes,
-            "above_ram_bytes": found.above and found.above.ram_bytes,
+            "ram_bytes": need.ram_bytes,
+            "above_ram_bytes": found.above and found.above.ram_on(device),
             "measured_ram_bytes": None,
             "status": str(worst(found.step.verdicts(device, asked.budgets)).status),
             "tried": found.tried,
+            "judged_by": str(need.allocator),
+            "torch_ram_bytes": found.step.ram_bytes,
+            "arena_ram_bytes": found.step.arena_ram_bytes,
         }
         rows.append(row)
         if found.size is None:
             printed.append(
                 f"{target} on {device.name}: no batch fits; one sample needs"
-                f" {found.step.ram_bytes:,} B of RAM (traced)"
+                f" {need.ram_bytes:,} B of RAM ({how})"
             )
             continue
-        more = "" if found.above is None else f"; a sample more needs {found.above.ram_bytes:,} B"
+        above = found.above and found.above.ram_on(device)
+        more = "" if above is None else f"; a sample more needs {above:,} B"
         printed.append(
             f"{target} on {device.name}: the largest batch that fits is {found.size:,}, which needs"
-            f" {found.step.ram_bytes:,} B of RAM (traced{more})"
+            f" {need.ram_bytes:,} B of RAM ({how}{more})"
         )
         if asked.measure is not None:
             with SpinnerLine(f"measuring batch {found.size:,}"):
                 step = measure_own_step(target, Path.cwd(), batch_size=found.size)
-            row["measured_ram_bytes"] = step.ram_bytes
+            step = joined(step, found.step)
+            measured = step.demand(device).ram(device.allocator)
+            row["measured_ram_bytes"] = measured.ram_bytes
             row["status"] = str(worst(step.verdicts(device, asked.budgets)).status)
             refuted = refuted or not _fits(asked, device, step)
-            printed.append(f"measured: {step.ram_bytes:,} B of RAM: {row['status']}")
+            says = f"measured: {step.ram_bytes:,} B of RAM {IN_WORDS[Allocator.TORCH]}"
+            if measured.allocator is Allocator.ARENA:
+                says += f", equal to the trace; so {measured.ram_bytes:,} B in the arena"
+            printed.append(f"{says}: {row['status']}")
     out = output()
     out.fact("step", target)
     out.table("devices", COLUMNS, rows, printed=())
@@ -62,3 +83,9 @@ def answer(asked: Asked, target: str) -> None:
 
 def _fits(asked: Asked, device: Device, step: OwnStep) -> bool:
     return worst(step.verdicts(device, asked.budgets)).status in FITTING
+
+
+def _how(need: RamNeed) -> str:
+    """How bytes are known, and whose they are."""
+    why = f"; no arena: {need.no_arena}" if need.no_arena else ""
+    return f"{need.evidence}, {IN_WORDS[need.allocator]}{why}"

@@ -21,7 +21,14 @@ from trainfit.bench.sizing.suggestions import search
 from trainfit.bench.verdicts.judge import FITTING, amounts, judge_all
 from trainfit.bench.verdicts.memory import Verdict, worst
 
-MEASURED = ("static_bytes", "storage_bytes", "peak_dynamic_bytes", "peak_phase", "deterministic")
+MEASURED = (
+    "static_bytes",
+    "storage_bytes",
+    "peak_dynamic_bytes",
+    "arena_bytes",
+    "peak_phase",
+    "deterministic",
+)
 """Of the whole measurement; its stages stand beside them."""
 
 
@@ -53,7 +60,7 @@ def _show(asked: Asked, found: Confirmed, verdicts: Sequence[Verdict], *, refute
     predicted = worst(judge_all(form.demand(device), device, asked.budgets))
     if found.memory is not None and predicted.status is not overall.status:
         lines += [Text(line, style="bold red") for line in report.refutation(found, device)]
-    lines += ["", report.budgets_drawn(rows)]
+    lines += ["", report.budgets_drawn(rows), report.ram_line(needs, device)]
     lines += [
         f"{report.NAMES[verdict.budget]}: {verdict.reason}"
         for verdict in verdicts
@@ -65,7 +72,9 @@ def _show(asked: Asked, found: Confirmed, verdicts: Sequence[Verdict], *, refute
     out.fact("device", device.name)
     out.fact("status", str(overall.status))
     out.fact("evidence", str(needs.evidence))
-    out.fact("predicted", {"status": str(predicted.status), "ram_bytes": form.ram_bytes})
+    ram = {"ram_bytes": form.ram_on(device), "torch_ram_bytes": form.ram_bytes}
+    out.fact("ram", report.ram_fact(needs, device))
+    out.fact("predicted", {"status": str(predicted.status), **ram})
     out.fact("refuted", refuted)
     out.table("budgets", report.BUDGET_COLUMNS, rows, printed=lines)
     out.table("tensors", report.OWNER_COLUMNS, report.owners(form), printed=())

@@ -12,16 +12,19 @@ from trainfit.bench.cli.output import output
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports import fit as single
 from trainfit.bench.cli.reports import own_step as report
-from trainfit.bench.sizing.own_step import measure_own_step, predict_own_step
+from trainfit.bench.sizing.own_step import OwnStep, measure_own_step, predict_own_step
+from trainfit.bench.sizing.own_step_arena import with_arena
 from trainfit.bench.verdicts.judge import FITTING, amounts
 from trainfit.bench.verdicts.memory import Status, worst
+from trainfit.hardware_profiles import Allocator
 
 
 def answer(asked: Asked, target: str) -> None:
     """Measure or predict a step once, judge it for every device, and end the command."""
     measures = asked.measure is not None
+    plans = any(device.allocator is Allocator.ARENA for device in asked.devices.values())
     with SpinnerLine(f"{'measuring' if measures else 'tracing'} {target}"):
-        step = (measure_own_step if measures else predict_own_step)(target, Path.cwd())
+        step = _step(target, measures=measures, plans=plans)
     out = output()
     rows, printed = [], list[RenderableType]()
     statuses = []
@@ -29,7 +32,8 @@ def answer(asked: Asked, target: str) -> None:
         verdicts = step.verdicts(device, asked.budgets)
         overall = worst(verdicts)
         statuses.append(overall.status)
-        own = single.budget_rows(verdicts, *amounts(step.demand(device), device, asked.budgets))
+        needs = step.demand(device)
+        own = single.budget_rows(verdicts, *amounts(needs, device, asked.budgets))
         head = Text(f"{target} on {device.name} ({device.title}): ")
         head.append(str(overall.status), style="bold")
         reasons = [
@@ -37,12 +41,16 @@ def answer(asked: Asked, target: str) -> None:
             for verdict in verdicts
             if verdict.status != "fits"
         ]
-        printed += [head, single.budgets_drawn(own), *reasons, ""]
+        whose = single.ram_line(needs, device)
+        printed += [head, single.budgets_drawn(own), whose, *reasons, ""]
         rows += own
     out.fact("step", target)
     out.fact("status", str(min(statuses, key=lambda status: status.severity)))
     names = [device.name for device in asked.devices.values()]
-    judged = [{"device": n, "status": str(s)} for n, s in zip(names, statuses, strict=True)]
+    judged = [
+        {"device": name, "status": str(status), **single.ram_fact(step.demand(device), device)}
+        for name, device, status in zip(names, asked.devices.values(), statuses, strict=True)
+    ]
     out.table("devices", report.DEVICE_COLUMNS, judged, printed=())
     out.table("budgets", report.BUDGET_COLUMNS, rows, printed=printed)
     out.fact("measured" if measures else "predicted", report.fact(step))
@@ -54,3 +62,11 @@ def answer(asked: Asked, target: str) -> None:
         sure=any(status in FITTING for status in statuses),
         refuted=measures and Status.EXCEEDS in statuses,
     )
+
+
+def _step(target: str, *, measures: bool, plans: bool) -> OwnStep:
+    """The step, with a planned arena where a device has one."""
+    if not measures:
+        return predict_own_step(target, Path.cwd(), plan=plans)
+    step = measure_own_step(target, Path.cwd())
+    return with_arena(step, Path.cwd()) if plans else step

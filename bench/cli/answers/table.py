@@ -30,8 +30,9 @@ def answer(asked: Asked, workloads: Sequence[Workload]) -> None:
         rows += [report.row(each, axis, on_front=each in best) for each in group]
         notes += report.notes(group)
     out = output()
-    out.table("combinations", report.COLUMNS, rows)
-    out.show("", *report.legend([axis_of(group) for group in groups]), *notes)
+    out.table("combinations", report.columns(rows), rows)
+    legend = report.legend([axis_of(group) for group in groups])
+    out.show("", *report.whose_ram(rows), *legend, *notes)
     for refuted in _refuted(groups):
         out.show(*single.refutation(refuted.confirmed, refuted.device))
     unmeasured = [each for each in found if each.memory is None]

@@ -20,8 +20,10 @@ from trainfit.bench.sizing.measuring import Confirmed
 from trainfit.bench.sizing.predicted_workload import PredictedWorkload
 from trainfit.bench.sizing.suggestions import Remedy, Searched
 from trainfit.bench.verdicts.intervals import format_quantity, spread
+from trainfit.bench.verdicts.judge import ResourceDemand
 from trainfit.bench.verdicts.memory import Status, Verdict
-from trainfit.hardware_profiles import Device, format_bytes
+from trainfit.bench.verdicts.ram import IN_WORDS, PlannedRam
+from trainfit.hardware_profiles import Allocator, Device, format_bytes
 
 COLOURS = {status: colour for status, (_, _, colour) in CELLS.items()}
 """Of a verdict, which is always written as its own word here."""
@@ -46,9 +48,10 @@ MOST_OWNERS = 5
 
 MOST_REMEDIES = 4
 
-BUDGET_COLUMNS = unseen("budget status low high limit margin unit evidence reason")
+BUDGET_COLUMNS = unseen("budget status low high limit margin unit evidence judged_by reason")
 REMEDY_COLUMNS = unseen(
-    "change what ram_bytes status margin unit algorithm options model batch_size command"
+    "change what ram_bytes torch_ram_bytes status margin unit algorithm options model batch_size",
+    "command",
 )
 OWNER_COLUMNS = unseen("name category kind bytes")
 
@@ -69,6 +72,42 @@ def budget_rows(
             }
         )
     return rows
+
+
+def ram_fact(needs: ResourceDemand, device: Device) -> dict[str, Any]:
+    """RAM under both allocators, and by which of them it is judged, for machines."""
+    judged, planned = needs.ram(device.allocator), needs.planned
+    return {
+        "judged_by": str(judged.allocator),
+        "ram_bytes": judged.ram_bytes,
+        "torch_ram_bytes": needs.ram(Allocator.TORCH).ram_bytes,
+        "arena_ram_bytes": planned.ram_bytes if isinstance(planned, PlannedRam) else None,
+        "arena_gap_bytes": planned.gap_bytes if isinstance(planned, PlannedRam) else None,
+        "no_arena": planned if isinstance(planned, str) else None,
+    }
+
+
+def ram_line(needs: ResourceDemand, device: Device) -> str:
+    """The same for people: the one that is judged first."""
+    fact = ram_fact(needs, device)
+    order = sorted(Allocator, key=lambda each: each != fact["judged_by"])
+    parts = []
+    for allocator in order:
+        count = fact[f"{allocator}_ram_bytes"]
+        how = " (judged)" if allocator == fact["judged_by"] else ""
+        if count is not None:
+            gaps = _gaps(fact["arena_gap_bytes"]) if allocator is Allocator.ARENA else ""
+            parts.append(f"{format_bytes(count)} {IN_WORDS[allocator]}{gaps}{how}")
+        elif allocator is device.allocator:
+            parts.append(f"no arena: {fact['no_arena']}")
+    return f"RAM: {', '.join(parts)}"
+
+
+def _gaps(count: int | None) -> str:
+    """How much of an arena is fragmentation, as far as that is known."""
+    if count is None:
+        return ""
+    return f" with gaps of {format_bytes(count)}" if count else " without gaps"
 
 
 def _whole(value: float, unit: str) -> float | int:
@@ -183,11 +222,6 @@ def owners_drawn(form: PredictedWorkload) -> list[RenderableType]:
         if rest:
             parts.append(f"others {format_bytes(rest)}")
         lines.append(Text(f"  {title}: {', '.join(parts) or 'nothing'}"))
-    gaps = plan.arena.fragmentation_bytes
-    room = f"{format_bytes(gaps)} of it gaps" if gaps else "without gaps"
-    lines.append(
-        Text(f"  as straight-line C: {format_bytes(plan.arena_bytes)} in a planned arena, {room}")
-    )
     if plan.storage:
         lines.append(Text(_stored(form)))
     return lines
@@ -210,6 +244,7 @@ def remedy_rows(
             "change": remedy.change,
             "what": remedy.what,
             "ram_bytes": remedy.ram_bytes,
+            "torch_ram_bytes": remedy.torch_ram_bytes,
             "status": str(remedy.verdict.status),
             "margin": remedy.verdict.margin,
             "unit": remedy.verdict.unit,
@@ -225,7 +260,7 @@ def remedy_rows(
 
 def remedy_rows_left(verdicts: int) -> int:
     """Rows of a screen of 80 x 30 that are left for remedies below so many verdicts."""
-    return 12 - 2 * verdicts
+    return 11 - 2 * verdicts
 
 
 def remedies_drawn(
@@ -313,6 +348,12 @@ def refutation(found: Confirmed, device: Device) -> list[str]:
         f" {form.ram_bytes:,} B of RAM, the measurement {found.ram_bytes:,} B"
         f" ({found.difference:+,} B){has}. The verdict is the measurement's."
     ]
+    judged = found.ram_on(device)
+    if judged.allocator is not device.allocator:
+        lines.append(
+            f"Both are {IN_WORDS[Allocator.TORCH]}: {form.ram_on(device):,} B in a planned arena"
+            f" are not to be trusted ({judged.no_arena})."
+        )
     if found.left_bytes:
         lines.append(f"Every step leaves {found.left_bytes:,} B behind.")
     items = sorted(memory.worst.residual.items, key=lambda item: -abs(item.bytes))
@@ -325,7 +366,8 @@ def refutation(found: Confirmed, device: Device) -> list[str]:
 def confirmation(form: PredictedWorkload, memory: Memory) -> str:
     """What the measurement says about the prediction."""
     measured = memory.static_bytes + memory.peak_dynamic_bytes
-    says = f"measured: {measured:,} B of RAM, peak in {memory.peak_phase}"
+    where = IN_WORDS[Allocator.TORCH]
+    says = f"measured: {measured:,} B of RAM {where}, peak in {memory.peak_phase}"
     if measured == form.ram_bytes:
         return f"{says}; equal to the prediction"
     return f"{says}; {measured - form.ram_bytes:+,} B from the prediction"

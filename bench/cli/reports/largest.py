@@ -11,21 +11,29 @@ from trainfit.bench.cli.reports.fit import NAMES
 from trainfit.bench.cli.reports.pasting import pasted
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.largest import Largest, Probe
-from trainfit.bench.sizing.measured_largest import MeasuredLargest
+from trainfit.bench.sizing.measured_largest import MeasuredLargest, Step
 from trainfit.bench.sizing.other_options import Reach
 from trainfit.bench.verdicts.memory import Status, Verdict
-from trainfit.hardware_profiles import Device, format_bytes
+from trainfit.bench.verdicts.ram import IN_WORDS
+from trainfit.hardware_profiles import Allocator, Device, format_bytes
 
-PROBE_COLUMNS = unseen("size ram_bytes status budget margin unit evidence reason")
+PROBE_COLUMNS = unseen(
+    "size ram_bytes torch_ram_bytes status budget margin unit evidence judged_by reason"
+)
 """Of every size that was looked at; machines only."""
 
 MOST_EXCEPTIONS = 5
 
 
-STEP_COLUMNS = unseen("size ram_bytes predicted_bytes status budget margin unit evidence reason")
+STEP_COLUMNS = unseen(
+    "size ram_bytes predicted_bytes torch_ram_bytes status budget margin unit evidence judged_by",
+    "reason",
+)
 """Of every size that was measured; machines only."""
 
-REACH_COLUMNS = unseen("size options ram_bytes status algorithm model batch_size command")
+REACH_COLUMNS = unseen(
+    "size options ram_bytes torch_ram_bytes status algorithm model batch_size command"
+)
 """Of every size that other options allow; machines only."""
 
 MOST_REACHED = 3
@@ -48,7 +56,11 @@ def largest_lines(
     name, probe, size = found.dimension, found.probe, found.size
     if size is None:
         sure = "is sure to fit" if probe.verdict.status is Status.UNKNOWN else "fits"
-        return [f"no {name} {sure} {device.name}", f"  {_probed(found, probe)}"]
+        return [
+            f"no {name} {sure} {device.name}",
+            f"  {_probed(found, probe)}",
+            _whose(found, device),
+        ]
     lines = [
         f"largest {name} that fits {device.name}: {size:,}"
         f" ({found.workload.model}, batch {found.workload.batch_size:,})",
@@ -61,6 +73,7 @@ def largest_lines(
         lines.append(f"  {_probed(found, after)}")
         if after.size > size + 1:
             lines.append(f"  {name} {_between(size, after.size)} cannot be trained by this rule")
+    lines.append(_whose(found, device))
     checked = f"  {len(found.probes)} sizes probed"
     if found.monotone:
         lines.append(f"{checked}: more {name} never needed less")
@@ -79,6 +92,17 @@ def largest_lines(
     return lines
 
 
+def _whose(found: Largest, device: Device) -> str:
+    """Under which allocator the answer was judged, and what it needs under the other."""
+    line = f"  RAM {IN_WORDS[device.allocator]}"
+    if device.allocator is Allocator.TORCH:
+        return line
+    torch, probe = IN_WORDS[Allocator.TORCH], found.probe
+    return (
+        f"{line}; {torch}, {found.dimension} {probe.size:,} would need {probe.torch_ram_bytes:,} B"
+    )
+
+
 def _refuted_lines(found: MeasuredLargest, device: Device) -> list[str]:
     """The prediction's answer does not fit when it is measured: what does, and both figures."""
     name, first, answer = found.predicted.dimension, found.steps[0], found.answer
@@ -92,15 +116,19 @@ def _refuted_lines(found: MeasuredLargest, device: Device) -> list[str]:
         ]
     lines.append(
         f"  MEASURED OTHERWISE: by prediction {name} {first.size:,} fits and needs"
-        f" {first.confirmed.form.ram_bytes:,} B of RAM; measured, it needs"
-        f" {first.confirmed.ram_bytes:,} B. The verdict is the measurement's."
+        f" {first.predicted_bytes:,} B of RAM {IN_WORDS[device.allocator]};"
+        f" measured, it needs {_measured(first)}. The verdict is the measurement's."
     )
     for step in sorted(found.steps, key=lambda each: each.size):
-        says = f"  {name} {step.size:,}: measured {step.confirmed.ram_bytes:,} B of RAM"
+        says = f"  {name} {step.size:,}: measured {_measured(step)}"
         lines.append(f"{says}, {step.verdict.status}{_much(step.verdict)}")
     if found.reason:
         lines.append(f"  the search ended there: {found.reason}")
     return lines
+
+
+def _measured(step: Step) -> str:
+    return f"{step.ram_bytes:,} B of RAM {IN_WORDS[step.ram.allocator]}"
 
 
 def measured_fact(found: MeasuredLargest) -> dict[str, Any]:
@@ -113,7 +141,7 @@ def measured_fact(found: MeasuredLargest) -> dict[str, Any]:
         "refuted": True,
         "predicted_size": found.predicted.size,
         "size": found.size,
-        "ram_bytes": None if answer is None else answer.confirmed.ram_bytes,
+        "ram_bytes": None if answer is None else answer.ram_bytes,
         "verdict": (answer or found.steps[0]).verdict.model_dump(mode="json"),
         "workload": workload,
     }
@@ -124,8 +152,9 @@ def step_rows(found: MeasuredLargest) -> list[dict[str, Any]]:
     return [
         {
             "size": step.size,
-            "ram_bytes": step.confirmed.ram_bytes,
-            "predicted_bytes": step.confirmed.form.ram_bytes,
+            "ram_bytes": step.ram_bytes,
+            "predicted_bytes": step.predicted_bytes,
+            "torch_ram_bytes": step.confirmed.ram_bytes,
             **step.verdict.model_dump(mode="json"),
         }
         for step in found.steps
@@ -141,6 +170,7 @@ def reach_rows(
             "size": each.probe.size,
             "options": each.options,
             "ram_bytes": each.probe.ram_bytes,
+            "torch_ram_bytes": each.probe.torch_ram_bytes,
             "status": str(each.probe.verdict.status),
             "algorithm": each.workload.algorithm,
             "model": each.workload.model,
@@ -198,6 +228,7 @@ def largest_fact(found: Largest) -> dict[str, Any]:
         "exceptions": list(found.exceptions),
         "probes": len(found.probes),
         "ram_bytes": found.probe.ram_bytes,
+        "torch_ram_bytes": found.probe.torch_ram_bytes,
         "verdict": found.probe.verdict.model_dump(mode="json"),
         "next": None if found.next_probe is None else _row(found.next_probe),
         "workload": found.workload.model_dump(mode="json"),
@@ -211,4 +242,5 @@ def probe_rows(found: Largest) -> list[dict[str, Any]]:
 
 def _row(probe: Probe) -> dict[str, Any]:
     verdict = probe.verdict.model_dump(mode="json")
-    return {"size": probe.size, "ram_bytes": probe.ram_bytes, **verdict}
+    sizes = {"ram_bytes": probe.ram_bytes, "torch_ram_bytes": probe.torch_ram_bytes}
+    return {"size": probe.size, **sizes, **verdict}

@@ -17,8 +17,10 @@ OUTSIDE = "outside"
 MOST_TENSORS = 8
 """Tensors that are named; the rest is summed."""
 
-BUDGET_COLUMNS = unseen("device budget status low high limit margin unit evidence reason")
-DEVICE_COLUMNS = unseen("device status")
+BUDGET_COLUMNS = unseen("device budget status low high limit margin unit evidence judged_by reason")
+DEVICE_COLUMNS = unseen(
+    "device status judged_by ram_bytes torch_ram_bytes arena_ram_bytes arena_gap_bytes no_arena"
+)
 PHASE_COLUMNS = (
     Column("phase", "phase"),
     Column("peak_bytes", "peak dynamic", format_bytes, right=True),
@@ -30,7 +32,7 @@ TENSOR_COLUMNS = unseen("bytes phase category label module line")
 def fact(step: OwnStep) -> dict[str, Any]:
     """The figures for machines."""
     names = "static_bytes peak_dynamic_bytes ram_bytes peak_phase left_after_step_bytes steps"
-    names += " deterministic repeats attribution notes advice"
+    names += " deterministic repeats attribution notes advice arena_bytes no_arena"
     return {name: getattr(step, name) for name in names.split()}
 
 

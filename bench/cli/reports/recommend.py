@@ -17,6 +17,7 @@ from trainfit.bench.sizing.recommend import Candidate, Objective, runners_up
 from trainfit.bench.sizing.recommend_suite import Offer
 from trainfit.bench.sizing.trained import Skipped
 from trainfit.bench.verdicts.intervals import format_quantity
+from trainfit.bench.verdicts.ram import IN_WORDS
 from trainfit.hardware_profiles import format_bytes
 
 MOST_ROWS = 20
@@ -80,6 +81,7 @@ COLUMNS = (
     *unseen(
         "sample_joules_low sample_seconds_low algorithm options model batch_size",
         "train_samples standardise storage_bytes evidence reason runs",
+        "judged_by torch_ram_bytes arena_ram_bytes",
     ),
 )
 """Everything that is known of a candidate."""
@@ -107,7 +109,10 @@ def row(each: Candidate) -> dict[str, Any]:
         "runs": list(trained.runs) if trained else [],
         "workload": label(workload),
         "ram_bytes": each.ram_bytes,
-        "evidence": str(each.evidence),
+        "judged_by": str(each.ram.allocator),
+        "torch_ram_bytes": each.torch_ram_bytes,
+        "arena_ram_bytes": each.arena_ram_bytes,
+        "evidence": str(each.ram.evidence),
         "storage_bytes": each.form.storage_bytes,
         "status": str(each.verdict.status),
         "reason": each.verdict.reason,
@@ -174,20 +179,31 @@ def by_device(
     """A table per device, headed by its name, or why there is none."""
     parts: list[RenderableType] = []
     for name, front in fronts.items():
-        parts.append(Text(f"\n{name}", style="bold"))
+        own = of(name, found)
+        parts.append(Text(f"\n{name}{_whose_ram(own)}", style="bold"))
         if not front:
-            parts.append(prose(why_none(of(name, found), asked)))
+            parts.append(prose(why_none(own, asked)))
             continue
         columns = front_columns(asked.objective)
         parts.append(_table(columns, [row(each) for each in front[:MOST_ROWS]]))
         if len(front) > MOST_ROWS:
             parts.append(f"and {len(front) - MOST_ROWS} more (--json or --csv lists all)")
-        others = runners_up(of(name, found), front, asked.min_accuracy)
+        others = runners_up(own, front, asked.min_accuracy)
         if others:
             parts.append(prose("Other algorithms, each at its most accurate:"))
             parts.append(_table(columns, [row(each) for each in others]))
         parts += map(prose, _cautions([*front[:MOST_ROWS], *others], asked))
     return [*parts, ""]
+
+
+def _whose_ram(own: Sequence[Candidate]) -> str:
+    """Under which allocator the RAM of a device's rows is; where an arena is missing, torch's."""
+    judged = Counter(each.ram.allocator for each in own)
+    if not judged:
+        return ""
+    (most, _), *others = judged.most_common()
+    beside = f", of {others[0][1]} {IN_WORDS[others[0][0]]}" if others else ""
+    return f" (RAM {IN_WORDS[most]}{beside})"
 
 
 def of(device: str, found: Iterable[Candidate]) -> list[Candidate]:

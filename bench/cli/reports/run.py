@@ -21,7 +21,7 @@ from trainfit.bench.records.schema import (
     RecordStatus,
 )
 from trainfit.bench.verdicts.memory import Status, Verdict, worst
-from trainfit.hardware_profiles import Device, format_bytes
+from trainfit.hardware_profiles import Allocator, Device, format_bytes
 
 MISSING = "-"
 CELLS = {
@@ -197,11 +197,30 @@ def verdicts(
         _block(judged, ordered, range(start, min(start + per_block, len(judged))), words)
         for start in range(0, len(judged), per_block)
     ]
-    legend = Text(f"RAM for static + peak dynamic bytes, flash for storage{_others(judged)}: ")
+    legend = Text(f"{_whose_ram(judged, ordered)}, flash for storage{_others(judged)}: ")
     for (word, short, colour), meaning in zip(CELLS.values(), MEANINGS, strict=True):
         legend.append(word if words else short, style=colour).append(f" = {meaning} | ")
     legend.right_crop(3)
     return [*blocks, legend, *_reasons(judged, ordered)]
+
+
+def _whose_ram(judged: Sequence[Sequence[Verdict]], devices: Iterable[Device]) -> str:
+    """What RAM was judged for: in a planned arena, with torch, or with torch for want of one."""
+    allocators = {device.name: device.allocator for device in devices}
+    kinds = {
+        (verdict.judged_by, allocators.get(verdict.device))
+        for own in judged
+        for verdict in own
+        if verdict.judged_by is not None
+    }
+    planned, torch = Allocator.ARENA, Allocator.TORCH
+    says = {
+        (planned, planned): "static bytes + planned arena (microcontrollers)",
+        (torch, torch): "static + peak dynamic bytes (boards that run torch)",
+        (torch, planned): "static + peak dynamic bytes (microcontrollers without an arena)",
+    }
+    found = [text for kind, text in says.items() if kind in kinds]
+    return f"RAM for {', '.join(found) or 'static + peak dynamic bytes'}"
 
 
 def _others(judged: Sequence[Sequence[Verdict]]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainfit.bench.cli.output import Column, unseen
+from trainfit.bench.cli.reports.table import whose_ram
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.largest import Dimension
 from trainfit.bench.sizing.measured_largest import MeasuredLargest
@@ -24,6 +25,7 @@ def columns(dimension: Dimension) -> tuple[Column, ...]:
         Column("status", "verdict"),
         Column("answered_by", "by"),
         *unseen("algorithm options model batch_size predicted_size refuted margin unit reason"),
+        *unseen("judged_by torch_ram_bytes"),
     )
 
 
@@ -49,7 +51,11 @@ def row(device: Device, asked: Workload, found: MeasuredLargest | str) -> dict[s
     measured = bool(found.steps)
     return made | {
         "size": found.size,
-        "ram_bytes": answer.confirmed.ram_bytes if answer else predicted.probe.ram_bytes,
+        "ram_bytes": answer.ram_bytes if answer else predicted.probe.ram_bytes,
+        "judged_by": str(answer.ram.allocator if answer else device.allocator),
+        "torch_ram_bytes": (
+            answer.confirmed.ram_bytes if answer else predicted.probe.torch_ram_bytes
+        ),
         "status": str(verdict.status),
         "answered_by": "measurement" if measured else "prediction",
         "model": workload.model,
@@ -62,9 +68,10 @@ def row(device: Device, asked: Workload, found: MeasuredLargest | str) -> dict[s
     }
 
 
-def notes(rows: Iterable[Mapping[str, Any]], dimension: Dimension) -> list[str]:
+def notes(rows: Sequence[Mapping[str, Any]], dimension: Dimension) -> list[str]:
     """What the table does not say."""
     lines = [f"where no {dimension} fits, RAM and verdict are those of the smallest"]
+    lines += whose_ram(rows)
     for each in rows:
         where = f"{each['device']}, {each['workload']}"
         if each.get("refuted"):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trainfit.bench.cli.output import Column, unseen
+from trainfit.bench.cli.reports.fit import ram_fact
 from trainfit.bench.sizing.measuring import Confirmed
 from trainfit.bench.sizing.pareto import Axis, Combination
 from trainfit.bench.verdicts.intervals import format_quantity
-from trainfit.hardware_profiles import format_bytes
+from trainfit.bench.verdicts.ram import IN_WORDS
+from trainfit.hardware_profiles import Allocator, format_bytes
 
 FITS_NOWHERE = "by prediction it fits nowhere"
 
@@ -25,18 +27,23 @@ def _bytes(count: int | None) -> str:
     return "unknown" if count is None else format_bytes(count)
 
 
-COLUMNS = (
-    Column("device", "device"),
-    Column("workload", "algorithm"),
-    Column("ram_bytes", "RAM", format_bytes, right=True),
-    Column("usable_ram_bytes", "of", _bytes, right=True),
-    Column("status", "verdict"),
-    Column("sample_seconds_high", "s/sample", _cost, right=True),
-    Column("front", "front", lambda found: FRONT if found else ""),
-    *unseen("algorithm options model batch_size evidence decides margin unit reason"),
-    *unseen("predicted_bytes refuted sample_seconds_low sample_operations front_axis"),
-    *unseen("why_not_measured why_no_time"),
-)
+def columns(rows: Iterable[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """What there is to know; people see torch's figure where another is judged."""
+    other = "torch" if any(row["judged_by"] == Allocator.ARENA for row in rows) else ""
+    return (
+        Column("device", "device"),
+        Column("workload", "algorithm"),
+        Column("ram_bytes", "RAM", format_bytes, right=True),
+        Column("torch_ram_bytes", other, format_bytes, right=True),
+        Column("usable_ram_bytes", "of", _bytes, right=True),
+        Column("status", "verdict"),
+        Column("sample_seconds_high", "s/sample", _cost, right=True),
+        Column("front", "front", lambda found: FRONT if found else ""),
+        *unseen("algorithm options model batch_size evidence decides margin unit reason"),
+        *unseen("judged_by arena_ram_bytes arena_gap_bytes no_arena"),
+        *unseen("predicted_bytes refuted sample_seconds_low sample_operations front_axis"),
+        *unseen("why_not_measured why_no_time"),
+    )
 
 
 def row(each: Combination, axis: Axis, *, on_front: bool) -> dict[str, Any]:
@@ -47,7 +54,7 @@ def row(each: Combination, axis: Axis, *, on_front: bool) -> dict[str, Any]:
     return {
         "device": each.device.name,
         "workload": label,
-        "ram_bytes": each.confirmed.ram_bytes,
+        **ram_fact(each.confirmed.demand(each.device), each.device),
         "usable_ram_bytes": each.device.usable_ram_bytes,
         "status": str(verdict.status),
         "sample_seconds_high": seconds.high if seconds else None,
@@ -62,13 +69,24 @@ def row(each: Combination, axis: Axis, *, on_front: bool) -> dict[str, Any]:
         "margin": verdict.margin,
         "unit": verdict.unit,
         "reason": verdict.reason,
-        "predicted_bytes": each.confirmed.form.ram_bytes,
+        "predicted_bytes": each.confirmed.form.ram_on(each.device),
         "refuted": each.refuted,
         "sample_operations": each.confirmed.form.sample_operations,
         "front_axis": str(axis),
         "why_not_measured": each.confirmed.reason or None,
         "why_no_time": each.why_no_time or None,
     }
+
+
+def whose_ram(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Under which allocator the RAM of a row is: a line for each, with its devices."""
+    devices: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.get("judged_by"):
+            devices.setdefault(row["judged_by"], {})[row["device"]] = None
+    return [
+        f"RAM {IN_WORDS[Allocator(name)]}: {', '.join(found)}" for name, found in devices.items()
+    ]
 
 
 def legend(axes: Sequence[Axis]) -> list[str]:

@@ -120,6 +120,23 @@ class StageMemory(Block):
         """Static plus peak dynamic bytes: what a device must hold."""
         return self.static_bytes + self.peak_dynamic_bytes
 
+    @property
+    def no_arena(self) -> str:
+        """Why there is no arena, or why it says nothing of this step; empty where it does.
+
+        An arena follows from the trace. Where the step that was measured is another, it is not
+        this step's.
+        """
+        if self.arena_bytes is None:
+            return self.not_predicted or "the record has none"
+        if self.residual.unexplained_bytes:
+            return f"measured {self.residual.unexplained_bytes:+,} B beside the trace"
+        if self.predicted_static_bytes not in (None, self.static_bytes):
+            return "static bytes are not those of the trace"
+        if self.residual.left_after_step_bytes > 0:
+            return "the step leaves bytes behind"
+        return "" if self.deterministic else "repeats of the step differ"
+
 
 class AsDeployed(Block):
     """The peak with threads and oneDNN as the user would run it; never gated."""
@@ -193,7 +210,7 @@ class Memory(Block):
         sums = [
             stage.static_bytes + stage.arena_bytes
             for stage in self.stages
-            if stage.arena_bytes is not None and not stage.residual.unexplained_bytes
+            if stage.arena_bytes is not None and not stage.no_arena
         ]
         return max(sums) - self.static_bytes if len(sums) == len(self.stages) else None
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from trainfit.bench.profiler.fold import Block, Fold, by_category, fold
 from trainfit.bench.profiler.summary import listed
+from trainfit.bench.trace.device import device_view
+from trainfit.bench.trace.planned import arena_of
 from trainfit.bench.trace.strangers.answers import ONES, OTHERS, Answering, Number, Told
 from trainfit.bench.trace.strangers.errors import ReadsDataError, UntraceableError
 from trainfit.bench.trace.strangers.forked import in_copy
@@ -57,6 +59,35 @@ class StepPrediction(Fold):
     def ram_bytes(self) -> int:
         """The largest number of bytes of training alive at one instant: static + peak dynamic."""
         return self.static_bytes + self.peak_dynamic_bytes
+
+    @property
+    def no_arena(self) -> str:
+        """Why no arena can be planned for the step; empty where one can.
+
+        A tensor that one call reads and drops, after an earlier one made it, has to be somewhere
+        between the two: neither the arena nor the static bytes have it.
+        """
+        if self.assumed:
+            return f"what {_listed(self.assumed)} makes for itself is not known"
+        if self.left_after_step_bytes > 0:
+            return "the step leaves bytes behind"
+        stream = self.trace.stream
+        dropped = {
+            number
+            for number, size in zip(stream.pointers, stream.sizes, strict=True)
+            if size < 0 and self.trace.storages[number].found
+        }
+        if any(dropped & set(each.reads) for each in self.trace.operators):
+            return "the step replaces tensors that it keeps from call to call"
+        return ""
+
+    @cached_property
+    def arena_bytes(self) -> int | None:
+        """Dynamic bytes of one planned piece of memory for the same schedule as C would run it.
+
+        None where ``no_arena`` says why.
+        """
+        return None if self.no_arena else arena_of(device_view(self.trace)).size_bytes
 
     def __str__(self) -> str:
         """A short report for people."""

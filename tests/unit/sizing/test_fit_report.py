@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.builders.runs import memory
-from tests.fakes.small_boards import small
+from tests.fakes.small_boards import small, with_torch
 from trainfit.bench.cli.reports.fit import (
     BAR,
     LIMIT_AT,
@@ -27,6 +28,8 @@ from trainfit.bench.cli.reports.fit import (
     no_remedy,
     owners,
     owners_drawn,
+    ram_fact,
+    ram_line,
     refutation,
     remedies_drawn,
     remedy_rows,
@@ -41,6 +44,7 @@ from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicte
 from trainfit.bench.sizing.suggestions import Searched, search
 from trainfit.bench.verdicts.judge import amounts, judge_all
 from trainfit.bench.verdicts.memory import UNITS, Status
+from trainfit.bench.verdicts.ram import PlannedRam
 from trainfit.hardware_profiles import Budgets, Device, format_bytes, load_device, parse_budgets
 
 
@@ -93,6 +97,67 @@ def test_bars() -> None:
 @pytest.mark.parametrize(("need", "limit"), [(None, 1.0), (exactly(1), None), (None, None)])
 def test_what_is_not_known_is_no_bar(need: Bounds | None, limit: float | None) -> None:
     assert bar(need, limit, "magenta").plain == "?".ljust(BAR)
+
+
+def test_ram_is_shown_under_both_allocators_and_the_judged_one_first() -> None:
+    form = predicted_workload(workload())
+    torch, arena = format_bytes(form.ram_bytes), format_bytes(form.planned.ram_bytes)
+
+    for device, says in (
+        (small(10**5), f"{arena} in a planned arena without gaps (judged), {torch} under torch"),
+        (
+            with_torch(10**5),
+            f"{torch} under torch (judged), {arena} in a planned arena without gaps",
+        ),
+    ):
+        needs = form.demand(device)
+        assert ram_line(needs, device) == f"RAM: {says}"
+        assert ram_fact(needs, device) == {
+            "judged_by": str(device.allocator),
+            "ram_bytes": form.ram_on(device),
+            "torch_ram_bytes": form.ram_bytes,
+            "arena_ram_bytes": form.planned.ram_bytes,
+            "arena_gap_bytes": 0,
+            "no_arena": None,
+        }
+
+
+def test_where_there_is_no_arena_that_is_said_of_boards_that_would_have_one() -> None:
+    form = predicted_workload(workload())
+    found = Confirmed(form, memory(static=form.plan.static_bytes, peak=form.plan.peak_bytes))
+    torch = format_bytes(form.plan.static_bytes + form.plan.peak_bytes)
+
+    lines = [ram_line(found.demand(device), device) for device in (small(10**5), with_torch(10**5))]
+
+    assert lines == [
+        f"RAM: {torch} under torch (judged), no arena: the record has none",
+        f"RAM: {torch} under torch (judged)",
+    ]
+
+
+def test_how_much_of_an_arena_is_gaps_is_said_as_far_as_it_is_known() -> None:
+    needs = predicted_workload(workload()).demand(small(10**5))
+
+    lines = [
+        ram_line(replace(needs, plan=lambda gaps=gaps: PlannedRam(1000, 24, gaps)), small(10**5))
+        for gaps in (0, 12, None)
+    ]
+
+    assert [line.partition(" (judged)")[0] for line in lines] == [
+        "RAM: 1.0 KiB in a planned arena without gaps",
+        "RAM: 1.0 KiB in a planned arena with gaps of 12 B",
+        "RAM: 1.0 KiB in a planned arena",
+    ]
+
+
+def test_a_measurement_that_has_the_predictions_arena_knows_its_gaps() -> None:
+    form = predicted_workload(workload())
+    same = {"static": form.plan.static_bytes, "peak": form.plan.peak_bytes}
+    measured = memory(**same, closed=form.plan.peak_bytes, arena_bytes=form.plan.arena_bytes)
+
+    assert "in a planned arena without gaps (judged)" in ram_line(
+        Confirmed(form, measured).demand(small(10**5)), small(10**5)
+    )
 
 
 def rows_of(
@@ -204,7 +269,7 @@ def test_the_lines_on_the_peak() -> None:
 
 def test_a_remedy_as_a_row() -> None:
     given = workload()
-    device = small(predicted_workload(workload(batch_size=5)).ram_bytes)
+    device = small(predicted_workload(workload(batch_size=5)).planned.ram_bytes)
 
     rows = remedy_rows(search(given, device).remedies, lambda each: f"ask {each.batch_size}")
     (row,) = [row for row in rows if row["change"] == "--batch-size 5"]
@@ -217,7 +282,7 @@ def test_a_remedy_as_a_row() -> None:
 
 def test_a_handful_is_not_all_of_one_algorithm() -> None:
     given = workload(options={"optimizer": "adam"})
-    found = search(given, small(predicted_workload(given).ram_bytes * 3 // 4))
+    found = search(given, small(predicted_workload(given).planned.ram_bytes * 3 // 4))
     assert sum(not remedy.new_algorithm for remedy in found.remedies) > MOST_REMEDIES
 
     chosen = handful(found.remedies)
@@ -231,7 +296,7 @@ def test_a_handful_is_not_all_of_one_algorithm() -> None:
 
 def test_remedies_say_how_far_was_looked_and_end_with_commands() -> None:
     given = workload()
-    found = search(given, small(predicted_workload(given).ram_bytes - 1))
+    found = search(given, small(predicted_workload(given).planned.ram_bytes - 1))
 
     lines = remedies_drawn(found, lambda each: f"ask {each.algorithm} {each.options}")
 
@@ -247,7 +312,7 @@ def test_remedies_say_how_far_was_looked_and_end_with_commands() -> None:
 
 def test_long_commands_leave_room_for_fewer_remedies() -> None:
     given = workload()
-    found = search(given, small(predicted_workload(given).ram_bytes - 1))
+    found = search(given, small(predicted_workload(given).planned.ram_bytes - 1))
 
     for words, count in ((10, MOST_REMEDIES), (40, 2), (400, 1)):
         text = " ".join(["word"] * words)
@@ -300,7 +365,9 @@ def test_what_the_measurement_says(extra: int, ending: str) -> None:
 
     says = confirmation(form, memory(static=static, peak=form.plan.peak_bytes + extra))
 
-    assert says.startswith(f"measured: {form.ram_bytes + extra:,} B of RAM, peak in gradient")
+    assert says.startswith(
+        f"measured: {form.ram_bytes + extra:,} B of RAM under torch, peak in gradient"
+    )
     assert says.endswith(ending)
 
 
@@ -314,6 +381,23 @@ def test_a_refutation_names_both_figures_and_what_is_wrong() -> None:
         says
     )
     assert "small has 50,000 B. The verdict is the measurement's." in says
+
+
+def test_an_arena_that_a_measurement_refutes_is_named() -> None:
+    form = predicted_workload(workload())
+    static, peak = form.plan.static_bytes, form.plan.peak_bytes
+    measured = memory(static=static, peak=peak + 7, closed=peak, arena_bytes=1)
+
+    board, computer = (
+        refutation(Confirmed(form, measured), device)
+        for device in (small(50_000), with_torch(50_000))
+    )
+
+    assert board[1] == (
+        f"Both are under torch: {form.planned.ram_bytes:,} B in a planned arena are not"
+        " to be trusted (measured +7 B beside the trace)."
+    )
+    assert len(computer) == 1
 
 
 @pytest.mark.parametrize(
@@ -346,7 +430,7 @@ def test_a_verdict_is_one_word(status: Status) -> None:
 
 
 def answer(**changes: Any) -> Largest:
-    device = small(predicted_workload(workload(batch_size=40)).ram_bytes)
+    device = small(predicted_workload(workload(batch_size=40)).planned.ram_bytes)
     found = largest(workload(), device, Dimension.BATCH)
     return Largest(**vars(found) | changes)
 
@@ -364,13 +448,26 @@ def test_the_largest_size_and_the_next_one() -> None:
     assert lines[2].startswith("  batch 41: needs ")
     assert " B of RAM, exceeds (RAM: " in lines[2]
     assert lines[2].endswith(" too much)")
-    assert lines[3] == f"  {len(found.probes)} sizes probed: more batch never needed less"
-    assert len(lines) == 4
+    assert lines[3] == (
+        "  RAM in a planned arena; under torch, batch 40 would need"
+        f" {predicted_workload(workload(batch_size=40)).ram_bytes:,} B"
+    )
+    assert lines[4] == f"  {len(found.probes)} sizes probed: more batch never needed less"
+    assert len(lines) == 5
+
+
+def test_a_board_that_runs_torch_is_said_to_be_judged_with_it() -> None:
+    device = with_torch(predicted_workload(workload(batch_size=40)).ram_bytes)
+
+    lines = largest_lines(largest(workload(), device, Dimension.BATCH), device)
+
+    assert lines[0].startswith("largest batch that fits small: 40 ")
+    assert lines[3] == "  RAM under torch"
 
 
 def test_sizes_that_cannot_be_trained_are_said_to_be_none() -> None:
     given = workload("tinyfoa")
-    device = small(predicted_workload(given).ram_bytes)
+    device = small(predicted_workload(given).planned.ram_bytes)
     found = largest(given, device, Dimension.WIDTH)
 
     assert "  width 33 cannot be trained by this rule" in largest_lines(found, device)
@@ -438,6 +535,6 @@ def test_an_unknown_budget_of_time_is_no_number_of_bytes() -> None:
     asked = parse_budgets({"energy_per_step": "1uJ"}, "")
     given = workload()
     verdict = judge_all(predicted_workload(given).demand(device), device, asked)[-1]
-    probe = Probe(1, 10, verdict)
+    probe = Probe(1, 10, 11, verdict)
 
     assert probe_rows(answer(probes=(probe,)))[0]["unit"] == "J"

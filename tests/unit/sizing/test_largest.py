@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.fakes.small_boards import small
+from tests.fakes.small_boards import small, with_torch
 from trainfit.algorithms import ConfigurationError
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing import largest as module
@@ -15,6 +16,7 @@ from trainfit.bench.sizing.largest import CEILING, Dimension, Largest, LargestEr
 from trainfit.bench.sizing.predicted_workload import PredictedWorkload, predicted_workload
 from trainfit.bench.verdicts.judge import judge_all
 from trainfit.bench.verdicts.memory import Status, worst
+from trainfit.bench.verdicts.ram import PlannedRam
 from trainfit.hardware_profiles import Budgets, Device, load_device, parse_budgets
 
 MODEL = "mlp-16-8x2-4"
@@ -68,7 +70,7 @@ def test_it_is_that_of_trying_every_size(rule: str, dimension: Dimension) -> Non
     # GIVEN a small device, and what fits of all sizes
     algorithm, options = RULES[rule]
     given = workload(algorithm, options=options)
-    needed = predicted_workload(resized(given, dimension, ENOUGH_FOR[dimension])).ram_bytes
+    needed = predicted_workload(resized(given, dimension, ENOUGH_FOR[dimension])).planned.ram_bytes
     device = small(needed + 3)
     sizes = range(1, TRIED if dimension is not Dimension.DEPTH else 20)
     tried = {size: fits(resized(given, dimension, size), device) for size in sizes}
@@ -83,7 +85,7 @@ def test_it_is_that_of_trying_every_size(rule: str, dimension: Dimension) -> Non
     assert found.size == fitting[-1]
     assert found.probe.size == found.size
     assert fits(found.workload, device)
-    assert found.probe.ram_bytes == predicted_workload(found.workload).ram_bytes
+    assert found.probe.ram_bytes == predicted_workload(found.workload).planned.ram_bytes
     after = next(size for size in sizes if size > fitting[-1] and tried[size] is not None)
     assert found.next_probe is not None
     assert found.next_probe.size == after
@@ -95,7 +97,8 @@ def test_it_is_that_of_trying_every_size(rule: str, dimension: Dimension) -> Non
 
 def test_one_byte_decides() -> None:
     needed = {
-        size: predicted_workload(workload(batch_size=size)).ram_bytes for size in (49, 50, 51)
+        size: predicted_workload(workload(batch_size=size)).planned.ram_bytes
+        for size in (49, 50, 51)
     }
 
     found = [largest(workload(), small(needed[50] + extra), Dimension.BATCH) for extra in (0, -1)]
@@ -113,7 +116,7 @@ def test_one_byte_decides() -> None:
 @pytest.mark.parametrize("slices", [3, 100, 512])
 def test_slices_divide_every_width(slices: int) -> None:
     given = workload("tinyfoa", model=f"mlp-{slices}-{slices}x2-4", options={"slices": slices})
-    need = predicted_workload(resized(given, Dimension.WIDTH, 3 * slices)).ram_bytes
+    need = predicted_workload(resized(given, Dimension.WIDTH, 3 * slices)).planned.ram_bytes
 
     found = largest(given, small(need), Dimension.WIDTH)
 
@@ -125,7 +128,7 @@ def test_slices_divide_every_width(slices: int) -> None:
 def test_a_width_that_begins_beyond_those_tried_in_a_row() -> None:
     # GIVEN a share of a layer that is less than one unit below 2000
     given = workload("sparse_update", options={"ratio": 0.0005}, model="mlp-2000-2500x2-4")
-    device = small(predicted_workload(given).ram_bytes)
+    device = small(predicted_workload(given).planned.ram_bytes)
 
     assert largest(given, device, Dimension.WIDTH).size == 2500
 
@@ -244,10 +247,12 @@ def made_up(monkeypatch: pytest.MonkeyPatch, need: Callable[[int], int]) -> None
             return need(self.workload.batch_size)
 
         def demand(self, device: Device) -> Any:
-            whole = super().demand(device)
-            return type(whole)(
-                **vars(whole) | {"static_bytes": 0, "peak_dynamic_bytes": self.ram_bytes}
-            )
+            found = {"static_bytes": 0, "peak_dynamic_bytes": self.ram_bytes}
+            return replace(super().demand(device), **found, plan=lambda: self.planned)
+
+        @property
+        def planned(self) -> PlannedRam:
+            return PlannedRam(0, self.ram_bytes)
 
     real = predicted_workload(workload())
     monkeypatch.setattr(
@@ -338,13 +343,33 @@ def test_a_rule_of_ours_whose_need_shrinks_with_a_wider_net() -> None:
     enough = needs[drops[0]]
 
     # WHEN the device has just enough for the first of these
-    found = largest(given(8), small(enough), Dimension.WIDTH)
+    found = largest(given(8), with_torch(enough), Dimension.WIDTH)
 
     # THEN the narrower ones that need more are named as ones that do not fit
     assert found.size == max(width for width, need in needs.items() if need <= enough)
     too_large = [width for width, need in needs.items() if width < found.size and need > enough]
     assert list(found.exceptions) == too_large
     assert drops[0] - 1 in too_large
+    assert not found.monotone
+
+
+def test_a_round_size_beyond_others_that_do_not_fit_is_found() -> None:
+    # GIVEN a rule whose tiles leave no rest at width 256, where its arena is half as large
+    def given(width: int) -> Workload:
+        model, options = f"mlp-64-{width}x2-10", {"kernel": "torch"}
+        return workload("backprop_int8", model=model, batch_size=16, options=options)
+
+    needs = {w: predicted_workload(given(w)).planned.ram_bytes for w in (154, 157, 255, 256, 257)}
+    assert needs[256] < needs[154] < min(needs[157], needs[255], needs[257])
+
+    # WHEN the device has enough for it, and for no other beyond 155
+    found = largest(given(8), small(needs[154]), Dimension.WIDTH)
+
+    # THEN it is the answer, and narrower ones are named as ones that do not fit
+    assert found.size == 256
+    assert found.next_probe is not None
+    assert found.next_probe.size == 257
+    assert 255 in found.exceptions
     assert not found.monotone
 
 

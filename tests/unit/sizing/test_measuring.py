@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.builders.runs import memory
-from tests.fakes.small_boards import small
+from tests.fakes.small_boards import with_torch
 from trainfit.bench.records.schema import Evidence, Memory, Residual, Workload
 from trainfit.bench.sizing.largest import Dimension, largest
 from trainfit.bench.sizing.measured_largest import MOST_MEASUREMENTS, measured_largest
@@ -49,7 +49,7 @@ FORM = predicted_workload(workload())
 def test_the_verdict_is_the_measurements(
     spare: int, extra: int, predicted: Status, decided: Status
 ) -> None:
-    device = small(FORM.ram_bytes + spare)
+    device = with_torch(FORM.ram_bytes + spare)
 
     found = confirmed(FORM, lambda form: measurement(form, extra))
 
@@ -63,7 +63,7 @@ def test_the_verdict_is_the_measurements(
 
 
 def test_what_was_not_measured_is_a_prediction_with_its_reason() -> None:
-    device = small(FORM.ram_bytes)
+    device = with_torch(FORM.ram_bytes)
 
     for found, reason in (
         (confirmed(FORM, None), NOT_ASKED),
@@ -75,7 +75,7 @@ def test_what_was_not_measured_is_a_prediction_with_its_reason() -> None:
 
 
 def test_what_a_step_leaves_behind_fills_every_memory() -> None:
-    device = small(FORM.ram_bytes + 1_000)
+    device = with_torch(FORM.ram_bytes + 1_000)
 
     found = Confirmed(FORM, measurement(FORM, left=300))
 
@@ -91,7 +91,7 @@ def test_storage_that_grows_with_the_training_set_is_not_known_from_a_batch() ->
 
     found = Confirmed(form, measurement(form))
 
-    assert found.demand(small(10**6)).storage_bytes is None
+    assert found.demand(with_torch(10**6)).storage_bytes is None
 
 
 # The largest size, where the prediction promised too much.
@@ -109,7 +109,7 @@ def per_sample(extra: int, *, once: int = 0, left: int = 0) -> Any:
 @pytest.mark.parametrize(("extra", "once"), [(1, 0), (500, 0), (0, 900), (37, 411), (100_000, 0)])
 def test_a_smaller_size_is_found_by_measuring(extra: int, once: int) -> None:
     # GIVEN a device, and a prediction that forgets bytes
-    device = small(predicted_workload(workload(batch_size=100)).ram_bytes)
+    device = with_torch(predicted_workload(workload(batch_size=100)).ram_bytes)
     predicted = largest(workload(), device, Dimension.BATCH)
     assert predicted.size == 100
     measure = per_sample(extra, once=once)
@@ -133,7 +133,7 @@ def test_a_smaller_size_is_found_by_measuring(extra: int, once: int) -> None:
 
 
 def test_a_prediction_that_holds_is_measured_once() -> None:
-    device = small(predicted_workload(workload(batch_size=100)).ram_bytes)
+    device = with_torch(predicted_workload(workload(batch_size=100)).ram_bytes)
     predicted = largest(workload(), device, Dimension.BATCH)
 
     found = measured_largest(predicted, workload(), device, Budgets(), per_sample(0))
@@ -143,7 +143,7 @@ def test_a_prediction_that_holds_is_measured_once() -> None:
 
 def test_widths_that_cannot_be_trained_are_not_measured() -> None:
     given = workload("tinyfoa")
-    device = small(predicted_workload(workload("tinyfoa", model="mlp-64-64x2-10")).ram_bytes)
+    device = with_torch(predicted_workload(workload("tinyfoa", model="mlp-64-64x2-10")).ram_bytes)
     predicted = largest(given, device, Dimension.WIDTH)
 
     found = measured_largest(predicted, given, device, Budgets(), per_sample(40))
@@ -154,7 +154,7 @@ def test_widths_that_cannot_be_trained_are_not_measured() -> None:
 
 
 def test_a_leak_ends_the_search() -> None:
-    device = small(predicted_workload(workload(batch_size=100)).ram_bytes + 10)
+    device = with_torch(predicted_workload(workload(batch_size=100)).ram_bytes + 10)
     predicted = largest(workload(), device, Dimension.BATCH)
 
     found = measured_largest(predicted, workload(), device, Budgets(), per_sample(0, left=7))
@@ -165,7 +165,7 @@ def test_a_leak_ends_the_search() -> None:
 
 
 def test_what_cannot_be_measured_stays_a_prediction() -> None:
-    device = small(predicted_workload(workload(batch_size=100)).ram_bytes)
+    device = with_torch(predicted_workload(workload(batch_size=100)).ram_bytes)
     predicted = largest(workload(), device, Dimension.BATCH)
 
     found = measured_largest(predicted, workload(), device, Budgets(), lambda _: "too large")
@@ -174,7 +174,7 @@ def test_what_cannot_be_measured_stays_a_prediction() -> None:
 
 
 def test_the_search_ends_where_measurements_follow_no_line() -> None:
-    device = small(predicted_workload(workload(batch_size=4_000)).ram_bytes)
+    device = with_torch(predicted_workload(workload(batch_size=4_000)).ram_bytes)
     predicted = largest(workload(), device, Dimension.BATCH)
     sizes: list[int] = []
 

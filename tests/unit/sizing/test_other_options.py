@@ -23,7 +23,7 @@ def workload(algorithm: str = "backprop", **changes: Any) -> Workload:
 @pytest.mark.parametrize("algorithm", ["backprop", "sparse_update"])
 def test_every_reach_is_larger_fits_and_ends_there(algorithm: str, dimension: Dimension) -> None:
     given = workload(algorithm)
-    device = small(int(1.1 * predicted_workload(given).ram_bytes))
+    device = small(int(1.1 * predicted_workload(given).planned.ram_bytes))
     found = largest(given, device, dimension)
     assert found.size is not None
 
@@ -35,7 +35,7 @@ def test_every_reach_is_larger_fits_and_ends_there(algorithm: str, dimension: Di
     for each in reached[:3]:
         assert each.probe.size > found.size
         assert each.workload.options == given.options | each.options
-        assert predicted_workload(each.workload).ram_bytes == each.probe.ram_bytes
+        assert predicted_workload(each.workload).planned.ram_bytes == each.probe.ram_bytes
         exact = largest(given.model_copy(update={"options": each.options}), device, dimension)
         assert exact.size == each.probe.size
     assert len({str(each.options) for each in reached}) == len(reached)
@@ -57,7 +57,7 @@ def test_slices_that_divide_no_width_so_far_are_found() -> None:
 def test_options_may_reach_where_nothing_fits_without() -> None:
     given = workload(options={"optimizer": "adam"})
     least = predicted_workload(workload(batch_size=1, options={"optimizer": "adam"}))
-    device = small(least.ram_bytes - 1)
+    device = small(least.planned.ram_bytes - 1)
     found = largest(given, device, Dimension.BATCH)
     assert found.size is None
 
@@ -68,7 +68,7 @@ def test_options_may_reach_where_nothing_fits_without() -> None:
 
 def test_predictions_that_take_long_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     given = workload()
-    device = small(predicted_workload(given).ram_bytes)
+    device = small(predicted_workload(given).planned.ram_bytes)
     found = largest(given, device, Dimension.DEPTH)
     assert other_options(found, given, device)
 

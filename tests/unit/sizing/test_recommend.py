@@ -15,14 +15,15 @@ from tests.builders.runs import record
 from tests.builders.trainings import alone, measured, workload
 from tests.fakes.small_boards import small
 from trainfit.bench.cli.reports.recommend import Asked, by_device, offered_parts, row, why_none
-from trainfit.bench.records.schema import Bounds, RecordStatus, Workload
+from trainfit.bench.records.schema import Bounds, Evidence, RecordStatus, Workload
 from trainfit.bench.sizing.grid import Forms, key
 from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.sizing.recommend import Candidate, Objective, candidates, front, runners_up
 from trainfit.bench.sizing.recommend_suite import Offer
 from trainfit.bench.sizing.trained import Skipped, Trained, split_by_installed, trained
 from trainfit.bench.verdicts.memory import Status, Verdict
-from trainfit.hardware_profiles import Budgets, load_device
+from trainfit.bench.verdicts.ram import RamNeed
+from trainfit.hardware_profiles import Allocator, Budgets, load_device
 
 FORM = predicted_workload(
     Workload(algorithm="backprop", model="mlp-64-10", dataset="none", batch_size=1)
@@ -115,7 +116,8 @@ def candidate(
     known = Bounds(low=need / 2, high=need) if need >= 0 else None
     judged = Verdict(device=device, budget="ram", status=status, margin=0, reason="as made up")
     held = None if accuracy is None else Trained(workload(), (accuracy,), 1)
-    return Candidate(device, FORM, held, judged, lambda: (known, known))
+    ram = RamNeed(FORM.plan.static_bytes, FORM.plan.peak_bytes, Allocator.TORCH, Evidence.TRACED)
+    return Candidate(device, FORM, held, judged, ram, lambda: (known, known))
 
 
 NEEDS = st.integers(min_value=-1, max_value=6)
@@ -273,7 +275,7 @@ def test_a_measurement_beats_the_prediction() -> None:
 
     # THEN that is what it needs, and it does not fit
     assert found.ram_bytes == 3_000 + 1_000 != form.ram_bytes
-    assert found.evidence == "allocator"
+    assert found.ram.evidence == "allocator"
     assert found.verdict.status is Status.EXCEEDS
     assert row(found)["ram_bytes"] == 4_000
 
@@ -305,9 +307,9 @@ def test_a_device_without_a_front_is_there_with_the_reason() -> None:
 
     shown = [str(part) for part in by_device(fronts, pool, Asked(Objective.BYTES, 0.0))]
 
-    assert shown[0] == "\nsmall"
+    assert shown[0] == "\nsmall (RAM under torch)"
     assert shown[2] == "Of 1 there is one seed: how far others spread is not known."
-    assert shown[3] == "\nother"
+    assert shown[3] == "\nother (RAM under torch)"
     assert shown[4].startswith("none of 1 trained workloads is sure to fit")
 
 

@@ -92,7 +92,9 @@ def test_an_algorithm_is_offered_as_it_was_trained_best_in_a_small_batch() -> No
 
 def test_of_a_net_there_is_the_largest_batch_that_fits() -> None:
     # GIVEN a board that holds this net with some batches of the grid
-    needs = {batch: predicted_workload(workload(batch_size=batch)).ram_bytes for batch in BATCHES}
+    needs = {
+        batch: predicted_workload(workload(batch_size=batch)).planned.ram_bytes for batch in BATCHES
+    }
     sizes = grid(plainly("backprop"), 64, 10, dataset="digits", widths=[32], depths=[1])
     device = small(needs[8])
 
@@ -159,7 +161,7 @@ def backprop_on(ram: int, *in_hand: Trained) -> Offer:
 
 def test_it_is_done_when_the_widest_that_fits_has_been_trained() -> None:
     # GIVEN a board, and what is offered for it
-    ram = predicted_workload(workload(model="mlp-64-96-10", batch_size=2)).ram_bytes
+    ram = predicted_workload(workload(model="mlp-64-96-10", batch_size=2)).planned.ram_bytes
     (first,) = backprop_on(ram).missing
     assert first.workload.model == "mlp-64-96-10"
 
@@ -184,7 +186,7 @@ def test_it_is_done_when_the_widest_that_fits_has_been_trained() -> None:
     ids=["narrower", "on a part of the data", "of another depth", "does not fit"],
 )
 def test_it_is_not_done_by_another_training(changes: dict[str, Any]) -> None:
-    ram = predicted_workload(workload(model="mlp-64-96-10", batch_size=2)).ram_bytes
+    ram = predicted_workload(workload(model="mlp-64-96-10", batch_size=2)).planned.ram_bytes
 
     after = backprop_on(ram, Trained(workload(**changes), (0.9,), 1))
 

@@ -36,7 +36,7 @@ def workload(algorithm: str = "backprop", **changes: Any) -> Workload:
 
 
 def need(given: Workload) -> int:
-    return predicted_workload(given).ram_bytes
+    return predicted_workload(given).planned.ram_bytes
 
 
 def remedies(given: Workload, device: Device, asked: Budgets | None = None) -> list[Remedy]:
@@ -183,7 +183,7 @@ def test_algorithm_batch_and_options_are_searched_together(
     # THEN the only ways out change the algorithm and the batch, and one an option as well
     assert all(each.new_algorithm and each.new_batch for each in found.remedies)
     by_name = {each.workload.algorithm: each for each in found.remedies}
-    assert by_name["ff_int8"].change == "--algorithm ff_int8 --batch-size 3"
+    assert by_name["ff_int8"].change == "--algorithm ff_int8 --batch-size 6"
     assert by_name["sparse_update"].options
     assert found.combinations > 100
     assert found.algorithms > 10
