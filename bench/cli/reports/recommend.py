@@ -79,7 +79,7 @@ COLUMNS = (
     *COST.values(),
     *unseen(
         "sample_joules_low sample_seconds_low algorithm options model batch_size",
-        "train_samples standardise storage_bytes evidence reason runs",
+        "train_samples standardise augment storage_bytes evidence reason runs",
     ),
 )
 """Everything that is known of a candidate."""
@@ -119,6 +119,7 @@ def row(each: Candidate) -> dict[str, Any]:
         "batch_size": workload.batch_size,
         "train_samples": workload.train_samples,
         "standardise": workload.standardise,
+        "augment": workload.augment,
         "epochs": workload.epochs,
     }
 
@@ -139,6 +140,8 @@ def label(workload: Workload) -> str:
         parts.append(f"[:{workload.train_samples}]")
     if workload.standardise:
         parts.append("standardised")
+    if workload.augment is not None:
+        parts.append(str(workload.augment))
     for name, value in workload.options.items():
         parts.append(f"{name}={plain(value) if isinstance(value, bool) else value}")
     return " ".join(parts)
