@@ -31,6 +31,7 @@ SAID: Mapping[str, str] = {
     "held_out": "samples held out",
     "standardise": "standardised",
     "shuffle": "shuffled",
+    "augment": "augmented",
     "model": "net",
     "batch_size": "batch size",
     "passes": "passes",
@@ -52,6 +53,7 @@ class Conditions:
         held_out: So many of the training half were kept for validation; ``none``.
         standardise: Whether samples were standardised.
         shuffle: Whether every pass had an order of its own.
+        augment: What was done to images before a step; ``no``.
         model: The net.
         batch_size: Samples of a step.
         passes: Over the training data, of all stages together.
@@ -65,6 +67,7 @@ class Conditions:
     held_out: str
     standardise: str
     shuffle: str
+    augment: str
     model: str
     batch_size: str
     passes: str
@@ -82,6 +85,7 @@ class Conditions:
             held_out=_whole(row.get("held_out"), "none"),
             standardise=_yes(row.get("standardise", False)),
             shuffle=_yes(row.get("shuffle", True)),
+            augment=str(_known(row.get("augment")) or "no"),
             model=net(str(row["model"])),
             batch_size=_whole(row.get("batch_size"), "none"),
             passes=_whole(passes, "none"),
@@ -191,7 +195,7 @@ def with_conditions(frame: pd.DataFrame) -> pd.DataFrame:
 
 _READ = (
     *("algorithm", "options", "dataset", "train_samples", "held_out", "standardise", "shuffle"),
-    *("model", "batch_size", "passes", "epochs", "search"),
+    *("augment", "model", "batch_size", "passes", "epochs", "search"),
 )
 
 

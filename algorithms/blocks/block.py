@@ -18,7 +18,7 @@ W height and width of a map.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -30,6 +30,10 @@ from trainfit.algorithms.phases import Category
 
 Tape = list[Any]
 """Tensors, and shapes of some of which only the shape is needed; the last one is needed first."""
+
+Chosen = Mapping[str, torch.Tensor]
+"""What is trained of a net that is not trained as a whole: parameters by name, of weights the first
+outputs and inputs that are trained, as a view. What is not there is frozen."""
 
 
 class Statistics(Enum):
@@ -66,11 +70,13 @@ class Held:
         name: Unique within the net.
         tensor: The tensor.
         category: ``PARAMETERS`` if it is trained.
+        groups: Of a weight: in so many parts, outputs see inputs of their own.
     """
 
     name: str
     tensor: torch.Tensor
     category: Category
+    groups: int = 1
 
 
 class Block(ABC):
@@ -84,6 +90,29 @@ class Block(ABC):
     def is_trained(self) -> bool:
         """Whether it has parameters."""
         return any(each.category is Category.PARAMETERS for each in self.held())
+
+    @property
+    def keeps_input(self) -> bool:
+        """Whether all of the input is on the tape after the forward pass."""
+        return False
+
+    def has_any(self, chosen: Chosen) -> bool:
+        """Whether one of its parameters is among those."""
+        return any(each.name in chosen for each in self.held())
+
+    def train_only(self, chosen: Chosen, *, to_input: bool, kept: bool) -> None:
+        """Train some parameters from now on, and put on the tape what they need and no more.
+
+        Args:
+            chosen: Of the whole net.
+            to_input: Whether something below is trained, so that the way back goes on.
+            kept: Whether what comes next keeps this block's output, as a whole.
+
+        Raises:
+            NotImplementedError: The block has parameters and trains all of them or none.
+        """
+        if self.is_trained:
+            raise NotImplementedError(f"{type(self).__name__} cannot be trained in part")
 
     @abstractmethod
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:

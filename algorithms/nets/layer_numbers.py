@@ -26,7 +26,13 @@ def layer_numbers(
     Raises:
         ConfigurationError: The text is none of these forms, or names a layer that does not exist.
     """
-    count = len(model.layers)
+    return numbers_in(text, len(model.layers), model.name, rule=rule, option=option, also=also)
+
+
+def numbers_in(
+    text: str, count: int, name: str, *, rule: str, option: str, also: str = ""
+) -> frozenset[int]:
+    """The same for any net of that name with ``count`` layers."""
     if text in ("all", "none"):
         return frozenset(range(1, count + 1) if text == "all" else ())
     if match := _LAST.fullmatch(text):
@@ -38,7 +44,5 @@ def layer_numbers(
         or_else = f", or {also}" if also else ""
         raise ConfigurationError(f"{rule}: {option}={text!r} is not {form}{or_else}")
     if numbers[0] < 1 or numbers[-1] > count:
-        raise ConfigurationError(
-            f"{rule}: {option}={text!r}, but {model.name!r} has layers 1 to {count}"
-        )
+        raise ConfigurationError(f"{rule}: {option}={text!r}, but {name!r} has layers 1 to {count}")
     return frozenset(numbers)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from trainfit.algorithms.blocks.block import Held, Pass, Statistics
+from trainfit.algorithms.blocks.block import Chosen, Held, Pass, Statistics
 from trainfit.algorithms.blocks.float32.chain import Chain
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
@@ -59,6 +59,22 @@ class Units:
         for each in self.held():
             if each.category is Category.PARAMETERS:
                 optimiser.add(each.name, each.tensor)
+
+    def train_only(self, chosen: Chosen) -> int:
+        """Train some parameters from now on; see :meth:`Block.train_only`.
+
+        Args:
+            chosen: At least one.
+
+        Returns:
+            The place of the lowest unit that has one. No gradient goes below it.
+        """
+        lowest = min(p for p, chain in enumerate(self.chains) if chain.has_any(chosen))
+        kept = False
+        for place in reversed(range(len(self.chains))):
+            self.chains[place].train_only(chosen, to_input=place > lowest, kept=kept)
+            kept = self.chains[place].keeps_input
+        return lowest
 
     def static_tensors(self, optimiser: Optimiser) -> Iterator[StaticTensor]:
         """What the blocks hold, and the state of an optimiser."""

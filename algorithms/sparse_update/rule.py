@@ -22,6 +22,8 @@ as soon as its gradient has been propagated, so at most one weight gradient exis
   The number is rounded down, as there. Biases are trained whole.
 * ``frozen``: whether parameters that are only read are in RAM or in flash.
 
+Nets of units are trained by :mod:`trainfit.algorithms.sparse_update.units`.
+
 Not implemented: the paper's INT8 weights with their scaling, its search for the best choice, and
 TinyTL's lite residual modules.
 
@@ -30,10 +32,13 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, K inputs that are st
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch.nn import functional
 
-from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.contract import Algorithm
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.nets.fully_connected import FullyConnected
 from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.phases import phase
@@ -49,12 +54,15 @@ from trainfit.algorithms.sparse_update.stored_input import (
     keep,
     through_rectifier_,
 )
+from trainfit.algorithms.sparse_update.units import SparseUpdateOnUnits
 
 
 class SparseUpdate(FullyConnected[SparseUpdateOptions], about=SPARSE_UPDATE):
     """Closed-form gradients of chosen parameters only, on a rectifier net."""
 
-    storage_note = "steps read these frozen weights there; nothing writes them"
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (SparseUpdateOnUnits,)
+    storage_note = SparseUpdateOnUnits.storage_note
 
     def __init__(self, model: Mlp, options: SparseUpdateOptions, *, seed: int = 0) -> None:
         # first, since drawing the weights uses it

@@ -24,6 +24,7 @@ IDENTITY: Mapping[str, str] = {
     "search": "str",
     "standardise": "bool",
     "shuffle": "bool",
+    "augment": "str",
     "label": "str",
 }
 """The columns of :func:`identity` and their types; ``options`` and ``search`` are compact JSON."""
@@ -114,6 +115,7 @@ def identity(workload: Workload) -> dict[str, Any]:
         "search": workload.tuned and workload.tuned.model_dump_json(),
         "standardise": workload.standardise,
         "shuffle": workload.shuffle,
+        "augment": workload.augment and str(workload.augment),
         "label": workload.label,
     }
 

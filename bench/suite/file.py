@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from trainfit._limits import LONGEST_NAME, MOST_DEVICES
 from trainfit._text import nearest, shown
-from trainfit.bench.records.schema import PROBES, Measurement, Search
+from trainfit.bench.records.schema import PROBES, Augment, Measurement, Search
 from trainfit.bench.sensors import sensor_names
 
 LARGEST_SEED = 2**32 - 1
@@ -52,6 +52,7 @@ _Rates = Annotated[
 ]
 
 _Measurement = Annotated[Measurement, Field(strict=False)]
+_Augment = Annotated[Augment, Field(strict=False)]
 
 
 class Defaults(Strict):
@@ -66,6 +67,7 @@ class Defaults(Strict):
     held_out: Annotated[int, Field(ge=1)] | None = None
     standardise: bool = False
     shuffle: bool = True
+    augment: _Augment | None = None
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 
@@ -86,6 +88,7 @@ class WorkloadEntry(Strict):
     tuned: Search | None = None
     standardise: bool | None = None
     shuffle: bool | None = None
+    augment: _Augment | None = None
 
 
 class SuiteFile(Strict):

@@ -31,6 +31,8 @@ stands for one workload per combination::
 ``held_out = 10000``, there or in a workload, keeps so many samples of the training half for
 validation; ``trainfit tune`` chooses a rate by them, and writes into ``tuned`` how it was chosen.
 
+``augment = "crop-flip"`` crops and mirrors the images of every batch at random before a step.
+
 Without ``measure``, memory, latency, energy and accuracy are measured. ``gradients`` and ``noise``
 look into the net when it is trained, and have to be named.
 """
@@ -67,7 +69,7 @@ SWEPT = ("algorithm", "model", "batch_size", "seed")
 RATE = "lr"
 """The option whose values are ``rates``."""
 
-_OPTIONAL = ("train_samples", "held_out", "rates", "tuned")
+_OPTIONAL = ("train_samples", "held_out", "rates", "tuned", "augment")
 """Keys of a workload that may be absent everywhere."""
 
 

@@ -172,6 +172,7 @@ def suite_text(
             "train_samples": samples,
             "standardise": workload.standardise or None,
             "shuffle": None if workload.shuffle else False,
+            "augment": workload.augment,
             "seed": list(range(seeds)),
             "epochs": epochs,
             "evaluate_every": evaluate_every or passes,

@@ -8,7 +8,7 @@
 After the algorithm and its options come model, data set and batch size, in this order; each may be
 left out where it is given otherwise. ``digits[:500]`` takes the first 500 training samples,
 ``digits[:-200]`` holds 200 of them out for validation, ``standardised`` after the data set
-standardises it.
+standardises it, ``crop-flip`` behind that augments its images.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trainfit._files import FileError, NotTomlError, parse_toml
 from trainfit._limits import LARGEST_INTEGER, LONGEST_NAME, LONGEST_WORKLOAD
 from trainfit._text import shown
 from trainfit.bench.errors import BenchError
-from trainfit.bench.records.schema import Workload
+from trainfit.bench.records.schema import Augment, Workload
 
 FORM = "backprop[optimizer=adam] mlp-64-128-128-10 digits b32"
 
@@ -29,6 +29,7 @@ _BATCH = re.compile(r"b([0-9]+)")
 _CUT = re.compile(r"(.+?)(?:\[:([0-9]+)\])?(?:\[:-([0-9]+)\])?")
 _OPTION_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _STANDARDISED = "standardised"
+_AUGMENTS = frozenset(Augment)
 
 
 class WorkloadTextError(BenchError):
@@ -157,10 +158,14 @@ def _rest(text: str, words: list[str]) -> dict[str, Any]:
     if words and (batch := _BATCH.fullmatch(words[-1])):
         values["batch_size"] = _whole(text, batch[1])
         words = words[:-1]
+    if len(words) > 1 and words[-1] in _AUGMENTS:
+        values["augment"] = Augment(words[-1])
+        words = words[:-1]
     if len(words) > 1 and words[-1] == _STANDARDISED:
         values["standardise"] = True
         words = words[:-1]
-    if words and (len(words) > 1 or ("standardise" not in values and _is_model(words[0]))):
+    behind_data = {"standardise", "augment"} & set(values)
+    if words and (len(words) > 1 or (not behind_data and _is_model(words[0]))):
         values["model"] = words[0]
         words = words[1:]
     if words:

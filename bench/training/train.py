@@ -26,6 +26,7 @@ import torch
 
 from trainfit.algorithms import Algorithm, build_algorithm, complete_name, get_model
 from trainfit.algorithms.data import Dataset, absent_classes, batches, check_fits, load_dataset
+from trainfit.algorithms.data.augment import augmented, check_images
 from trainfit.algorithms.data.standardise import standardise
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.errors import RunFolderError
@@ -86,8 +87,11 @@ def fitted(workload: Workload, data: Dataset) -> Workload:
     """The workload with its model's full name: a short one leaves some of it to the data.
 
     Raises:
-        ConfigurationError: The model, the batch size or the classes do not fit the data.
+        ConfigurationError: The model, the batch size or the classes do not fit the data, or it has
+            no images that could be augmented.
     """
+    if workload.augment is not None:
+        check_images(data)
     name = complete_name(workload.model, data.shape, data.classes)
     model = get_model(name)
     check_fits(
@@ -106,14 +110,25 @@ def _require_all_classes(data: Dataset, samples: int) -> None:
         )
 
 
+def _require_samples(workload: Workload, data: Dataset, staged: Dataset) -> None:
+    """What a rule keeps of every sample is of the sample as it is."""
+    if workload.augment is not None and staged.train_x is not data.train_x:
+        raise ConfigurationError(
+            f"{workload.algorithm} keeps something of every sample of {data.name!r} for a stage,"
+            f" and augment={workload.augment} makes another sample of it in every pass; leave"
+            " augment out, or choose options with which nothing is kept"
+        )
+
+
 def epoch(
     workload: Workload, data: Dataset, number: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The batches of pass ``number``."""
+    """The batches of pass ``number``; their order is the same whether they are augmented or not."""
     generator = torch.Generator().manual_seed(workload.seed + number)
-    return batches(
+    found = batches(
         data.train_x, data.train_y, workload.batch_size, generator, shuffle=workload.shuffle
     )
+    return found if workload.augment is None else augmented(found, data.shape, generator)
 
 
 def _evaluated(workload: Workload, algorithm: Algorithm[Any]) -> list[int]:
@@ -199,6 +214,7 @@ def train_and_keep(
         algorithm.begin_epoch(number, workload.epochs)
         if staged is None or number % workload.epochs == 0:  # a stage begins, or goes on
             staged = replace(data, train_x=algorithm.stage_data(data.train_x))
+            _require_samples(workload, data, staged)
         for x_BF, y_B in epoch(workload, staged, number):
             algorithm.step(x_BF, y_B)
         progress.seconds += time.perf_counter() - started

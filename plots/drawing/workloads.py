@@ -24,6 +24,7 @@ WORKLOAD = (
     "held_out",
     "standardise",
     "shuffle",
+    "augment",
 )
 """What tells workloads apart; runs of one that differ by their seed are repeats."""
 

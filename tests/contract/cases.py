@@ -342,6 +342,15 @@ UNIT_OPTIONS = {
         {"schedule": "greedy", "head": "fixed", "optimizer": "adam", "head_features": 8},
         {"weight_decay": 0.001, "nesterov": True},
     ],
+    "sparse_update": [
+        {},
+        {"layers": "all", "biases": "all", "momentum": 0.0},
+        {"layers": "2,4", "biases": "none", "optimizer": "adam", "frozen": "flash"},
+        {"layers": "last:4", "ratio": 0.5, "optimizer": "adam"},
+        {"layers": "all", "ratio": 0.5, "part": "outputs", "frozen": "flash"},
+        {"layers": "2,3,4", "ratio": 0.5, "weight_decay": 0.001, "nesterov": True},
+        {"layers": "last:1", "loss": "binary_cross_entropy"},
+    ],
     "zeroth_order": [{}, {"distribution": "rademacher"}, {"weight_decay": 0.01}],
 }
 """The same for the algorithms that train nets of units."""

@@ -33,6 +33,7 @@ def record(algorithm="backprop", options=None, model="mlp-64-128x2-10", **change
         "held_out": None,
         "standardise": False,
         "shuffle": True,
+        "augment": None,
         "label": f"{algorithm} {model}",
         "worst_stage": "all",
     } | changes

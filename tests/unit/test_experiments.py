@@ -40,6 +40,7 @@ OTHER = {
     "held_out": 9,
     "standardise": True,
     "shuffle": False,
+    "augment": "crop-flip",
     "model": "mlp-9-8-9",
     "batch_size": 9,
     "passes": 9,

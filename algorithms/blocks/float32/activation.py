@@ -1,16 +1,26 @@
-"""Functions of one element: in place going forward where nobody else reads the input."""
+"""Functions of one element: in place going forward where nobody else reads the input.
+
+The derivative of a rectifier is 0 or 1. Where nobody else keeps its output, in a net that is not
+trained as a whole, one bit of every element is kept instead.
+"""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch.nn import functional
 
-from trainfit.algorithms.blocks.block import Block, Pass, Tape
+from trainfit.algorithms.blocks.block import Block, Chosen, Pass, Tape
+from trainfit.algorithms.blocks.float32.bits import bits_of, times_bits_
 from trainfit.algorithms.blocks.learning import Learner
 from trainfit.algorithms.models.layers import Activation, Nonlinearity
 from trainfit.algorithms.phases import phase
 
 aten = torch.ops.aten
+
+_TOPS = {Nonlinearity.RELU: math.inf, Nonlinearity.RELU6: 6.0}
+"""Outputs between 0 and this one follow the input."""
 
 
 class ActivationBlock(Block):
@@ -23,22 +33,38 @@ class ActivationBlock(Block):
 
     def __init__(self, layer: Activation, *, fresh: bool) -> None:
         self._function, self._fresh = layer.function, fresh
+        self._as_bits = False
+
+    @property
+    def keeps_input(self) -> bool:
+        """SiLU's derivative needs it."""
+        return self._function is Nonlinearity.SILU
+
+    def train_only(self, chosen: Chosen, *, to_input: bool, kept: bool) -> None:
+        """A rectifier keeps bits, unless its output is kept anyway."""
+        self._as_bits = not kept and self._function is not Nonlinearity.SILU
 
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
-        """Of the same shape. The way back of a rectifier needs the output, of SiLU the input."""
+        """Of the same shape. A rectifier keeps its output or bits of it, SiLU its input."""
         if self._function is Nonlinearity.SILU:
             way.keep(x)
             in_place = self._fresh and way.tape is None
             return functional.silu(x, inplace=in_place)
         y = apply(self._function, x, in_place=self._fresh)
-        way.keep(y)
+        if not self._as_bits:
+            way.keep(y)
+        elif way.tape is not None:
+            way.keep(bits_of(y, _TOPS[self._function]))
         return y
 
     def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
         """In place of the output's."""
         with phase("gradient"):
-            dy = tape.pop()
-            tape.append(through_(self._function, dy, tape.pop()))
+            dy, kept = tape.pop(), tape.pop()
+            if self._as_bits:
+                tape.append(times_bits_(dy, kept))
+            else:
+                tape.append(through_(self._function, dy, kept))
 
 
 def apply(function: Nonlinearity, x: torch.Tensor, *, in_place: bool) -> torch.Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from trainfit.algorithms.blocks.block import Block, Held, Pass, Tape
+from trainfit.algorithms.blocks.block import Block, Chosen, Held, Pass, Tape
 from trainfit.algorithms.blocks.float32.activation import ActivationBlock
 from trainfit.algorithms.blocks.float32.batch_norm import BatchNormBlock
 from trainfit.algorithms.blocks.float32.convolution import ConvolutionBlock
@@ -46,6 +46,7 @@ class Chain(Block):
         self, layers: tuple[Layer, ...], shape: Shape, name: str, generator: torch.Generator
     ) -> None:
         self._blocks: list[Block] = []
+        self._first = 0  # of those that the way back goes through
         count: Counter[str] = Counter()
         fresh = False  # whether what the next one is given is a tensor that nobody else reads
         for layer, given in with_shapes(layers, shape):
@@ -59,18 +60,34 @@ class Chain(Block):
         for block in self._blocks:
             yield from block.held()
 
+    @property
+    def keeps_input(self) -> bool:
+        """If its first block does, and the way back goes so far."""
+        return self._first == 0 and self._blocks[0].keeps_input
+
+    def train_only(self, chosen: Chosen, *, to_input: bool, kept: bool) -> None:
+        """The way back ends at the lowest block with a trained parameter, or goes on below."""
+        trained = [place for place, block in enumerate(self._blocks) if block.has_any(chosen)]
+        self._first = 0 if to_input else min(trained, default=len(self._blocks))
+        for place in reversed(range(len(self._blocks))):
+            block, goes_on = self._blocks[place], to_input or place > self._first
+            block.train_only(chosen, to_input=goes_on, kept=kept)
+            kept = block.keeps_input
+
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
         """Through all of them; with the last reference to ``x``, it is freed when it can be."""
-        passed = [x]
+        passed, below = [x], Pass(None, way.statistics)
         del x
-        for block in self._blocks:
-            passed.append(block.forward(passed.pop(), way))
+        for place, block in enumerate(self._blocks):
+            passed.append(block.forward(passed.pop(), way if place >= self._first else below))
         return passed.pop()
 
     def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
-        """From the last one back."""
-        for place in reversed(range(len(self._blocks))):
-            self._blocks[place].backward(tape, learner, to_input=to_input or place > 0)
+        """From the last one back, to the first that something is trained in or below."""
+        if self._first == len(self._blocks):
+            tape.pop()  # which nobody needs
+        for place in reversed(range(self._first, len(self._blocks))):
+            self._blocks[place].backward(tape, learner, to_input=to_input or place > self._first)
 
 
 class ResidualBlock(Block):
@@ -101,6 +118,17 @@ class ResidualBlock(Block):
         yield from self._body.held()
         if self._past is not None:
             yield from self._past.held()
+
+    @property
+    def keeps_input(self) -> bool:
+        """If one of both ways does."""
+        return self._body.keeps_input or (self._past is not None and self._past.keeps_input)
+
+    def train_only(self, chosen: Chosen, *, to_input: bool, kept: bool) -> None:
+        """Either way may end before the other; only their sum is kept, if anything."""
+        self._body.train_only(chosen, to_input=to_input, kept=False)
+        if self._past is not None:
+            self._past.train_only(chosen, to_input=to_input, kept=False)
 
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
         """Of the shape of both ways' outputs."""

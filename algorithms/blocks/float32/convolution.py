@@ -1,7 +1,8 @@
 """Convolution with groups.
 
 Both gradients are torch's ``convolution_backward``, each asked for on its own: first that of the
-weight, which needs the input, then, when the input has been freed, that of the input.
+weight, which needs the input, then, when the input has been freed, that of the input. Of a weight
+that is trained in part, the gradient of that part is a smaller convolution's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 
-from trainfit.algorithms.blocks.block import Block, Held, Pass, Tape, placeholder
+from trainfit.algorithms.blocks.block import Block, Chosen, Held, Pass, Tape, placeholder
 from trainfit.algorithms.blocks.learning import Learner
 from trainfit.algorithms.models.layers import Convolution
 from trainfit.algorithms.models.model import Shape
@@ -43,16 +44,40 @@ class ConvolutionBlock(Block):
         self.weight = torch.empty(layer.outputs, inputs, *layer.kernel)
         self.weight.normal_(0.0, deviation, generator=generator)
         self.bias = torch.zeros(layer.outputs) if layer.bias else None
+        self._trained: torch.Tensor | None = self.weight
+        self._trains_bias = layer.bias
 
     def held(self) -> Iterator[Held]:
         """Weight and bias."""
-        yield Held(f"{self._name}.weight", self.weight, Category.PARAMETERS)
+        yield Held(f"{self._name}.weight", self.weight, Category.PARAMETERS, self._groups)
         if self.bias is not None:
             yield Held(f"{self._name}.bias", self.bias, Category.PARAMETERS)
 
+    @property
+    def keeps_input(self) -> bool:
+        """If it trains a weight that sees all of it."""
+        return self._seen == self.weight.shape[1] * self._groups
+
+    @property
+    def _seen(self) -> int:
+        """Input channels that the trained part of the weight sees."""
+        if self._trained is None:
+            return 0
+        outputs, inputs = self._trained.shape[:2]
+        return -(-outputs * self._groups // len(self.weight)) * inputs
+
+    def train_only(self, chosen: Chosen, *, to_input: bool, kept: bool) -> None:
+        """Of a frozen weight's input, only the shape is kept."""
+        self._trained = chosen.get(f"{self._name}.weight")
+        self._trains_bias = f"{self._name}.bias" in chosen
+
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
-        """(N, C, H, W) to (N, O, H', W')."""
-        way.keep(x)
+        """(N, C, H, W) to (N, O, H', W'); kept are the channels that the trained weights see."""
+        way.keep(x.shape)
+        if self.keeps_input:
+            way.keep(x)
+        elif self._seen and way.tape is not None:
+            way.keep(x[:, : self._seen].clone())  # so that the others can be freed
         stride, padding = self._windows
         dilation, transposed, more = _FLAT
         y: torch.Tensor = torch.ops.aten.convolution(
@@ -62,32 +87,40 @@ class ConvolutionBlock(Block):
 
     def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
         """Of bias and weight, then of the input."""
-        dy, x, name = tape.pop(), tape.pop(), f"{self._name}.weight"
-        if self.bias is not None:
+        dy, trained = tape.pop(), self._trained
+        x = None if trained is None else tape.pop()
+        shape: torch.Size = tape.pop()
+        if self._trains_bias and self.bias is not None:
             with phase("gradient"):
                 db = dy.sum((0, 2, 3))
             learner.take(f"{self._name}.bias", self.bias, db)
-        if learner.by_rows:
+        if trained is None or x is None:
             with phase("gradient"):
                 if to_input:
-                    tape.append(self._of_input(dy, x.shape))
-            learner.take_rows(name, self.weight, lambda rows: self._of_rows(rows, dy, x))
+                    tape.append(self._of_input(dy, shape))
+        elif learner.by_rows:
+            with phase("gradient"):
+                if to_input:
+                    tape.append(self._of_input(dy, shape))
+            name = f"{self._name}.weight"
+            learner.take_rows(name, trained, lambda rows: self._of_rows(trained, rows, dy, x))
         else:
             with phase("gradient"):
-                dw = self._of_weight(dy, x, self.weight, self._groups)
-                shape = x.shape
+                dw = self._of_rows(trained, slice(0, len(trained)), dy, x)
                 del x
                 if to_input:
                     tape.append(self._of_input(dy, shape))
                 del dy
-            learner.take(name, self.weight, dw)
+            learner.take(f"{self._name}.weight", trained, dw)
 
-    def _of_rows(self, rows: slice, dy: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def _of_rows(
+        self, trained: torch.Tensor, rows: slice, dy: torch.Tensor, x: torch.Tensor
+    ) -> torch.Tensor:
         """The gradient of some output channels' weights; ``rows`` are whole groups, or in one."""
-        per_group, inputs = len(self.weight) // self._groups, self.weight.shape[1]
+        per_group, inputs = len(self.weight) // self._groups, trained.shape[1]
         first, last = rows.start // per_group, (rows.stop - 1) // per_group
         seen = x[:, first * inputs : (last + 1) * inputs]
-        return self._of_weight(dy[:, rows], seen, self.weight[rows], last - first + 1)
+        return self._of_weight(dy[:, rows], seen, trained[rows], last - first + 1)
 
     def _of_weight(
         self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, groups: int

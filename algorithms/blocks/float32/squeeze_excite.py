@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch.nn import functional
 
-from trainfit.algorithms.blocks.block import Block, Held, Pass, Tape
+from trainfit.algorithms.blocks.block import Block, Chosen, Held, Pass, Tape
 from trainfit.algorithms.blocks.float32.activation import apply, through_
 from trainfit.algorithms.blocks.learning import Learner
 from trainfit.algorithms.models.layers import Nonlinearity, SqueezeExcite
@@ -36,6 +36,7 @@ class SqueezeExciteBlock(Block):
         self._keeps_input = layer.function is Nonlinearity.SILU
         self.squeeze_SC, self.bias_S = linear_init(shape[0], layer.squeezed, generator)
         self.excite_CS, self.bias_C = linear_init(layer.squeezed, shape[0], generator)
+        self._trained: Chosen = {each.name: each.tensor for each in self.held()}
 
     def held(self) -> Iterator[Held]:
         """Weights and biases of both layers."""
@@ -46,6 +47,16 @@ class SqueezeExciteBlock(Block):
             ("excite.bias", self.bias_C),
         ):
             yield Held(f"{self._name}.{label}", tensor, Category.PARAMETERS)
+
+    @property
+    def keeps_input(self) -> bool:
+        """Always."""
+        return True
+
+    def train_only(self, chosen: Chosen, *, to_input: bool, kept: bool) -> None:
+        """All is kept, whatever is trained: the gate's gradient needs the input."""
+        names = {each.name for each in self.held()} & set(chosen)
+        self._trained = {name: chosen[name] for name in names}
 
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
         """(N, C, H, W) to the same."""
@@ -67,14 +78,14 @@ class SqueezeExciteBlock(Block):
             del x, across
             torch.ops.aten.sigmoid_backward.grad_input(dgate_NC, gate_NC, grad_input=dgate_NC)
             douter_NS = dgate_NC @ self.excite_CS
-        self._take("excite", self.excite_CS, self.bias_C, dgate_NC, outer_NS, learner)
+        self._take("excite", dgate_NC, outer_NS, learner)
         del dgate_NC
         with phase("gradient"):
             kept_NS = inner_NS if self._keeps_input else outer_NS
             dinner_NS = through_(self._function, douter_NS, kept_NS)
             del douter_NS, kept_NS, inner_NS, outer_NS
             dmean_NC = dinner_NS @ self.squeeze_SC if to_input else None
-        self._take("squeeze", self.squeeze_SC, self.bias_S, dinner_NS, mean_NC, learner)
+        self._take("squeeze", dinner_NS, mean_NC, learner)
         if dmean_NC is None:
             return
         with phase("gradient"):
@@ -82,23 +93,20 @@ class SqueezeExciteBlock(Block):
             dmean_NC.mul_(1.0 / (extents[0] * extents[1]))
             tape.append(dx.add_(dmean_NC[:, :, None, None]))
 
-    def _take(  # noqa: PLR0917
-        self,
-        label: str,
-        weight: torch.Tensor,
-        bias: torch.Tensor,
-        dy: torch.Tensor,
-        x: torch.Tensor,
-        learner: Learner,
-    ) -> None:
+    def _take(self, label: str, dy: torch.Tensor, x: torch.Tensor, learner: Learner) -> None:
+        """Gradients of what is trained of one of both layers."""
         name = f"{self._name}.{label}"
-        if learner.by_rows:
-            learner.take_product(f"{name}.weight", weight, dy.T, x)
-        else:
+        weight, bias = (self._trained.get(f"{name}.{each}") for each in ("weight", "bias"))
+        if weight is not None:
+            left, right = dy[:, : len(weight)].T, x[:, : weight.shape[1]]
+            if learner.by_rows:
+                learner.take_product(f"{name}.weight", weight, left, right)
+            else:
+                with phase("gradient"):
+                    dw = left @ right
+                learner.take(f"{name}.weight", weight, dw)
+                del dw
+        if bias is not None:
             with phase("gradient"):
-                dw = dy.T @ x
-            learner.take(f"{name}.weight", weight, dw)
-            del dw
-        with phase("gradient"):
-            db = dy.sum(0)
-        learner.take(f"{name}.bias", bias, db)
+                db = dy.sum(0)
+            learner.take(f"{name}.bias", bias, db)

@@ -10,6 +10,7 @@ Shape suffixes: R rows, C columns, b bytes per row, B batch, I inputs, O outputs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -39,10 +40,18 @@ def pack_positive(values_RC: torch.Tensor, out_Rb: torch.Tensor, rows: int) -> N
 
 def pack_open_unit(values_RC: torch.Tensor, out_Rb: torch.Tensor, rows: int) -> None:
     """Write the bits of ``0 < values < 1`` into ``out``, ``rows`` rows at a time."""
+    pack_between(values_RC, 1.0, out_Rb, rows)
+
+
+def pack_between(values_RC: torch.Tensor, top: float, out_Rb: torch.Tensor, rows: int) -> None:
+    """Write the bits of ``0 < values < top`` into ``out``, ``rows`` rows at a time."""
+    if top == math.inf:
+        pack_positive(values_RC, out_Rb, rows)
+        return
 
     def compare(values: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
         torch.gt(values, 0.0, out=bits)
-        return bits.logical_and_(tag(values < 1.0, Category.WORKSPACE, "second comparison"))
+        return bits.logical_and_(tag(values < top, Category.WORKSPACE, "second comparison"))
 
     _pack(values_RC, out_Rb, rows, compare)
 

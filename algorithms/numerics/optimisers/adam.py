@@ -58,6 +58,10 @@ class Adam(Optimiser):
         ``p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps)`` is computed with ``sqrt(c2)`` taken out
         of the denominator: ``p -= lr sqrt(c2) / c1 * m / (sqrt(v) + eps sqrt(c2))``.
         """
+        if not parameter.is_contiguous():  # some inputs of a weight
+            for row in in_tiles(len(parameter), 1):
+                self.apply_rows(name, parameter, gradient[row], row)
+            return
         state = self._states[name]
         self.apply_tiled(
             parameter.view(-1), gradient.view(-1), state["mean"].view(-1), state["square"].view(-1)

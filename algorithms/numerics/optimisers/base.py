@@ -33,9 +33,9 @@ class Optimiser(ABC):
 
     @abstractmethod
     def apply(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Update a parameter, contiguous and of the gradient's shape, in place.
+        """Update a parameter, of the gradient's shape, in place.
 
-        The gradient may be overwritten.
+        Either it is contiguous, or each of its rows is. The gradient may be overwritten.
         """
 
     @abstractmethod

@@ -80,7 +80,7 @@ COLUMNS = (
     *COST.values(),
     *unseen(
         "sample_joules_low sample_seconds_low algorithm options model batch_size",
-        "train_samples standardise storage_bytes evidence reason runs",
+        "train_samples standardise augment storage_bytes evidence reason runs",
         "judged_by torch_ram_bytes arena_ram_bytes",
     ),
 )
@@ -124,6 +124,7 @@ def row(each: Candidate) -> dict[str, Any]:
         "batch_size": workload.batch_size,
         "train_samples": workload.train_samples,
         "standardise": workload.standardise,
+        "augment": workload.augment,
         "epochs": workload.epochs,
     }
 
@@ -144,6 +145,8 @@ def label(workload: Workload) -> str:
         parts.append(f"[:{workload.train_samples}]")
     if workload.standardise:
         parts.append("standardised")
+    if workload.augment is not None:
+        parts.append(str(workload.augment))
     for name, value in workload.options.items():
         parts.append(f"{name}={plain(value) if isinstance(value, bool) else value}")
     return " ".join(parts)

@@ -76,6 +76,12 @@ PROBES = (Measurement.GRADIENTS, Measurement.NOISE)
 """What looks into the trained net; measured only where a suite names it."""
 
 
+class Augment(StrEnum):
+    """What is done to the images of a batch, at random, before a step."""
+
+    CROP_FLIP = "crop-flip"  # a window of the padded image, half of them mirrored
+
+
 class Search(Block):
     """How the options of a workload were chosen: on samples that nothing was trained on.
 
@@ -121,6 +127,8 @@ class Workload(Block):
     """Mean 0 and deviation 1 per channel, by the training half."""
     shuffle: bool = True
     """Draw a new order of the training half for every pass; otherwise as the files have it."""
+    augment: Augment | None = None
+    """What is done to images before a step takes them; None takes them as they are."""
 
     @property
     def label(self) -> str:
@@ -134,13 +142,15 @@ class Workload(Block):
             data += f"[:-{self.held_out}]"
         if self.standardise:
             data += " standardised"
+        if self.augment is not None:
+            data += f" {self.augment}"
         return printable(f"{self.algorithm}{chosen} {self.model} {data} b{self.batch_size}")
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what came later and is not set, so that a workload has the text it always had."""
         found: dict[str, Any] = handler(self)
-        unset = [name for name in ("held_out", "tuned") if found.get(name) is None]
+        unset = [name for name in ("held_out", "tuned", "augment") if found.get(name) is None]
         return {name: value for name, value in found.items() if name not in unset}
 
 
@@ -209,6 +219,7 @@ __all__ = [
     "SCHEMA",
     "Accuracy",
     "AsDeployed",
+    "Augment",
     "Bounds",
     "Energy",
     "ErrorRecord",

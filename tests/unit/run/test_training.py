@@ -17,7 +17,7 @@ from trainfit.algorithms.data import load_dataset
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Accuracy, Workload
 from trainfit.bench.training import train as training
-from trainfit.bench.training.train import load, train
+from trainfit.bench.training.train import fitted, load, train
 
 
 class CutOffError(Exception):
@@ -67,6 +67,38 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_end(name: str, tmp_path
     assert heard == ["accuracy 3/4", "accuracy 4/4"]
     assert accuracy.curve == whole.curve
     assert list((tmp_path / "state").iterdir()) == []
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("changes", [{}, {"augment": "crop-flip"}])
+def test_a_net_of_units_goes_on_to_the_same_end(changes: dict[str, Any], tmp_path: Path) -> None:
+    chosen = learn(
+        algorithm="sparse_update",
+        options={"layers": "2,3", "ratio": 0.5, "optimizer": "adam"},
+        model="cnn-c4-c4-g",
+        train_samples=256,
+        **changes,
+    )
+    chosen = fitted(chosen, load(chosen, None))
+    whole, _ = passes_heard(chosen, None)
+    cut_off(chosen, tmp_path / "01.pt", after=2)
+
+    accuracy, heard = passes_heard(chosen, tmp_path / "01.pt")
+
+    assert heard == ["accuracy 3/4", "accuracy 4/4"]
+    assert accuracy.curve == whole.curve
+
+
+def test_what_is_kept_of_samples_cannot_be_augmented() -> None:
+    chosen = learn(
+        algorithm="tinyfoa",
+        options={"features": "cached"},
+        model="mlp-64-16-16-10",
+        epochs=1,
+        augment="crop-flip",
+    )
+    with pytest.raises(ConfigurationError, match="tinyfoa keeps something of every sample of 'dig"):
+        train(chosen, load(chosen, None), lambda _: None)
 
 
 @pytest.mark.usefixtures("eager")

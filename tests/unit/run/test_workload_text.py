@@ -27,6 +27,8 @@ GIVEN = {"model": "mlp-64-10", "dataset": "digits", "batch_size": 32}
         {"dataset": "mitbih-intra", "standardise": True, "model": "lc-16-32"},
         {"dataset": "synthetic-64-10", "train_samples": 7, "standardise": True},
         {"model": "mobilenet_v2"},
+        {"dataset": "mnist", "augment": "crop-flip"},
+        {"dataset": "mnist", "train_samples": 9, "standardise": True, "augment": "crop-flip"},
     ],
 )
 def test_a_label_reads_back_as_its_workload(changes: dict[str, Any]) -> None:
@@ -65,6 +67,7 @@ def test_any_options_read_back(options: dict[str, Any], batch_size: int) -> None
         ("backprop mitbih-intra b1", {"dataset": "mitbih-intra", "batch_size": 1}),
         ("backprop mnist[:9] standardised", {"dataset": "mnist", "train_samples": 9,
                                              "standardise": True}),
+        ("backprop mnist crop-flip", {"dataset": "mnist", "augment": "crop-flip"}),
         ("backprop[] mlp-9-3 mnist", {"model": "mlp-9-3", "dataset": "mnist"}),
         ("backprop[ lr = 0.5 , optimizer = adam ]", {"options": {"lr": 0.5, "optimizer": "adam"}}),
         ("backprop[update=fused]", {"options": {"update": "fused"}}),
