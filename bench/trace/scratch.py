@@ -41,9 +41,14 @@ def scratch_bytes(
 
 def is_known(func: torch._ops.OpOverload) -> bool:
     """Whether it is known what an operator makes for itself, if only that it is nothing."""
-    name = func.overloadpacket.__name__
-    names = {name, name.removesuffix("_")}
-    return any(each in _TABLE or each in NOTHING for each in names)
+    return is_known_by_name(func.overloadpacket.__name__)
+
+
+def is_known_by_name(name: str) -> bool:
+    """The same of an operator by its name: ``add_``, or ``aten.add_.Tensor`` as a trace has it."""
+    parts = name.split(".")
+    base = parts[1] if len(parts) > 1 else name
+    return any(each in _TABLE or each in NOTHING for each in (base, base.removesuffix("_")))
 
 
 def _is_number(value: object) -> bool:
