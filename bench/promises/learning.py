@@ -6,13 +6,20 @@ from typing import Any
 
 import torch
 
-from trainfit.algorithms import Algorithm, get_model
+from trainfit._text import counted
+from trainfit.algorithms import Algorithm, ConfigurationError, get_model
 from trainfit.algorithms.data import Dataset, batches, load_dataset
 from trainfit.bench.promises.finding import BrokenPromiseError, NotApplicableError
 from trainfit.bench.promises.subject import Subject
 
-DIGITS_NETS = {"mlp": ("mlp-64-64-64-64-10", 12), "lc": ("lc-1x8x8-8-16-10", 6)}
-"""By family, a net for the digits and passes per stage."""
+DIGITS_NETS = {
+    "mlp": (("mlp-64-64-64-10", 12), ("mlp-64-10", 12)),
+    "lc": (("lc-1x8x8-8-16-10", 6),),
+}
+"""By family, nets for the digits and passes per stage; a rule has to learn with one of them.
+
+The second is for rules that are slow on a deep net, as zeroth-order descent is.
+"""
 
 LEAST = 0.25
 """Share of the test digits that has to be right; chance is a tenth, give or take 0.02."""
@@ -56,23 +63,28 @@ def learns(subject: Subject) -> None:
     family = get_model(subject.model).family
     if family not in DIGITS_NETS:
         raise NotApplicableError(f"no net of the family {family} for the digits is known here")
-    model, epochs = DIGITS_NETS[family]
-    found = {}
-    for options in _rates(subject):
-        algorithm = Subject(subject.rule, model, options).build()
-        try:
-            reached = trained_on(algorithm, load_dataset("digits", None), epochs, LEAST)
-        except ArithmeticError:  # a rate of ten times the default may go too far
-            continue
-        found[options.get("lr", "none")] = reached
-        if reached > LEAST:
-            return
-    tried = ", ".join(f"{reached:.0%} at lr={rate}" for rate, reached in found.items())
+    best = 0.0, ""
+    for model, epochs in DIGITS_NETS[family]:
+        for options in _rates(subject):
+            reached = _reached(Subject(subject.rule, model, options), epochs)
+            if reached > LEAST:
+                return
+            rate = f", lr={options['lr']:g}" if "lr" in options else ""
+            best = max(best, (reached, f"{model} in {counted(epochs, 'epoch')}{rate}"))
     raise BrokenPromiseError(
-        f"after {epochs} passes over the digits on {model} it has {tried} of them right; at least"
-        f" {LEAST:.0%} are expected (chance is 10%)",
+        f"of the digits it has {best[0]:.0%} right at best ({best[1]}); at least {LEAST:.0%} are"
+        " expected, chance is 10%",
         subject.cls.step,
     )
+
+
+def _reached(subject: Subject, epochs: int) -> float:
+    """The share that is right; 0 of a net that the rule refuses."""
+    try:
+        algorithm = subject.build()
+    except ConfigurationError:
+        return 0.0
+    return trained_on(algorithm, load_dataset("digits", None), epochs, LEAST)
 
 
 def _rates(subject: Subject) -> list[dict[str, Any]]:
