@@ -51,12 +51,20 @@ def _at(target: str, folder: Path, size: int) -> OwnStep:
     return predict_own_step(target, folder, batch_size=size)
 
 
-def search(at: Callable[[int], OwnStep], fits: Callable[[OwnStep], bool]) -> LargestBatch:
-    """The same of any step of which it is known what it needs ``at`` a batch."""
-    found = {1: at(1)}
-    if not fits(found[1]):
-        return LargestBatch(None, found[1], None, 1)
-    low, high = 1, 2
+def search(
+    at: Callable[[int], OwnStep], fits: Callable[[OwnStep], bool], *, smallest: int = 1
+) -> LargestBatch:
+    """The same of any step of which it is known what it needs ``at`` a batch.
+
+    Args:
+        at: What it needs.
+        fits: Whether that is there.
+        smallest: The batch to begin with.
+    """
+    found = {smallest: at(smallest)}
+    if not fits(found[smallest]):
+        return LargestBatch(None, found[smallest], None, 1)
+    low, high = smallest, 2 * smallest
     while high <= CEILING:
         found[high] = at(high)
         if not fits(found[high]):

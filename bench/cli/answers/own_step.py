@@ -12,7 +12,8 @@ from trainfit.bench.cli.output import output
 from trainfit.bench.cli.progress import SpinnerLine
 from trainfit.bench.cli.reports import fit as single
 from trainfit.bench.cli.reports import own_step as report
-from trainfit.bench.sizing.own_step import measure_own_step, predict_own_step
+from trainfit.bench.records.schema import Evidence
+from trainfit.bench.sizing.own_step import OwnStep, measure_own_step, predict_own_step
 from trainfit.bench.verdicts.judge import FITTING, amounts
 from trainfit.bench.verdicts.memory import Status, worst
 
@@ -22,6 +23,16 @@ def answer(asked: Asked, target: str) -> None:
     measures = asked.measure is not None
     with SpinnerLine(f"{'measuring' if measures else 'tracing'} {target}"):
         step = (measure_own_step if measures else predict_own_step)(target, Path.cwd())
+    output().fact("step", target)
+    statuses = show(asked, target, step)
+    asked.end(
+        sure=any(status in FITTING for status in statuses),
+        refuted=measures and Status.EXCEEDS in statuses,
+    )
+
+
+def show(asked: Asked, name: str, step: OwnStep) -> list[Status]:
+    """Judge a step for every device and show it; how it is judged on each."""
     out = output()
     rows, printed = [], list[RenderableType]()
     statuses = []
@@ -30,7 +41,7 @@ def answer(asked: Asked, target: str) -> None:
         overall = worst(verdicts)
         statuses.append(overall.status)
         own = single.budget_rows(verdicts, *amounts(step.demand(device), device, asked.budgets))
-        head = Text(f"{target} on {device.name} ({device.title}): ")
+        head = Text(f"{name} on {device.name} ({device.title}): ")
         head.append(str(overall.status), style="bold")
         reasons = [
             f"{single.NAMES[verdict.budget]}: {verdict.reason}"
@@ -39,18 +50,14 @@ def answer(asked: Asked, target: str) -> None:
         ]
         printed += [head, single.budgets_drawn(own), *reasons, ""]
         rows += own
-    out.fact("step", target)
     out.fact("status", str(min(statuses, key=lambda status: status.severity)))
     names = [device.name for device in asked.devices.values()]
     judged = [{"device": n, "status": str(s)} for n, s in zip(names, statuses, strict=True)]
     out.table("devices", report.DEVICE_COLUMNS, judged, printed=())
     out.table("budgets", report.BUDGET_COLUMNS, rows, printed=printed)
-    out.fact("measured" if measures else "predicted", report.fact(step))
+    out.fact("predicted" if step.evidence == Evidence.TRACED else "measured", report.fact(step))
     out.table("phases", report.PHASE_COLUMNS, report.phase_rows(step))
     out.table("tensors", report.TENSOR_COLUMNS, report.tensor_rows(step.tensors), printed=())
     out.table("left", report.TENSOR_COLUMNS, report.tensor_rows(step.left), printed=())
     out.show("", *report.lines(step))
-    asked.end(
-        sure=any(status in FITTING for status in statuses),
-        refuted=measures and Status.EXCEEDS in statuses,
-    )
+    return statuses
