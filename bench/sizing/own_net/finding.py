@@ -18,7 +18,7 @@ from trainfit.bench.errors import BenchError
 from trainfit.bench.processes.child import Ending, Message, Outcome, Send
 from trainfit.bench.sizing.measuring import MEASURE_SECONDS
 from trainfit.bench.sizing.own_net.question import InputType, OwnNet, OwnNetError
-from trainfit.bench.sizing.own_net.training import training_step
+from trainfit.bench.sizing.own_net.training import Forward, in_segments, training_step
 from trainfit.bench.sizing.own_step import (
     UNPREDICTED,
     UNSEEN,
@@ -174,7 +174,7 @@ def _function(target: str) -> Callable[[], Any]:
 
 
 def made_step(net: OwnNet, function: Callable[[], Any], rows: int) -> Callable[[], None]:
-    """Make the net and a batch, try its forward pass, and return the step.
+    """Make the net and a batch, and return the step; its first call says what is wrong.
 
     Args:
         net: What is asked.
@@ -197,11 +197,12 @@ def made_step(net: OwnNet, function: Callable[[], Any], rows: int) -> Callable[[
     module.train()
     kind = getattr(torch, net.input_type)
     x = torch.rand(rows, *net.input_shape) if kind.is_floating_point else _tokens(net, rows)
-    _try_forward(net, module, x[:2])
+    y, options = torch.zeros(rows, dtype=torch.int64), net.chosen
     try:
-        return training_step(module, x, torch.zeros(rows, dtype=torch.int64), net.chosen)
+        forward = in_segments(module, options.checkpoint) if options.checkpoint else module
     except ValueError as error:
         raise OwnNetError(str(error)) from error
+    return training_step(module, _tried(net, module, forward), x, y, options)
 
 
 def _tokens(net: OwnNet, rows: int) -> torch.Tensor:
@@ -209,38 +210,63 @@ def _tokens(net: OwnNet, rows: int) -> torch.Tensor:
     return torch.zeros(rows, *net.input_shape, dtype=torch.int64)
 
 
-def _try_forward(net: OwnNet, module: torch.nn.Module, x: torch.Tensor) -> None:
-    """Let the net look at a sample or two, and see that it gives a score per class.
+def _tried(net: OwnNet, module: torch.nn.Module, forward: Forward) -> Forward:
+    """A forward pass whose first call explains what is wrong with it."""
+    good = False
+
+    def explained(x: torch.Tensor) -> torch.Tensor:
+        nonlocal good
+        if good:
+            return forward(x)
+        try:
+            scores = forward(x)
+        except BenchError:  # of the tracer
+            raise
+        except Exception as error:
+            raise _explained(net, module, x, error) from error
+        _check_scores(net, module, x, scores)
+        good = True
+        return scores
+
+    return explained
+
+
+def _explained(
+    net: OwnNet, module: torch.nn.Module, x: torch.Tensor, error: Exception
+) -> OwnNetError:
+    """What a net raised, and the shape that was tried."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    if len(x) == 1 and "more than 1 value per channel" in said:
+        return BatchOfOneError(
+            "batch normalisation has a single value per channel in a batch of one sample; use"
+            f" --batch-size 2 or more ({said})"
+        )
+    hint = "" if net.input_type is InputType.INT64 else "; of tokens, --input-dtype int64"
+    return OwnNetError(
+        f"the {type(module).__name__} raised {said} on {net.input_type} {_sizes(x)}; --input-shape"
+        f" is the shape of one sample{hint}; {ANOTHER_WAY}"
+    )
+
+
+def _sizes(x: torch.Tensor) -> str:
+    return "x".join(map(str, x.shape))
+
+
+def _check_scores(
+    net: OwnNet, module: torch.nn.Module, x: torch.Tensor, scores: torch.Tensor
+) -> None:
+    """A net gives a score per sample and class.
 
     Raises:
-        BatchOfOneError: It cannot be trained with one sample.
-        OwnNetError: It raises something, or gives something else.
+        OwnNetError: It gives something else.
     """
-    shape = "x".join(map(str, x.shape))
-    try:
-        with torch.no_grad():
-            scores = module(x)
-    except BenchError:  # of the tracer
-        raise
-    except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        if len(x) == 1 and "more than 1 value per channel" in said:
-            raise BatchOfOneError(
-                "batch normalisation has a single value per channel in a batch of one sample; use"
-                f" --batch-size 2 or more ({said})"
-            ) from error
-        hint = "" if net.input_type is InputType.INT64 else "; of tokens, --input-dtype int64"
-        raise OwnNetError(
-            f"the {type(module).__name__} raised {said} on {net.input_type} {shape}; --input-shape"
-            f" is the shape of one sample{hint}; {ANOTHER_WAY}"
-        ) from error
     if not isinstance(scores, torch.Tensor) or scores.dim() != 2 or len(scores) != len(x):
         gave = type(scores).__name__
         if isinstance(scores, torch.Tensor):
-            gave = f"shape {'x'.join(map(str, scores.shape))}"
+            gave = f"shape {_sizes(scores)}"
         raise OwnNetError(
-            f"the {type(module).__name__} gave {gave} for {shape}, and not a score per sample and"
-            f" class, of which the loss is taken; {ANOTHER_WAY}"
+            f"the {type(module).__name__} gave {gave} for {_sizes(x)}, and not a score per sample"
+            f" and class, of which the loss is taken; {ANOTHER_WAY}"
         )
     if net.classes is not None and scores.shape[1] != net.classes:
         raise OwnNetError(

@@ -22,18 +22,22 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 def training_step(
-    net: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, options: BackpropOptions
+    net: torch.nn.Module,
+    forward: Forward,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    options: BackpropOptions,
 ) -> Callable[[], None]:
     """A step that trains a net once on one batch.
 
     Args:
-        net: Gives scores of shape (batch, classes).
+        net: What is trained.
+        forward: Its forward pass, which gives scores of shape (batch, classes).
         x: Inputs, shape (batch, ...).
         y: Labels, int64, shape (batch,).
         options: Optimiser, loss, and the form of the step.
     """
     trained = [each for each in net.parameters() if each.requires_grad]
-    forward = in_segments(net, options.checkpoint) if options.checkpoint else net
     backward = partial(_gradients, forward, x, y, options)
     if options.update is Update.FUSED:
         for parameter in trained:
@@ -62,7 +66,7 @@ def _gradients(
             if rows < len(x):
                 loss = loss * (len(some_x) / len(x))
         with phase("gradient"):
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             del loss
 
 

@@ -131,16 +131,16 @@ def test_what_depends_on_data_can_only_be_measured() -> None:
         (net(own_nets.frozen, 8), "no parameter of the Linear requires a gradient"),
         (
             net(own_nets.linear, 32),
-            "the Linear raised RuntimeError: .* on float32 2x32; --input-shape is the shape of one",
+            "the Linear raised RuntimeError: .* on float32 4x32; --input-shape is the shape of one",
         ),
         (
             net(own_nets.small_cnn, 3, 8, 8),
-            "the Sequential raised RuntimeError: .* on float32 2x3x8x8; --input-shape is the shape",
+            "the Sequential raised RuntimeError: .* on float32 4x3x8x8; --input-shape is the shape",
         ),
         (net(own_nets.small_cnn, 1, 4, 4), "the Sequential raised RuntimeError"),
         (net(own_nets.words, 5), "the Sequential raised RuntimeError: .*--input-dtype int64"),
-        (net(own_nets.TwoHeads, 8), "the TwoHeads gave tuple for 2x8, .* with --step"),
-        (net(own_nets.every_position, 3, 4, 4), "gave shape 2x5x4x4 for 2x3x4x4"),
+        (net(own_nets.TwoHeads, 8), "the TwoHeads gave tuple for 4x8, .* with --step"),
+        (net(own_nets.every_position, 3, 4, 4), "gave shape 4x5x4x4 for 4x3x4x4"),
         (net(own_nets.linear, 64, classes=9), "gives 10 scores per sample, --classes is 9"),
         (
             net(own_nets.linear, 64, options={"checkpoint": 2}),
