@@ -6,7 +6,7 @@ What checks imports torch, in processes of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from trainfit.bench.cli.output import Row, output
 from trainfit.bench.cli.progress import CountedLine, SpinnerLine
 from trainfit.bench.errors import BenchError
 from trainfit.bench.suite.workload_text import parse_options, parse_workload
+
+if TYPE_CHECKING:
+    from trainfit.bench.promises.checking import Asked
+    from trainfit.bench.promises.finding import Finding
 
 NO_MODEL = "none"
 """Stands for the nets that are chosen by what the algorithm trains."""
@@ -67,7 +71,7 @@ def check(
     name_algorithms(algorithm)
     with SpinnerLine("starting"):
         from trainfit.bench.cli.reports import check as report  # noqa: PLC0415  (imports torch)
-        from trainfit.bench.promises.checking import Asked, any_broken, check  # noqa: PLC0415
+        from trainfit.bench.promises.checking import Asked, any_broken  # noqa: PLC0415
     out = output()
     every = [
         Asked(rule, options, models, batch_size, quick)
@@ -76,9 +80,7 @@ def check(
     rows: list[Row] = []
     broken = False
     for asked in every:
-        names = report.promises(quick=quick)
-        with CountedLine(f"checking {asked.rule}", len(names)) as line:
-            findings = check(asked, names, lambda _, line=line: line.advance())
+        findings = _findings(asked, report.promises(quick=quick))
         own = report.rows(asked, findings)
         rows += own
         broken = broken or any_broken(findings)
@@ -87,6 +89,14 @@ def check(
     out.fact("kept", not broken)
     if broken:
         raise typer.Exit(1)
+
+
+def _findings(asked: Asked, names: Sequence[str]) -> list[Finding]:
+    """What is found of each promise, while a bar says how far it is."""
+    from trainfit.bench.promises import checking  # noqa: PLC0415  (imports torch)
+
+    with CountedLine(f"checking {asked.rule}", len(names)) as line:
+        return checking.check(asked, names, lambda _: line.advance())
 
 
 def _rules(

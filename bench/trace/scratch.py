@@ -69,8 +69,11 @@ def _common(left: Any, right: Any) -> torch.dtype:
             whole = isinstance(other, int) and one.dtype is torch.int64
             if one.dtype.is_floating_point or whole:
                 return one.dtype
-    both = isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor)
-    if both and left.dtype is right.dtype:
+    if (
+        isinstance(left, torch.Tensor)
+        and isinstance(right, torch.Tensor)
+        and left.dtype is right.dtype
+    ):
         return left.dtype
     return torch.result_type(left, right)
 

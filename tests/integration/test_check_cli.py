@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
+
+from tests.integration.test_readme import write_files
 
 DELTA = "tests.plugins.plain:Delta"
 BREAKERS = "tests.plugins.promise_breakers"
@@ -67,3 +70,11 @@ def test_what_cannot_be_checked_is_said_in_one_line(main: Any) -> None:
         assert (code, out) == (2, ""), arguments
         assert err.startswith(said), err
         assert len(err.splitlines()) == 1
+
+
+def test_the_algorithm_of_contributing_keeps_its_promises(main: Any) -> None:
+    write_files(Path())
+    code, out, err = main("check", "random_features:RandomFeatures", "--quick")
+
+    assert (code, err) == (0, "")
+    assert out.startswith("random_features:RandomFeatures: 0 promises broken")

@@ -188,7 +188,8 @@ def made_step(net: OwnNet, function: Callable[[], Any], rows: int) -> Callable[[
     module = function()
     if not isinstance(module, torch.nn.Module):
         what = "None" if module is None else f"a {type(module).__name__}"
-        raise OwnNetError(f"{function.__name__}() returned {what} and no torch.nn.Module")
+        name = net.target.partition(":")[2]
+        raise OwnNetError(f"{name}() returned {what} and no torch.nn.Module")
     if not any(each.requires_grad for each in module.parameters()):
         raise OwnNetError(
             f"no parameter of the {type(module).__name__} requires a gradient, so there is nothing"
