@@ -106,15 +106,19 @@ def _empty(like: torch.Tensor, *shape: int, dtype: torch.dtype | None = None) ->
     return torch.empty(shape, dtype=kind, device="meta")
 
 
-def _mm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def _mm(left: torch.Tensor, right: torch.Tensor) -> Any:
+    if left.shape[1] != right.shape[0]:
+        return NotImplemented  # torch says what is wrong
     return _empty(left, left.shape[0], right.shape[1])
 
 
-def _bmm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def _bmm(left: torch.Tensor, right: torch.Tensor) -> Any:
+    if left.shape[2] != right.shape[1] or left.shape[0] != right.shape[0]:
+        return NotImplemented
     return _empty(left, left.shape[0], left.shape[1], right.shape[2])
 
 
-def _addmm(_: torch.Tensor, left: torch.Tensor, right: torch.Tensor, **__: Any) -> torch.Tensor:
+def _addmm(_: torch.Tensor, left: torch.Tensor, right: torch.Tensor, **__: Any) -> Any:
     return _mm(left, right)
 
 

@@ -5,7 +5,7 @@ What answers imports torch, which takes seconds; that happens once the question 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -48,7 +48,11 @@ def fit(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Full name of the model, e.g. mlp-64-128-128-10."),
+        typer.Option(
+            metavar="NAME|MODULE:FUNCTION",
+            help="Full name of the model, e.g. mlp-64-128-128-10; or a function that returns a"
+            " torch.nn.Module of your own, e.g. train:make_net.",
+        ),
     ] = None,
     *,
     step: Annotated[
@@ -57,6 +61,24 @@ def fit(
             metavar="MODULE:FUNCTION",
             help="Function that returns a training step of your own, instead of algorithm and"
             " model, e.g. train:make_step.",
+        ),
+    ] = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZES", help="Shape of one sample of a net of your own, e.g. 3x32x32."
+        ),
+    ] = None,
+    input_dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="float32|int64", help="Number format of its samples.", show_default="float32"
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Scores per sample that it has to give.", show_default="as it gives"
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per step.")] = 32,
@@ -94,13 +116,22 @@ def fit(
     With --max, the largest batch, width or depth that fits. With several devices or algorithms, one
     table; of what fits on a device, it marks what no other betters in RAM and in time (the Pareto
     front). With --step, a training step of your own is measured and judged; with --no-measure it is
-    predicted from its code, which runs nothing and needs no memory. Exit code 1: a measured step
-    does not fit although nothing had said so before, or, with --strict, nothing is sure to fit.
+    predicted from its code, which runs nothing and needs no memory. With a --model of your own, it
+    is trained by backpropagation (autograd and torch.optim, also micro_batch, checkpoint and
+    update=fused), predicted, and measured where this machine has the memory. Exit code 1: a
+    measured step does not fit although nothing had said so before, or, with --strict, nothing is
+    sure to fit.
     """
     if largest is not None and largest not in DIMENSIONS:
         raise FitError(f"--max {largest}: write {' or '.join(DIMENSIONS)}")
     name_algorithms(algorithm or [])
-    _refuse_halves(algorithm, model, step, largest, option)
+    own_net = step is None and model is not None and ":" in model
+    of_nets = {"input-shape": input_shape, "input-dtype": input_dtype, "classes": classes}
+    if own_net:
+        _refuse_widths(f"--model {model}", "net", largest)
+    else:
+        _refuse_halves(algorithm, model, step, largest, option)
+        _refuse_of_nets(of_nets)
     devices = _devices(device)
     budgets = asked_budgets(budget)
     for each in devices.values():
@@ -111,6 +142,18 @@ def fit(
         asked = dispatch.asked(devices, budgets, budget or [], measure=measure, strict=strict)
         if step is not None:
             answer = partial(dispatch.about_step, asked, step, largest)
+        elif own_net:
+            from trainfit.bench.sizing.own_net.question import asked_about  # noqa: PLC0415
+
+            net = asked_about(
+                str(model),
+                algorithms=algorithm or [],
+                options=option or [],
+                input_shape=input_shape,
+                input_type=input_dtype,
+                classes=classes,
+            )
+            answer = partial(dispatch.about_net, asked, net, batch_size, largest)
         else:
             workloads = _workloads(algorithm or [], str(model), batch_size, option or [])
             answer = partial(dispatch.about, asked, workloads, largest)
@@ -134,8 +177,7 @@ def _refuse_halves(
             if not value:
                 raise FitError(f"Missing option '--{name}' (or '--step', for a step of your own)")
         return
-    if largest not in (None, DIMENSIONS[0]):
-        raise FitError(f"--step {step}: --max {largest}: a step of your own has a batch only")
+    _refuse_widths(f"--step {step}", "step", largest)
     others = {"algorithm": algorithm, "model": model, "option": option}
     given = [name for name, value in others.items() if value]
     if given:
@@ -143,6 +185,30 @@ def _refuse_halves(
             f"--step {step}: --{given[0]} is for algorithms that come with trainfit or are written"
             " for it; leave it out, a step of your own brings its net, batch and options with it"
         )
+
+
+def _refuse_widths(about: str, kind: str, largest: str | None) -> None:
+    """Of code of one's own only the batch can be chosen.
+
+    Raises:
+        FitError: Something else is asked for.
+    """
+    if largest not in (None, DIMENSIONS[0]):
+        raise FitError(f"{about}: --max {largest}: a {kind} of your own has a batch only")
+
+
+def _refuse_of_nets(given: Mapping[str, object]) -> None:
+    """What is said of a net of one's own goes with no other.
+
+    Raises:
+        FitError: It is there.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise FitError(
+                f"--{name} is for nets of your own, --model module:function; leave it out, all"
+                " others bring theirs with them"
+            )
 
 
 def _devices(texts: Sequence[str]) -> dict[str, Device]:

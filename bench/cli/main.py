@@ -41,6 +41,7 @@ COMMANDS = {
     "run": Lazy("run", "Measure a suite and judge its workloads against devices."),
     "fit": Lazy("fit", "Say if an algorithm fits on a device, or what size does."),
     "recommend": Lazy("recommend", "Rank what could be trained on a device for a data set."),
+    "check": Lazy("check", "Check every promise of an algorithm; exit 1 if one is broken."),
     "compare": Lazy("compare", "Compare two workloads: bytes of a step, or its time."),
     "gate": Lazy("gate", "Compare bytes with a golden file; exit 1 on any change."),
     "gate-benchmark": Lazy(

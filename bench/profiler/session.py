@@ -55,7 +55,8 @@ def storage_pointer(tensor: torch.Tensor) -> int:
     Computed, since asking for the storage makes a Python object that keeps a reference to it,
     and autograd adds gradients in place only where nobody else holds one.
     """
-    return tensor.data_ptr() - int(tensor.storage_offset()) * tensor.element_size()
+    offset = int(tensor.storage_offset())
+    return tensor.data_ptr() - offset * tensor.element_size() if offset else tensor.data_ptr()
 
 
 class SessionObserver:

@@ -97,7 +97,7 @@ def _stage(
         deterministic=profile.deterministic,
         phases=_phases(profile, predicted),
         peak_tensors=_listed(profile.live_at_peak),
-        residual=_residual(profile, predicted),
+        residual=residual(profile, predicted),
     )
     return profile, figures
 
@@ -162,7 +162,7 @@ def _listed(blocks: Sequence[Block]) -> list[TensorBytes]:
     ]
 
 
-def _residual(profile: StepProfile, predicted: Prediction | None) -> Residual:
+def residual(profile: StepProfile, predicted: Prediction | None) -> Residual:
     """What measurement and trace do not agree on, tensor by tensor."""
     unexplained = profile.peak_dynamic_bytes - predicted.peak_bytes if predicted else 0
     items: list[TensorBytes] = []

@@ -1,16 +1,14 @@
-"""The largest batch of a step of one's own that fits: by tracing it at one size after another.
+"""The largest batch of a step of one's own that fits, by looking at one size after another.
 
-``make_step`` takes ``batch_size``. Bisection presumes that more needs more.
+Bisection presumes that more needs more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
-from trainfit.bench.sizing.own_step import OwnStep, predict_own_step
+from trainfit.bench.sizing.own_step import OwnStep
 
 CEILING = 2**20
 """Where the search ends: beyond this nobody asks."""
@@ -33,33 +31,20 @@ class LargestBatch:
     tried: int
 
 
-def largest_batch(
-    target: str, folder: Path, fits: Callable[[OwnStep], bool], *, plan: bool = False
+def search(
+    at: Callable[[int], OwnStep], fits: Callable[[OwnStep], bool], *, smallest: int = 1
 ) -> LargestBatch:
-    """Trace a step at batches of 1, 2, 4, ... until one does not fit, and between the last two.
+    """Try batches of 1, 2, 4, ... until one does not fit, and between the last two.
 
     Args:
-        target: ``module:function``; the function takes ``batch_size``.
-        folder: Searched for the module before everything else.
-        fits: Whether what a step needs is there.
-        plan: Plan an arena for every size.
-
-    Raises:
-        OwnStepError: The step cannot be found, made or predicted.
+        at: What it needs.
+        fits: Whether that is there.
+        smallest: The batch to begin with.
     """
-    return search(partial(_at, target, folder, plan), fits)
-
-
-def _at(target: str, folder: Path, plan: bool, size: int) -> OwnStep:
-    return predict_own_step(target, folder, batch_size=size, plan=plan)
-
-
-def search(at: Callable[[int], OwnStep], fits: Callable[[OwnStep], bool]) -> LargestBatch:
-    """The same of any step of which it is known what it needs ``at`` a batch."""
-    found = {1: at(1)}
-    if not fits(found[1]):
-        return LargestBatch(None, found[1], None, 1)
-    low, high = 1, 2
+    found = {smallest: at(smallest)}
+    if not fits(found[smallest]):
+        return LargestBatch(None, found[smallest], None, 1)
+    low, high = smallest, 2 * smallest
     while high <= CEILING:
         found[high] = at(high)
         if not fits(found[high]):

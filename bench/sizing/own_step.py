@@ -213,24 +213,49 @@ def _found(
             f"--step {target}: {module} is a file; write the name of the module, {right}:{name},"
             " in the folder of the file"
         )
+    return in_process(
+        "trainfit.bench.sizing.own_step:run",
+        {
+            "target": target,
+            "folder": str(folder),
+            "measured": measured,
+            "plan": plan,
+            "arguments": {} if batch_size is None else {"batch_size": batch_size},
+        },
+        lambda outcome, doing: OwnStepError(f"--step {target}: {_why(outcome, doing)}"),
+    )
+
+
+def in_process(
+    entry: str,
+    job: Message,
+    refusal: Callable[[Outcome, str], BenchError],
+    *,
+    timeout_seconds: float = MEASURE_SECONDS,
+) -> OwnStep:
+    """What a function finds of a step, in a process of its own.
+
+    Args:
+        entry: The function, ``module:function``; it sends ``{"doing": ...}`` before every part and
+            ``{"step": ...}`` in the end.
+        job: Its argument.
+        refusal: What is raised if it ends badly, of how it ended and of what it was doing.
+        timeout_seconds: How long it may take.
+
+    Raises:
+        BenchError: That.
+    """
     parts: Message = {}
     with tempfile.TemporaryDirectory() as scratch:
-        log = Path(scratch) / "log"
         outcome = call(
-            "trainfit.bench.sizing.own_step:run",
-            {
-                "target": target,
-                "folder": str(folder),
-                "measured": measured,
-                "plan": plan,
-                "arguments": {} if batch_size is None else {"batch_size": batch_size},
-            },
-            log=log,
-            timeout_seconds=MEASURE_SECONDS,
+            entry,
+            job,
+            log=Path(scratch) / "log",
+            timeout_seconds=timeout_seconds,
             on_message=parts.update,
         )
     if outcome.ending is not Ending.RETURNED or "step" not in parts:
-        raise OwnStepError(f"--step {target}: {_why(outcome, parts.get('doing', ''))}")
+        raise refusal(outcome, parts.get("doing", ""))
     found = parts["step"]
     return OwnStep(
         **found
@@ -276,12 +301,13 @@ def run(job: Message, send: Send) -> None:
     make = partial(_function(target, arguments), **arguments)
     if not job.get("measured", True):
         send({"doing": "the step"})
-        send({"step": _predicted(target, make, plan=job.get("plan", False))})
+        made = partial(_step, target, make)
+        send({"step": predicted_step(target, made, plan=job.get("plan", False))})
         return
     send({"doing": f"{target.partition(':')[2]}()"})
     step = _step(target, make)
     send({"doing": "the step"})
-    send({"step": _measured(target, step)})
+    send({"step": measured_step(target, step)})
 
 
 def _step(target: str, make: Callable[[], Any]) -> Callable[[], Any]:
@@ -344,7 +370,8 @@ def _described(value: Any) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
-def _measured(target: str, step: Callable[[], Any]) -> Message:
+def measured_step(target: str, step: Callable[[], Any]) -> Message:
+    """A step measured, as what makes an :class:`OwnStep`."""
     from trainfit.bench.profiler.step import profile_step  # noqa: PLC0415  (imports torch)
     from trainfit.bench.profiler.summary import period_advice  # noqa: PLC0415
 
@@ -365,10 +392,11 @@ def _measured(target: str, step: Callable[[], Any]) -> Message:
     }
 
 
-def _predicted(target: str, make: Callable[[], Any], *, plan: bool) -> Message:
+def predicted_step(target: str, make: Callable[[], Any], *, plan: bool = False) -> Message:
+    """The same from its code; ``make`` makes the step, ``plan`` asks for an arena."""
     from trainfit.bench.trace.strangers.prediction import predict_step  # noqa: PLC0415
 
-    found = predict_step(make=partial(_step, target, make))
+    found = predict_step(make=make)
     notes = [
         f"asks for values of tensors at {place}, and does the same whatever they are"
         for place in found.reads_of_data

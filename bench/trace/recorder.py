@@ -162,7 +162,7 @@ class Recorder(TorchDispatchMode):
             return self._says(args[0])
         if func is torch.ops.aten.lift_fresh.default:  # numbers of Python's became a tensor
             self._born(args[0], "")
-        kind = _kind_of(func)
+        kind = kind_of(func)
         if kind.is_view:
             return func(*args, **kwargs)
         given, named = self._described(args), self._described(kwargs) if kwargs else {}
@@ -201,8 +201,8 @@ class Recorder(TorchDispatchMode):
                 int(value.storage_offset()),
                 value.dtype,
             )
-        if isinstance(value, (list, tuple)):
-            return tuple([self._described(each) for each in value])  # no frame for a generator
+        if isinstance(value, (list, tuple)):  # no frame for a generator, nor for a plain number
+            return tuple([e if type(e) in _PLAIN else self._described(e) for e in value])
         if isinstance(value, dict):
             return {name: self._described(each) for name, each in value.items()}
         return value
@@ -240,6 +240,10 @@ class Recorder(TorchDispatchMode):
         return Trace(self._storages, self._operators, self._stream, tuple(self._reads_of_data))
 
 
+_PLAIN = frozenset({int, float, bool, str, type(None), torch.dtype})
+"""What operators are called with besides tensors."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     """What is the same for every call of an operator.
@@ -261,7 +265,8 @@ class _Kind:
 
 
 @cache
-def _kind_of(func: Any) -> _Kind:
+def kind_of(func: Any) -> _Kind:
+    """What is the same for every call of an operator."""
     writes = tuple(
         (place, argument.name)
         for place, argument in enumerate(func._schema.arguments)

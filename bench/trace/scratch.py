@@ -41,9 +41,14 @@ def scratch_bytes(
 
 def is_known(func: torch._ops.OpOverload) -> bool:
     """Whether it is known what an operator makes for itself, if only that it is nothing."""
-    name = func.overloadpacket.__name__
-    names = {name, name.removesuffix("_")}
-    return any(each in _TABLE or each in NOTHING for each in names)
+    return is_known_by_name(func.overloadpacket.__name__)
+
+
+def is_known_by_name(name: str) -> bool:
+    """The same of an operator by its name: ``add_``, or ``aten.add_.Tensor`` as a trace has it."""
+    parts = name.split(".")
+    base = parts[1] if len(parts) > 1 else name
+    return any(each in _TABLE or each in NOTHING for each in (base, base.removesuffix("_")))
 
 
 def _is_number(value: object) -> bool:
@@ -53,14 +58,30 @@ def _is_number(value: object) -> bool:
 def _operands(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
     """Of two operands: numbers as tensors, and copies in the type that is computed in."""
     left, right = args[0], args[1] if len(args) > 1 else kwargs["other"]
-    common = torch.result_type(left, right)
+    common = _common(left, right)
     return tuple(size for each in (left, right) for size in _converted(each, common))
+
+
+def _common(left: Any, right: Any) -> torch.dtype:
+    """The type that is computed in; torch is asked only where it is not plain to see."""
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, torch.Tensor) and _is_number(other):
+            whole = isinstance(other, int) and one.dtype is torch.int64
+            if one.dtype.is_floating_point or whole:
+                return one.dtype
+    if (
+        isinstance(left, torch.Tensor)
+        and isinstance(right, torch.Tensor)
+        and left.dtype is right.dtype
+    ):
+        return left.dtype
+    return torch.result_type(left, right)
 
 
 def _quotient(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
     """The same of a division, which is computed in floats."""
     left, right = args[0], args[1]
-    common = torch.result_type(left, right)
+    common = _common(left, right)
     if not common.is_floating_point and not kwargs.get("rounding_mode"):
         common = torch.get_default_dtype()
     return tuple(size for each in (left, right) for size in _converted(each, common))

@@ -199,6 +199,13 @@ def sorted_rows(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ..
     return (args[0].shape[dim] * 8,)
 
 
+def log_sum_exp(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """The exponentials, and the largest of each row."""
+    dims = kwargs.get("dim", args[1] if len(args) > 1 else ())
+    summed = math.prod(args[0].shape[dim] for dim in dims)
+    return bytes_of(args[0]), bytes_of(args[0]) // max(summed, 1)
+
+
 def one_number(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
     """One integer."""
     del args, kwargs
@@ -232,6 +239,7 @@ LAYERS: dict[str, Rule] = {
     "copy_": copied,
     "sum": summed,
     "sort": sorted_rows,
+    "logsumexp": log_sum_exp,
     "randperm": one_number,
     "pow": power,
 }

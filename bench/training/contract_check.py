@@ -33,20 +33,21 @@ class ContractError(Exception):
         )
 
 
-class _Phases:
+class PhasesSeen:
     """An observer that only notes which phases were entered."""
 
     def __init__(self) -> None:
         self.seen: dict[str, None] = {}
 
     def enter(self, name: str) -> None:
+        """A phase begins."""
         self.seen[name] = None
 
     def leave(self, name: str) -> None:
-        pass
+        """It ends."""
 
     def tag(self, tensor: torch.Tensor, category: Category, label: str) -> None:
-        pass
+        """Purposes do not matter here."""
 
 
 def check_contract(algorithm: Algorithm[Any], x_BI: torch.Tensor, y_B: torch.Tensor) -> None:
@@ -66,7 +67,7 @@ def check_contract(algorithm: Algorithm[Any], x_BI: torch.Tensor, y_B: torch.Ten
         algorithm.enter_stage(index)
         x_BF = algorithm.stage_data(x_BI)
         x_before, y_before = x_BF.clone(), y_B.clone()
-        phases = _Phases()
+        phases = PhasesSeen()
         with observing(phases):
             result: object = algorithm.step(x_BF, y_B)
         if result is not None:

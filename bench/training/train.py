@@ -202,7 +202,7 @@ def train_and_keep(
     algorithm = build(workload)
     passes = algorithm.passes(workload.epochs)
     asked = _evaluated(workload, algorithm)
-    restored = state and _restore(state, workload, algorithm, probed=probe is not None)
+    restored = state and restore(state, workload, algorithm, probed=probe is not None)
     progress = restored or Progress()
     if probe and not progress.probed:
         _ask(probe, algorithm, progress)
@@ -228,7 +228,7 @@ def train_and_keep(
             if probe:
                 _ask(probe, algorithm, progress)
         if state and time.monotonic() - saved > SAVE_SECONDS:
-            _save(state, workload, algorithm, progress)
+            save(state, workload, algorithm, progress)
             saved = time.monotonic()
     split = "test_accuracy" if workload.held_out is None else "validation_accuracy"
     accuracy = Accuracy(
@@ -248,7 +248,7 @@ def _ask(probe: Probe, algorithm: Algorithm[Any], progress: Progress) -> None:
     progress.probed.append(progress.passes)
 
 
-def _save(path: Path, workload: Workload, algorithm: Algorithm[Any], progress: Progress) -> None:
+def save(path: Path, workload: Workload, algorithm: Algorithm[Any], progress: Progress) -> None:
     """Keep a training, whole or not at all; one that cannot be kept starts over when cut off."""
     if any(held.tensor._post_accumulate_grad_hooks for held in algorithm.static_tensors()):
         return  # hooks are code, and code is not kept
@@ -271,7 +271,7 @@ def _save(path: Path, workload: Workload, algorithm: Algorithm[Any], progress: P
         _log.warning("the training is not kept, it starts over if it is cut off: %s", error)
 
 
-def _restore(
+def restore(
     path: Path, workload: Workload, algorithm: Algorithm[Any], *, probed: bool = False
 ) -> Progress | None:
     """Put a kept training into a fresh algorithm; None if there is none that can be used."""

@@ -10,20 +10,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.benchmarks import conclude
+from tests.builders.vision_nets import mobilenet_v2
 from tests.contract.cases import ON_NETS, id_of
 from trainfit.algorithms import build_on_meta
 from trainfit.bench.profiler.determinism import pinned
+from trainfit.bench.sizing.own_net.finding import made_step
+from trainfit.bench.sizing.own_net.question import OwnNet
+from trainfit.bench.trace.strangers.answers import ONES
+from trainfit.bench.trace.strangers.settling import trace_step
 from trainfit.bench.trace.tracing import trace_stage
 
 NETS = {"mlp": "mlp-784-2000x4-10", "lc": "lc-1x28x28-16-32-10"}
 BATCH = 100
 ROUNDS = 3
 TARGET_MILLISECONDS = 150
+NET_TARGET_MILLISECONDS = 500
 
 
 class Traced(NamedTuple):
@@ -73,4 +80,26 @@ def test_traces(benchmark: Any, request: pytest.FixtureRequest, rule: str) -> No
         milliseconds_target=TARGET_MILLISECONDS,
         most_operators=longest.operators,
         of=longest.case,
+    )
+
+
+def test_a_net_of_ones_own(benchmark: Any, request: pytest.FixtureRequest) -> None:
+    """MobileNet-V2 under momentum, from making it until two steps were alike."""
+    net = OwnNet("tests.builders.vision_nets:mobilenet_v2", (3, 32, 32))
+    make = partial(made_step, net, mobilenet_v2, 8)
+    spent = []
+
+    def trace_all() -> None:
+        for _ in range(ROUNDS + 1):  # the first imports what it needs
+            start = time.process_time()
+            trace_step(None, make, ONES, steps=1, warmup=1)
+            spent.append(1e3 * (time.process_time() - start))
+
+    benchmark.pedantic(trace_all, rounds=1)
+
+    conclude(
+        request,
+        benchmark,
+        milliseconds=round(min(spent[1:]), 1),
+        milliseconds_target=NET_TARGET_MILLISECONDS,
     )

@@ -18,6 +18,8 @@ from tests.contract.cases import (
 from trainfit.algorithms import Category
 from trainfit.algorithms.models import UnitNet
 from trainfit.bench.profiler import profile_step
+from trainfit.bench.promises import keeping, memory
+from trainfit.bench.promises.measured import measure_stage
 from trainfit.bench.run.memory import measure_memory, static_bytes
 from trainfit.bench.trace.prediction import predict
 
@@ -27,22 +29,12 @@ from trainfit.bench.trace.prediction import predict
 )
 def test_the_trace_is_what_is_measured(name, options, model, rows):
     for stage, algorithm in at_every_stage(name, model, options):
-        x, y = batch_for(algorithm, rows)
-        predicted = predict(algorithm, rows)
-        profile = profile_step(lambda: algorithm.step(x, y), warmup=1, repeats=2)  # noqa: B023
-        assert profile.deterministic
-        assert profile.attribution == ""
-        assert profile.left_after_step_bytes == 0
-        assert predicted.trace.torch_view.left_after_step_bytes == 0
-        assert profile.peak_dynamic_bytes == predicted.peak_bytes, stage
-        measured, traced = (
-            {phase: (at.peak_bytes, at.entry_bytes, at.categories) for phase, at in each.items()}
-            for each in (profile.phases, predicted.phases)
-        )
-        assert measured == traced, stage
-        assert all(sum(parts.values()) == peak for peak, _, parts in measured.values())
-        assert predicted.device_bytes <= predicted.peak_bytes
-        assert set(profile.phases) <= set(algorithm.phases)
+        found = measure_stage(stage, algorithm, *batch_for(algorithm, rows), repeats=2)
+        memory.same_every_time(found)
+        memory.leaves_nothing(found)
+        memory.is_as_traced(found)
+        memory.device_view_is_no_larger(found)
+        assert set(found.profile.phases) <= set(algorithm.phases)
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
@@ -50,45 +42,17 @@ def test_static_and_storage_are_what_is_predicted(name, options, model):
     for _, algorithm in at_every_stage(name, model, options):
         x, y = batch_for(algorithm, 12)
         algorithm.step(x, y)
-        plan = predict(algorithm, 12)
-        ram, storage = static_bytes(algorithm, x, y)
-        assert sum(ram.values()) == plan.static_bytes
-        assert storage == plan.storage_bytes
-        assert ram == plan.static_categories
+        memory.static_is_as_predicted(
+            algorithm, *static_bytes(algorithm, x, y), predict(algorithm, 12)
+        )
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
 def test_every_tensor_that_is_kept_is_declared(name, options, model):
     for _, algorithm in at_every_stage(name, model, options):
         algorithm.step(*batch_for(algorithm, 12))
-        declared = {held.tensor.untyped_storage().data_ptr() for held in algorithm.static_tensors()}
-        names = [held.name for held in algorithm.static_tensors()]
-        assert len(names) == len(set(names))
-        for tensor in reachable(algorithm):
-            assert tensor.untyped_storage().data_ptr() in declared, tuple(tensor.shape)
-
-
-def reachable(root):
-    """Tensors that can be reached from an object through attributes and containers."""
-    seen, found, queue = set(), [], [root]
-    while queue:
-        thing = queue.pop()
-        if id(thing) in seen or isinstance(thing, (type, str, bytes, int, float, torch.Generator)):
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, torch.Tensor):
-            found.append(thing)
-            if thing.grad is not None:
-                queue.append(thing.grad)
-        elif isinstance(thing, dict):
-            queue += [*thing.keys(), *thing.values()]
-        elif isinstance(thing, (list, tuple, set)):
-            queue += list(thing)
-        elif hasattr(thing, "__dict__") and type(thing).__module__.startswith(
-            ("trainfit.", "torch.optim", "tests")
-        ):
-            queue += list(vars(thing).values())
-    return found
+        keeping.named_once(algorithm)
+        keeping.all_listed(algorithm)
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_PROCESSORS, ids=ON_PROCESSORS_IDS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 import torch
 
@@ -20,17 +18,15 @@ from tests.contract.cases import (
     samples_for,
 )
 from trainfit.algorithms import build_algorithm
-from trainfit.algorithms.data import batches, load_dataset
+from trainfit.algorithms.data import load_dataset
+from trainfit.bench.promises import training
+from trainfit.bench.promises.learning import trained_on
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
 def test_the_batch_is_left_as_found(name, options, model):
     for _, algorithm in at_every_stage(name, model, options):
-        x, y = batch_for(algorithm, 12)
-        before = x.clone(), y.clone()
-        algorithm.step(x, y)
-        assert torch.equal(x, before[0])
-        assert torch.equal(y, before[1])
+        training.batch_is_left(algorithm, *batch_for(algorithm, 12))
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)
@@ -65,22 +61,7 @@ def test_the_same_seed_gives_the_same_bits(name, options, model):
 @pytest.mark.parametrize(("name", "options", "model"), FEW, ids=FEW_IDS)
 def test_no_leak_over_ten_steps(name, options, model):
     _, algorithm = list(at_every_stage(name, model, options))[-1]
-    x, y = batch_for(algorithm, 12)
-
-    def live_bytes():
-        gc.collect()
-        storages = {
-            t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
-            for t in gc.get_objects()
-            if issubclass(type(t), torch.Tensor)
-        }
-        return sum(storages.values())
-
-    algorithm.step(x, y)
-    before = live_bytes()
-    for _ in range(10):
-        algorithm.step(x, y)
-    assert live_bytes() == before
+    training.nothing_piles_up(algorithm, *batch_for(algorithm, 12))
 
 
 RATES = {
@@ -172,16 +153,4 @@ def test_it_learns_the_digits(name, options, model):
         told = options.get("labels") != "channels"  # and then units take many more passes
         settings = {"lr": 0.003, "goodness": "mean", "optimizer": "adam"} if told else settings
     algorithm = build_algorithm(name, model, {**settings, **options})
-    generator = torch.Generator().manual_seed(0)
-    accuracies = [0.0]
-    for epoch in range(algorithm.passes(epochs)):
-        algorithm.begin_epoch(epoch, epochs)
-        if epoch % epochs == 0:
-            taken = algorithm.stage_data(data.train_x)
-        for x, y in batches(taken, data.train_y, 64, generator):
-            algorithm.step(x, y)
-        right = algorithm.predict(data.test_x).argmax(1) == data.test_y
-        accuracies.append(float(right.float().mean()))
-        if min(accuracies[-2:]) > least + 0.2:
-            break
-    assert accuracies[-1] > least
+    assert trained_on(algorithm, data, epochs, least) > least

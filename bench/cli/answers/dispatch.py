@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainfit.bench.cli.answers import largest, largest_step, one, own_step, sizes, table
+from trainfit.bench.cli.answers import largest, largest_step, one, own_net, own_step, sizes, table
 from trainfit.bench.cli.answers.question import Asked
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.largest import Dimension
 from trainfit.bench.sizing.measuring import measured
+from trainfit.bench.sizing.own_net.question import OwnNet
 from trainfit.hardware_profiles import Budgets, Device
 
 
@@ -30,6 +31,14 @@ def about_step(question: Asked, target: str, dimension: str | None = None) -> No
         own_step.answer(question, target)
     else:
         largest_step.answer(question, target)
+
+
+def about_net(question: Asked, net: OwnNet, batch_size: int, dimension: str | None = None) -> None:
+    """Answer about a net of one's own, or about its largest batch, and end the command."""
+    if dimension is None:
+        own_net.answer(question, net, batch_size)
+    else:
+        own_net.answer_largest(question, net)
 
 
 def about(question: Asked, workloads: Sequence[Workload], dimension: str | None) -> None:

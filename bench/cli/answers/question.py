@@ -12,7 +12,7 @@ from trainfit._text import plain
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.largest import Dimension
 from trainfit.bench.sizing.measuring import Measure
-from trainfit.hardware_profiles import Budgets, Device
+from trainfit.hardware_profiles import Allocator, Budgets, Device
 
 NO_DATA = "none"
 """Stands for the data set, which has no influence on bytes."""
@@ -35,6 +35,11 @@ class Asked:
     budget_texts: Sequence[str]
     measure: Measure | None
     strict: bool
+
+    @property
+    def plans(self) -> bool:
+        """Whether a device is judged by a planned arena."""
+        return any(device.allocator is Allocator.ARENA for device in self.devices.values())
 
     def command(self, device: str, workload: Workload, dimension: Dimension | None = None) -> str:
         """The command that asks about one workload, to be pasted into a shell."""

@@ -244,6 +244,6 @@ ROWS: Mapping[str, Row] = {
     **_rows(_norm, "linalg_vector_norm"),
     **_rows(_is_zero, "logical_not"),
     **_rows(_scatter_number, "scatter"),
-    **_rows(_normal, "normal"),
+    **_rows(_normal, "normal randn"),
     **_rows(_draws, "bernoulli rand randint random uniform"),
 }

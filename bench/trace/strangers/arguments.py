@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from trainfit.bench.trace.trace import Operand, operands
-
 aten = torch.ops.aten
 
 
-def changed(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Operand]:
-    """The operands that an operator changes, by its schema."""
-    if func._schema.is_mutable:
-        for place, argument in enumerate(func._schema.arguments):
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                given = args[place] if place < len(args) else kwargs.get(argument.name)
-                yield from operands(given)
-
-
-def tensors_in(value: Any) -> Iterator[torch.Tensor]:
+def tensors_in(value: Any) -> list[torch.Tensor]:
     """The tensors in a value, those in lists included."""
     if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from tensors_in(each)
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from tensors_in(each)
+        return [value]
+    found: list[torch.Tensor] = []
+    if isinstance(value, (list, tuple, dict)):
+        _gather(value, found)
+    return found
+
+
+def _gather(value: list[Any] | tuple[Any, ...] | dict[Any, Any], found: list[torch.Tensor]) -> None:
+    """Add the tensors in a list or dictionary; asked of the arguments of every operator."""
+    for each in value.values() if isinstance(value, dict) else value:
+        if isinstance(each, torch.Tensor):
+            found.append(each)
+        elif isinstance(each, (list, tuple, dict)):
+            _gather(each, found)
 
 
 def twin(value: Any) -> Any:
@@ -41,7 +36,7 @@ def twin(value: Any) -> Any:
         )
     if isinstance(value, (list, tuple)):
         return [twin(each) for each in value]
-    return on_meta("", value)
+    return torch.device("meta") if isinstance(value, torch.device) else value
 
 
 def on_meta(name: str, value: Any) -> Any:

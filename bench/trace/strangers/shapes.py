@@ -70,10 +70,13 @@ def _ordered(like: torch.Tensor, *shape: int) -> torch.Tensor:
 
 def _convolution(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *settings: Any
-) -> torch.Tensor:
+) -> Any:
     del bias
     shape = output_shape(x, weight, *settings)
-    transposed, dilation = settings[3], settings[2]
+    dilation, transposed, groups = settings[2], settings[3], settings[5]
+    channels = weight.shape[0] if transposed else weight.shape[1] * groups
+    if x.shape[1] != channels or min(shape) < 1:
+        return NotImplemented  # torch says what is wrong
     last = not transposed and set(dilation) == {1}
     return _ordered(x if not last or is_channels_last(x) else weight, *shape)
 
@@ -91,8 +94,10 @@ def _convolution_backward(
 
 
 def _batch_norm(
-    x: torch.Tensor, _: Any, __: Any, ___: Any, ____: Any, training: bool, *_____: Any
-) -> tuple[torch.Tensor, ...]:
+    x: torch.Tensor, weight: Any, _: Any, __: Any, ___: Any, training: bool, *____: Any
+) -> Any:
+    if weight is not None and weight.shape[0] != x.shape[1]:
+        return NotImplemented
     channels = x.shape[1] if training else 0
     return _same(x), _new(x, channels), _new(x, channels)
 

@@ -7,7 +7,7 @@ torch has written in terms of others is taken apart: what those make is the oper
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils._pytree import tree_map
@@ -16,11 +16,12 @@ from trainfit.algorithms.memory.stand_ins import READ
 from trainfit.bench.profiler.attribution import describe
 from trainfit.bench.profiler.places import Places
 from trainfit.bench.profiler.session import storage_pointer
+from trainfit.bench.trace.recorder import kind_of
 from trainfit.bench.trace.scratch import is_known
 from trainfit.bench.trace.strangers import geometry
 from trainfit.bench.trace.strangers.absent import is_absent
 from trainfit.bench.trace.strangers.answers import Answering
-from trainfit.bench.trace.strangers.arguments import argument_of, changed, on_meta, tensors_in, twin
+from trainfit.bench.trace.strangers.arguments import argument_of, on_meta, tensors_in, twin
 from trainfit.bench.trace.strangers.engine import consists_of_others, run_in_parts, running
 from trainfit.bench.trace.strangers.errors import ReadsDataError, UntraceableError
 from trainfit.bench.trace.strangers.holding import Holding
@@ -31,6 +32,43 @@ aten = torch.ops.aten
 
 _OF_NO_TENSORS = frozenset({"profiler"})
 """Namespaces of operators that compute nothing."""
+
+
+class _About(NamedTuple):
+    """What is the same for every call of an operator, looked up once.
+
+    Attributes:
+        func: It, held so that nothing else gets its number.
+        computes_nothing: It only looks at tensors, or has none.
+        consists_of_others: torch has written it in terms of other operators.
+        gives_no_tensor: It answers a question.
+        may_refuse: The size of what it gives may depend on values.
+        is_known: It is known what it makes for itself.
+    """
+
+    func: Any
+    computes_nothing: bool
+    consists_of_others: bool
+    gives_no_tensor: bool
+    may_refuse: bool
+    is_known: bool
+
+
+_seen: dict[int, _About] = {}  # by number, since their own hash is slow
+
+
+def _about(func: Any) -> _About:
+    found = _seen.get(id(func))
+    if found is None:
+        found = _seen[id(func)] = _About(
+            func,
+            func.is_view or func in geometry.ONLY_GEOMETRY or func.namespace in _OF_NO_TENSORS,
+            consists_of_others(func),
+            geometry.gives_no_tensor(func),
+            func in geometry.BY_MASK or geometry.gives_as_many_as_there_are(func),
+            is_known(func),
+        )
+    return found
 
 
 class Watcher(Holding):
@@ -53,30 +91,29 @@ class Watcher(Holding):
 
     def run(self, func: Any, *args: Any, **kwargs: Any) -> Any:
         """The result of an operator, of which no element is computed."""
-        if func.is_view or func in geometry.ONLY_GEOMETRY:
+        about = _about(func)
+        if about.computes_nothing:
             if func is aten.lift_fresh.default:
                 self.made_elsewhere(args[0])
             with running():
                 return func(*args, **kwargs)
         if func is READ:
             return self._read(args[0])
-        if func.namespace in _OF_NO_TENSORS:
-            with running():
-                return func(*args, **kwargs)
         if self._inside:
             return self._result(func, args, kwargs)
+        kind = kind_of(func)
         first = len(self._storages)
-        given, named = self._described(args), self._described(kwargs)
+        given, named = self._described(args), self._described(kwargs) if kwargs else {}
         self._note_trainable(args)
         result = self._result(func, args, kwargs)
         made = self._name_results(func, result, first)
         self._operators.append(
             Operator(
-                str(func),
+                kind.name,
                 self._open[-1] if self._open else "",
                 given,
                 named,
-                tuple(changed(func, given, named)),
+                kind.written(given, named) if kind.writes else (),
                 tuple(operands(self._described((result,)))),
                 made,
                 len(self._stream.sizes),
@@ -86,12 +123,13 @@ class Watcher(Holding):
         return result
 
     def _result(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        about = _about(func)
         if func in geometry.REAL:
             with running():
                 result = func(*args, **kwargs)
             self.made_elsewhere(result)
             return result
-        if consists_of_others(func):
+        if about.consists_of_others:
             outermost = not self._inside
             self._inside = self._inside or func.overloadpacket.__name__
             try:
@@ -99,14 +137,15 @@ class Watcher(Holding):
             finally:
                 if outermost:
                     self._inside = ""
-        if geometry.gives_no_tensor(func):
+        if about.gives_no_tensor:
             if func is aten.equal.default:
                 return self._answer(torch.bool)
             with running():
                 return func(*args, **kwargs)
-        self._refuse_values(func, args)
+        if about.may_refuse:
+            self._refuse_values(func, args)
         own = self._scratch(func, args, kwargs)
-        if not own and not is_known(func):
+        if not own and not about.is_known:
             self.unknown_scratch[func.overloadpacket.__name__] = None
         with running():
             result = self._computed(func, args, kwargs)
@@ -117,7 +156,7 @@ class Watcher(Holding):
     def _computed(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in geometry.RESIZE:
             return self._resized(*args)
-        values = self._known.before(func, list(tensors_in((args, kwargs))))
+        values = self._known.before(func, tensors_in((args, kwargs) if kwargs else args))
         returned = geometry.returned_arguments(func)
         if returned and None not in returned:
             result: Any = [argument_of(each, args, kwargs) for each in returned if each]
@@ -129,9 +168,15 @@ class Watcher(Holding):
             result = None
         else:
             shapes = self._shapes(func, args, kwargs)
-            result = tree_map(lambda e: self._made(e) if isinstance(e, torch.Tensor) else e, shapes)
-        self._known.after(func, args, kwargs, values, list(tensors_in((result,))))
+            result = self._all_made(shapes)
+        self._known.after(func, args, kwargs, values, tensors_in(result))
         return result
+
+    def _all_made(self, shapes: Any) -> Any:
+        """New tensors in place of meta tensors."""
+        if isinstance(shapes, torch.Tensor):
+            return self._made(shapes)
+        return tree_map(lambda e: self._made(e) if isinstance(e, torch.Tensor) else e, shapes)
 
     def _shapes(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         kwargs = {
@@ -158,7 +203,7 @@ class Watcher(Holding):
     def _name_results(self, func: Any, result: Any, first: int) -> tuple[int, ...]:
         """Say what new results are for; their numbers."""
         made: dict[int, None] = {}
-        for tensor in tensors_in((result,)):
+        for tensor in tensors_in(result):
             number = self._number(tensor)
             if number >= first and number not in made:
                 made[number] = None

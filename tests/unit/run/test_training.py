@@ -280,10 +280,10 @@ def test_an_algorithm_is_put_back_as_it_was(tmp_path: Path) -> None:
     algorithm.step(data.train_x[:10], data.train_y[:10])
     progress = training.Progress(passes=1, seconds=2.0, curve=[0.5], curve_passes=[1])
     chosen = learn(algorithm="forward_forward")
-    training._save(tmp_path / "01.pt", chosen, algorithm, progress)
+    training.save(tmp_path / "01.pt", chosen, algorithm, progress)
     fresh = build_algorithm("forward_forward", "mlp-64-16-10", seed=5)
 
-    assert training._restore(tmp_path / "01.pt", chosen, fresh) == replace(progress)
+    assert training.restore(tmp_path / "01.pt", chosen, fresh) == replace(progress)
     for each in (algorithm, fresh):
         each.step(data.train_x[:10], data.train_y[:10])  # draws from the generator, too
     for one, other in zip(algorithm.static_tensors(), fresh.static_tensors(), strict=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainfit.bench.sizing.largest_step import CEILING, largest_batch, search
+from trainfit.bench.sizing.largest_step import CEILING, search
 from trainfit.bench.sizing.own_step import OwnStep, OwnStepError, predict_own_step
 
 MODULE = """
@@ -47,7 +47,10 @@ def test_none_fits_and_all_fit() -> None:
 def test_a_step_is_traced_at_batch_after_batch(tmp_path: Path) -> None:
     (tmp_path / "sized.py").write_text(MODULE, "utf-8")
     limit = predict_own_step("sized:make_step", tmp_path, batch_size=5).ram_bytes
-    found = largest_batch("sized:make_step", tmp_path, lambda step: step.ram_bytes <= limit)
+    found = search(
+        lambda size: predict_own_step("sized:make_step", tmp_path, batch_size=size),
+        lambda step: step.ram_bytes <= limit,
+    )
     assert found.size == 5
     assert found.step.ram_bytes == limit
 

@@ -407,6 +407,10 @@ ELEMENTS: list[tuple[Callable[[torch.Tensor], Any], dict[str, int]]] = [
     (lambda x: torch.linalg.vector_norm(x, dim=1), {"add": 12, "multiply": 12, "divide": 3}),
     (lambda x: torch.linalg.vector_norm(x, ord=torch.inf), {"compare": 12}),
     (lambda x: x.bernoulli_(0.5), {"random": 12}),
+    (
+        lambda x: torch.randn(x.shape),
+        {"random": 12, "transcendental": 18, "divide": 6, "multiply": 12},
+    ),
     (lambda x: x.normal_(), {"random": 12, "transcendental": 18, "divide": 6, "multiply": 12}),
     (lambda x: x.softmax(1), {"compare": 12, "add": 24, "transcendental": 12, "divide": 12}),
     (

@@ -98,6 +98,8 @@ CASES: list[tuple[Any, ...]] = [
     (aten.sum.default, MATRIX > 0.5),
     (aten.sum.default, MATRIX),
     (aten.sort.default, MATRIX),
+    (aten.logsumexp.default, MATRIX, [1]),
+    (aten.logsumexp.default, PIXELS, [0, 3], True),
     (aten.pow.Scalar, 2.0, MATRIX),
     (aten.pow.Tensor_Scalar, MATRIX, 2),
     (aten.isneginf.default, MATRIX),
