@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 from trainfit.algorithms import ConfigurationError, get_algorithm, get_model
 from trainfit.algorithms.contract import check_model, parse_options
-from trainfit.algorithms.models import FAMILIES
 from trainfit.bench.processes.child import Message, Send
 from trainfit.bench.promises.catalogue import BY_NAME, Promise
 from trainfit.bench.promises.checking import Asked
@@ -59,8 +58,8 @@ def subjects_of(asked: Asked) -> list[Subject]:
     parse_options(cls, asked.options)
     models = asked.models or [
         name
-        for family, names in NETS.items()
-        if FAMILIES[family] in cls.models
+        for names in NETS.values()
+        if isinstance(get_model(names[0]), cls.models)
         for name in names[: 1 if asked.quick else None]
     ]
     if not models:
