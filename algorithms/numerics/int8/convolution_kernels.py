@@ -44,15 +44,19 @@ def _write_columns(  # noqa: PLR0917
                     if y < 0 or y >= height or first == stop:
                         line_T[at : at + across] = 0
                         continue
-                    x_W = x_CHW[c, y]
-                    line_T[at : at + first] = 0
+                    # Parts of rows, whose indices are known not to be negative: vectors are used.
+                    x_T = x_CHW[c, y, first * sw + shift :]
+                    inside_T = line_T[at + first : at + stop]
+                    for t in range(first):
+                        line_T[at + t] = 0
                     if sw == 1:
-                        for t in range(first, stop):
-                            line_T[at + t] = x_W[t + shift]
+                        for t in range(stop - first):
+                            inside_T[t] = x_T[t]
                     else:
-                        for t in range(first, stop):
-                            line_T[at + t] = x_W[t * sw + shift]
-                    line_T[at + stop : at + across] = 0
+                        for t in range(stop - first):
+                            inside_T[t] = x_T[t * sw]
+                    for t in range(at + stop, at + across):
+                        line_T[t] = 0
 
 
 @numba.njit  # type: ignore[untyped-decorator]
@@ -67,15 +71,16 @@ def _add_columns(  # noqa: PLR0917
     first, stop = inside(width, shift, sw, across)
     for r in range(rows):
         y, at = (top + r) * sh + i - ph, r * across
-        if y < 0 or y >= height:
+        if y < 0 or y >= height or first == stop:
             continue
-        dx_W = dx_CHW[c, y]
+        dx_T = dx_CHW[c, y, first * sw + shift :]
+        inside_T = line_T[at + first : at + stop]
         if sw == 1:
-            for t in range(first, stop):
-                dx_W[t + shift] = _I32(dx_W[t + shift] + line_T[at + t])
+            for t in range(stop - first):
+                dx_T[t] = _I32(dx_T[t] + inside_T[t])
         else:
-            for t in range(first, stop):
-                dx_W[t * sw + shift] = _I32(dx_W[t * sw + shift] + line_T[at + t])
+            for t in range(stop - first):
+                dx_T[t * sw] = _I32(dx_T[t * sw] + inside_T[t])
 
 
 @compiled(

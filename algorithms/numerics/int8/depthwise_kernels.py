@@ -1,7 +1,8 @@
 """Convolutions of INT8 maps with one input channel per group, compiled: sums without columns.
 
 See :mod:`trainfit.algorithms.numerics.int8.convolution` for the equations and the suffixes. Every
-element of a window is gone through for all its places.
+element of a window is gone through for all its places, in parts of rows whose indices are known not
+to be negative: so vectors are used.
 """
 
 from __future__ import annotations
@@ -48,10 +49,15 @@ def depthwise(  # noqa: PLR0917
                     factor, shift = _I32(w_OCHW[o, 0, i, j]), j - pw
                     first, last = inside(width, shift, sw, across)
                     top, bottom = inside(height, i - ph, sh, down)
-                    for p in range(top, bottom):
-                        z_Q, x_W = z_PQ[p], x_HW[p * sh + i - ph]
-                        for t in range(first, last):
-                            z_Q[t] = _I32(z_Q[t] + factor * _I32(x_W[t * sw + shift]))
+                    for p in range(top, bottom if last > first else top):
+                        x_T = x_HW[p * sh + i - ph, first * sw + shift :]
+                        z_T = z_PQ[p, first:last]
+                        if sw == 1:
+                            for t in range(last - first):
+                                z_T[t] = _I32(z_T[t] + factor * _I32(x_T[t]))
+                        else:
+                            for t in range(last - first):
+                                z_T[t] = _I32(z_T[t] + factor * _I32(x_T[t * sw]))
 
 
 @compiled(
@@ -75,11 +81,15 @@ def depthwise_input(  # noqa: PLR0917
                     factor, shift = _I32(w_OCHW[o, 0, i, j]), j - pw
                     first, last = inside(width, shift, sw, across)
                     top, bottom = inside(height, i - ph, sh, down)
-                    for p in range(top, bottom):
-                        d_Q, dx_W = d_PQ[p], dx_HW[p * sh + i - ph]
-                        for t in range(first, last):
-                            at = t * sw + shift
-                            dx_W[at] = _I32(dx_W[at] + factor * _I32(d_Q[t]))
+                    for p in range(top, bottom if last > first else top):
+                        dx_T = dx_HW[p * sh + i - ph, first * sw + shift :]
+                        d_T = d_PQ[p, first:last]
+                        if sw == 1:
+                            for t in range(last - first):
+                                dx_T[t] = _I32(dx_T[t] + factor * _I32(d_T[t]))
+                        else:
+                            for t in range(last - first):
+                                dx_T[t * sw] = _I32(dx_T[t * sw] + factor * _I32(d_T[t]))
 
 
 @compiled(
@@ -105,8 +115,13 @@ def depthwise_weight(  # noqa: PLR0917
                 total = _I32(0)
                 for n in range(len(d_NOPQ)):
                     d_PQ, x_HW = d_NOPQ[n, base + o], x_NCHW[n, (base + o) // own]
-                    for p in range(top, bottom):
-                        d_Q, x_W = d_PQ[p], x_HW[p * sh + i - ph]
-                        for t in range(first, last):
-                            total = _I32(total + _I32(d_Q[t]) * _I32(x_W[t * sw + shift]))
+                    for p in range(top, bottom if last > first else top):
+                        x_T = x_HW[p * sh + i - ph, first * sw + shift :]
+                        d_T = d_PQ[p, first:last]
+                        if sw == 1:
+                            for t in range(last - first):
+                                total = _I32(total + _I32(d_T[t]) * _I32(x_T[t]))
+                        else:
+                            for t in range(last - first):
+                                total = _I32(total + _I32(d_T[t]) * _I32(x_T[t * sw]))
                 g_OCHW[o, 0, i, j] = total
