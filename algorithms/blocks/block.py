@@ -66,11 +66,14 @@ class Held:
         name: Unique within the net.
         tensor: The tensor.
         category: ``PARAMETERS`` if it is trained.
+        follows: Whether a parameter is moved by an optimiser, which may have a state for it; one
+            that is not is moved by its block.
     """
 
     name: str
     tensor: torch.Tensor
     category: Category
+    follows: bool = True
 
 
 class Block(ABC):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from trainfit.algorithms.blocks.block import Held, Pass, Statistics
-from trainfit.algorithms.blocks.float32.chain import Chain
+from trainfit.algorithms.blocks.float32.chain import Chain, Maker
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models.layers import BatchNorm, Layer, Residual, with_shapes
@@ -21,13 +21,14 @@ from trainfit.algorithms.phases import Category
 
 
 class Units:
-    """Blocks in float32 for every unit.
+    """Blocks for every unit.
 
     Args:
         model: The net.
         generator: Draws weights, unit by unit.
         count: How many of its units, from the first; None for all.
         planes: Channels that the input has beside those of a sample.
+        make: Makes a block of a layer; by default in float32.
 
     Attributes:
         chains: The blocks of every unit, in order.
@@ -40,12 +41,13 @@ class Units:
         count: int | None = None,
         *,
         planes: int = 0,
+        make: Maker | None = None,
     ) -> None:
         self._model = model
         channels, height, width = model.shape
         given = ((channels + planes, height, width), *model.given[1:])
         self.chains = [
-            Chain(unit.layers, shape, unit.name, generator)
+            Chain(unit.layers, shape, unit.name, generator, make)
             for unit, shape in zip(model.units[:count], given[:count], strict=True)
         ]
 
@@ -55,9 +57,9 @@ class Units:
             yield from chain.held()
 
     def add_to(self, optimiser: Optimiser) -> None:
-        """Give every parameter its state."""
+        """Give every parameter that follows it its state."""
         for each in self.held():
-            if each.category is Category.PARAMETERS:
+            if each.category is Category.PARAMETERS and each.follows:
                 optimiser.add(each.name, each.tensor)
 
     def static_tensors(self, optimiser: Optimiser) -> Iterator[StaticTensor]:

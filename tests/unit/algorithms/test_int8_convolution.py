@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainfit.algorithms.numerics.int8.convolution import (
+from trainfit.algorithms.numerics.int8.convolution.products import (
     MOST_TERMS,
     Windows,
     int8_convolution,

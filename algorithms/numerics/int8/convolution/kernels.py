@@ -1,8 +1,8 @@
 """Convolutions of INT8 maps that sum in INT32, compiled with numba.
 
 Each call is for one thread and a range of samples or output channels. Nothing here allocates; see
-:mod:`trainfit.algorithms.numerics.int8.convolution` for the equations, the tiles and the suffixes.
-Sums of integers are exact, so :mod:`.torch_convolution` gives the same bits.
+:mod:`.products` for the equations, the tiles and the suffixes. Sums of integers are exact, so
+:mod:`.plain` gives the same bits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from trainfit.algorithms.numerics.compiled import compiled
 from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
-from trainfit.algorithms.numerics.int8.depthwise_kernels import inside
+from trainfit.algorithms.numerics.int8.convolution.depthwise_kernels import inside
 from trainfit.algorithms.numerics.int8.product_kernels import (
     dot_rows,
     group_columns,

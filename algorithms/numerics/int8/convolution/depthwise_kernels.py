@@ -1,8 +1,8 @@
 """Convolutions of INT8 maps with one input channel per group, compiled: sums without columns.
 
-See :mod:`trainfit.algorithms.numerics.int8.convolution` for the equations and the suffixes. Every
-element of a window is gone through for all its places, in parts of rows whose indices are known not
-to be negative: so vectors are used.
+See :mod:`.products` for the equations and the suffixes. Every element of a window is gone through
+for all its places, in parts of rows whose indices are known not to be negative: so vectors are
+used.
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ With windows of a stride and a padding, in groups of channels that do not see ea
                                                g[o, k] = sum_np d[n, o, p] x~[n, k, p]
 
 x~ are columns: for every place p of the result the k elements of its window. They never exist as a
-whole. Some rows of places of one sample and group are written into a tile, multiplied by the
-kernels of :mod:`.products`, and overwritten by the next; columns of a gradient are added to where
-they came from, four rows at a time. With one input channel per group (depthwise) there is no
-product of matrices, and no tile: elements are added up directly.
+whole. Some rows of places of one sample and group are written into a tile, multiplied as matrices
+are (:mod:`trainfit.algorithms.numerics.int8.product_kernels`), and overwritten by the next; columns
+of a gradient are added to where they came from, four rows at a time. With one input channel per
+group (depthwise) there is no product of matrices, and no tile: elements are added up directly.
 
 A sum of up to 2^17 products cannot overflow: of the weights of a filter going forward, of its
 output channels and window for the gradient of the input, and of batch and places for that of the
@@ -27,8 +27,8 @@ from typing import NamedTuple
 import torch
 
 from trainfit.algorithms.numerics import threads
-from trainfit.algorithms.numerics.int8 import torch_convolution as plain
 from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
+from trainfit.algorithms.numerics.int8.convolution import plain
 from trainfit.algorithms.numerics.int8.products import pairs_of
 from trainfit.algorithms.numerics.lazy_kernels import int8_convolution_kernels as compiled
 from trainfit.algorithms.numerics.lazy_kernels import int8_depthwise_kernels as depthwise

@@ -1,9 +1,8 @@
-"""The arithmetic of ``convolution_kernels`` and ``depthwise_kernels`` in plain torch.
+"""The arithmetic of ``kernels`` and ``depthwise_kernels`` in plain torch.
 
 One sample is padded at a time; the columns of some rows of its places are a tile, in which a
-window's elements are copied one by one for all places. See
-:mod:`trainfit.algorithms.numerics.int8.convolution` for the equations and the suffixes; T are the
-places of a tile.
+window's elements are copied one by one for all places. See :mod:`.products` for the equations and
+the suffixes; T are the places of a tile.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def convolution(  # noqa: PLR0917
     padding: tuple[int, int],
     groups: int,
 ) -> None:
-    """See :func:`trainfit.algorithms.numerics.int8.convolution_kernels.convolution`."""
+    """See :func:`trainfit.algorithms.numerics.int8.convolution.kernels.convolution`."""
     own, seen = len(w_OCHW) // groups, w_OCHW.shape[1]
     inner = w_OCHW[0].numel()
     places, height = _Places(stride, _pair(w_OCHW), z_NOPQ.shape[3]), _height(z_NOPQ, inner)
@@ -79,7 +78,7 @@ def of_input(  # noqa: PLR0917
     padding: tuple[int, int],
     groups: int,
 ) -> None:
-    """See :func:`trainfit.algorithms.numerics.int8.convolution_kernels.of_input`."""
+    """See :func:`trainfit.algorithms.numerics.int8.convolution.kernels.of_input`."""
     own, seen = len(w_OCHW) // groups, w_OCHW.shape[1]
     inner, elements = w_OCHW[0].numel(), w_OCHW[0, 0].numel()
     places, height = _Places(stride, _pair(w_OCHW), d_NOPQ.shape[3]), _height(d_NOPQ, inner)
@@ -111,7 +110,7 @@ def of_weight(  # noqa: PLR0917
     padding: tuple[int, int],
     groups: int,
 ) -> None:
-    """See :func:`trainfit.algorithms.numerics.int8.convolution_kernels.of_weight`."""
+    """See :func:`trainfit.algorithms.numerics.int8.convolution.kernels.of_weight`."""
     own, seen = d_NOPQ.shape[1] // groups, g_OCHW.shape[1]
     inner, stop = g_OCHW[0].numel(), first + len(g_OCHW)
     places, height = _Places(stride, _pair(g_OCHW), d_NOPQ.shape[3]), _height(d_NOPQ, inner)
