@@ -1,104 +1,56 @@
 """The arithmetic of ``kernels`` and ``depthwise_kernels`` in plain torch.
 
-One sample is padded at a time; the columns of some rows of its places are a tile, in which a
-window's elements are copied one by one for all places. See :mod:`.products` for the equations and
-the suffixes; T are the places of a tile.
+torch's own convolution of float64, which is exact for sums of INT8 products, a sample at a time.
+Its columns are those of a whole sample, eight times as wide: this is for machines without numba's
+compiler, and an independent check. See :mod:`.products` for the equations and the suffixes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any
 
 import torch
 
-from trainfit.algorithms.numerics.int8.torch_kernels import product, tile_rows
 from trainfit.algorithms.phases import Category, tag
 from trainfit.algorithms.tiling import in_tiles
 
-
-class _Places(NamedTuple):
-    """Windows in one sample, by their strides and extent, and the width of a row of them."""
-
-    stride: tuple[int, int]
-    window: tuple[int, int]
-    width: int
-
-    def elements(self, padded_CHW: torch.Tensor, rows: slice) -> Iterator[torch.Tensor]:
-        """Every element of the windows of some rows of places, (C, P, Q) views of the sample."""
-        (down, right), (height, width) = self.stride, self.window
-        for i in range(height):
-            for j in range(width):
-                top = rows.start * down + i
-                bottom = top + (rows.stop - rows.start - 1) * down + 1
-                yield padded_CHW[:, top:bottom:down, j : j + (self.width - 1) * right + 1 : right]
-
-    def columns(self, padded_CHW: torch.Tensor, rows: slice, room: torch.Tensor) -> torch.Tensor:
-        """The columns of these places, (K, T), in the memory of ``room``."""
-        channels, elements = len(padded_CHW), self.window[0] * self.window[1]
-        deep = rows.stop - rows.start
-        inner, places = channels * elements, deep * self.width
-        columns = room[: inner * places].view(channels, elements, deep, self.width)
-        for k, element_CPQ in enumerate(self.elements(padded_CHW, rows)):
-            columns[:, k].copy_(element_CPQ)
-        return columns.view(inner, places)
+Pair = tuple[int, int]
 
 
 def convolution(  # noqa: PLR0917
     x_NCHW: torch.Tensor,
     w_OCHW: torch.Tensor,
     z_NOPQ: torch.Tensor,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
+    stride: Pair,
+    padding: Pair,
     groups: int,
 ) -> None:
     """See :func:`trainfit.algorithms.numerics.int8.convolution.kernels.convolution`."""
-    own, seen = len(w_OCHW) // groups, w_OCHW.shape[1]
-    inner = w_OCHW[0].numel()
-    places, height = _Places(stride, _pair(w_OCHW), z_NOPQ.shape[3]), _height(z_NOPQ, inner)
-    room = _room(inner * height * places.width, torch.int8)
-    padded_CHW = _padded(x_NCHW, padding)
-    for sample in in_tiles(len(x_NCHW), 1):
-        _inner(padded_CHW, padding).copy_(x_NCHW[sample.start])
-        for g in in_tiles(groups, 1):
-            outputs = slice(g.start * own, g.stop * own)
-            part_CHW = padded_CHW[g.start * seen : g.stop * seen]
-            w_OK = w_OCHW[outputs].view(own, inner)
-            z_OPQ = z_NOPQ[sample.start, outputs]
-            for rows in in_tiles(z_NOPQ.shape[2], height):
-                columns_KT = places.columns(part_CHW, rows, room)
-                product(w_OK, columns_KT, z_OPQ[:, rows].flatten(1))
+    w = _wide(w_OCHW)
+    for sample in _samples(x_NCHW):
+        x = _wide(x_NCHW[sample])
+        z = torch.ops.aten.convolution(x, w, None, stride, padding, (1, 1), False, (0, 0), groups)
+        z_NOPQ[sample].copy_(tag(z, Category.WORKSPACE, "sums of a sample"))
+        del x, z  # otherwise two samples would be alive in the next iteration
 
 
 def of_input(  # noqa: PLR0917
     d_NOPQ: torch.Tensor,
     w_OCHW: torch.Tensor,
     dx_NCHW: torch.Tensor,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
+    stride: Pair,
+    padding: Pair,
     groups: int,
 ) -> None:
     """See :func:`trainfit.algorithms.numerics.int8.convolution.kernels.of_input`."""
-    own, seen = len(w_OCHW) // groups, w_OCHW.shape[1]
-    inner, elements = w_OCHW[0].numel(), w_OCHW[0, 0].numel()
-    places, height = _Places(stride, _pair(w_OCHW), d_NOPQ.shape[3]), _height(d_NOPQ, inner)
-    room = _room(inner * height * places.width, torch.int32)
-    padded_CHW = _padded(dx_NCHW, padding)
-    for sample in in_tiles(len(dx_NCHW), 1):
-        padded_CHW.zero_()
-        for g in in_tiles(groups, 1):
-            outputs = slice(g.start * own, g.stop * own)
-            part_CHW = padded_CHW[g.start * seen : g.stop * seen]
-            w_KO = w_OCHW[outputs].view(own, inner).T
-            d_OPQ = d_NOPQ[sample.start, outputs]
-            for rows in in_tiles(d_NOPQ.shape[2], height):
-                d_OT = d_OPQ[:, rows].flatten(1)
-                columns_KT = room[: inner * d_OT.shape[1]].view(inner, -1)
-                product(w_KO, d_OT, columns_KT)
-                columns = columns_KT.view(seen, elements, -1, places.width)
-                for k, element_CPQ in enumerate(places.elements(part_CHW, rows)):
-                    element_CPQ.add_(columns[:, k])
-        dx_NCHW[sample.start].copy_(_inner(padded_CHW, padding))
+    w = _wide(w_OCHW)
+    for sample in _samples(d_NOPQ):
+        d = _wide(d_NOPQ[sample])
+        x = d.new_empty(()).expand(dx_NCHW[sample].shape)  # only its shape is read
+        dx = _gradients(d, x, w, (stride, padding, groups), [True, False, False])[0]
+        dx_NCHW[sample].copy_(tag(dx, Category.WORKSPACE, "sums of a sample"))
+        del d, x, dx
 
 
 def of_weight(  # noqa: PLR0917
@@ -106,54 +58,46 @@ def of_weight(  # noqa: PLR0917
     x_NCHW: torch.Tensor,
     g_OCHW: torch.Tensor,
     first: int,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
+    stride: Pair,
+    padding: Pair,
     groups: int,
 ) -> None:
-    """See :func:`trainfit.algorithms.numerics.int8.convolution.kernels.of_weight`."""
+    """See :func:`trainfit.algorithms.numerics.int8.convolution.kernels.of_weight`.
+
+    Of the groups that the channels are in, all output channels are computed.
+    """
     own, seen = d_NOPQ.shape[1] // groups, g_OCHW.shape[1]
-    inner, stop = g_OCHW[0].numel(), first + len(g_OCHW)
-    places, height = _Places(stride, _pair(g_OCHW), d_NOPQ.shape[3]), _height(d_NOPQ, inner)
-    room = _room(inner * height * places.width, torch.int8)
-    sums = _room(min(own, len(g_OCHW)) * inner, torch.int32)
-    padded_CHW = _padded(x_NCHW, padding)
+    low, high = first // own, (first + len(g_OCHW) - 1) // own + 1
+    start = first - low * own
     g_OCHW.zero_()
-    for sample in in_tiles(len(x_NCHW), 1):
-        _inner(padded_CHW, padding).copy_(x_NCHW[sample.start])
-        for g in range(first // own, (stop - 1) // own + 1):
-            outputs = slice(max(first, g * own), min(stop, (g + 1) * own))
-            part_CHW = padded_CHW[g * seen : (g + 1) * seen]
-            g_OK = g_OCHW[outputs.start - first : outputs.stop - first].view(-1, inner)
-            d_OPQ = d_NOPQ[sample.start, outputs]
-            for rows in in_tiles(d_NOPQ.shape[2], height):
-                columns_KT = places.columns(part_CHW, rows, room)
-                sums_OK = sums[: g_OK.numel()].view(g_OK.shape)
-                product(d_OPQ[:, rows].flatten(1), columns_KT.T, sums_OK)
-                g_OK.add_(sums_OK)
+    w = g_OCHW.new_empty((), dtype=torch.float64)
+    w = w.expand((high - low) * own, *g_OCHW.shape[1:])  # only its shape is read
+    for sample in _samples(d_NOPQ):
+        d = _wide(d_NOPQ[sample, low * own : high * own])
+        x = _wide(x_NCHW[sample, low * seen : high * seen])
+        g = _gradients(d, x, w, (stride, padding, high - low), [False, True, False])[1]
+        sums = tag(g[start : start + len(g_OCHW)].to(torch.int32), Category.WORKSPACE, "sums")
+        g_OCHW.add_(sums)
+        del d, x, g, sums
 
 
-def _pair(w_OCHW: torch.Tensor) -> tuple[int, int]:
-    return w_OCHW.shape[2], w_OCHW.shape[3]
+def _samples(maps_NCHW: torch.Tensor) -> Iterator[slice]:
+    return in_tiles(len(maps_NCHW), 1)
 
 
-def _height(places_NOPQ: torch.Tensor, inner: int) -> int:
-    """Rows of places in a tile."""
-    return tile_rows(places_NOPQ.shape[2], inner * places_NOPQ.shape[3])
+def _wide(of: torch.Tensor) -> torch.Tensor:
+    return tag(of.to(torch.float64), Category.WORKSPACE, "INT8 as float64")
 
 
-def _room(elements: int, dtype: torch.dtype) -> torch.Tensor:
-    return tag(torch.empty(elements, dtype=dtype), Category.WORKSPACE, "tile of columns")
-
-
-def _padded(maps_NCHW: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:
-    """Zeros of the size of a sample with its padding."""
-    (channels, height, width), (above, beside) = maps_NCHW.shape[1:], padding
-    shape = channels, height + 2 * above, width + 2 * beside
-    return tag(torch.zeros(shape, dtype=maps_NCHW.dtype), Category.WORKSPACE, "padded sample")
-
-
-def _inner(padded_CHW: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:
-    """The sample without its padding."""
-    above, beside = padding
-    _, height, width = padded_CHW.shape
-    return padded_CHW[:, above : height - above, beside : width - beside]
+def _gradients(
+    d: torch.Tensor,
+    x: torch.Tensor,
+    w: torch.Tensor,
+    windows: tuple[Pair, Pair, int],
+    wanted: list[bool],
+) -> Any:
+    """Of input, weight and bias, of which some are wanted."""
+    stride, padding, groups = windows
+    return torch.ops.aten.convolution_backward(
+        d, x, w, None, stride, padding, (1, 1), False, (0, 0), groups, wanted
+    )
