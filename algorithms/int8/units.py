@@ -18,7 +18,6 @@ Shape suffixes: N batch, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 
 import torch
 
@@ -27,7 +26,6 @@ from trainfit.algorithms.blocks.int8.arithmetic import Arithmetic
 from trainfit.algorithms.blocks.int8.making import in_int8
 from trainfit.algorithms.blocks.learning import AtOnce, ByRows
 from trainfit.algorithms.contract import Algorithm, StaticTensor
-from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.int8.options import (
     BACKPROP_INT8,
     BackpropInt8Options,
@@ -36,8 +34,7 @@ from trainfit.algorithms.int8.options import (
     check_master,
 )
 from trainfit.algorithms.models.units import UnitNet
-from trainfit.algorithms.nets.units import Units, check_rows
-from trainfit.algorithms.numerics.int8.convolution.products import most_rows
+from trainfit.algorithms.nets.units import Units, check_rows, check_sums
 from trainfit.algorithms.numerics.int8.quantise import draw_seed
 from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.numerics.optimisers import optimiser_of
@@ -95,26 +92,3 @@ class BackpropInt8OnUnits(Algorithm[BackpropInt8Options], about=BACKPROP_INT8):
     def static_tensors(self) -> Iterator[StaticTensor]:
         """Integers and scales, other parameters, running statistics and optimiser state."""
         return self._units.static_tensors(self._optimiser)
-
-
-def check_sums(model: UnitNet, rows: int) -> None:
-    """Refuse a batch with which a gradient of a weight might exceed INT32.
-
-    It is summed over the batch and the places of a map. That of a unit's input stands for those
-    within the unit, which are not larger in the nets there are.
-
-    Args:
-        model: The net.
-        rows: How many samples go through it at once.
-
-    Raises:
-        ConfigurationError: There are too many; the message names the unit and how many would do.
-    """
-    for unit, shape in zip(model.units, model.given, strict=True):
-        places = prod(shape[1:])
-        if rows * places > (1 << 17):
-            raise ConfigurationError(
-                f"model {model.name!r}: gradients of the weights of unit {unit.name} are sums of"
-                f" INT8 products over {rows} maps of {shape[1]}x{shape[2]}, which INT32 may not"
-                f" hold; use a batch of at most {most_rows(places)}"
-            )

@@ -6,6 +6,7 @@ Shape suffixes: N batch, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import torch
 
@@ -16,6 +17,7 @@ from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models.layers import BatchNorm, Layer, Residual, with_shapes
 from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.models.units import UnitNet
+from trainfit.algorithms.numerics.int8.convolution.products import most_rows
 from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.phases import Category
 
@@ -103,6 +105,29 @@ def check_rows(model: UnitNet, rows: int) -> None:
             raise ConfigurationError(
                 f"model {model.name!r}: with one sample at a time, batch normalisation in unit"
                 f" {unit.name} has one value per channel, and no variance; use 2 or more"
+            )
+
+
+def check_sums(model: UnitNet, rows: int) -> None:
+    """Refuse a batch with which a gradient of a weight might exceed INT32.
+
+    It is summed over the batch and the places of a map. That of a unit's input stands for those
+    within the unit, which are not larger in the nets there are.
+
+    Args:
+        model: The net.
+        rows: How many samples go through it at once.
+
+    Raises:
+        ConfigurationError: There are too many; the message names the unit and how many would do.
+    """
+    for unit, shape in zip(model.units, model.given, strict=True):
+        places = prod(shape[1:])
+        if rows > most_rows(places):
+            raise ConfigurationError(
+                f"model {model.name!r}: gradients of the weights of unit {unit.name} are sums of"
+                f" INT8 products over {rows} maps of {shape[1]}x{shape[2]}, which INT32 may not"
+                f" hold; use a batch of at most {most_rows(places)}"
             )
 
 
