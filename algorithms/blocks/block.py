@@ -71,12 +71,15 @@ class Held:
         tensor: The tensor.
         category: ``PARAMETERS`` if it is trained.
         groups: Of a weight: in so many parts, outputs see inputs of their own.
+        follows: Whether a parameter is moved by an optimiser, which may have a state for it; one
+            that is not is moved by its block.
     """
 
     name: str
     tensor: torch.Tensor
     category: Category
     groups: int = 1
+    follows: bool = True
 
 
 class Block(ABC):

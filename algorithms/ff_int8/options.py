@@ -8,7 +8,8 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from trainfit.algorithms.forward_forward.options import Goodness
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.forward_forward.options import Goodness, Labels
 from trainfit.algorithms.options import (
     AlgorithmOptions,
     Decay,
@@ -68,6 +69,8 @@ class FfInt8Options(AlgorithmOptions):
     """Theta, in units of the goodness; by default the goodness of a mean square of 1."""
     label_scale: float = Field(default=1.0, gt=0)
     """Value written into the pixel of the label."""
+    labels: Labels = Labels.PIXELS
+    """How a convolutional net is told a label: ``pixels`` or ``plane``."""
     kernel: Int8Kernel = Int8Kernel.COMPILED
     """Implementation of the INT8 arithmetic; no influence on the result."""
 
@@ -75,6 +78,19 @@ class FfInt8Options(AlgorithmOptions):
     def _check_nesterov(self) -> Self:
         check_nesterov(OptimizerName.SGD, self.momentum, nesterov=self.nesterov)
         return self
+
+
+def check_master(options: FfInt8Options) -> None:
+    """Refuse momentum without float32 weights.
+
+    Raises:
+        ConfigurationError: There is momentum.
+    """
+    if options.momentum and options.master is Master.INT8:
+        raise ConfigurationError(
+            "momentum of ff_int8 is a float32 state of float32 weights: use master=fp32"
+            f" with momentum={options.momentum}, or momentum=0 with master=int8"
+        )
 
 
 FF_INT8 = Description(

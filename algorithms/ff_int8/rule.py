@@ -42,7 +42,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -59,15 +59,22 @@ from trainfit.algorithms.ff_int8.lookahead import (
     detached_step,
     true_step,
 )
-from trainfit.algorithms.ff_int8.options import FF_INT8, FfInt8Options, Lookahead, Master
+from trainfit.algorithms.ff_int8.options import (
+    FF_INT8,
+    FfInt8Options,
+    Lookahead,
+    Master,
+    check_master,
+)
+from trainfit.algorithms.ff_int8.units import FfInt8OnUnits
 from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights
 from trainfit.algorithms.forward_forward.labels import (
     check_room_for_labels,
     random_wrong_labels,
 )
 from trainfit.algorithms.forward_forward.objective import Objective
-from trainfit.algorithms.forward_forward.options import Loss
-from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.forward_forward.options import Labels, Loss
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.numerics.int8.layer import QuantConfig, RowQuantized
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed
 from trainfit.algorithms.numerics.optimisers import Sgd
@@ -79,15 +86,18 @@ from trainfit.algorithms.phases import phase
 class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
     """Layer-local logistic loss on goodness, in INT8; hidden layers only."""
 
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (FfInt8OnUnits,)
     model: Mlp
 
     def __init__(self, model: Mlp, options: FfInt8Options, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
         check_room_for_labels(self.name, model)
-        if options.momentum and options.master is Master.INT8:
+        check_master(options)
+        if options.labels is not Labels.PIXELS:
             raise ConfigurationError(
-                f"momentum of {self.name} is a float32 state of float32 weights: use master=fp32"
-                f" with momentum={options.momentum}, or momentum=0 with master=int8"
+                f"ff_int8: labels={options.labels} is for convolutional nets, {model.name!r} is"
+                f" {model.kind}; leave it out"
             )
         self._way = QuantConfig(options.rounding, options.kernel)
         self._labels = LabelledInput(model, options.label_scale)

@@ -30,7 +30,6 @@ Shape suffixes: N rows of a pass, K classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 from typing import ClassVar
 
 import torch
@@ -39,8 +38,9 @@ from trainfit.algorithms.blocks.block import Pass, Statistics, Tape
 from trainfit.algorithms.blocks.learning import AtOnce
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.forward_forward.labels import random_wrong_labels, write_labels
-from trainfit.algorithms.forward_forward.objective import Objective, normalise_
+from trainfit.algorithms.forward_forward.labels import random_wrong_labels
+from trainfit.algorithms.forward_forward.maps import LabelledMaps, check_room_in_maps, normalised_
+from trainfit.algorithms.forward_forward.objective import Objective
 from trainfit.algorithms.forward_forward.options import (
     FORWARD_FORWARD,
     ForwardForwardOptions,
@@ -54,7 +54,7 @@ from trainfit.algorithms.nets.units import Units, check_rows
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.numerics.optimisers import optimiser_of
 from trainfit.algorithms.numerics.schedules import rate_factor
-from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.phases import Category, phase
 
 
 class ForwardForwardOnUnits(Algorithm[ForwardForwardOptions], about=FORWARD_FORWARD):
@@ -79,11 +79,7 @@ class ForwardForwardOnUnits(Algorithm[ForwardForwardOptions], about=FORWARD_FORW
         has_plane = options.labels is Labels.PLANE
         self._units = Units(model, self.generator, len(model.units) - 1, planes=int(has_plane))
         self._units.add_to(self._optimiser)
-        self._patterns_KHW: torch.Tensor | None = None
-        if has_plane:
-            signs = torch.empty(model.classes, *model.shape[1:])
-            signs.random_(0, 2, generator=self.generator)
-            self._patterns_KHW = signs.mul_(2.0 * options.label_scale).sub_(options.label_scale)
+        self._labelled = LabelledMaps(model, options.labels, options.label_scale, self.generator)
         self._objective = Objective(
             options.goodness, options.loss, options.threshold, options.symba_scale
         )
@@ -108,16 +104,16 @@ class ForwardForwardOnUnits(Algorithm[ForwardForwardOptions], about=FORWARD_FORW
             elif self.options.passes is Passes.JOINT:
                 with phase("forward"):
                     wrong_N = random_wrong_labels(y, self.model.classes, self.generator)
-                    passed = [self._labelled(x, y, wrong_N)]
+                    passed = [self._labelled.write(x, y, wrong_N)]
                     del wrong_N
                 self._train(passed, y, "", positive=None)
             else:
                 with phase("forward.positive"):
-                    passed = [self._labelled(x, y)]
+                    passed = [self._labelled.write(x, y)]
                 self._train(passed, y, ".positive", positive=True)
                 with phase("forward.negative"):
                     wrong_N = random_wrong_labels(y, self.model.classes, self.generator)
-                    passed = [self._labelled(x, wrong_N)]
+                    passed = [self._labelled.write(x, wrong_N)]
                     del wrong_N
                 self._train(passed, y, ".negative", positive=False)
 
@@ -149,7 +145,7 @@ class ForwardForwardOnUnits(Algorithm[ForwardForwardOptions], about=FORWARD_FORW
             chain.backward(tape, learner, to_input=False)
             if place < len(self._units.chains) - 1:
                 with phase(f"forward{suffix}"):
-                    passed.append(_normalised_(h))
+                    passed.append(normalised_(h))
             del h
 
     def _gradient(self, h: torch.Tensor, y_N: torch.Tensor, positive: bool | None) -> torch.Tensor:
@@ -177,21 +173,6 @@ class ForwardForwardOnUnits(Algorithm[ForwardForwardOptions], about=FORWARD_FORW
         size = parts.shape[2]
         return goodness_NK.mul_(1.0 / size if self.options.goodness is Goodness.MEAN else 1.0)
 
-    def _labelled(self, x: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
-        """Copies of the samples, one for each set of labels, each with its label; scaled."""
-        channels, height, width = self.model.shape
-        more = int(self._patterns_KHW is not None)
-        maps = torch.empty(len(labels) * len(x), channels + more, height, width)
-        tag(maps, Category.INPUTS, "samples with labels")
-        for number, y_N in enumerate(labels):
-            part = maps[number * len(x) : (number + 1) * len(x)]
-            part[:, :channels].copy_(self._units.as_map(x))
-            if self._patterns_KHW is None:
-                write_labels(part.flatten(1), y_N, self.model.classes, self.options.label_scale)
-            else:
-                part[:, channels].copy_(self._patterns_KHW[y_N])
-        return _normalised_(maps)
-
     # ---- prediction, and what is kept -------------------------------------------------------
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
@@ -202,7 +183,7 @@ class ForwardForwardOnUnits(Algorithm[ForwardForwardOptions], about=FORWARD_FORW
             scores_NK = torch.empty(len(x), self.model.classes)
             for label in range(self.model.classes):
                 y_N = torch.full((len(x),), label)
-                scores_NK[:, label] = self._goodness(self._labelled(x, y_N), per_class=False)
+                scores_NK[:, label] = self._goodness(self._labelled.write(x, y_N), per_class=False)
             return scores_NK
 
     def _goodness(self, h: torch.Tensor, *, per_class: bool) -> torch.Tensor:
@@ -216,21 +197,14 @@ class ForwardForwardOnUnits(Algorithm[ForwardForwardOptions], about=FORWARD_FORW
                 share = self._objective.share(flat.shape[1])
                 squares_N = torch.linalg.vector_norm(flat, dim=1).square_().mul_(share)
                 found.append(self._per_class(h) if per_class else squares_N)
-            h = _normalised_(h)
+            h = normalised_(h)
         return torch.stack(found).sum(0)
 
     def static_tensors(self) -> Iterator[StaticTensor]:
         """Units and optimiser state, and the patterns of a plane."""
         yield from self._units.static_tensors(self._optimiser)
-        if self._patterns_KHW is not None:
-            yield StaticTensor("patterns", self._patterns_KHW, Category.BUFFERS)
-
-
-def _normalised_(h: torch.Tensor) -> torch.Tensor:
-    """Scale every sample to a mean square of 1, in place."""
-    flat = h.view(len(h), -1)
-    normalise_(flat, torch.linalg.vector_norm(flat, dim=1))
-    return h
+        if self._labelled.patterns_KHW is not None:
+            yield StaticTensor("patterns", self._labelled.patterns_KHW, Category.BUFFERS)
 
 
 def _refuse_options_of_layers(model: UnitNet, options: ForwardForwardOptions) -> None:
@@ -264,16 +238,7 @@ def _check_room(model: UnitNet, labels: Labels) -> None:
     Raises:
         ConfigurationError: The message says what would do.
     """
-    if len(model.units) < 2:
-        raise ConfigurationError(
-            f"forward_forward trains the units before the classifier, {model.name!r} has none; use"
-            " for instance cnn-3x32x32-c20-10"
-        )
-    if labels is Labels.PIXELS and prod(model.shape) < model.classes:
-        raise ConfigurationError(
-            f"forward_forward writes the label over the first {model.classes} values of a sample,"
-            f" {model.name!r} has {prod(model.shape)}; use labels=plane or labels=channels"
-        )
+    check_room_in_maps("forward_forward", model, labels)
     if labels is not Labels.CHANNELS:
         return
     for unit, shape in zip(model.units[:-1], model.outputs[:-1], strict=True):

@@ -31,19 +31,18 @@ import torch
 
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
-from trainfit.algorithms.int8.net import (
-    Int8Net,
-    Quantised,
-    add_dequantised_,
-    relu_backward_,
-    rescale_,
-    tile_height,
-)
+from trainfit.algorithms.int8.net import Int8Net, relu_backward_
 from trainfit.algorithms.int8.options import RoundedOptions, WeightGradient
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.layer import QuantConfig
 from trainfit.algorithms.numerics.int8.products import int8_grad_input, int8_grad_weight
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, quantise_into, scale_of
+from trainfit.algorithms.numerics.int8.scaled import (
+    Quantised,
+    add_dequantised_,
+    rescale_,
+    tile_height,
+)
 from trainfit.algorithms.numerics.int8.update import move_int8
 from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.numerics.shrinking import LEAST_OF_SCALES, Shrinking

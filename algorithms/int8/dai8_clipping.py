@@ -24,13 +24,13 @@ from collections.abc import Iterator
 import torch
 
 from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
-from trainfit.algorithms.int8.net import Quantised, tile_height
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.quantise import (
     nth_seed,
     quantise_into,
     scale_of,
 )
+from trainfit.algorithms.numerics.int8.scaled import Quantised, tile_height
 from trainfit.algorithms.numerics.sums import column_lengths
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag

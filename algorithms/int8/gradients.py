@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import torch
 
-from trainfit.algorithms.int8.net import Quantised
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.quantise import quantise
+from trainfit.algorithms.numerics.int8.scaled import Quantised
 from trainfit.algorithms.options import Int8Kernel, Rounding
 
 

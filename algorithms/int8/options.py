@@ -7,10 +7,12 @@ from enum import StrEnum
 from pydantic import Field
 
 from trainfit.algorithms.backprop.options import BackpropOptions
+from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.options import (
     Description,
     Int8Kernel,
     LossOptions,
+    OptimizerName,
     Rounding,
     TrainingOptions,
 )
@@ -55,6 +57,21 @@ class BackpropInt8Options(RoundedOptions):
     """Number format of the weights between steps."""
     rounding: Rounding = Rounding.NEAREST
     """Rounding of gradients, and of weights with ``master=int8``; activations go to the nearest."""
+
+
+def check_master(options: BackpropInt8Options) -> None:
+    """Refuse an optimiser with a state where no float matrix is to be kept.
+
+    Raises:
+        ConfigurationError: There is one.
+    """
+    if options.master is Master.INT8 and (
+        options.momentum or options.optimizer is not OptimizerName.SGD
+    ):
+        raise ConfigurationError(
+            "backprop_int8: master=int8 keeps no float matrix, and an optimiser's state is one;"
+            " use momentum=0 and optimizer=sgd, or master=fp32"
+        )
 
 
 class BackpropUi8Options(RoundedOptions):

@@ -18,10 +18,11 @@ import torch
 
 from trainfit.algorithms.backprop.rule import Backprop
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.int8.net import Quantised, quantised_linear
+from trainfit.algorithms.int8.net import quantised_linear
 from trainfit.algorithms.int8.options import PTQ_INT8, PtqInt8Options
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.quantise import quantise
+from trainfit.algorithms.numerics.int8.scaled import Quantised
 from trainfit.algorithms.options import Rounding
 
 

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.int8.net import Int8Net, Quantised, relu_backward_, tile_height
+from trainfit.algorithms.int8.net import Int8Net, relu_backward_
 from trainfit.algorithms.int8.options import QAT_INT8, Int8Options
+from trainfit.algorithms.numerics.int8.scaled import Quantised, tile_height
 from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles

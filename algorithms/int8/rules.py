@@ -21,6 +21,9 @@ float matrix is needed. UI8 and DAI8 keep float32 weights with an optimiser.
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
+from trainfit.algorithms.contract import Algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.int8.chain import Int8Chain
 from trainfit.algorithms.int8.dai8_clipping import DistributionAdaptive
@@ -33,23 +36,21 @@ from trainfit.algorithms.int8.options import (
     BackpropInt8Options,
     BackpropUi8Options,
     Master,
+    check_master,
 )
 from trainfit.algorithms.int8.ui8_clipping import DirectionSensitive
-from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.options import OptimizerName
+from trainfit.algorithms.int8.units import BackpropInt8OnUnits
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 
 
 class BackpropInt8(Int8Chain[BackpropInt8Options], about=BACKPROP_INT8):
     """Everything rounded to INT8 with its largest magnitude as range."""
 
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (BackpropInt8OnUnits,)
+
     def __init__(self, model: Mlp, options: BackpropInt8Options, *, seed: int = 0) -> None:
-        if options.master is Master.INT8 and (
-            options.momentum or options.optimizer is not OptimizerName.SGD
-        ):
-            raise ConfigurationError(
-                "backprop_int8: master=int8 keeps no float matrix, and an optimiser's state is one;"
-                " use momentum=0 and optimizer=sgd, or master=fp32"
-            )
+        check_master(options)
         super().__init__(model, options, seed=seed)
 
     @property

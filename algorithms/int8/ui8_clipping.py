@@ -23,12 +23,12 @@ from collections.abc import Iterator
 import torch
 
 from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
-from trainfit.algorithms.int8.net import Quantised, tile_height
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.numerics.int8.quantise import (
     quantise_into,
     scale_of,
 )
+from trainfit.algorithms.numerics.int8.scaled import Quantised, tile_height
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 from trainfit.algorithms.tiling import in_tiles

@@ -6,28 +6,31 @@ Shape suffixes: N batch, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import torch
 
 from trainfit.algorithms.blocks.block import Chosen, Held, Pass, Statistics
-from trainfit.algorithms.blocks.float32.chain import Chain
+from trainfit.algorithms.blocks.float32.chain import Chain, Maker
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models.layers import BatchNorm, Layer, Residual, with_shapes
 from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.models.units import UnitNet
+from trainfit.algorithms.numerics.int8.convolution.products import most_rows
 from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.phases import Category
 
 
 class Units:
-    """Blocks in float32 for every unit.
+    """Blocks for every unit.
 
     Args:
         model: The net.
         generator: Draws weights, unit by unit.
         count: How many of its units, from the first; None for all.
         planes: Channels that the input has beside those of a sample.
+        make: Makes a block of a layer; by default in float32.
 
     Attributes:
         chains: The blocks of every unit, in order.
@@ -40,12 +43,13 @@ class Units:
         count: int | None = None,
         *,
         planes: int = 0,
+        make: Maker | None = None,
     ) -> None:
         self._model = model
         channels, height, width = model.shape
         given = ((channels + planes, height, width), *model.given[1:])
         self.chains = [
-            Chain(unit.layers, shape, unit.name, generator)
+            Chain(unit.layers, shape, unit.name, generator, make)
             for unit, shape in zip(model.units[:count], given[:count], strict=True)
         ]
 
@@ -55,9 +59,9 @@ class Units:
             yield from chain.held()
 
     def add_to(self, optimiser: Optimiser) -> None:
-        """Give every parameter its state."""
+        """Give every parameter that follows it its state."""
         for each in self.held():
-            if each.category is Category.PARAMETERS:
+            if each.category is Category.PARAMETERS and each.follows:
                 optimiser.add(each.name, each.tensor)
 
     def train_only(self, chosen: Chosen) -> int:
@@ -117,6 +121,29 @@ def check_rows(model: UnitNet, rows: int) -> None:
             raise ConfigurationError(
                 f"model {model.name!r}: with one sample at a time, batch normalisation in unit"
                 f" {unit.name} has one value per channel, and no variance; use 2 or more"
+            )
+
+
+def check_sums(model: UnitNet, rows: int) -> None:
+    """Refuse a batch with which a gradient of a weight might exceed INT32.
+
+    It is summed over the batch and the places of a map. That of a unit's input stands for those
+    within the unit, which are not larger in the nets there are.
+
+    Args:
+        model: The net.
+        rows: How many samples go through it at once.
+
+    Raises:
+        ConfigurationError: There are too many; the message names the unit and how many would do.
+    """
+    for unit, shape in zip(model.units, model.given, strict=True):
+        places = prod(shape[1:])
+        if rows > most_rows(places):
+            raise ConfigurationError(
+                f"model {model.name!r}: gradients of the weights of unit {unit.name} are sums of"
+                f" INT8 products over {rows} maps of {shape[1]}x{shape[2]}, which INT32 may not"
+                f" hold; use a batch of at most {most_rows(places)}"
             )
 
 

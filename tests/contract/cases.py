@@ -325,6 +325,15 @@ UNIT_OPTIONS = {
         {"checkpoint": 2, "micro_batch": 4, "weight_decay": 0.001, "nesterov": True},
         {"loss": "binary_cross_entropy"},
     ],
+    "backprop_int8": [
+        {},
+        {"weight_gradient": "whole", "rounding": "stochastic"},
+        {"rounding": "stochastic", "weight_decay": 0.001},
+        {"kernel": "torch"},
+        {"master": "fp32", "momentum": 0.9, "nesterov": True, "weight_decay": 0.001},
+        {"master": "fp32", "optimizer": "adam", "rounding": "stochastic"},
+        {"master": "fp32", "weight_gradient": "whole", "loss": "binary_cross_entropy"},
+    ],
     "forward_forward": [
         {},
         {"passes": "joint", "optimizer": "adam", "goodness": "mean"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 
@@ -32,6 +33,19 @@ from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.phases import phase
 
 
+class Maker(Protocol):
+    """Makes the block that computes a layer in some number format."""
+
+    def __call__(
+        self, layer: Layer, shape: Shape, name: str, generator: torch.Generator, *, fresh: bool
+    ) -> Block:
+        """The block; ``fresh``: whether its input is a tensor that nobody else reads.
+
+        Raises:
+            ConfigurationError: There is none for it.
+        """
+
+
 class Chain(Block):
     """Blocks one after the other.
 
@@ -40,11 +54,18 @@ class Chain(Block):
         shape: Of the input of the first.
         name: The start of the names of their tensors.
         generator: Draws weights.
+        make: Makes a block; by default in float32.
     """
 
     def __init__(
-        self, layers: tuple[Layer, ...], shape: Shape, name: str, generator: torch.Generator
+        self,
+        layers: tuple[Layer, ...],
+        shape: Shape,
+        name: str,
+        generator: torch.Generator,
+        make: Maker | None = None,
     ) -> None:
+        make = make or in_float32
         self._blocks: list[Block] = []
         self._first = 0  # of those that the way back goes through
         count: Counter[str] = Counter()
@@ -52,7 +73,7 @@ class Chain(Block):
         for layer, given in with_shapes(layers, shape):
             count[layer.label] += 1
             label = f"{name}.{layer.label}{count[layer.label]}" if layer.label else name
-            self._blocks.append(_block(layer, given, label, generator, fresh=fresh))
+            self._blocks.append(make(layer, given, label, generator, fresh=fresh))
             fresh = not isinstance(layer, Activation)
 
     def held(self) -> Iterator[Held]:
@@ -98,10 +119,16 @@ class ResidualBlock(Block):
         shape: Of the input.
         name: The start of the names of its tensors.
         generator: Draws weights.
+        make: Makes the blocks of both ways; by default in float32.
     """
 
     def __init__(
-        self, layer: Residual, shape: Shape, name: str, generator: torch.Generator
+        self,
+        layer: Residual,
+        shape: Shape,
+        name: str,
+        generator: torch.Generator,
+        make: Maker | None = None,
     ) -> None:
         for way in (layer.body, layer.shortcut):
             if way and isinstance(way[-1], Activation | SqueezeExcite):
@@ -109,8 +136,8 @@ class ResidualBlock(Block):
                     f"{name}: neither way of a residual block may end with"
                     f" {type(way[-1]).__name__}, which would overwrite the gradient of both"
                 )
-        self._body = Chain(layer.body, shape, name, generator)
-        past = Chain(layer.shortcut, shape, f"{name}.shortcut", generator)
+        self._body = Chain(layer.body, shape, name, generator, make)
+        past = Chain(layer.shortcut, shape, f"{name}.shortcut", generator, make)
         self._past = past if layer.shortcut else None
 
     def held(self) -> Iterator[Held]:
@@ -150,7 +177,7 @@ class ResidualBlock(Block):
                 tape[-1].add_(past)
 
 
-def _block(
+def in_float32(
     layer: Layer, shape: Shape, name: str, generator: torch.Generator, *, fresh: bool
 ) -> Block:
     """The block that computes a layer.

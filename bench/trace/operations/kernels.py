@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from trainfit.algorithms.memory.operations import Kind, NumberFormat
+from trainfit.bench.trace.operations import convolutions
 from trainfit.bench.trace.operations.contents import Content, Contents
 from trainfit.bench.trace.operations.work import Each, Product, Row, Work, nothing, product
 from trainfit.bench.trace.trace import Operator
@@ -261,6 +262,7 @@ def _int8_labelled(call: Operator, contents: Contents) -> Iterator[Work]:
 
 
 ROWS: Mapping[str, Row] = {
+    **convolutions.ROWS,
     "trainfit.abs_of_others": _per(0, add=1),
     "trainfit.adam_step": _adam_step,
     "trainfit.add_binary_patches": _add_binary_patches,

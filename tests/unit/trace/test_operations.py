@@ -304,6 +304,17 @@ def packed(*shape: int) -> torch.Tensor:
     return meta(*shape, dtype=torch.uint8)
 
 
+def bytes_of(*shape: int) -> torch.Tensor:
+    return meta(*shape, dtype=torch.int8)
+
+
+def sums(*shape: int) -> torch.Tensor:
+    return meta(*shape, dtype=torch.int32)
+
+
+IN_TWO = [1, 1], [0, 0], 2, 3, [], [], []
+"""Stride, padding, groups, rows of a tile, and no workspace."""
+
 BY_KERNEL: list[tuple[str, Callable[[Any], object], tuple[NumberFormat, int, int, int]]] = [
     # number format, multiply-accumulates, operands, results
     (
@@ -345,6 +356,23 @@ BY_KERNEL: list[tuple[str, Callable[[Any], object], tuple[NumberFormat, int, int
         "descend_rectified",
         lambda run: run(meta(3, 5), meta(3, 7), meta(5, 7), meta(5, 7), 0.9, 0.1, 0.1),
         (FP32, 5 * 3 * 7, 5 * 3 + 3 * 7, 35),
+    ),
+    (
+        "int8_convolution",
+        lambda run: run(bytes_of(2, 6, 5, 5), bytes_of(4, 3, 3, 3), sums(2, 4, 3, 3), *IN_TWO),
+        (INT8, 72 * 27, 300 + 108, 72),
+    ),
+    (
+        "int8_convolution_input",
+        lambda run: run(bytes_of(2, 4, 3, 3), bytes_of(4, 3, 3, 3), sums(2, 6, 5, 5), *IN_TWO),
+        (INT8, 72 * 27, 72 + 108, 300),
+    ),
+    (
+        "int8_convolution_weight",  # of one of four channels
+        lambda run: run(
+            bytes_of(2, 4, 3, 3), bytes_of(2, 6, 5, 5), sums(1, 3, 3, 3), 2, *IN_TWO, []
+        ),
+        (INT8, 18 * 27, 18 + 300, 27),
     ),
 ]
 

@@ -1,0 +1,1 @@
+"""Blocks whose products have INT8 operands."""

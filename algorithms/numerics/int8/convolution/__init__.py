@@ -1,0 +1,1 @@
+"""Convolutions of INT8 maps, summed in INT32."""
