@@ -46,7 +46,7 @@ class UnitNet:
     units: tuple[Unit, ...]
     form: str = field(default="", compare=False)
     kind: ClassVar[str] = "convolutional"
-    like: ClassVar[str] = "cnn-..., resnet8-... and others that trainfit models lists"
+    like: ClassVar[str] = "cnn-..., resnet8-... and more"
 
     def __post_init__(self) -> None:
         check_size(self.name, len(self.units) - 1, self.parameters)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainfit.algorithms import ConfigurationError, build_on_meta, complete_name, get_model
-from trainfit.algorithms.models import FAMILIES, UnitNet
-from trainfit.algorithms.models.architectures.table import ARCHITECTURES
+from trainfit.algorithms import (
+    ConfigurationError,
+    build_algorithm,
+    build_on_meta,
+    complete_name,
+    get_model,
+)
+from trainfit.algorithms.models import FAMILIES, UnitNet, families
+from trainfit.algorithms.models.architectures.table import ARCHITECTURES, Architecture
 from trainfit.algorithms.models.layers import (
     Activation,
     BatchNorm,
@@ -139,3 +145,46 @@ def test_every_family_says_how_its_names_are_formed() -> None:
     for name, family in FAMILIES.items():
         assert family.family == name
         assert family.form.startswith(f"{name}-")
+
+
+class _Point:
+    """An entry point of another package."""
+
+    name, value = "tiny", "theirs.nets:TINY"
+
+    def __init__(self, found: object) -> None:
+        self._found = found
+
+    def load(self) -> object:
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
+def _units(shape: tuple[int, int, int], classes: int) -> tuple[Unit, ...]:
+    return Unit("conv", (Convolution(4), Activation())), Unit("classifier", (Dense(classes),))
+
+
+def test_another_packages_architecture_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = _Point(Architecture("tiny", _units, "tiny-1x8x8-4"))
+    monkeypatch.setattr(families, "_entry_points", lambda: (point,))
+    assert complete_name("tiny", (1, 8, 8), 4) == "tiny-1x8x8-4"
+    algorithm = build_algorithm("backprop", "tiny-1x8x8-4")
+    algorithm.step(torch.rand(3, 64), torch.tensor([0, 1, 2]))
+    assert algorithm.predict(torch.rand(5, 64)).shape == (5, 4)
+    assert families.family_names()[-1] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (ImportError("no theirs"), r"'tiny' of another package \(theirs.nets:TINY\) cannot be"),
+        (object(), "lacks family, kind, form, parse, complete"),
+    ],
+)
+def test_a_broken_architecture_says_whose_it_is(
+    monkeypatch: pytest.MonkeyPatch, found: object, words: str
+) -> None:
+    monkeypatch.setattr(families, "_entry_points", lambda: (_Point(found),))
+    with pytest.raises(ConfigurationError, match=words):
+        get_model("tiny-1x8x8-4")
