@@ -49,7 +49,7 @@ class ConvolutionBlock(Block):
 
     def held(self) -> Iterator[Held]:
         """Weight and bias."""
-        yield Held(f"{self._name}.weight", self.weight, Category.PARAMETERS, self._groups)
+        yield Held(f"{self._name}.weight", self.weight, Category.PARAMETERS, groups=self._groups)
         if self.bias is not None:
             yield Held(f"{self._name}.bias", self.bias, Category.PARAMETERS)
 
