@@ -97,4 +97,5 @@ def _maker(
     cls = get_algorithm(name)
     description = get_model(model)
     check_model(cls, description)
-    return partial(cls, description, parse_options(cls, options or {}), seed=seed)
+    form = cls.form_for(description)
+    return partial(form, description, parse_options(cls, options or {}), seed=seed)

@@ -54,6 +54,8 @@ class Algorithm(ABC, Generic[OptionsT]):
         options_type: The pydantic model of its options.
         phases: The phases a step may enter; ``forward``, ``gradient``, ``update`` or refinements.
         models: The architectures the rule supports; a model of another one is refused.
+        forms: Classes of the same name and options that train some of these architectures, where
+            one class does not train all of them; see :meth:`form_for`.
         storage_note: When what it keeps in storage is read and written, for people.
     """
 
@@ -63,6 +65,7 @@ class Algorithm(ABC, Generic[OptionsT]):
     options_type: ClassVar[type[AlgorithmOptions]]
     phases: ClassVar[tuple[str, ...]] = ("forward", "gradient", "update")
     models: ClassVar[tuple[type[Model], ...]] = (Mlp,)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = ()
     storage_note: ClassVar[str] = ""
     model: Model
     entered: int
@@ -80,6 +83,11 @@ class Algorithm(ABC, Generic[OptionsT]):
         self.options = options
         self.entered = 0
         self.generator = torch.Generator().manual_seed(seed)
+
+    @classmethod
+    def form_for(cls, model: Model) -> type[Algorithm[Any]]:
+        """The class that trains a model: one of ``forms``, or this one."""
+        return next((form for form in cls.forms if isinstance(model, form.models)), cls)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -175,5 +183,5 @@ def check_model(cls: type[Algorithm[Any]], model: Model) -> None:
         ConfigurationError: It does not; the message names the supported architectures.
     """
     if not isinstance(model, cls.models):
-        accepted = " or ".join(f"{each.kind} nets ({each.family}-...)" for each in cls.models)
+        accepted = " or ".join(f"{each.kind} nets ({each.like})" for each in cls.models)
         raise ConfigurationError(f"{cls.name} trains {accepted}, {model.name!r} is {model.kind}")

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.options import (
     Description,
     LossOptions,
@@ -72,6 +73,20 @@ class BackpropOptions(LossOptions):
         """Whether the step is in closed form instead of autograd's."""
         binary = Precision.BINARY in (self.weights, self.activations)
         return binary or self.slices > 1 or self.slice_rule is SliceRule.RELEASED
+
+
+def check_together(options: BackpropOptions) -> None:
+    """Refuse choices that exclude each other.
+
+    Raises:
+        ConfigurationError: The message names both.
+    """
+    if options.update is not Update.SEPARATE and options.micro_batch:
+        does = "frees each gradient at once" if options.update is Update.FUSED else "makes none"
+        raise ConfigurationError(
+            f"backprop: update={options.update} {does}, micro_batch keeps them until the last"
+            " rows; choose one"
+        )
 
 
 BACKPROP = Description(

@@ -15,6 +15,9 @@ Three more give the baseline that TinyFoA is compared with, in closed form inste
 (:mod:`trainfit.algorithms.backprop.binary`): ``weights=binary``, ``activations=binary`` and
 ``slices=M``. Of the options above, only ``update=fused`` can be combined with them.
 
+Nets of units are trained by :mod:`trainfit.algorithms.backprop.units`, with the same options but
+for the last three.
+
 ``update=product`` (:mod:`trainfit.algorithms.backprop.product`) does the same mathematics as the
 other two and rounds in another order: they add up ``dz^T h`` and then add ``momentum m``, it adds
 the terms of ``dz^T h`` to ``momentum m``. Where m is 0, as in a first step, that is no difference;
@@ -27,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn import functional
@@ -35,13 +38,20 @@ from torch.utils.checkpoint import checkpoint
 
 from trainfit.algorithms.backprop.binary import BinaryBackprop
 from trainfit.algorithms.backprop.loss import mean_loss
-from trainfit.algorithms.backprop.options import BACKPROP, BackpropOptions, SliceRule, Update
+from trainfit.algorithms.backprop.options import (
+    BACKPROP,
+    BackpropOptions,
+    SliceRule,
+    Update,
+    check_together,
+)
 from trainfit.algorithms.backprop.product import Product
+from trainfit.algorithms.backprop.units import BackpropOnUnits
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.models.mlp import linear_init
-from trainfit.algorithms.numerics.optimisers import Optimiser, make_optimiser
+from trainfit.algorithms.numerics.optimisers import Optimiser, optimiser_of
 from trainfit.algorithms.phases import Category, phase
 from trainfit.algorithms.tiling import in_tiles
 
@@ -49,17 +59,14 @@ from trainfit.algorithms.tiling import in_tiles
 class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
     """A rectifier net, gradients by autograd if it is float, update in place."""
 
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (BackpropOnUnits,)
     storage_note = "no step writes it: a slice is written back after its turn (once per pass)"
     model: Mlp
 
     def __init__(self, model: Mlp, options: BackpropOptions, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
-        if options.update is not Update.SEPARATE and options.micro_batch:
-            does = "frees each gradient at once" if options.update is Update.FUSED else "makes none"
-            raise ConfigurationError(
-                f"backprop: update={options.update} {does}, micro_batch keeps them until the last"
-                " rows; choose one"
-            )
+        check_together(options)
         self._optimiser = self._new_optimiser()
         self._parameters: dict[str, torch.Tensor] = {}
         self._binary: BinaryBackprop | None = None
@@ -78,14 +85,7 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
             )
 
     def _new_optimiser(self) -> Optimiser:
-        options = self.options
-        return make_optimiser(
-            options.optimizer,
-            options.lr,
-            options.momentum,
-            weight_decay=options.weight_decay,
-            nesterov=options.nesterov,
-        )
+        return optimiser_of(self.options)
 
     def _add_parameters(self) -> None:
         for number, (inputs, outputs) in enumerate(self.model.layers, start=1):

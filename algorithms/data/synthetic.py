@@ -1,5 +1,9 @@
 """Synthetic data of any shape: ``synthetic-FEATURES-CLASSES``, one Gaussian blob per class.
 
+Or, shaped as images or as a spectrum over time, ``synthetic-CHANNELSxHEIGHTxWIDTH-CLASSES``: for
+instance ``synthetic-3x224x224-10``, ``synthetic-1x49x10-12``. Where 2,500 samples are too large,
+there are fewer.
+
 It serves to measure memory and latency on shapes for which no data is available, and to see a loss
 fall. Blobs are separated by construction, so an accuracy on them says nothing about real data.
 
@@ -10,6 +14,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,11 +28,13 @@ FAMILY = "synthetic"
 FORM = "synthetic-FEATURES-CLASSES"
 TRAIN_SAMPLES = 2_000
 TEST_SAMPLES = 500
+_FEWEST = 200
 MAX_FEATURES = 200_000
 """Of any number of classes; see ``MOST_GENERATED`` for the bytes of all samples together."""
 _SEED = 0
 _RESOLUTION = 2.0**-20  # centres may fall together where 2,000 of them share one feature
-_NAME = re.compile(r"synthetic-([1-9][0-9]{0,11})-([1-9][0-9]{0,11})")
+_SIZE = r"[1-9][0-9]{0,11}"
+_NAME = re.compile(rf"synthetic-({_SIZE})(?:x({_SIZE})x({_SIZE}))?-({_SIZE})")
 
 INFO = DatasetInfo(
     name=FORM,
@@ -42,19 +49,40 @@ INFO = DatasetInfo(
 )
 
 
+@dataclass(frozen=True)
+class _Sizes:
+    """What a name says, and how many samples there are."""
+
+    shape: tuple[int, int, int]
+    classes: int
+    train_samples: int
+    test_samples: int
+
+    @property
+    def features(self) -> int:
+        return math.prod(self.shape)
+
+
 def parse(name: str) -> tuple[int, int]:
     """Features and classes from a name such as ``synthetic-784-10``.
 
     Raises:
         ConfigurationError: The name is not of that form, or such sizes cannot be generated.
     """
+    sizes = _sizes(name)
+    return sizes.features, sizes.classes
+
+
+def _sizes(name: str) -> _Sizes:
     match = _NAME.fullmatch(name)
     if match is None:
         raise ConfigurationError(
-            f"dataset {shown(name)} is not of the form {FORM} with whole numbers from 1 up; "
-            "for instance synthetic-784-10"
+            f"dataset {shown(name)} is not of the form {FORM}, or synthetic-CHANNELSxHEIGHTxWIDTH"
+            "-CLASSES, with whole numbers from 1 up; for instance synthetic-784-10"
         )
-    features, classes = int(match[1]), int(match[2])
+    is_shaped, classes = match[2] is not None, int(match[4])
+    shape = (int(match[1]), int(match[2]), int(match[3])) if is_shaped else (1, 1, int(match[1]))
+    features = math.prod(shape)
     if features > MAX_FEATURES:
         raise ConfigurationError(
             f"dataset {shown(name)}: {features:,} features are too many to generate; "
@@ -65,15 +93,24 @@ def parse(name: str) -> tuple[int, int]:
             f"dataset {shown(name)}: {classes:,} classes; needs 2 to {TRAIN_SAMPLES:,}, "
             "one training sample each at least"
         )
-    needed = 4 * features * (TRAIN_SAMPLES + TEST_SAMPLES + classes)
+    train = _samples_of(features, classes) if is_shaped else TRAIN_SAMPLES
+    test = train * TEST_SAMPLES // TRAIN_SAMPLES
+    needed = 4 * features * (train + test + classes)
     if needed > MOST_GENERATED:
-        most = MOST_GENERATED // (4 * (TRAIN_SAMPLES + TEST_SAMPLES + classes))
+        most = MOST_GENERATED // (4 * (train + test + classes))
         raise ConfigurationError(
             f"dataset {shown(name)}: takes {format_bytes(needed)}, at most"
             f" {format_bytes(MOST_GENERATED)} are generated;"
             f" use at most {most:,} features for {classes:,} classes"
         )
-    return features, classes
+    return _Sizes(shape, classes, train, test)
+
+
+def _samples_of(features: int, classes: int) -> int:
+    """Training samples for which there is room beside the centres; one per class at least."""
+    room = MOST_GENERATED // (4 * features) - classes
+    fitting = room * TRAIN_SAMPLES // (TRAIN_SAMPLES + TEST_SAMPLES)
+    return max(classes, _FEWEST, min(TRAIN_SAMPLES, fitting // 100 * 100))
 
 
 def load(name: str) -> Dataset:
@@ -85,13 +122,14 @@ def load(name: str) -> Dataset:
     Raises:
         ConfigurationError: See `parse`.
     """
-    features, classes = parse(name)
+    sizes = _sizes(name)
+    features, classes = sizes.features, sizes.classes
     rng = np.random.Generator(np.random.PCG64([_SEED, features, classes]))
     centres_CF = rng.standard_normal((classes, features), dtype=np.float32)
     spread = _spread(centres_CF)
-    train_x, train_y = _draw(rng, centres_CF, spread, TRAIN_SAMPLES)
-    test_x, test_y = _draw(rng, centres_CF, spread, TEST_SAMPLES)
-    return Dataset(name, train_x, train_y, test_x, test_y, classes, (1, 1, features))
+    train_x, train_y = _draw(rng, centres_CF, spread, sizes.train_samples)
+    test_x, test_y = _draw(rng, centres_CF, spread, sizes.test_samples)
+    return Dataset(name, train_x, train_y, test_x, test_y, classes, sizes.shape)
 
 
 def _spread(centres_CF: np.ndarray) -> float:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 
 from trainfit.algorithms.contract import Algorithm, StaticTensor
+from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.forward_forward.binary.head import BitFeatureHead
 from trainfit.algorithms.forward_forward.binary.layers import BinaryLayers
 from trainfit.algorithms.forward_forward.head import Activities, FeatureHead, judging_layers
@@ -31,11 +32,12 @@ from trainfit.algorithms.forward_forward.options import (
     ForwardForwardOptions,
     Implementation,
     Init,
+    Labels,
     check_together,
 )
 from trainfit.algorithms.forward_forward.peers import pull_
 from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.optimisers import make_optimiser
+from trainfit.algorithms.numerics.optimisers import optimiser_of
 from trainfit.algorithms.numerics.rectified import apply_rectified, linear_
 from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.options import Precision
@@ -67,16 +69,15 @@ class ForwardForwardNet(Algorithm[ForwardForwardOptions]):
         super().__init__(model, options, seed=seed)
         check_room_for_labels(self.name, model)
         check_together(options)
+        if options.labels is not Labels.PIXELS:
+            raise ConfigurationError(
+                f"forward_forward: labels={options.labels} is for convolutional nets,"
+                f" {model.name!r} is {model.kind}; leave it out"
+            )
         self._objective = Objective(
             options.goodness, options.loss, options.threshold, options.symba_scale
         )
-        self._optimiser = make_optimiser(
-            options.optimizer,
-            options.lr,
-            options.momentum,
-            weight_decay=options.weight_decay,
-            nesterov=options.nesterov,
-        )
+        self._optimiser = optimiser_of(options)
         self._parameters: dict[str, torch.Tensor] = {}
         self._peers: list[torch.Tensor] = []
         naive = options.implementation is Implementation.AUTOGRAD

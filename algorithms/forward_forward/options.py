@@ -76,10 +76,19 @@ class Score(StrEnum):
 
 
 class Goodness(StrEnum):
-    """The quantity compared with the threshold: sum of squares, or their mean over the layer."""
+    """The quantity compared with the threshold, or between classes."""
 
-    SUM = "sum"
-    MEAN = "mean"
+    SUM = "sum"  # of squares
+    MEAN = "mean"  # of squares
+    RELU_MEAN = "relu_mean"  # of the outputs of a rectifier
+
+
+class Labels(StrEnum):
+    """How a convolutional net is told a sample's label."""
+
+    PIXELS = "pixels"  # over the first values of the sample
+    PLANE = "plane"  # a channel more
+    CHANNELS = "channels"  # not at all: every class has channels of its own
 
 
 class Loss(StrEnum):
@@ -99,7 +108,11 @@ class ForwardForwardOptions(TrainingOptions):
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate of the hidden layers."""
     goodness: Goodness = Goodness.SUM
-    """Sum or mean of squares, compared with the threshold."""
+    """Sum or mean of squares, compared with the threshold; with ``labels=channels``, between
+    classes, and there ``relu_mean``, the mean of a rectifier's outputs (DeeperForward)."""
+    labels: Labels = Labels.PIXELS
+    """How a convolutional net is told a label: over the first values of the sample, as a channel
+    more, or not at all, every class having channels of its own (CwC)."""
     loss: Loss = Loss.LOGISTIC
     """Loss of a layer: logistic (Hinton 2022), or that of SymBa (Lee & Song 2023)."""
     threshold: float | None = Field(default=None, gt=0)
@@ -152,6 +165,13 @@ def check_together(options: ForwardForwardOptions) -> None:
     Raises:
         ConfigurationError: The message names both.
     """
+    if options.goodness is Goodness.RELU_MEAN and options.labels is not Labels.CHANNELS:
+        raise ConfigurationError(
+            "forward_forward: goodness=relu_mean is compared between classes and needs"
+            " labels=channels; with a threshold take sum or mean"
+        )
+    if options.labels is Labels.CHANNELS:
+        _refuse_what_is_for_labels(options)
     if options.loss is Loss.SYMBA and options.passes is not Passes.JOINT:
         raise ConfigurationError(
             "forward_forward: loss=symba compares the two passes and needs passes=joint"
@@ -169,3 +189,18 @@ def check_together(options: ForwardForwardOptions) -> None:
             f"forward_forward: implementation=autograd knows nothing of {', '.join(changed)};"
             " leave it out or take implementation=closed_form"
         )
+
+
+def _refuse_what_is_for_labels(options: ForwardForwardOptions) -> None:
+    """Refuse what makes no sense where no label is told.
+
+    Raises:
+        ConfigurationError: The message names the option.
+    """
+    fields = ForwardForwardOptions.model_fields
+    for name in ("passes", "loss", "threshold", "label_scale", "symba_scale"):
+        if getattr(options, name) != fields[name].default:
+            raise ConfigurationError(
+                f"forward_forward: {name} has no effect with labels=channels, where there is one"
+                " pass and a cross-entropy between classes; leave it out"
+            )

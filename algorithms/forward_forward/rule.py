@@ -9,7 +9,8 @@ over all layers but the first; in the binarised form
 (:mod:`trainfit.algorithms.forward_forward.binary.layers`), over all layers.
 
 The form that trains in place is in :mod:`trainfit.algorithms.forward_forward.layers`, the variants
-in :mod:`trainfit.algorithms.forward_forward.options`.
+in :mod:`trainfit.algorithms.forward_forward.options`; nets of units are trained by
+:mod:`trainfit.algorithms.forward_forward.units`.
 
 Decisions where the paper is silent: weights are drawn from N(0, 1/I) without bias, so that the
 goodness starts near the threshold (``init=fan_out``: N(0, 1/O)); the threshold is a mean square of
@@ -21,10 +22,11 @@ Shape suffixes: R rows of a pass, B batch, I inputs and O outputs of a layer, C 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
+from trainfit.algorithms.contract import Algorithm
 from trainfit.algorithms.forward_forward.autograd import autograd_step
 from trainfit.algorithms.forward_forward.binary.layers import BinaryLayers
 from trainfit.algorithms.forward_forward.head import Activities
@@ -43,12 +45,16 @@ from trainfit.algorithms.forward_forward.options import (
     Passes,
     Score,
 )
+from trainfit.algorithms.forward_forward.units import ForwardForwardOnUnits
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.phases import Category, phase, tag
 
 
 class ForwardForward(ForwardForwardNet, about=FORWARD_FORWARD):
     """Layer-local loss on goodness; hidden layers only."""
 
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (ForwardForwardOnUnits,)
     phases: ClassVar[tuple[str, ...]] = (
         "forward",
         "gradient",

@@ -28,6 +28,9 @@ from trainfit.algorithms.options import Rounding
 class PtqInt8(Backprop, about=PTQ_INT8):
     """Trained in float32, rounded to INT8 for prediction."""
 
+    models = (Mlp,)
+    forms = ()
+    model: Mlp
     options: PtqInt8Options
 
     def __init__(self, model: Mlp, options: PtqInt8Options, *, seed: int = 0) -> None:

@@ -63,6 +63,7 @@ class LocalHeadNet(FullyConnected[LocalHeadOptions]):
         super().__init__(model, options, seed=seed)
         self._active = 0  # index of the stage
         self._need_hidden_layers()
+        self._refuse_options_of_units()
         self._check_sizes()
         self._add_states()
         self._dropout = Dropout(options.keep, self.generator)
@@ -79,6 +80,15 @@ class LocalHeadNet(FullyConnected[LocalHeadOptions]):
             if options.head is Head.FIXED
             else []
         )
+
+    def _refuse_options_of_units(self) -> None:
+        name = "head_features"
+        if getattr(self.options, name) != LocalHeadOptions.model_fields[name].default:
+            raise ConfigurationError(
+                f"option {name!r} of {self.name} is for convolutional nets, whose maps are"
+                f" averaged; {self.model.name!r} is {self.model.kind}, and its heads see all units:"
+                " leave it out"
+            )
 
     def _check_sizes(self) -> None:
         model, parts = self.model, self.options.parts

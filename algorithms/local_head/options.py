@@ -79,6 +79,9 @@ class LocalHeadOptions(TrainingOptions):
     predict: Predict = Predict.LAST
     """Scores that predict the class (Nokland & Eidnes 2019): those of the last head, or the sum
     over all heads."""
+    head_features: int = Field(default=1024, ge=1)
+    """Most features that a head sees of a convolutional unit, whose maps are averaged over windows
+    to that end (Nokland & Eidnes 2019)."""
     keep: float = Field(default=1.0, gt=0, le=1)
     """Probability that the next layer sees a hidden unit; 1 is no dropout."""
     batch_norm: bool = False

@@ -18,6 +18,8 @@ the same result: dz_l, and with Adam dw_l, then exist for one part of the layer 
 :mod:`trainfit.algorithms.local_head.heads`, ``schedule=greedy`` in
 :mod:`trainfit.algorithms.local_head.layers`.
 
+Nets of units are trained by :mod:`trainfit.algorithms.local_head.units`.
+
 Published settings, and the options that give them:
 
 * Local Error Signals (Nokland & Eidnes, ICML 2019, arXiv 1901.06656, and their released code):
@@ -53,11 +55,12 @@ of a loss (classes, samples or outputs).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch.nn import functional
 
+from trainfit.algorithms.contract import Algorithm
 from trainfit.algorithms.local_head.layers import LocalHeadNet, Part
 from trainfit.algorithms.local_head.normalisation import Normalised, backward, train_forward
 from trainfit.algorithms.local_head.options import LOCAL_HEAD, Head, LocalLoss
@@ -66,6 +69,8 @@ from trainfit.algorithms.local_head.similarity import (
     gradient_matrix,
     row_means,
 )
+from trainfit.algorithms.local_head.units import LocalHeadOnUnits
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.phases import Category, phase, tag
 
@@ -80,6 +85,9 @@ class _Signal(NamedTuple):
 
 class LocalHead(LocalHeadNet, about=LOCAL_HEAD):
     """Layers trained with one head each."""
+
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (LocalHeadOnUnits,)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of every layer in training and its head, during the forward pass."""

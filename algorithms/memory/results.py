@@ -325,6 +325,20 @@ def choices(weights: torch.Tensor, samples: int, *_: Any, **__: Any) -> torch.Te
     return empty(weights, *weights.shape[:-1], samples, dtype=torch.int64)
 
 
+def batch_norm(  # noqa: PLR0917  (as torch has them)
+    x: torch.Tensor,
+    gain: torch.Tensor | None,
+    _: torch.Tensor | None,
+    __: torch.Tensor | None,
+    ___: torch.Tensor | None,
+    training: bool,
+    *____: Any,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of a batch's statistics torch keeps two rows; of running ones it keeps empty tensors."""
+    kept = x.shape[1] if training else 0
+    return alike(x), empty(x, kept), empty(x, kept)
+
+
 # ---- losses --------------------------------------------------------------------------------------
 
 

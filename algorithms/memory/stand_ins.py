@@ -240,6 +240,7 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
     aten.mm.default: results.product,
     aten.multinomial.default: results.choices,
     aten.mv.default: results.with_vector,
+    aten.native_batch_norm.default: results.batch_norm,
     aten.nll_loss_backward.default: results.of_second,
     aten.nll_loss_forward.default: results.log_loss,
     aten.sum.default: results.total,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from trainfit._text import shown
 from trainfit.algorithms.errors import ConfigurationError, unknown_name
+from trainfit.algorithms.models.families import FAMILIES, family_names, find_family
 from trainfit.algorithms.models.locally_connected import LocallyConnected
 from trainfit.algorithms.models.mlp import Mlp
-from trainfit.algorithms.models.model import Model, Shape, check_name
-
-FAMILIES: dict[str, type[Model]] = {family.family: family for family in (Mlp, LocallyConnected)}
-"""Family name, the part before the first dash, to the class that parses and builds it."""
+from trainfit.algorithms.models.model import Family, Model, Shape, check_name
+from trainfit.algorithms.models.units import Unit, UnitNet
 
 
 def get_model(name: str) -> Model:
@@ -70,14 +69,17 @@ def fully_connected(name: str) -> Mlp:
     return model
 
 
-def _family(name: str) -> type[Model]:
+def _family(name: str) -> Family:
     check_name(name)
-    family = name.split("-", 1)[0]
-    if family not in FAMILIES:
-        if meant := _without_family(name):
-            raise ConfigurationError(f"unknown model {name!r}; did you mean {meant}?")
-        raise unknown_name("model family", family, FAMILIES, "(for instance mlp-64-128-128-10)")
-    return FAMILIES[family]
+    name_of_family = name.split("-", 1)[0]
+    family = find_family(name_of_family)
+    if family is not None:
+        return family
+    if meant := _without_family(name):
+        raise ConfigurationError(f"unknown model {name!r}; did you mean {meant}?")
+    raise unknown_name(
+        "model family", name_of_family, family_names(), "(for instance mlp-64-128-128-10)"
+    )
 
 
 def _without_family(name: str) -> str:
@@ -92,11 +94,16 @@ def _without_family(name: str) -> str:
 
 __all__ = [
     "FAMILIES",
+    "Family",
     "LocallyConnected",
     "Mlp",
     "Model",
     "Shape",
+    "Unit",
+    "UnitNet",
     "complete_name",
+    "family_names",
+    "find_family",
     "fully_connected",
     "get_model",
     "with_depth",

@@ -42,6 +42,7 @@ class LocallyConnected:
     classes: int
     family: ClassVar[str] = "lc"
     kind: ClassVar[str] = "locally connected"
+    like: ClassVar[str] = "lc-..."
     form: ClassVar[str] = (
         "lc-CHANNELSxHEIGHTxWIDTH-HIDDEN[xREPEATS]-...-CLASSES, for instance"
         " lc-1x28x28-16-32-64x2-10; or lc-HIDDEN-..., completed from the data set"

@@ -37,6 +37,7 @@ class Mlp:
     shape: ClassVar[None] = None
     family: ClassVar[str] = "mlp"
     kind: ClassVar[str] = "fully connected"
+    like: ClassVar[str] = "mlp-..."
     form: ClassVar[str] = "mlp-INPUTS-HIDDEN[xREPEATS]-...-CLASSES, for instance mlp-784-2000x4-10"
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol
 
 from trainfit._limits import LONGEST_NAME, MOST_LAYERS, MOST_PARAMETERS
 from trainfit._text import shown
@@ -45,14 +45,20 @@ class Model(Protocol):
     """The description of a net, from which an algorithm makes the tensors it trains.
 
     Class attributes:
-        family: The part of its names before the first dash.
         kind: Common name of such nets ("fully connected").
-        form: How its names are formed, with an example.
+        like: How the names of such nets begin.
     """
 
-    family: ClassVar[str]
     kind: ClassVar[str]
-    form: ClassVar[str]
+    like: ClassVar[str]
+
+    @property
+    def family(self) -> str:
+        """The part of its name before the first dash."""
+
+    @property
+    def form(self) -> str:
+        """How names of the family are formed, with an example."""
 
     @property
     def name(self) -> str:
@@ -74,14 +80,28 @@ class Model(Protocol):
     def parameters(self) -> int:
         """Number of trained values when a net of this architecture is trained end to end."""
 
-    @classmethod
-    def parse(cls, name: str) -> Self:
+
+class Family(Protocol):
+    """Nets whose names begin alike."""
+
+    @property
+    def family(self) -> str:
+        """The part of their names before the first dash."""
+
+    @property
+    def kind(self) -> str:
+        """Common name of such nets."""
+
+    @property
+    def form(self) -> str:
+        """How their names are formed, with an example."""
+
+    def parse(self, name: str) -> Model:
         """Read a full name.
 
         Raises:
             ConfigurationError: The name is not of this family's form.
         """
 
-    @classmethod
-    def complete(cls, name: str, shape: Shape, classes: int) -> str:
+    def complete(self, name: str, shape: Shape, classes: int) -> str:
         """The full name, with the parts missing in a short one taken from the data."""

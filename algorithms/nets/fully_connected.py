@@ -18,7 +18,7 @@ from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.models.mlp import linear_init
-from trainfit.algorithms.numerics.optimisers import Optimiser, Sgd, make_optimiser
+from trainfit.algorithms.numerics.optimisers import Optimiser, Sgd, optimiser_of
 from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.options import (
     RateOptions,
@@ -33,13 +33,7 @@ TrainingOptionsT = TypeVar("TrainingOptionsT", bound=TrainingOptions)
 def _optimiser(options: RateOptions) -> Optimiser:
     """The update rule that is chosen; plain descent where only a rate can be."""
     if isinstance(options, TrainingOptions):
-        return make_optimiser(
-            options.optimizer,
-            options.lr,
-            options.momentum,
-            weight_decay=options.weight_decay,
-            nesterov=options.nesterov,
-        )
+        return optimiser_of(options)
     return Sgd(options.lr, momentum=0.0, weight_decay=options.weight_decay)
 
 

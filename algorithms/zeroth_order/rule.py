@@ -34,6 +34,8 @@ move.
 The slope is exact up to the square of eps where the loss is smooth; a rectifier that opens between
 the two points adds an error that falls more slowly.
 
+On a net of units the running statistics of batch normalisation follow the first pass of a batch.
+
 Only two activations of neighbouring layers are alive, as in inference. z exists a tile at a time
 while no activation does; the tile is no larger than they are, so it never sets the peak.
 
@@ -42,14 +44,16 @@ Shape suffixes: B batch, I inputs, C classes, T elements of a tile.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
 
-from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.nets.fully_connected import FullyConnected
+from trainfit.algorithms.contract import Algorithm, StaticTensor
+from trainfit.algorithms.models import Mlp, UnitNet
+from trainfit.algorithms.nets.inference import forward_net
 from trainfit.algorithms.numerics.losses import mean_loss_
+from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.numerics.shrinking import Shrinking
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
@@ -62,8 +66,10 @@ TILE_MOST = 16384
 """Elements; 64 KiB of float32 stays in a first- or second-level cache."""
 
 
-class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
+class ZerothOrder(Algorithm[ZerothOrderOptions], about=ZEROTH_ORDER):
     """Descent along random directions with slopes from two forward passes."""
+
+    models = (Mlp, UnitNet)
 
     phases: ClassVar[tuple[str, ...]] = (
         "forward",
@@ -73,23 +79,34 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
         "forward.minus",
     )
 
-    def __init__(self, model: Mlp, options: ZerothOrderOptions, *, seed: int = 0) -> None:
+    def __init__(self, model: Mlp | UnitNet, options: ZerothOrderOptions, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
+        self._net = forward_net(model, self.generator)
         self._shrinking = Shrinking()
+        self._lr = options.lr
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Set the learning rate of the pass."""
+        super().begin_epoch(epoch, epochs)
+        self._lr = self.options.lr * rate_factor(self.options.decay, epoch % epochs, epochs)
+
+    def check_batch(self, batch_size: int) -> None:
+        """Batch normalisation needs more than one value per channel."""
+        self._net.check_batch(batch_size)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update along every direction of the step."""
         eps, samples = self.options.eps, self.options.samples
-        rate = self._optimiser.lr / samples
+        rate = self._lr / samples
         undone: list[tuple[int, float]] = []
         for sample in range(samples):
             with phase("forward.plus"):
                 seed = int(torch.randint(SEEDS, (1,), generator=self.generator))
                 self._move(seed, eps, len(x))
-                above = self._loss(x, y)
+                above = self._loss(x, y, again=sample > 0)
             with phase("forward.minus"):
                 self._move(seed, -2.0 * eps, len(x))
-                below = self._loss(x, y)
+                below = self._loss(x, y, again=True)
             with phase("gradient"):
                 slope = (above - below) / (2.0 * eps)
             with phase("update"):
@@ -106,8 +123,8 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
         """Multiply all parameters by ``1 - lr weight_decay``; returns that factor."""
         if not self.options.weight_decay:
             return 1.0
-        factor = self._shrinking.factor(self._optimiser.lr * self.options.weight_decay)
-        for parameter in self._parameters.values():
+        factor = self._shrinking.factor(self._lr * self.options.weight_decay)
+        for parameter in self._net.parameters.values():
             parameter.mul_(factor)
         return factor
 
@@ -116,7 +133,7 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
         generator = torch.Generator().manual_seed(seed)
         size = self._tile(batch)
         tile_T = tag(torch.empty(size), Category.WORKSPACE, "tile of the direction")
-        for parameter in self._parameters.values():
+        for parameter in self._net.parameters.values():
             flat_N = parameter.view(-1)
             for part in in_tiles(len(flat_N), size):
                 part_T = flat_N[part]
@@ -133,11 +150,17 @@ class ZerothOrder(FullyConnected[ZerothOrderOptions], about=ZEROTH_ORDER):
 
         The same in all passes of a step; otherwise the same seed would give a different z.
         """
-        sizes = (0, *self.model.sizes[1:])
-        activations = batch * max(below + above for below, above in pairwise(sizes))
-        largest = max(inputs * outputs for inputs, outputs in self.model.layers)
-        return min(activations, largest, TILE_MOST)
+        largest = max(parameter.numel() for parameter in self._net.parameters.values())
+        return min(self._net.alive(batch), largest, TILE_MOST)
 
-    def _loss(self, x: torch.Tensor, y: torch.Tensor) -> float:
+    def _loss(self, x: torch.Tensor, y: torch.Tensor, *, again: bool) -> float:
         """Mean loss with the current weights."""
-        return mean_loss_(self.predict(x), y, self.options.loss)
+        return mean_loss_(self._net.logits(x, again=again), y, self.options.loss)
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        return self._net.predict(x)
+
+    def static_tensors(self) -> Iterator[StaticTensor]:
+        """Parameters, and the running statistics of batch normalisation."""
+        return self._net.static_tensors()

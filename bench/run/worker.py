@@ -204,6 +204,10 @@ def confirm(job: Message, send: Send) -> None:
     send({"memory": measure_memory(algorithm, x_BI, y_B).model_dump(mode="json")})
 
 
+_ANY_DATA = (3, 224, 224)
+"""A shape of samples on which every net fits that fits on any."""
+
+
 def preflight(job: Message, send: Send) -> None:
     """Check everything that can be checked before the first workload is measured.
 
@@ -221,7 +225,7 @@ def preflight(job: Message, send: Send) -> None:
         with _blame(number, workload):
             cls = get_algorithm(workload.algorithm)
             parse_options(cls, workload.options)
-            get_model(complete_name(workload.model, (1, 1, 1), 2))  # any data: is it a name?
+            get_model(complete_name(workload.model, _ANY_DATA, 2))  # is it a name?
     sets: dict[tuple[str, int | None, int | None], list[int]] = {}
     for index, workload in enumerate(workloads):
         part = (workload.dataset, workload.train_samples, workload.held_out)

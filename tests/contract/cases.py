@@ -7,6 +7,7 @@ import os
 import torch
 
 from trainfit.algorithms import LocallyConnected, algorithm_names, build_algorithm, get_algorithm
+from trainfit.algorithms.models import UnitNet
 
 OPTIONS = {
     "asi": [
@@ -309,9 +310,54 @@ LC_CASES = [
     for options in LC_OPTIONS.get(name, [{}])
 ]
 
-ON_NETS = [(*case, "mlp-24-16-32-8-4") for case in CASES] + [
-    (*case, "lc-1x6x6-4-8-4") for case in LC_CASES
+UNIT_OPTIONS = {
+    "backprop": [
+        {},
+        {"momentum": 0.0},
+        {"optimizer": "adam"},
+        {"checkpoint": 2},
+        {"micro_batch": 5},
+        {"update": "fused"},
+        {"checkpoint": 1, "update": "fused", "optimizer": "adam"},
+        {"update": "product"},
+        {"update": "product", "optimizer": "adam", "checkpoint": 2},
+        {"update": "product", "momentum": 0.0, "weight_decay": 0.001},
+        {"checkpoint": 2, "micro_batch": 4, "weight_decay": 0.001, "nesterov": True},
+        {"loss": "binary_cross_entropy"},
+    ],
+    "forward_forward": [
+        {},
+        {"passes": "joint", "optimizer": "adam", "goodness": "mean"},
+        {"passes": "joint", "loss": "symba", "labels": "plane"},
+        {"labels": "plane", "momentum": 0.0},
+        {"labels": "channels"},
+        {"labels": "channels", "goodness": "relu_mean", "optimizer": "adam"},
+        {"labels": "channels", "goodness": "mean", "weight_decay": 0.001, "nesterov": True},
+    ],
+    "local_head": [
+        {},
+        {"optimizer": "adam", "predict": "sum"},
+        {"head": "fixed", "momentum": 0.0, "head_features": 40},
+        {"schedule": "greedy", "head_init": "zeros"},
+        {"schedule": "greedy", "head": "fixed", "optimizer": "adam", "head_features": 8},
+        {"weight_decay": 0.001, "nesterov": True},
+    ],
+    "zeroth_order": [{}, {"distribution": "rademacher"}, {"weight_decay": 0.01}],
+}
+"""The same for the algorithms that train nets of units."""
+
+UNIT_CASES = [
+    (name, options)
+    for name in algorithm_names()
+    if UnitNet in get_algorithm(name).models
+    for options in UNIT_OPTIONS.get(name, [{}])
 ]
+
+ON_NETS = (
+    [(*case, "mlp-24-16-32-8-4") for case in CASES]
+    + [(*case, "lc-1x6x6-4-8-4") for case in LC_CASES]
+    + [(*case, "cnn-1x6x6-c4-i4-r8s2-4") for case in UNIT_CASES]
+)
 """Every case on a small net of every family that the algorithm trains."""
 
 
@@ -342,11 +388,21 @@ LC_NETS = [
 """One channel, three channels, deep and oblong with a batch of one, wide, maps of one position."""
 
 
+UNIT_NETS = [
+    ("cnn-1x6x6-c4-d8-r8-p-4", 12),
+    ("cnn-3x9x7-c6k5s2-r9s2-f12-3", 7),
+    ("cnn-2x5x5-c4b-p-c8b-a-f8-4", 1),
+    ("cnn-3x8x8-c6-i6-e6-e8s2-g-2", 5),
+]
+"""Separable and residual, oblong with large windows and strides, pools without normalisation and a
+batch of one, inverted residuals with squeeze-and-excitation."""
+
+
 def in_turn(first):
     """Cases with nets: the defaults on all nets, a choice of options on one, each on the next."""
     return [
         (name, options, model, rows_for(options, rows))
-        for cases, nets in ((CASES, NETS), (LC_CASES, LC_NETS))
+        for cases, nets in ((CASES, NETS), (LC_CASES, LC_NETS), (UNIT_CASES, UNIT_NETS))
         for number, (name, options) in enumerate(cases)
         for model, rows in (nets if not options else [nets[(number + first) % len(nets)]])
     ]

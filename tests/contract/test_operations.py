@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -36,11 +38,18 @@ def _accumulated_batch(own, left, right, *, out_shape=None, **_):
     return 2 * left[0] * left[1] * left[2] * right[2]
 
 
-IN_PLACE = {
+def _convolved_back(dy, x, weight, *rest, out_shape=None, **_):
+    """Every gradient that is wanted takes each weight once per place of the output."""
+    places, wanted = dy[0] * math.prod(dy[2:]), rest[-1]
+    return 2 * places * math.prod(weight) * sum(wanted[:2])
+
+
+COUNTED = {
     torch.ops.aten.addmm_: _accumulated,
     torch.ops.aten.baddbmm_: _accumulated_batch,
+    torch.ops.aten.convolution_backward: _convolved_back,
 }
-"""torch's counter has a formula for the product that makes a tensor, none for the one in place."""
+"""torch's counter has no formula for products in place, and forgets the groups of a convolution."""
 
 
 def in_torch(name, options):
@@ -55,7 +64,7 @@ def test_products_are_those_that_torch_counts(name, options, model):
     for stage, algorithm in at_every_stage(name, model, options):
         x, y = batch_for(algorithm, 12)
         algorithm.step(x, y)
-        with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
+        with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
             algorithm.step(x, y)
         macs = predict(algorithm, 12).operations.total().macs
         hidden = set() if in_torch(name, options) else COMPILED

@@ -22,6 +22,7 @@ ROWS = 37  # prime: the last tile is smaller
 WIDE = {
     "mlp-24-16-32-8-4": ("mlp-784-4000x4-10", 500),
     "lc-1x6x6-4-8-4": ("lc-1x28x28-64-64-10", 200),
+    "cnn-1x6x6-c4-i4-r8s2-4": ("cnn-3x32x32-c60-i60-r120s2-10", 200),
 }
 """Nets of the same families with many tiles in every loop, and the rows of a batch."""
 

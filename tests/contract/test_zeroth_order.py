@@ -63,7 +63,7 @@ def test_the_loss_is_the_mean_cross_entropy():
     algorithm = build_algorithm("zeroth_order", NET)
     x, y = batch_for(algorithm, 10)
     with torch.no_grad():
-        loss = algorithm._loss(x, y)
+        loss = algorithm._loss(x, y, again=False)
         assert loss == pytest.approx(float(functional.cross_entropy(algorithm.predict(x), y)))
 
 
@@ -92,9 +92,9 @@ def test_the_error_of_the_slope_is_of_second_order_in_eps():
         algorithm = build_algorithm("zeroth_order", NET, {"eps": eps, "lr": 1.0})
         x, y = batch_for(algorithm, 10)
         x = x.double()
-        algorithm._parameters = {n: p.double() for n, p in algorithm._parameters.items()}
+        algorithm._net.parameters = {n: p.double() for n, p in algorithm._net.parameters.items()}
         for number in (1, 2):
-            algorithm._parameters[f"b{number}"].add_(5.0)
+            algorithm._net.parameters[f"b{number}"].add_(5.0)
         z = direction(NET, {}, seeds_of(algorithm, 1)[0], 10).double()
         _, gradient = loss_and_gradient(algorithm, x, y)
         before = flat(algorithm)

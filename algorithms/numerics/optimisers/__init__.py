@@ -9,12 +9,49 @@ allocated when a parameter is added, so it is static from the first step on.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from trainfit.algorithms.numerics.optimisers.adam import Adam, adam_tile
 from trainfit.algorithms.numerics.optimisers.base import Optimiser
 from trainfit.algorithms.numerics.optimisers.sgd import Sgd
 from trainfit.algorithms.options import OptimizerName
 
-__all__ = ["Adam", "Optimiser", "Sgd", "adam_tile", "make_optimiser"]
+__all__ = ["Adam", "Optimiser", "Sgd", "adam_tile", "make_optimiser", "optimiser_of"]
+
+
+class Chosen(Protocol):
+    """Options of a rule whose update can be chosen."""
+
+    @property
+    def optimizer(self) -> OptimizerName:
+        """Which one."""
+
+    @property
+    def lr(self) -> float:
+        """Learning rate."""
+
+    @property
+    def momentum(self) -> float:
+        """Of SGD."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Factor of a parameter in its gradient."""
+
+    @property
+    def nesterov(self) -> bool:
+        """Of SGD."""
+
+
+def optimiser_of(options: Chosen) -> Optimiser:
+    """The optimiser that a rule's options choose, without parameters as yet."""
+    return make_optimiser(
+        options.optimizer,
+        options.lr,
+        options.momentum,
+        weight_decay=options.weight_decay,
+        nesterov=options.nesterov,
+    )
 
 
 def make_optimiser(

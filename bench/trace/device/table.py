@@ -81,8 +81,8 @@ _BY_WAY = {
     " bitwise_right_shift bitwise_left_shift masked_fill threshold threshold_backward maximum"
     " minimum hardtanh hardtanh_backward",
     _EACH: "add sub rsub mul div reciprocal sqrt rsqrt exp expm1 log log1p tanh tanh_backward"
-    " sigmoid sigmoid_backward lerp addcmul addcdiv pow softplus softplus_backward round floor"
-    " ceil trunc remainder erf gelu silu hardswish hardsigmoid leaky_relu elu",
+    " sigmoid sigmoid_backward silu_backward lerp addcmul addcdiv pow softplus softplus_backward"
+    " round floor ceil trunc remainder erf gelu silu hardswish hardsigmoid leaky_relu elu",
     _ROWS: "_softmax _log_softmax _softmax_backward_data _log_softmax_backward_data",
     _SUM: "sum mean amax amin max min linalg_vector_norm norm dot argmax argmin prod var std any"
     " all count_nonzero binary_cross_entropy_with_logits",

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.unit.data.shared import REAL_ROOT, needs_real, refusal
+from trainfit._limits import MOST_GENERATED
 from trainfit._text import shown
 from trainfit.algorithms import data
 from trainfit.algorithms.data import (
@@ -381,6 +382,24 @@ def test_synthetic_centres_that_fall_together() -> None:
     assert load_dataset("synthetic-1-2000", None).classes == 2000
 
 
+def test_synthetic_data_may_be_shaped_like_images() -> None:
+    flat, shaped = (load_dataset(f"synthetic-{form}-4", None) for form in ("48", "3x4x4"))
+    assert (flat.shape, shaped.shape) == ((1, 1, 48), (3, 4, 4))
+    assert torch.equal(flat.train_x, shaped.train_x)
+    assert torch.equal(flat.test_y, shaped.test_y)
+
+
+def test_of_large_images_there_are_fewer() -> None:
+    large = load_dataset("synthetic-3x160x160-10", None)
+    assert (len(large.train_x), len(large.test_x)) == (1300, 325)
+    assert large.train_x.nbytes + large.test_x.nbytes <= MOST_GENERATED
+
+
+def test_a_large_image_of_each_of_many_classes_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="use at most 59,652 features for 1,000 classes"):
+        load_dataset("synthetic-3x224x224-1000", None)
+
+
 def test_synthetic_has_the_same_bits_every_time() -> None:
     first = load_dataset("synthetic-20-4", None)
     torch.manual_seed(99)
@@ -395,6 +414,8 @@ def test_synthetic_has_the_same_bits_every_time() -> None:
         "synthetic",
         "synthetic-784",
         "synthetic-784-10-3",
+        "synthetic-3x32-10",
+        "synthetic-3x32x32x2-10",
         "synthetic-0-10",
         "synthetic--1-10",
         "synthetic-7.5-10",
@@ -406,8 +427,9 @@ def test_synthetic_has_the_same_bits_every_time() -> None:
 )
 def test_synthetic_name_malformed(name: str) -> None:
     assert refusal(name) == (
-        f"dataset {shown(name)} is not of the form synthetic-FEATURES-CLASSES with whole numbers "
-        "from 1 up; for instance synthetic-784-10"
+        f"dataset {shown(name)} is not of the form synthetic-FEATURES-CLASSES, or"
+        " synthetic-CHANNELSxHEIGHTxWIDTH-CLASSES, with whole numbers from 1 up; for instance"
+        " synthetic-784-10"
     )
 
 

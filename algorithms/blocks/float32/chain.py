@@ -1,0 +1,153 @@
+"""Blocks one after the other, and the sum of two ways; and how both are made of layers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import torch
+
+from trainfit.algorithms.blocks.block import Block, Held, Pass, Tape
+from trainfit.algorithms.blocks.float32.activation import ActivationBlock
+from trainfit.algorithms.blocks.float32.batch_norm import BatchNormBlock
+from trainfit.algorithms.blocks.float32.convolution import ConvolutionBlock
+from trainfit.algorithms.blocks.float32.dense import DenseBlock
+from trainfit.algorithms.blocks.float32.pool import GlobalAverageBlock, PoolBlock
+from trainfit.algorithms.blocks.float32.squeeze_excite import SqueezeExciteBlock
+from trainfit.algorithms.blocks.learning import Learner
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.models.layers import (
+    Activation,
+    BatchNorm,
+    Convolution,
+    Dense,
+    GlobalAverage,
+    Layer,
+    Pool,
+    Residual,
+    SqueezeExcite,
+    with_shapes,
+)
+from trainfit.algorithms.models.model import Shape
+from trainfit.algorithms.phases import phase
+
+
+class Chain(Block):
+    """Blocks one after the other.
+
+    Args:
+        layers: What they are made of.
+        shape: Of the input of the first.
+        name: The start of the names of their tensors.
+        generator: Draws weights.
+    """
+
+    def __init__(
+        self, layers: tuple[Layer, ...], shape: Shape, name: str, generator: torch.Generator
+    ) -> None:
+        self._blocks: list[Block] = []
+        count: Counter[str] = Counter()
+        fresh = False  # whether what the next one is given is a tensor that nobody else reads
+        for layer, given in with_shapes(layers, shape):
+            count[layer.label] += 1
+            label = f"{name}.{layer.label}{count[layer.label]}" if layer.label else name
+            self._blocks.append(_block(layer, given, label, generator, fresh=fresh))
+            fresh = not isinstance(layer, Activation)
+
+    def held(self) -> Iterator[Held]:
+        """Those of all blocks."""
+        for block in self._blocks:
+            yield from block.held()
+
+    def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
+        """Through all of them; with the last reference to ``x``, it is freed when it can be."""
+        passed = [x]
+        del x
+        for block in self._blocks:
+            passed.append(block.forward(passed.pop(), way))
+        return passed.pop()
+
+    def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
+        """From the last one back."""
+        for place in reversed(range(len(self._blocks))):
+            self._blocks[place].backward(tape, learner, to_input=to_input or place > 0)
+
+
+class ResidualBlock(Block):
+    """``y = body(x) + shortcut(x)``, the sum in place of the body's output.
+
+    Args:
+        layer: Both ways.
+        shape: Of the input.
+        name: The start of the names of its tensors.
+        generator: Draws weights.
+    """
+
+    def __init__(
+        self, layer: Residual, shape: Shape, name: str, generator: torch.Generator
+    ) -> None:
+        for way in (layer.body, layer.shortcut):
+            if way and isinstance(way[-1], Activation | SqueezeExcite):
+                raise ConfigurationError(
+                    f"{name}: neither way of a residual block may end with"
+                    f" {type(way[-1]).__name__}, which would overwrite the gradient of both"
+                )
+        self._body = Chain(layer.body, shape, name, generator)
+        past = Chain(layer.shortcut, shape, f"{name}.shortcut", generator)
+        self._past = past if layer.shortcut else None
+
+    def held(self) -> Iterator[Held]:
+        """Those of both ways."""
+        yield from self._body.held()
+        if self._past is not None:
+            yield from self._past.held()
+
+    def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
+        """Of the shape of both ways' outputs."""
+        y = self._body.forward(x, way)
+        return y.add_(x if self._past is None else self._past.forward(x, way))
+
+    def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
+        """The sum of both ways' gradients; the last blocks of both leave that of y as it is."""
+        dy = past = tape.pop()
+        if self._past is not None:
+            tape.append(dy)
+            self._past.backward(tape, learner, to_input=to_input)
+            past = tape.pop() if to_input else None
+        tape.append(dy)
+        del dy
+        self._body.backward(tape, learner, to_input=to_input)
+        if to_input:
+            with phase("gradient"):
+                tape[-1].add_(past)
+
+
+def _block(
+    layer: Layer, shape: Shape, name: str, generator: torch.Generator, *, fresh: bool
+) -> Block:
+    """The block that computes a layer.
+
+    Raises:
+        ConfigurationError: There is none for it.
+    """
+    found: Block | None = None
+    match layer:
+        case Convolution():
+            found = ConvolutionBlock(layer, shape, name, generator)
+        case Dense():
+            found = DenseBlock(layer, shape, name, generator)
+        case BatchNorm():
+            found = BatchNormBlock(layer, shape, name)
+        case Activation():
+            found = ActivationBlock(layer, fresh=fresh)
+        case Pool():
+            found = PoolBlock(layer)
+        case GlobalAverage():
+            found = GlobalAverageBlock()
+        case SqueezeExcite():
+            found = SqueezeExciteBlock(layer, shape, name, generator)
+        case Residual():
+            found = ResidualBlock(layer, shape, name, generator)
+    if found is None:
+        raise ConfigurationError(f"{name}: no block computes {type(layer).__name__} in float32")
+    return found
