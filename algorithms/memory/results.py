@@ -325,7 +325,7 @@ def choices(weights: torch.Tensor, samples: int, *_: Any, **__: Any) -> torch.Te
     return empty(weights, *weights.shape[:-1], samples, dtype=torch.int64)
 
 
-def batch_norm(  # noqa: PLR0917  (as torch has them)
+def batch_norm(
     x: torch.Tensor,
     gain: torch.Tensor | None,
     _: torch.Tensor | None,
