@@ -54,6 +54,17 @@ def build_on_meta(
     return _without_values(_maker(name, model, options, seed), get_algorithm(name))
 
 
+def enter_on_meta(algorithm: Algorithm[Any], index: int) -> None:
+    """Enter a stage of an algorithm without values; what that copies has none either.
+
+    Args:
+        algorithm: Made by ``build_on_meta``.
+        index: Of the stage.
+    """
+    with meta_tensors():
+        algorithm.enter_stage(index)
+
+
 def twin_on_meta(algorithm: Algorithm[Any]) -> Algorithm[Any]:
     """The same algorithm without values: of the same class, model and options, at its first stage.
 

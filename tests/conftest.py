@@ -16,7 +16,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 # either sets it itself. Removed here and not in a fixture, so that modules do not see it either.
 for name in ("CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "GITHUB_ACTIONS", "NO_COLOR"):
     os.environ.pop(name, None)
-os.environ |= {"COLUMNS": "80", "LINES": "24", "TERM": "dumb"}
+os.environ |= {"COLUMNS": "80", "LINES": "24", "TERM": "dumb", "TRAINFIT_CACHE": "off"}
 
 # How long an example takes is a matter of the machine, not of the property.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,8 +6,8 @@ needed: what :mod:`trainfit.algorithms.memory.stand_ins` knows stands in for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,9 +15,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainfit.algorithms.memory.stand_ins import READ, result_of, value_of
 
+FROM_NUMBERS = torch.ops.aten.lift_fresh.default
+"""Numbers of Python's become a tensor: torch has made one on the CPU by then."""
+
+_META = torch.device("meta")
+
 
 class WithoutValues(TorchDispatchMode):
-    """Runs operators on shapes and types only.
+    """Runs operators on shapes and types only; what is made of nothing has no values.
+
+    ``with torch.device("meta")`` would do the latter, too, but it makes every call of a function of
+    torch and every look at an attribute of a tensor several times slower.
 
     Args:
         answers: Give a stand-in where a value of a tensor is asked for, 1 or True; without it that
@@ -39,11 +47,33 @@ class WithoutValues(TorchDispatchMode):
         """Run an operator on shapes."""
         if self._answers and func is READ:
             return value_of(args[0])
-        return result_of(func, args, kwargs or {})
+        if func is FROM_NUMBERS:
+            return without_values(args[0])
+        return result_of(func, args, made_without_values(func, kwargs or {}))
 
 
-@contextmanager
-def meta_tensors() -> Iterator[None]:
+def meta_tensors() -> WithoutValues:
     """Tensors made within the block are on the meta device; nothing is drawn."""
-    with torch.device("meta"), WithoutValues(answers=True):
-        yield
+    return WithoutValues(answers=True)
+
+
+def made_without_values(func: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of an operator; one that makes a tensor of nothing is sent to the meta device.
+
+    Args:
+        func: The operator.
+        kwargs: What it is called with by name.
+    """
+    return {**kwargs, "device": _META} if "device" in kwargs and _makes(func) else kwargs
+
+
+def without_values(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor like it without its values."""
+    shape, strides = tensor.shape, tensor.stride()
+    return torch.empty_strided(shape, strides, dtype=tensor.dtype, device=_META)
+
+
+@cache
+def _makes(func: Any) -> bool:
+    """It is given no tensor."""
+    return all("Tensor" not in str(each.type) for each in func._schema.arguments)

@@ -8,7 +8,7 @@ is counted element by element. Moving data is not counted, nor is unpacking bits
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -60,8 +60,9 @@ class PhaseOperations:
 
     def add(self, other: PhaseOperations) -> None:
         """Add the counts of another tally."""
-        for tally in fields(self):
-            getattr(self, tally.name).update(getattr(other, tally.name))
+        for own, more in zip(vars(self).values(), vars(other).values(), strict=True):
+            for what, count in more.items():
+                own[what] += count
 
 
 class Operations:

@@ -1,9 +1,9 @@
 """Shapes of results that torch's own functions for tensors without data are slow to find.
 
 Many operators know the shapes of their results in compiled code. Others do it in Python, and the
-first call of one imports torch's compiler, which takes longer than a whole trace; and some that
-draw numbers refuse a generator. Those that rules use are written here, where a result is an
-operand, has the shape of one, or is a product. Everything else is asked of torch.
+first call of one imports torch's compiler, which takes longer than hundreds of traces; and some
+that draw numbers refuse a generator. Those that rules use are listed here, with the functions of
+:mod:`~trainfit.algorithms.memory.results`. Everything else is asked of torch.
 
 ``tests/contract/test_on_meta.py`` compares the operators of every rule's step with those of the
 same step on data, results' shapes and types included.
@@ -12,9 +12,12 @@ same step on data, results' shapes and types included.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
+
+from trainfit.algorithms.memory import results
 
 aten = torch.ops.aten
 
@@ -38,168 +41,31 @@ def other_value_of(tensor: torch.Tensor) -> bool | int | float:
 
 def result_of(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """What an operator gives for tensors without data."""
-    stand_in = _STAND_INS.get(func)
-    given = args[0] if args else None
-    on_meta = (
-        given.is_meta if isinstance(given, torch.Tensor) else str(kwargs.get("device")) == "meta"
-    )
-    result = stand_in(*args, **kwargs) if stand_in and on_meta else NotImplemented
+    stand_in = _stand_in_of(func)
+    result = stand_in(*args, **kwargs) if stand_in and _on_meta(args, kwargs) else NotImplemented
     return func(*args, **kwargs) if result is NotImplemented else result
 
 
-def _itself(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    return tensor
+def _on_meta(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether what an operator is given, or what it makes of nothing, has no data."""
+    given = args[0] if args else None
+    if isinstance(given, (list, tuple)) and given:
+        given = given[0]
+    if isinstance(given, torch.Tensor):
+        return given.is_meta
+    device = kwargs.get("device")
+    return device is not None and torch.device(device).type == "meta"
 
 
-def _out(*_: Any, out: torch.Tensor, **__: Any) -> torch.Tensor:
-    return out
+@cache
+def _stand_in_of(func: Any) -> Callable[..., Any] | None:
+    """What is called in place of an operator; without data, one that gives nothing does nothing."""
+    gives_nothing = not func._schema.returns and func.namespace != "profiler"
+    return _STAND_INS.get(func, _nothing if gives_nothing else None)
 
 
-def _grad_input(*_: Any, grad_input: torch.Tensor, **__: Any) -> torch.Tensor:
-    return grad_input
-
-
-def _alike(
-    tensor: torch.Tensor, *_: Any, dtype: torch.dtype | None = None, **__: Any
-) -> torch.Tensor:
-    """Of the same shape, its dimensions in the same order in memory, without gaps."""
-    sizes, strides = list(tensor.shape), list(tensor.stride())
-    if 0 not in strides and not tensor.is_contiguous():
-        room = 1
-        for place in sorted(range(len(sizes)), key=lambda k: (strides[k], -k)):
-            strides[place], room = room, room * sizes[place]
-        kind = tensor.dtype if dtype is None else dtype
-        alike: torch.Tensor = aten.empty_strided.default(sizes, strides, dtype=kind, device="meta")
-        return alike
-    return _empty(tensor, *sizes, dtype=dtype)
-
-
-def _in_rows(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    """Of the same shape, its elements one after the other."""
-    return _empty(tensor, *tensor.shape)
-
-
-def _clone(
-    tensor: torch.Tensor, *, memory_format: torch.memory_format = torch.preserve_format
-) -> torch.Tensor:
-    if memory_format is torch.preserve_format:
-        return _alike(tensor)
-    clone: torch.Tensor = aten.empty.memory_format(
-        list(tensor.shape), dtype=tensor.dtype, device="meta", memory_format=memory_format
-    )
-    return clone
-
-
-def _broadcast(left: Sequence[int], right: Sequence[int]) -> list[int]:
-    """The shape of two operands together (torch's own function for it imports the compiler)."""
-    rank = max(len(left), len(right))
-    padded = ([1] * (rank - len(shape)) + list(shape) for shape in (left, right))
-    return [b if a == 1 else a for a, b in zip(*padded, strict=True)]
-
-
-def _truth(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    return _alike(tensor, dtype=torch.bool)
-
-
-def _empty(like: torch.Tensor, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
-    kind = like.dtype if dtype is None else dtype
-    return torch.empty(shape, dtype=kind, device="meta")
-
-
-def _mm(left: torch.Tensor, right: torch.Tensor) -> Any:
-    if left.shape[1] != right.shape[0]:
-        return NotImplemented  # torch says what is wrong
-    return _empty(left, left.shape[0], right.shape[1])
-
-
-def _bmm(left: torch.Tensor, right: torch.Tensor) -> Any:
-    if left.shape[2] != right.shape[1] or left.shape[0] != right.shape[0]:
-        return NotImplemented
-    return _empty(left, left.shape[0], left.shape[1], right.shape[2])
-
-
-def _addmm(_: torch.Tensor, left: torch.Tensor, right: torch.Tensor, **__: Any) -> Any:
-    return _mm(left, right)
-
-
-def _mv(matrix: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-    return _empty(matrix, matrix.shape[0])
-
-
-def _dot(left: torch.Tensor, *_: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
-    return _empty(left, dtype=dtype)
-
-
-def _together(left: torch.Tensor, right: Any, **_: Any) -> Any:
-    """Two operands, element by element, of which one may be a number; torch is asked of strides."""
-    kind = torch.result_type(left, right)
-    if not isinstance(right, torch.Tensor):
-        return _alike(left, dtype=kind)
-    if left.is_contiguous() and right.is_contiguous():
-        return _empty(left, *_broadcast(left.shape, right.shape), dtype=kind)
-    return NotImplemented
-
-
-def _norm(
-    tensor: torch.Tensor,
-    _: float = 2,
-    dim: Sequence[int] | int | None = None,
-    keepdim: bool = False,
-    *,
-    dtype: torch.dtype | None = None,
-) -> torch.Tensor:
-    return _along(tensor, dim, keepdim, dtype=dtype)
-
-
-def _along(
-    tensor: torch.Tensor,
-    dim: Sequence[int] | int | None = None,
-    keepdim: bool = False,
-    *,
-    dtype: torch.dtype | None = None,
-) -> torch.Tensor:
-    """A reduction along some dimensions, of all where none is named."""
-    along = range(tensor.dim()) if not dim and dim != 0 else [dim] if isinstance(dim, int) else dim
-    gone = {place % tensor.dim() for place in along} if tensor.dim() else set()
-    shape = [1 if k in gone else n for k, n in enumerate(tensor.shape) if keepdim or k not in gone]
-    return _empty(tensor, *shape, dtype=dtype)
-
-
-def _drawn(size: Sequence[int], *, dtype: torch.dtype | None = None, **_: Any) -> torch.Tensor:
-    kind = torch.get_default_dtype() if dtype is None else dtype
-    return torch.empty(size, dtype=kind, device="meta")
-
-
-def _gathered(tensor: torch.Tensor, _: int, index: torch.Tensor, **__: Any) -> torch.Tensor:
-    return _empty(tensor, *index.shape)
-
-
-def _choices(weights: torch.Tensor, samples: int, *_: Any, **__: Any) -> torch.Tensor:
-    return _empty(weights, *weights.shape[:-1], samples, dtype=torch.int64)
-
-
-def _nll_loss(
-    scores: torch.Tensor, labels: torch.Tensor, _: Any, reduction: int, __: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return _empty(scores, *([] if reduction else labels.shape)), _empty(scores)
-
-
-def _batch_norm(
-    x: torch.Tensor,
-    gain: torch.Tensor | None,
-    _: torch.Tensor | None,
-    __: torch.Tensor | None,
-    ___: torch.Tensor | None,
-    training: bool,
-    *____: Any,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of a batch's statistics torch keeps two rows; of running ones it keeps empty tensors."""
-    kept = x.shape[1] if training else 0
-    return _alike(x), _empty(x, kept), _empty(x, kept)
-
-
-def _of_second(_: torch.Tensor, tensor: torch.Tensor, *__: Any, **___: Any) -> torch.Tensor:
-    return _alike(tensor)
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
 
 
 _STAND_INS: dict[Any, Callable[..., Any]] = {
@@ -223,6 +89,7 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
             aten.div_.Scalar,
             aten.div_.Tensor,
             aten.exp_.default,
+            aten.fill_.Scalar,
             aten.floor_.default,
             aten.gt_.Scalar,
             aten.lerp_.Scalar,
@@ -233,6 +100,7 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
             aten.mul_.Tensor,
             aten.neg_.default,
             aten.normal_.default,
+            aten.pow_.Scalar,
             aten.random_.default,
             getattr(aten.random_, "from"),
             aten.random_.to,
@@ -252,8 +120,9 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
             aten.threshold_.default,
             aten.trunc_.default,
             aten.uniform_.default,
+            aten.zero_.default,
         ],
-        _itself,
+        results.itself,
     ),
     **dict.fromkeys(
         [
@@ -269,11 +138,14 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
             aten.mean.out,
             aten.mm.out,
             aten.mul.out,
+            aten.neg.out,
+            aten.softplus.out,
             aten.sub.out,
+            aten.sum.IntList_out,
             aten.where.self_out,
             aten.rsqrt.out,
         ],
-        _out,
+        results.in_out,
     ),
     **dict.fromkeys(
         [
@@ -281,15 +153,12 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
             aten.tanh_backward.grad_input,
             aten.threshold_backward.grad_input,
         ],
-        _grad_input,
+        results.in_grad_input,
     ),
     **dict.fromkeys(
         [
             aten.abs.default,
             aten.clamp.default,
-            aten.empty_like.default,
-            aten.ones_like.default,
-            aten.zeros_like.default,
             aten.clamp_min.default,
             aten.exp.default,
             aten.neg.default,
@@ -304,7 +173,7 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
             aten.tanh.default,
             aten.threshold_backward.default,
         ],
-        _alike,
+        results.alike,
     ),
     **dict.fromkeys(
         [
@@ -314,33 +183,65 @@ _STAND_INS: dict[Any, Callable[..., Any]] = {
             aten.logical_not.default,
             aten.lt.Scalar,
         ],
-        _truth,
+        results.truth,
     ),
     **dict.fromkeys(
-        [aten.add.Tensor, aten.div.Tensor, aten.mul.Tensor, aten.sub.Tensor, aten.rsub.Scalar],
-        _together,
+        [
+            aten.add.Tensor,
+            aten.mul.Scalar,
+            aten.mul.Tensor,
+            aten.rsub.Scalar,
+            aten.sub.Tensor,
+        ],
+        results.together,
     ),
     **dict.fromkeys(
         [aten.amax.default, aten.amin.default, aten.mean.dim, aten.sum.dim_IntList],
-        _along,
+        results.along,
     ),
     **dict.fromkeys(
         [aten._log_softmax.default, aten._log_softmax_backward_data.default, aten._softmax.default],
-        _in_rows,
+        results.in_rows,
     ),
-    aten.addmm.default: _addmm,
-    aten.bmm.default: _bmm,
-    aten.clone.default: _clone,
-    aten.dot.default: _dot,
-    aten.gather.default: _gathered,
-    aten.linalg_vector_norm.default: _norm,
-    aten.mean.default: _dot,
-    aten.mm.default: _mm,
-    aten.multinomial.default: _choices,
-    aten.randn.default: _drawn,
-    aten.randn.generator: _drawn,
-    aten.mv.default: _mv,
-    aten.native_batch_norm.default: _batch_norm,
-    aten.nll_loss_backward.default: _of_second,
-    aten.nll_loss_forward.default: _nll_loss,
+    **dict.fromkeys(
+        [aten.empty_like.default, aten.ones_like.default, aten.zeros_like.default],
+        results.in_place_of,
+    ),
+    **dict.fromkeys([aten.div.Scalar, aten.div.Tensor], results.quotient),
+    **dict.fromkeys(
+        [
+            aten.empty.memory_format,
+            aten.ones.default,
+            aten.randn.default,
+            aten.randn.generator,
+            aten.zeros.default,
+        ],
+        results.of_size,
+    ),
+    **dict.fromkeys(
+        [aten.new_empty.default, aten.new_ones.default, aten.new_zeros.default],
+        results.new_of_size,
+    ),
+    **dict.fromkeys([aten.arange.start, aten.arange.start_step], results.counted),
+    aten._to_copy.default: results.converted,
+    aten.addcmul.default: results.three_together,
+    aten.addmm.default: results.sum_and_product,
+    aten.argmax.default: results.place_along,
+    aten.binary_cross_entropy_with_logits.default: results.loss_of_logits,
+    aten.bmm.default: results.products,
+    aten.cat.default: results.joined,
+    aten.clone.default: results.copied,
+    aten.dot.default: results.scalar,
+    aten.full.default: results.filled,
+    aten.gather.default: results.gathered,
+    aten.index_select.default: results.selected,
+    aten.linalg_vector_norm.default: results.norm,
+    aten.mean.default: results.scalar,
+    aten.mm.default: results.product,
+    aten.multinomial.default: results.choices,
+    aten.mv.default: results.with_vector,
+    aten.native_batch_norm.default: results.batch_norm,
+    aten.nll_loss_backward.default: results.of_second,
+    aten.nll_loss_forward.default: results.log_loss,
+    aten.sum.default: results.total,
 }

@@ -105,6 +105,11 @@ class Output:
         """Somebody reads along."""
         return not (self.quiet or self.as_json)
 
+    @property
+    def rows_are_seen(self) -> bool:
+        """Every row of every table is written, as JSON or CSV."""
+        return self.as_json or self.csv_folder is not None
+
     def table(
         self,
         name: str,
@@ -118,12 +123,15 @@ class Output:
         Args:
             name: Its key in the JSON document and the stem of its CSV file.
             columns: What there is to know about a row, in this order.
-            rows: Values by column; a missing one is None.
+            rows: Values by column; a missing one is None. Not looked at where nobody sees them.
             printed: What people see instead of the plain table.
 
         Raises:
             OutputError: The CSV file cannot be written.
         """
+        if printed is not None and not self.rows_are_seen:
+            self.show(*printed)
+            return
         found: list[Row] = [{column.key: row.get(column.key) for column in columns} for row in rows]
         self._document[name] = found
         self._unwritten[name] = [column.key for column in columns], found

@@ -27,6 +27,7 @@ from trainfit.bench.records.reading import read_records, run_folders, runs_below
 from trainfit.bench.records.schema import Record
 from trainfit.bench.sizing import grid as sizes
 from trainfit.bench.sizing.kept import NAMED, kept_runs, torch_versions
+from trainfit.bench.sizing.memo.memo import remembering
 from trainfit.bench.sizing.recommend import Candidate, Objective, candidates, front, runners_up
 from trainfit.bench.sizing.recommend_suite import Offer, distinct, offer, suite_text
 from trainfit.bench.sizing.trained import Skipped, Trained, split_by_installed, trained
@@ -177,49 +178,48 @@ def recommend(
         depths=depths,
     )
     goal = Objective(objective)
-    found: list[Candidate] = []
-    fronts: dict[str, list[Candidate]] = {}
-    made = sizes.Forms()
-    with CountedLine("predictions", len(devices)) as bar:
-        for each in devices:
-            own = candidates(in_hand, searched, each, asked, made)
-            found += own
-            fronts[each.name] = front(own, goal, min_accuracy)
-            bar.advance()
-    skipped += [
-        Skipped(one.workload, why) for one in in_hand if (why := made.why_not(one.workload))
-    ]
-    space = {
-        "algorithms": wanted,
-        "widths": widths,
-        "depths": depths,
-        "batch_sizes": batches,
-        "predictions": len(made),
-        "devices": [each.name for each in devices],
-    }
-    _show_search(data, sources, in_hand, skipped, space)
-    _show_fronts(found, fronts, report.Asked(goal, min_accuracy), dataset)
-    offered = offer(found)
-    seconds = [
-        training_seconds(one.workload, in_hand, made, data.samples) for one in offered.missing
-    ]
-    rows = [
-        report.row(one) | {"training_seconds": time}
-        for one, time in zip(offered.missing, seconds, strict=True)
-    ]
-    _show_offer(offered, rows, len(wanted) * len(depths) * len(devices), len(devices))
-    if suite is not None and offered.missing:
-        text = suite_text(
-            offered.missing,
-            dataset,
-            name=suite.stem,
-            devices=[_as_a_suite_names_it(name, suite) for name in given],
-            budgets=budget_table(budget),
-            seconds=seconds,
-        )
-        _write_suite(suite, text, len(distinct(offered.missing)))
-    elif suite is not None:
-        output().show(f"{suite} was not written.")
+    with remembering() as memo:
+        found: list[Candidate] = []
+        fronts: dict[str, list[Candidate]] = {}
+        made = sizes.Forms(with_operations=output().rows_are_seen)
+        with CountedLine("predictions", len(devices)) as bar:
+            for each in devices:
+                own = candidates(in_hand, searched, each, asked, made)
+                found += own
+                fronts[each.name] = front(own, goal, min_accuracy)
+                bar.advance()
+        skipped += [
+            Skipped(one.workload, why) for one in in_hand if (why := made.why_not(one.workload))
+        ]
+        space = {
+            "algorithms": wanted,
+            "widths": widths,
+            "depths": depths,
+            "batch_sizes": batches,
+            "predictions": len(made),
+            "devices": [each.name for each in devices],
+        }
+        space |= {"predictions_from_cache": memo.found}
+        _show_search(data, sources, in_hand, skipped, space)
+        _show_fronts(found, fronts, report.Asked(goal, min_accuracy), dataset)
+        offered = offer(found)
+        seconds = [
+            training_seconds(one.workload, in_hand, made, data.samples) for one in offered.missing
+        ]
+        rows = list(map(report.OfferedRow, offered.missing, seconds))
+        _show_offer(offered, rows, len(wanted) * len(depths) * len(devices), len(devices))
+        if suite is not None and offered.missing:
+            text = suite_text(
+                offered.missing,
+                dataset,
+                name=suite.stem,
+                devices=[_as_a_suite_names_it(name, suite) for name in given],
+                budgets=budget_table(budget),
+                seconds=seconds,
+            )
+            _write_suite(suite, text, len(distinct(offered.missing)))
+        elif suite is not None:
+            output().show(f"{suite} was not written.")
 
 
 def _refuse_namesakes(devices: Sequence[Device]) -> None:
@@ -323,18 +323,18 @@ def _show_fronts(
         for name, chosen in fronts.items()
     ]
     out.table("devices", report.ANSWERS, answers, printed=())
-    rows = [report.row(each) for chosen in fronts.values() for each in chosen]
-    others = [
+    rows = (report.row(each) for chosen in fronts.values() for each in chosen)
+    others = (
         report.row(each)
         for name, chosen in fronts.items()
         for each in (
             runners_up(report.of(name, found), chosen, asked.min_accuracy) if chosen else ()
         )
-    ]
+    )
     out.table("runners_up", report.COLUMNS, others, printed=())
     printed = report.by_device(fronts, found, asked) if in_hand else ()
     out.table("front", report.COLUMNS, rows, printed=printed)
-    out.table("candidates", report.COLUMNS, [report.row(each) for each in found], printed=())
+    out.table("candidates", report.COLUMNS, map(report.row, found), printed=())
 
 
 def _show_offer(
@@ -346,7 +346,7 @@ def _show_offer(
     done = len(offered.done)
     left = {"done": done, "left": len(rows), "nothing_fits": places - done - len(rows)}
     out.fact("combinations", {"all": places} | left)
-    out.table("done", report.COLUMNS, [report.row(each) for each in offered.done], printed=())
+    out.table("done", report.COLUMNS, map(report.row, offered.done), printed=())
 
 
 def _write_suite(suite: Path, text: str, count: int) -> None:

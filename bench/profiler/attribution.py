@@ -14,6 +14,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -330,8 +331,13 @@ class _ForeignMemory:
 
 def describe(tensor: torch.Tensor) -> str:
     """Type and shape: ``float32 32x10``."""
-    shape = "x".join(map(str, tensor.shape)) or "scalar"
-    return f"{str(tensor.dtype).removeprefix('torch.')} {shape}"
+    return _described(tensor.dtype, tensor.shape)
+
+
+@lru_cache(maxsize=1024)
+def _described(dtype: torch.dtype, shape: tuple[int, ...]) -> str:
+    sizes = "x".join(map(str, shape)) or "scalar"
+    return f"{str(dtype).removeprefix('torch.')} {sizes}"
 
 
 _PARTS = {

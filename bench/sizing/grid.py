@@ -146,9 +146,15 @@ def key(workload: Workload) -> str:
 
 
 class Forms:
-    """Predictions, each made once, by :func:`key`."""
+    """Predictions, each made once, by :func:`key`.
 
-    def __init__(self) -> None:
+    Args:
+        with_operations: The arithmetic of all of them is wanted, which is counted best while the
+            trace is there.
+    """
+
+    def __init__(self, *, with_operations: bool = False) -> None:
+        self._with_operations = with_operations
         self._made: dict[str, PredictedWorkload | None] = {}
         self._refused: dict[str, str] = {}
 
@@ -160,7 +166,9 @@ class Forms:
         name = key(workload)
         if name not in self._made:
             try:
-                self._made[name] = predicted_workload(workload)
+                made = self._made[name] = predicted_workload(workload)
+                if self._with_operations:
+                    made.operations  # noqa: B018  (which keeps them)
             except ConfigurationError as error:
                 self._made[name], self._refused[name] = None, str(error)
         return self._made[name]

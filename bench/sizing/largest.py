@@ -1,7 +1,8 @@
 """The inverse question: the largest batch, width or depth that fits a device.
 
-By bisection over the prediction. Bisection presumes that more needs more; that is checked, on
-every size probed and on a sweep around the answer, and where it does not hold the result says so.
+By narrowing down between a size that fits and one that does not, over the prediction. That presumes
+that more needs more, which is checked, on every size probed and on a sweep around the answer; where
+it does not hold the result says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models import fully_connected, with_depth, with_width
 from trainfit.bench.errors import BenchError
 from trainfit.bench.records.schema import Workload
+from trainfit.bench.sizing.edge import halfway, last_fitting
 from trainfit.bench.sizing.judged import Judged
 from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.verdicts.judge import FITTING as FITTING  # noqa: PLC0414
@@ -236,26 +238,54 @@ def sized(workload: Workload, dimension: Dimension) -> Callable[[int], Workload]
 
 
 def _climb(search: _Search, low: int, ceiling: int) -> int:
-    """From a size that fits, double until one does not, then bisect; the largest that fits."""
-    high = None
-    while high is None and low < ceiling:
-        double = min(2 * low, ceiling)
-        probe = search.first(range(double, min(double + REFUSED_IN_A_ROW, ceiling) + 1))
-        if probe is None:
-            high = ceiling + 1  # what lies below the double may still be trained
-        elif probe.fits:
-            low = probe.size
+    """From a size that fits to the next that does not; the largest in between that fits.
+
+    What is left falls nearly in a line, so where it will be used up is guessed from two sizes. A
+    guess may come closer by one size only: where two in a row have not halved the way, the next
+    step does.
+    """
+    beyond = (size for size, probe in search.seen.items() if size > low and not probe.fits)
+    high, guessed, way = min(beyond, default=None), 0, 2 * ceiling
+    while low < ceiling if high is None else high - low > 1:
+        wide = (2 * low if high is None else high) - low
+        if 2 * wide <= way:
+            guessed, way = 0, wide
+        guess = _guess(search, low, high, beyond=guessed == 1) if guessed < 2 else None
+        guessed = 0 if guess is None else guessed + 1
+        way = wide if guess is None else way
+        if high is None:
+            size = min(2 * low if guess is None else guess, ceiling)
+            probe = search.first(range(size, min(size + REFUSED_IN_A_ROW, ceiling) + 1))
         else:
+            size = halfway(low, high) if guess is None else guess
+            # sizes that the rule cannot be trained on are stepped over, downwards, then upwards
+            between = chain(range(size, low, -1), range(size + 1, high))
+            probe = search.first(islice(between, REFUSED_IN_A_ROW))
+        if probe is not None and probe.fits:
+            low = probe.size
+        elif probe is not None:
             high = probe.size
-    while high is not None:
-        middle = (low + high) // 2
-        # sizes that the rule cannot be trained on are stepped over, downwards, then upwards
-        between = chain(range(middle, low, -1), range(middle + 1, high))
-        probe = search.first(islice(between, REFUSED_IN_A_ROW))
-        if probe is None:
+        elif high is None:
+            high = ceiling + 1  # what lies below may still be trained
+        else:
             break
-        low, high = (probe.size, high) if probe.fits else (low, probe.size)
     return low
+
+
+def _guess(search: _Search, low: int, high: int | None, *, beyond: bool) -> int | None:
+    """The last size that fits, as the sizes around tell; None where they do not.
+
+    With ``beyond``, and where nothing is known above, the last two that fit tell: what is left and
+    bends is thereby met from both sides.
+    """
+    other = None if high is None or beyond else search.seen.get(high)
+    if other is None:
+        below = (probe for probe in search.seen.values() if probe.size < low and probe.fits)
+        other = max(below, key=lambda probe: probe.size, default=None)
+    if other is None:
+        return None
+    guess = last_fitting((low, search.seen[low].verdict), (other.size, other.verdict))
+    return guess if guess is None or high is None or guess < high else None
 
 
 def _sweep(search: _Search, answer: int, dimension: Dimension) -> None:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from trainfit.algorithms import build_on_meta
+from trainfit.algorithms.building import enter_on_meta
 from trainfit.bench.costs.device_model import model_device
 from trainfit.bench.costs.intervals import bounds, scaled, summed
 from trainfit.bench.records.schema import Bounds, Evidence, StageOperations, Workload
+from trainfit.bench.sizing.memo.figures import Figures, StageFigures
+from trainfit.bench.sizing.memo.memo import memo_for
+from trainfit.bench.sizing.memo.stage import StagePrediction
 from trainfit.bench.trace.prediction import Prediction, predict
 from trainfit.bench.verdicts.judge import ResourceDemand
 from trainfit.bench.verdicts.ram import PlannedRam
@@ -32,13 +36,13 @@ class PredictedWorkload:
     Attributes:
         workload: With the full name of its model.
         stages: Names of the stages.
-        plans: One per stage.
+        plans: One per stage; a trace that is needed again may be made again.
         storage_note: When what is in storage is read and written.
     """
 
     workload: Workload
     stages: tuple[str, ...]
-    plans: Sequence[Prediction]
+    plans: Sequence[StagePrediction]
     storage_note: str = STORAGE_NOTE
 
     @cached_property
@@ -47,7 +51,7 @@ class PredictedWorkload:
         return max(range(len(self.plans)), key=lambda index: self.plans[index].ram_bytes)
 
     @property
-    def plan(self) -> Prediction:
+    def plan(self) -> StagePrediction:
         """Of the worst stage."""
         return self.plans[self.worst]
 
@@ -83,15 +87,12 @@ class PredictedWorkload:
     @cached_property
     def operations(self) -> list[StageOperations]:
         """The arithmetic of a step of every stage."""
-        return [
-            StageOperations.of(stage, plan.operations.phases, plan.static_bytes)
-            for stage, plan in zip(self.stages, self.plans, strict=True)
-        ]
+        return [plan.stage_operations for plan in self.plans]
 
     @property
     def takes_long(self) -> bool:
         """It has so many stages and layers that making it hundreds of times takes minutes."""
-        return sum(len(plan.static) + len(plan.storage) for plan in self.plans) > QUICK
+        return sum(plan.tensors for plan in self.plans) > QUICK
 
     def demand(self, device: Device) -> ResourceDemand:
         """To be judged against a device."""
@@ -132,10 +133,50 @@ def predicted_workload(workload: Workload) -> PredictedWorkload:
     Raises:
         ConfigurationError: Algorithm, options, model and batch size do not exist or fit together.
     """
+    remembered = memo_for(workload)
+    known = remembered[0].get(remembered[1]) if remembered else None
+    made: list[Prediction | None] = []
+    if known is None:
+        known, made = _traced(workload)
+    figures = known
+
+    def found_out() -> None:
+        if remembered:
+            remembered[0].put(remembered[1], figures)
+
+    if made:
+        found_out()
+    plans = [
+        StagePrediction(
+            stage,
+            each,
+            partial(_stage_of, workload, index),
+            found_out=found_out,
+            made=made[index] if made else None,
+        )
+        for index, (stage, each) in enumerate(zip(figures.stages, figures.plans, strict=True))
+    ]
+    return PredictedWorkload(workload, figures.stages, plans, figures.storage_note)
+
+
+def _traced(workload: Workload) -> tuple[Figures, list[Prediction | None]]:
+    """The figures of all stages, and the predictions that have them."""
     algorithm = build_on_meta(workload.algorithm, workload.model, workload.options)
-    plans = []
-    for index in range(len(algorithm.stages)):
-        algorithm.enter_stage(index)
-        plans.append(predict(algorithm, workload.batch_size))
     note = algorithm.storage_note or STORAGE_NOTE
-    return PredictedWorkload(workload, tuple(algorithm.stages), plans, note)
+    figures, made = Figures(tuple(algorithm.stages), note), list[Prediction | None]()
+    for index in range(len(algorithm.stages)):
+        enter_on_meta(algorithm, index)
+        plan = predict(algorithm, workload.batch_size)
+        tensors = len(plan.static) + len(plan.storage)
+        own = (plan.static_bytes, plan.peak_bytes, plan.storage_bytes, tensors)
+        figures.plans.append(StageFigures(*own))
+        made.append(plan)
+    return figures, made
+
+
+def _stage_of(workload: Workload, index: int) -> Prediction:
+    """The prediction of one stage."""
+    algorithm = build_on_meta(workload.algorithm, workload.model, workload.options)
+    for stage in range(index + 1):
+        enter_on_meta(algorithm, stage)
+    return predict(algorithm, workload.batch_size)

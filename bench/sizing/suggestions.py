@@ -19,6 +19,7 @@ from trainfit._text import plain
 from trainfit.algorithms import algorithm_names, describe_algorithm
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Workload
+from trainfit.bench.sizing.edge import halfway, last_fitting
 from trainfit.bench.sizing.judged import Judged
 from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.verdicts.memory import Verdict
@@ -188,11 +189,23 @@ class _Search:
             return size
         if not fits(1):
             return 0
-        low, high = 1, size
+        low, high, guessed = 1, size, 0
         while high - low > 1:
-            middle = (low + high) // 2
+            guess = self._guess(workload, low, high) if guessed < 2 else None
+            guessed = 0 if guess is None else guessed + 1
+            middle = halfway(low, high) if guess is None else guess
             low, high = (middle, high) if fits(middle) else (low, middle)
         return low
+
+    def _guess(self, workload: Workload, low: int, high: int) -> int | None:
+        """The largest batch that fits, as the two around tell; None where they do not."""
+        around = [
+            (size, found.verdict)
+            for size in (low, high)
+            if (found := self.judge(workload.model_copy(update={"batch_size": size})))
+        ]
+        guess = last_fitting(*around) if len(around) == 2 else None
+        return guess if guess is not None and guess < high else None
 
 
 def search(

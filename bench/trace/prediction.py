@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from trainfit.algorithms import Algorithm, Category, ConfigurationError, twin_on_meta
+from trainfit.algorithms.building import enter_on_meta
 from trainfit.algorithms.memory.operations import Operations
 from trainfit.algorithms.memory.stand_ins import other_value_of, value_of
 from trainfit.bench.profiler.fold import Block, PhasePeak
@@ -175,7 +176,7 @@ def _traced(algorithm: Algorithm[Any], batch_size: int) -> Trace:
 def _fresh(algorithm: Algorithm[Any]) -> Algorithm[Any]:
     """A twin without values that has not taken a step, at the same stage."""
     twin = twin_on_meta(algorithm)
-    twin.enter_stage(algorithm.entered)
+    enter_on_meta(twin, algorithm.entered)
     return twin
 
 

@@ -11,20 +11,20 @@ import gc
 import sys
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from trainfit.algorithms.memory.meta import FROM_NUMBERS, made_without_values, without_values
 from trainfit.algorithms.memory.stand_ins import READ, result_of, value_of
 from trainfit.algorithms.phases import Category
 from trainfit.bench.profiler.attribution import category_of, describe
 from trainfit.bench.profiler.carrying import SCALAR_BYTES
 from trainfit.bench.profiler.events import Stream
 from trainfit.bench.profiler.fold import OUTSIDE
+from trainfit.bench.trace.kinds import kind_of
 from trainfit.bench.trace.scratch import scratch_bytes
 from trainfit.bench.trace.trace import Operand, Operator, Storage, Trace, operands
 
@@ -36,13 +36,22 @@ class Recorder(TorchDispatchMode):
 
     Args:
         answer: What a step is told that asks for the value of a tensor.
+        on_meta: What is made of nothing has no values, as with
+            :func:`~trainfit.algorithms.memory.meta.meta_tensors`.
     """
 
-    def __init__(self, answer: Callable[[torch.Tensor], bool | int | float] = value_of) -> None:
+    def __init__(
+        self,
+        answer: Callable[[torch.Tensor], bool | int | float] = value_of,
+        *,
+        on_meta: bool = False,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._says = answer
+        self._on_meta = on_meta
         self._storages: list[Storage] = []
         self._numbers: dict[int, int] = {}  # address of a storage that is alive: its number
+        self._operands: dict[tuple[Any, ...], Operand] = {}  # all that were met, by what they are
         self._watched: dict[int, weakref.ref[torch.UntypedStorage]] = {}
         self._stream = Stream()
         self._operators: list[Operator] = []
@@ -105,12 +114,12 @@ class Recorder(TorchDispatchMode):
         number = self._numbers.get(memory._cdata)
         return self._new(memory, tensor, found=not self._closed) if number is None else number
 
-    def _born(self, tensor: torch.Tensor, operator: str) -> list[int]:
+    def _born(self, tensor: torch.Tensor, operator: str) -> tuple[int, ...]:
         """The number of a tensor's storage if it was not seen before: the operator made it."""
         memory = tensor.untyped_storage()
         if memory._cdata in self._numbers:
-            return []
-        return [self._new(memory, tensor, found=False, by=operator)]
+            return ()
+        return (self._new(memory, tensor, found=False, by=operator),)
 
     def _new(
         self, memory: torch.UntypedStorage, tensor: torch.Tensor, *, found: bool, by: str = ""
@@ -160,19 +169,32 @@ class Recorder(TorchDispatchMode):
         if func is READ:
             self._reads_of_data[_place()] = None
             return self._says(args[0])
-        if func is torch.ops.aten.lift_fresh.default:  # numbers of Python's became a tensor
-            self._born(args[0], "")
+        if func is FROM_NUMBERS:
+            made_of = without_values(args[0]) if self._on_meta else args[0]
+            self._born(made_of, "")
+            return func(made_of)
         kind = kind_of(func)
         if kind.is_view:
             return func(*args, **kwargs)
-        given, named = self._described(args), self._described(kwargs) if kwargs else {}
-        own = self._scratch(func, args, kwargs)
+        if self._on_meta:
+            kwargs = made_without_values(func, kwargs)
+        given = tuple([self._described(each) for each in args])  # no frame for a generator
+        named = {name: self._described(each) for name, each in kwargs.items()} if kwargs else {}
+        own = self._scratch(func, args, kwargs) if kind.scratch else ()
         imported = len(sys.modules)
         result = result_of(func, args, kwargs)
         if len(sys.modules) != imported:  # torch's compiler, whose import leaves cycles of frames
-            gc.collect()  # that would keep the step's tensors, in the first trace of a process only
-        by = func.overloadpacket.__name__
-        made = tuple(n for each in _tensors_in(result) for n in self._born(each, by))
+            gc.collect(0)  # that would keep the step's tensors, in a process's first trace only
+        made: tuple[int, ...] = ()
+        results: tuple[Operand, ...]
+        if args and result is args[0]:
+            results = (given[0],)
+        elif isinstance(result, torch.Tensor):
+            made = self._born(result, kind.base)
+            results = (self._described(result),)
+        else:
+            made = tuple(n for each in _tensors_in(result) for n in self._born(each, kind.base))
+            results = tuple(operands(self._described(result)))
         for storage in reversed(own):
             self._stream.free(storage.number, storage.size)
         self._operators.append(
@@ -182,7 +204,7 @@ class Recorder(TorchDispatchMode):
                 given,
                 named,
                 kind.written(given, named) if kind.writes else (),
-                tuple(operands(self._described(result))),
+                results,
                 made,
                 len(self._stream.sizes),
                 self._times[-1],
@@ -194,15 +216,17 @@ class Recorder(TorchDispatchMode):
     def _described(self, value: Any) -> Any:
         """A value with operands in place of tensors."""
         if isinstance(value, torch.Tensor):
-            return Operand(
-                self._number(value),
-                tuple(value.shape),
-                value.stride(),
-                int(value.storage_offset()),
-                value.dtype,
-            )
-        if isinstance(value, (list, tuple)):  # no frame for a generator, nor for a plain number
-            return tuple([e if type(e) in _PLAIN else self._described(e) for e in value])
+            number, shape, strides = self._number(value), value.shape, value.stride()
+            seen = (number, shape, strides, value.storage_offset(), value.dtype)
+            operand = self._operands.get(seen)
+            if operand is None:
+                operand = Operand(number, tuple(shape), strides, int(seen[3]), value.dtype)
+                self._operands[seen] = operand
+            return operand
+        if isinstance(value, (list, tuple)):
+            if value and isinstance(value[0], int):  # a shape
+                return tuple(value)
+            return tuple([self._described(each) for each in value])
         if isinstance(value, dict):
             return {name: self._described(each) for name, each in value.items()}
         return value
@@ -238,41 +262,6 @@ class Recorder(TorchDispatchMode):
         self._stream.end()
         self._watched.clear()
         return Trace(self._storages, self._operators, self._stream, tuple(self._reads_of_data))
-
-
-_PLAIN = frozenset({int, float, bool, str, type(None), torch.dtype})
-"""What operators are called with besides tensors."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What is the same for every call of an operator.
-
-    Attributes:
-        name: As torch names it.
-        is_view: It gives a view of what it is given.
-        writes: Place and name of the arguments that it changes, as its schema says.
-    """
-
-    name: str
-    is_view: bool
-    writes: tuple[tuple[int, str], ...]
-
-    def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Operand, ...]:
-        """Those of the tensors that it is called with."""
-        given = (args[at] if at < len(args) else kwargs.get(name) for at, name in self.writes)
-        return tuple(each for value in given for each in operands(value))
-
-
-@cache
-def kind_of(func: Any) -> _Kind:
-    """What is the same for every call of an operator."""
-    writes = tuple(
-        (place, argument.name)
-        for place, argument in enumerate(func._schema.arguments)
-        if argument.alias_info is not None and argument.alias_info.is_write
-    )
-    return _Kind(str(func), func.is_view, writes)
 
 
 def _tensors_in(result: Any) -> list[torch.Tensor]:

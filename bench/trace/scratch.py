@@ -32,11 +32,14 @@ def scratch_bytes(
         args: What it is called with by place; only shapes and types are looked at.
         kwargs: The same by name.
     """
-    name = func.overloadpacket.__name__
-    rule = _TABLE.get(name)
-    if rule is None and name.endswith("_"):
-        rule = _TABLE.get(name[:-1])
+    rule = rule_of(func.overloadpacket.__name__)
     return rule(args, kwargs) if rule else ()
+
+
+def rule_of(name: str) -> Rule | None:
+    """What tells the bytes of an operator of this name; None where there are none, or unknown."""
+    found = _TABLE.get(name)
+    return _TABLE.get(name[:-1]) if found is None and name.endswith("_") else found
 
 
 def is_known(func: torch._ops.OpOverload) -> bool:

@@ -74,6 +74,10 @@ class Operand:
         return math.prod(n for n, by in zip(self.shape, self.strides, strict=True) if by)
 
 
+OUT = ("out", "grad_input")
+"""Names of arguments that are only written to."""
+
+
 @dataclass(frozen=True)
 class Operator:
     """One call of an operator that reads or writes elements; views are none.
@@ -106,6 +110,16 @@ class Operator:
     def given(self) -> tuple[Operand, ...]:
         """The tensors it is called with, in order."""
         return tuple(operands((self.args, tuple(self.kwargs.values()))))
+
+    @cached_property
+    def read(self) -> tuple[Operand, ...]:
+        """The tensors whose elements it reads: all but what it only writes to."""
+        args = self.args
+        if self.name.startswith(("aten.copy_.", "trainfit.copy_patches.")):
+            args = args[1:] if self.name.startswith("aten") else args[:1]
+            return tuple(each for each in args if isinstance(each, Operand))
+        out = [each for name, each in self.kwargs.items() if name in OUT]
+        return tuple(e for e in self.given if not any(e is o for o in out)) if out else self.given
 
     @property
     def on_tensors(self) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from trainfit.algorithms import Algorithm, Category
-from trainfit.algorithms.memory.meta import WithoutValues
+from trainfit.algorithms.memory.meta import meta_tensors
 from trainfit.algorithms.memory.stand_ins import value_of
 from trainfit.algorithms.phases import observing
 from trainfit.bench.profiler.determinism import quiet_collector
@@ -30,12 +30,12 @@ def trace_stage(
         answer: What the step is told that asks for the value of a tensor.
     """
     x, y = batch_on_meta(algorithm, batch_size)
-    recorder = Recorder(answer)
+    recorder = Recorder(answer, on_meta=True)
     for held in algorithm.static_tensors():
         recorder.adopt(held.tensor, str(held.category), held.name)
     recorder.adopt(x, str(Category.INPUTS), "x")
     recorder.adopt(y, str(Category.INPUTS), "y")
-    with torch.device("meta"), quiet_collector(0), observing(recorder), recorder:
+    with quiet_collector(0), observing(recorder), recorder:
         recorder.begin(closed=True)
         algorithm.step(x, y)
         return recorder.finish()
@@ -43,8 +43,7 @@ def trace_stage(
 
 def batch_on_meta(algorithm: Algorithm[Any], batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """What a step of the current stage is given: inputs as the stage takes them, and labels."""
-    with torch.device("meta"):
-        x = torch.empty(batch_size, algorithm.model.inputs)
-        y = torch.empty(batch_size, dtype=torch.int64)
-        with WithoutValues(answers=True), observing(Recorder()):  # who is shown loops in part
-            return algorithm.stage_data(x), y
+    x = torch.empty(batch_size, algorithm.model.inputs, device="meta")
+    y = torch.empty(batch_size, dtype=torch.int64, device="meta")
+    with meta_tensors(), observing(Recorder()):  # who is shown loops in part
+        return algorithm.stage_data(x), y

@@ -191,3 +191,33 @@ def test_neither_compilers_nor_kernels_are_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+WITHOUT_COMPILER = [
+    ("backprop", {"loss": "binary_cross_entropy"}),
+    ("ff_int8", {"kernel": "torch"}),
+    ("forward_forward", {"implementation": "autograd", "peer": 0.03}),
+    ("forward_forward", {"negatives": "hard"}),
+    ("forward_forward", {"passes": "joint"}),
+    ("local_head", {"batch_norm": True}),
+    ("local_head", {"loss": "sim"}),
+    ("tinyfoa", {}),
+    ("tinyfoa", {"features": "cached"}),
+    ("zeroth_order", {"loss": "binary_cross_entropy"}),
+]
+"""Rules with options whose operators torch would find the results of in Python."""
+
+
+def test_no_operator_of_a_step_imports_torchs_compiler():
+    """Nor sympy, which some of it needs: each takes longer than a hundred predictions."""
+    code = (
+        "import sys\n"
+        "from trainfit.bench.records.schema import Workload\n"
+        "from trainfit.bench.sizing.predicted_workload import predicted_workload\n"
+        f"for name, options in {WITHOUT_COMPILER!r}:\n"
+        "    predicted_workload(Workload(algorithm=name, options=options, dataset='none',\n"
+        "                                model='mlp-16-8x2-4', batch_size=4))\n"
+        "    assert not {'torch._dynamo', 'sympy'} & set(sys.modules), (name, options)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

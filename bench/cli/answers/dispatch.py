@@ -9,6 +9,7 @@ from trainfit.bench.cli.answers.question import Asked
 from trainfit.bench.records.schema import Workload
 from trainfit.bench.sizing.largest import Dimension
 from trainfit.bench.sizing.measuring import measured
+from trainfit.bench.sizing.memo.memo import remembering
 from trainfit.bench.sizing.own_net.question import OwnNet
 from trainfit.hardware_profiles import Budgets, Device
 
@@ -49,13 +50,14 @@ def about(question: Asked, workloads: Sequence[Workload], dimension: str | None)
         workloads: At least one.
         dimension: What is to be as large as possible; None where each is taken as it is.
     """
-    several = len(question.devices) * len(workloads) > 1
-    if dimension is None:
-        if several:
-            table.answer(question, workloads)
+    with remembering():
+        several = len(question.devices) * len(workloads) > 1
+        if dimension is None:
+            if several:
+                table.answer(question, workloads)
+            else:
+                one.answer(question, workloads[0])
+        elif several:
+            sizes.answer(question, workloads, Dimension(dimension))
         else:
-            one.answer(question, workloads[0])
-    elif several:
-        sizes.answer(question, workloads, Dimension(dimension))
-    else:
-        largest.answer(question, workloads[0], Dimension(dimension))
+            largest.answer(question, workloads[0], Dimension(dimension))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
@@ -127,6 +128,26 @@ def row(each: Candidate) -> dict[str, Any]:
         "augment": workload.augment,
         "epochs": workload.epochs,
     }
+
+
+class OfferedRow(Mapping[str, Any]):
+    """A candidate as a row of :data:`OFFERED`; its costs are modelled when it is looked at."""
+
+    def __init__(self, each: Candidate, training_seconds: float | None) -> None:
+        self._each, self._training_seconds = each, training_seconds
+
+    @cached_property
+    def _row(self) -> dict[str, Any]:
+        return row(self._each) | {"training_seconds": self._training_seconds}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._training_seconds if key == "training_seconds" else self._row[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row)
+
+    def __len__(self) -> int:
+        return len(self._row)
 
 
 def skipped_row(each: Skipped) -> dict[str, Any]:

@@ -133,13 +133,4 @@ def is_integer(call: Operator, held: set[Content]) -> bool:
 
 def read_by(call: Operator) -> tuple[Operand, ...]:
     """The tensors whose elements an operator reads: all but what it only writes to."""
-    args = call.args
-    if call.name.startswith(("aten.copy_.", "trainfit.copy_patches.")):
-        args = args[1:] if call.name.startswith("aten") else args[:1]
-        return tuple(each for each in args if isinstance(each, Operand))
-    out = [each for name, each in call.kwargs.items() if name in OUT]
-    return tuple(each for each in call.given if not any(each is other for other in out))
-
-
-OUT = ("out", "grad_input")
-"""Names of arguments that are only written to."""
+    return call.read

@@ -10,7 +10,9 @@ once per tile.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from trainfit.algorithms.memory.operations import Call, Operations, PhaseOperations
 from trainfit.bench.profiler.events import MarkKind
@@ -19,7 +21,7 @@ from trainfit.bench.trace.operations import elementwise, kernels, layers, produc
 from trainfit.bench.trace.operations.contents import Contents
 from trainfit.bench.trace.operations.lists import single_calls
 from trainfit.bench.trace.operations.tiles import Tiles
-from trainfit.bench.trace.operations.work import Product, Row, nothing
+from trainfit.bench.trace.operations.work import Product, Row, Work, nothing
 from trainfit.bench.trace.trace import Operator, Trace
 
 _TABLE: dict[str, Row] = {
@@ -83,8 +85,8 @@ def known_operations_of(trace: Trace) -> Counted:
         row = _TABLE.get(base_name(call.name))
         if row is None:
             uncounted[call.name] += call.times
-        else:
-            tally = _tally(call, row, contents, tiles)
+        elif works := tuple(row(call, contents)):
+            tally = _tally(call, works, tiles)
             phases = refined(call.phase)
             if not phases and (tally.macs or tally.elementwise):
                 phases = [OUTSIDE]
@@ -96,6 +98,7 @@ def known_operations_of(trace: Trace) -> Counted:
     return Counted(operations, uncounted)
 
 
+@cache
 def base_name(name: str) -> str:
     """An operator without its overload; ``add_`` and ``add.out`` are ``add``."""
     namespace, base, *_ = name.split(".")
@@ -108,9 +111,9 @@ def refined(phase: str) -> list[str]:
     return [".".join(parts[: count + 1]) for count in range(len(parts))]
 
 
-def _tally(call: Operator, row: Row, contents: Contents, tiles: Tiles) -> PhaseOperations:
+def _tally(call: Operator, works: Sequence[Work], tiles: Tiles) -> PhaseOperations:
     tally = PhaseOperations()
-    for work in row(call, contents):
+    for work in works:
         if isinstance(work, Product):
             tally.macs[work.number_format] += call.times * work.macs
             read, written = tiles.counted(call, work)

@@ -16,7 +16,7 @@ from trainfit.algorithms.memory.stand_ins import READ
 from trainfit.bench.profiler.attribution import describe
 from trainfit.bench.profiler.places import Places
 from trainfit.bench.profiler.session import storage_pointer
-from trainfit.bench.trace.recorder import kind_of
+from trainfit.bench.trace.kinds import kind_of
 from trainfit.bench.trace.scratch import is_known
 from trainfit.bench.trace.strangers import geometry
 from trainfit.bench.trace.strangers.absent import is_absent

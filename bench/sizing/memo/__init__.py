@@ -1,0 +1,1 @@
+"""What predictions said, kept for the next time that they are asked for."""
