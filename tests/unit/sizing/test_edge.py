@@ -60,7 +60,7 @@ def test_it_is_found_in_few_steps(
     left, most = LEFT[name]
 
     def probe(size: int) -> module.Probe:
-        return seen.setdefault(size, module.Probe(size, 0, verdict(left(size))))
+        return seen.setdefault(size, module.Probe(size, 0, 0, verdict(left(size))))
 
     search = module._Search(None, lambda size: workload, None)  # type: ignore[arg-type]
     workload, seen = Workload(algorithm="", model="", dataset="", batch_size=1), search.seen
