@@ -21,11 +21,15 @@ SUITES = ["low-rank"]
 NETS = {"mlp-784-1000-1000-10": 32, "mlp-784-2000x4-10": 100}
 """Batch by net."""
 
-BACKPROP = rule("backprop", update=DEFAULT, optimizer=DEFAULT, weights=DEFAULT)
-FUSED = rule("backprop", update="fused", optimizer=DEFAULT, weights=DEFAULT)
-CLOSED_FORM = rule("sparse_update", layers="all", biases=DEFAULT, optimizer=DEFAULT)
-LORA = rule("lora", rank=4, layers=DEFAULT, optimizer=DEFAULT)
-ASI = rule("asi", rank=1, layers=DEFAULT, warm_start=DEFAULT, optimizer=DEFAULT)
+_STATE = {"optimizer": DEFAULT, "momentum": DEFAULT}
+"""Both sides hold a momentum: without one, a side would be smaller by as much as all weights."""
+
+_WHOLE = {"weights": DEFAULT, "checkpoint": DEFAULT, "micro_batch": DEFAULT}
+BACKPROP = rule("backprop", update=DEFAULT, **_STATE, **_WHOLE)
+FUSED = rule("backprop", update="fused", **_STATE, **_WHOLE)
+CLOSED_FORM = rule("sparse_update", layers="all", biases=DEFAULT, **_STATE)
+LORA = rule("lora", rank=4, layers=DEFAULT, **_STATE)
+ASI = rule("asi", rank=1, layers=DEFAULT, warm_start=DEFAULT, **_STATE)
 
 
 def _stored(tables: Tables) -> pd.DataFrame:
