@@ -334,6 +334,15 @@ UNIT_OPTIONS = {
         {"master": "fp32", "optimizer": "adam", "rounding": "stochastic"},
         {"master": "fp32", "weight_gradient": "whole", "loss": "binary_cross_entropy"},
     ],
+    "ff_int8": [
+        {},
+        {"rounding": "nearest", "labels": "plane"},
+        {"kernel": "torch", "labels": "plane"},
+        {"lookahead": "detached", "goodness": "mean"},
+        {"master": "fp32", "lookahead": "detached", "labels": "plane", "weight_decay": 0.0001},
+        {"master": "fp32", "momentum": 0.9, "nesterov": True},
+        {"weight_decay": 0.0001},
+    ],
     "forward_forward": [
         {},
         {"passes": "joint", "optimizer": "adam", "goodness": "mean"},
