@@ -115,7 +115,7 @@ class FfInt8OnUnits(Algorithm[FfInt8Options], about=FF_INT8):
     def check_batch(self, batch_size: int) -> None:
         """Batch normalisation needs more than one value per channel, INT32 has room for so many."""
         check_rows(self.model, 2 * batch_size)
-        check_sums(self.model, 2 * batch_size)
+        check_sums(self.model, batch_size, passes=2)
 
     # ---- the step ---------------------------------------------------------------------------
 

@@ -329,7 +329,7 @@ UNIT_OPTIONS = {
         {},
         {"weight_gradient": "whole", "rounding": "stochastic"},
         {"rounding": "stochastic", "weight_decay": 0.001},
-        {"kernel": "torch"},
+        {"kernel": "torch", "weight_gradient": "whole"},
         {"master": "fp32", "momentum": 0.9, "nesterov": True, "weight_decay": 0.001},
         {"master": "fp32", "optimizer": "adam", "rounding": "stochastic"},
         {"master": "fp32", "weight_gradient": "whole", "loss": "binary_cross_entropy"},
@@ -337,7 +337,7 @@ UNIT_OPTIONS = {
     "ff_int8": [
         {},
         {"rounding": "nearest", "labels": "plane"},
-        {"kernel": "torch", "labels": "plane"},
+        {"kernel": "torch", "labels": "plane", "master": "fp32", "rounding": "nearest"},
         {"lookahead": "detached", "goodness": "mean"},
         {"master": "fp32", "lookahead": "detached", "labels": "plane", "weight_decay": 0.0001},
         {"master": "fp32", "momentum": 0.9, "nesterov": True},
