@@ -80,7 +80,7 @@ class Int8BatchNormBlock(Block):
         axes, count = _axes(y), y.numel() // y.shape[1]
         mean_C = tag(y.mean(axes), Category.WORKSPACE, "mean")
         y.sub_(_map(mean_C, y))
-        variance_C = torch.linalg.vector_norm(y, dim=axes).square_().mul_(1.0 / count)
+        variance_C: torch.Tensor = torch.linalg.vector_norm(y, dim=axes).square_().mul_(1.0 / count)
         if moves:
             share = self._layer.momentum
             self._mean_C.lerp_(mean_C, share)

@@ -22,6 +22,7 @@ and Q those of the result, K elements of a window in all channels of a group, R 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -116,8 +117,8 @@ def int8_convolution_into(  # noqa: PLR0917
     x_NCHW: torch.Tensor,
     w_OCHW: torch.Tensor,
     z_NOPQ: torch.Tensor,
-    stride: list[int],
-    padding: list[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
     groups: int,
     rows: int,
     scratch_tiles: list[torch.Tensor],
@@ -177,8 +178,8 @@ def int8_convolution_input_into(  # noqa: PLR0917
     d_NOPQ: torch.Tensor,
     w_OCHW: torch.Tensor,
     dx_NCHW: torch.Tensor,
-    stride: list[int],
-    padding: list[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
     groups: int,
     rows: int,
     scratch_tiles: list[torch.Tensor],
@@ -247,8 +248,8 @@ def int8_convolution_weight_into(  # noqa: PLR0917
     x_NCHW: torch.Tensor,
     g_OCHW: torch.Tensor,
     first: int,
-    stride: list[int],
-    padding: list[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
     groups: int,
     rows: int,
     scratch_tiles: list[torch.Tensor],
