@@ -339,6 +339,8 @@ UNIT_OPTIONS = {
         {"rounding": "nearest", "labels": "plane"},
         {"kernel": "torch", "labels": "plane", "master": "fp32", "rounding": "nearest"},
         {"lookahead": "detached", "goodness": "mean"},
+        {"lookahead": "true", "master": "fp32", "goodness": "mean"},
+        {"lookahead": "true", "labels": "plane", "rounding": "nearest"},
         {"master": "fp32", "lookahead": "detached", "labels": "plane", "weight_decay": 0.0001},
         {"master": "fp32", "momentum": 0.9, "nesterov": True},
         {"weight_decay": 0.0001},

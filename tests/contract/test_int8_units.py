@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.builders.unit_net import forward
+from tests.builders.unit_net import forward, through
 from tests.contract.cases import UNIT_NETS, reachable_bits, samples_for
 from trainfit.algorithms import Category, ConfigurationError, build_algorithm
 from trainfit.algorithms.blocks.block import Pass, Statistics
@@ -18,6 +18,7 @@ from trainfit.algorithms.blocks.int8.convolution import Int8ConvolutionBlock
 from trainfit.algorithms.blocks.int8.dense import Int8DenseBlock
 from trainfit.algorithms.blocks.int8.kept import InputInInt8Block, RectifierBlock
 from trainfit.algorithms.blocks.learning import AtOnce, ByRows
+from trainfit.algorithms.forward_forward.labels import random_wrong_labels
 from trainfit.algorithms.models.layers import (
     Activation,
     BatchNorm,
@@ -268,13 +269,13 @@ def test_int8_needs_half_the_bytes():
 
 
 @pytest.mark.parametrize("labels", ["pixels", "plane"])
-def test_with_lambda_0_looking_ahead_changes_nothing(labels):
+@pytest.mark.parametrize("lookahead", ["detached", "true"])
+def test_with_lambda_0_looking_ahead_changes_nothing(lookahead, labels):
     options = {"labels": labels, "master": "fp32", "rounding": "nearest", "goodness": "mean"}
-    off, detached = (
-        trained_by("ff_int8", options | {"lookahead": lookahead})
-        for lookahead in ("off", "detached")
+    off, ahead = (
+        trained_by("ff_int8", options | {"lookahead": which}) for which in ("off", lookahead)
     )
-    assert reachable_bits(off) == reachable_bits(detached)
+    assert reachable_bits(off) == reachable_bits(ahead)
 
 
 def test_later_goodness_counts_from_the_second_pass_on():
@@ -288,6 +289,38 @@ def test_later_goodness_counts_from_the_second_pass_on():
         found.append(held(algorithm))
     assert not torch.equal(*(each["unit1.conv1.weight"] for each in found))
     assert torch.equal(*(each["unit3.conv1.weight"] for each in found))  # the last has no later one
+
+
+def test_with_lambda_1_a_unit_follows_its_loss_and_all_later_ones():
+    """Autograd's gradient of the sum of losses, in float32, through the scaling of samples."""
+    net = "cnn-3x8x8-c16-c16-c16-10"
+    options = {"lookahead": "true", "lookahead_step": 1.0, "goodness": "mean", "lr": 1.0}
+    options |= {"master": "fp32", "rounding": "nearest"}
+    algorithm = build_algorithm("ff_int8", net, options)
+    before = {name: tensor.clone() for name, tensor in held(algorithm).items()}
+    own = {name: tensor.clone() for name, tensor in before.items()}
+    names = [f"unit{number}.conv1.weight" for number in (1, 2, 3)]
+    for name in names:
+        own[name].requires_grad_()
+    x, y = samples_for(algorithm, 24)
+    state = algorithm.generator.get_state()
+    torch.empty((), dtype=torch.int64).random_(generator=algorithm.generator)  # the seed
+    wrong = random_wrong_labels(y, 10, algorithm.generator)
+    algorithm.generator.set_state(state)
+    h, total = algorithm._labelled.write(x, y, wrong), torch.zeros(())
+    for unit in algorithm.model.units[:-1]:
+        h = through(unit, h, own, training=True)
+        excess = h.flatten(1).pow(2).mean(1) - 1.0
+        total = total + functional.softplus(torch.cat([-excess[:24], excess[24:]])).sum() / 24
+        h = h * h.flatten(1).pow(2).mean(1).rsqrt()[:, None, None, None]
+    total.backward()
+    algorithm.begin_epoch(1, 2)
+
+    algorithm.step(x, y)
+
+    for name in names:
+        ours = (before[name] - held(algorithm)[name]).flatten()
+        assert functional.cosine_similarity(ours, own[name].grad.flatten(), dim=0) > 0.95, name
 
 
 def test_units_follow_the_gradient_of_their_own_goodness():
@@ -330,7 +363,6 @@ def test_ff_int8_needs_less_than_forward_forward():
 @pytest.mark.parametrize(
     ("name", "model", "options", "said"),
     [
-        ("ff_int8", NET, {"lookahead": "true"}, "lookahead=detached"),
         ("ff_int8", NET, {"labels": "channels"}, "labels=plane"),
         ("ff_int8", NET, {"momentum": 0.9}, "master=fp32"),
         ("ff_int8", "cnn-3x8x8-10", {}, "cnn-3x32x32-c20-10"),

@@ -100,9 +100,10 @@ class Int8BatchNormBlock(Block):
                 share_C = tag(dgain_C * scale, Category.WORKSPACE, "share of a channel")
                 self._take_off_(dx, q, share_C.mul_(1.0 / count))
                 mean_C = tag(dshift_C * (1.0 / count), Category.WORKSPACE, "mean of a gradient")
-                dx.sub_(_map(mean_C, dx)).mul_(_map(inverse_C.mul_(self._gain_C), dx))
+                factor_C = tag(inverse_C * self._gain_C, Category.WORKSPACE, "factor")
+                dx.sub_(_map(mean_C, dx)).mul_(_map(factor_C, dx))
                 tape.append(dx)
-                del dx, share_C, mean_C
+                del dx, share_C, mean_C, factor_C
             del dy, q, inverse_C, scale
         learner.take(f"{self._name}.gain", self._gain_C, dgain_C)
         learner.take(f"{self._name}.shift", self._shift_C, dshift_C)
