@@ -12,10 +12,13 @@ with one scale per tensor; what is between them is in float32 and keeps INT8
 (:mod:`trainfit.algorithms.blocks.int8.making`).
 
 Decisions. The samples of a tensor share a scale, as they have one mean square. The rate is divided
-by the features of a unit's input, as it is by the inputs of a layer. With ``lookahead=detached``
-the goodness of later units is a constant in the factor, as on layers. ``true`` would carry
-gradients from unit to unit; it is there for layers only. Labelled samples are float32, and so is
-one gradient of activations at a time.
+by the features of a unit's input, as it is by the inputs of a layer. Labelled samples are float32,
+and so are gradients of activations, one or with ``lookahead=true`` three at a time.
+
+Both forms of look-ahead are those of :mod:`trainfit.algorithms.ff_int8.lookahead`, with units in
+the place of layers: with ``detached`` the goodness of later units is a constant in the factor; with
+``true`` a unit gets ``e = dL/dy + J^T e`` of the units above, and learns from ``dL/dy + lambda J^T
+e``, so that all but the first and the last are gone through twice on the way back.
 
 Shape suffixes: N samples, R rows of both passes (2 N), K classes.
 """
@@ -31,6 +34,7 @@ import torch
 from trainfit.algorithms.blocks.block import Pass, Statistics, Tape
 from trainfit.algorithms.blocks.int8.arithmetic import Arithmetic
 from trainfit.algorithms.blocks.int8.making import in_int8
+from trainfit.algorithms.blocks.int8.weight import Unmoved
 from trainfit.algorithms.blocks.learning import ByRows
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
@@ -43,16 +47,17 @@ from trainfit.algorithms.ff_int8.options import (
 )
 from trainfit.algorithms.forward_forward.labels import random_wrong_labels
 from trainfit.algorithms.forward_forward.maps import LabelledMaps, check_room_in_maps
-from trainfit.algorithms.forward_forward.objective import Objective, normalise_
+from trainfit.algorithms.forward_forward.objective import EPSILON, Objective, normalise_
 from trainfit.algorithms.forward_forward.options import Labels, Loss
 from trainfit.algorithms.models import UnitNet
 from trainfit.algorithms.nets.units import Units, check_rows, check_sums
 from trainfit.algorithms.numerics.int8.quantise import draw_seed
-from trainfit.algorithms.numerics.int8.scaled import Quantised
+from trainfit.algorithms.numerics.int8.scaled import Quantised, tile_height
 from trainfit.algorithms.numerics.optimisers import Sgd
 from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.options import Rounding
-from trainfit.algorithms.phases import Category, phase
+from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.tiling import in_tiles
 
 
 class _Output(NamedTuple):
@@ -75,6 +80,20 @@ class _Output(NamedTuple):
         factors_R.mul_(self.squares_R.sqrt().mul_(self.width**-0.5)).mul_(self.unit.scale)
         flat = self.unit.q.flatten(1).to(torch.float32)
         return flat.mul_(factors_R[:, None]).view(self.unit.q.shape)
+
+    def through_(self, d: torch.Tensor) -> torch.Tensor:
+        """``(d - y^ <d, y^> / n) / r`` in place: a gradient of the scaled output, of the output."""
+        d_RF, q_RF = d.view(len(d), -1), self.unit.q.flatten(1)
+        for rows in in_tiles(len(d_RF), tile_height(*d_RF.shape)):
+            own = tag(q_RF[rows].to(torch.float32), Category.WORKSPACE, "tile of integers")
+            own.mul_(self.unit.scale)
+            both = tag((own * d_RF[rows]).sum(1), Category.WORKSPACE, "products")
+            d_RF[rows].sub_(own.mul_(both.mul_(1.0 / self.width)[:, None]))
+            del own, both  # otherwise two tiles would be alive in the next iteration
+        lengths_R = tag(self.squares_R.sqrt(), Category.WORKSPACE, "lengths")
+        lengths_R.add_(EPSILON).reciprocal_().mul_(self.width**0.5)
+        d_RF.mul_(lengths_R[:, None])
+        return d
 
 
 class FfInt8OnUnits(Algorithm[FfInt8Options], about=FF_INT8):
@@ -115,7 +134,7 @@ class FfInt8OnUnits(Algorithm[FfInt8Options], about=FF_INT8):
     def check_batch(self, batch_size: int) -> None:
         """Batch normalisation needs more than one value per channel, INT32 has room for so many."""
         check_rows(self.model, 2 * batch_size)
-        check_sums(self.model, 2 * batch_size)
+        check_sums(self.model, batch_size, passes=2)
 
     # ---- the step ---------------------------------------------------------------------------
 
@@ -128,10 +147,13 @@ class FfInt8OnUnits(Algorithm[FfInt8Options], about=FF_INT8):
                 wrong_N = random_wrong_labels(y, self.model.classes, self.generator)
                 passed = [self._labelled.write(x, y, wrong_N)]
                 del wrong_N
-            if self.options.lookahead is Lookahead.OFF:
-                self._one_by_one(passed)
-            else:
-                self._all_at_last(passed)
+            match self.options.lookahead:
+                case Lookahead.OFF:
+                    self._one_by_one(passed)
+                case Lookahead.DETACHED:
+                    self._with_later_goodness(passed)
+                case Lookahead.TRUE:
+                    self._with_later_gradients(passed)
 
     def _one_by_one(self, passed: list[torch.Tensor]) -> None:
         """Update every unit on the way forward; its input is taken out of ``passed``."""
@@ -149,16 +171,22 @@ class FfInt8OnUnits(Algorithm[FfInt8Options], about=FF_INT8):
                     passed.append(out.as_map())
             del out
 
-    def _all_at_last(self, passed: list[torch.Tensor]) -> None:
-        """Update all units, the last one first, with the later ones' goodness as a constant."""
-        tapes: list[Tape] = []
+    def _all_outputs(self, passed: list[torch.Tensor]) -> tuple[list[_Output], list[Tape]]:
+        """Outputs and tapes of all units; the input is taken out of ``passed``."""
         outputs: list[_Output] = []
+        tapes: list[Tape] = []
+        last = len(self._units.chains) - 1
         with phase("forward"):
-            for place in range(len(self._units.chains)):
+            for place in range(last + 1):
                 tapes.append([])
                 outputs.append(self._output(place, passed.pop(), tapes[-1]))
-                passed.append(outputs[-1].as_map())
-            del passed[:]
+                if place < last:
+                    passed.append(outputs[-1].as_map())
+        return outputs, tapes
+
+    def _with_later_goodness(self, passed: list[torch.Tensor]) -> None:
+        """Update all units, the last one first, with the later ones' goodness as a constant."""
+        outputs, tapes = self._all_outputs(passed)
         with phase("gradient"):
             later_R = torch.zeros_like(outputs[-1].squares_R)
         for place in reversed(range(len(self._units.chains))):
@@ -170,6 +198,43 @@ class FfInt8OnUnits(Algorithm[FfInt8Options], about=FF_INT8):
                 tape.append(out.times(self._factors(out, factors_R)))
                 del factors_R, out
             self._learn(place, tape)
+
+    def _with_later_gradients(self, passed: list[torch.Tensor]) -> None:
+        """Update all units, the last one first, each with the gradient of the later losses too.
+
+        A unit is updated after the gradient has gone through its weights.
+        """
+        outputs, tapes = self._all_outputs(passed)
+        last = len(self._units.chains) - 1
+        below: list[torch.Tensor] = []
+        for place in reversed(range(last + 1)):
+            out, tape = outputs.pop(), tapes.pop()
+            with phase("gradient"):
+                own = out.times(self._factors(out, out.squares_R.clone()))
+            if place == last:  # which learns from what it passes down
+                tape.append(own)
+                del own, out
+                self._learn(place, tape, to_input=place > 0)
+                below += tape
+            else:
+                with phase("gradient"):
+                    later = out.through_(below.pop())
+                    g = torch.add(own, later, alpha=self._weight)
+                    own.add_(later)
+                    del later, out
+                if place:
+                    below.append(self._of_input(place, [*tape, own]))
+                del own
+                tape.append(g)
+                del g
+                self._learn(place, tape)
+            del tape
+
+    def _of_input(self, place: int, tape: Tape) -> torch.Tensor:
+        """The gradient of a unit's input from that at the end of the tape; nothing learns."""
+        self._units.chains[place].backward(tape, Unmoved(self._optimiser), to_input=True)
+        dx: torch.Tensor = tape.pop()
+        return dx
 
     def _output(self, place: int, h: torch.Tensor, tape: Tape) -> _Output:
         """What a unit makes of its input."""
@@ -190,10 +255,10 @@ class FfInt8OnUnits(Algorithm[FfInt8Options], about=FF_INT8):
         """``dL/dy = factor y``, in place of the squares that the logistic function is given."""
         return self._objective.factors_(squares_R, out.width, len(squares_R) // 2, None)
 
-    def _learn(self, place: int, tape: Tape) -> None:
-        """Update a unit by the gradient at the end of its tape."""
+    def _learn(self, place: int, tape: Tape, *, to_input: bool = False) -> None:
+        """Update a unit by the gradient at the end of its tape; that of its input may follow."""
         self._optimiser.lr = self._rate / self._inputs[place]
-        self._units.chains[place].backward(tape, ByRows(self._optimiser), to_input=False)
+        self._units.chains[place].backward(tape, ByRows(self._optimiser), to_input=to_input)
 
     # ---- prediction, and what is kept -------------------------------------------------------
 
@@ -229,9 +294,4 @@ def _check(model: UnitNet, options: FfInt8Options) -> None:
         raise ConfigurationError(
             "ff_int8 learns from right and wrong labels, which labels=channels has not; use"
             " labels=pixels or labels=plane, or forward_forward with labels=channels"
-        )
-    if options.lookahead is Lookahead.TRUE:
-        raise ConfigurationError(
-            f"lookahead=true of ff_int8 is for fully connected nets, {model.name!r} is"
-            f" {model.kind}; use lookahead=detached or lookahead=off"
         )

@@ -14,10 +14,10 @@ from trainfit.algorithms.blocks.block import Chosen, Held, Pass, Statistics
 from trainfit.algorithms.blocks.float32.chain import Chain, Maker
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.models.layers import BatchNorm, Layer, Residual, with_shapes
+from trainfit.algorithms.models.layers import BatchNorm, Convolution, Layer, Residual, with_shapes
 from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.models.units import UnitNet
-from trainfit.algorithms.numerics.int8.convolution.products import most_rows
+from trainfit.algorithms.numerics.int8.convolution.products import MOST_TERMS, most_rows
 from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.phases import Category
 
@@ -124,27 +124,40 @@ def check_rows(model: UnitNet, rows: int) -> None:
             )
 
 
-def check_sums(model: UnitNet, rows: int) -> None:
+def check_sums(model: UnitNet, batch: int, *, passes: int = 1) -> None:
     """Refuse a batch with which a gradient of a weight might exceed INT32.
 
-    It is summed over the batch and the places of a map. That of a unit's input stands for those
-    within the unit, which are not larger in the nets there are.
+    It is summed over the batch and the places of the map that a convolution gives.
 
     Args:
         model: The net.
-        rows: How many samples go through it at once.
+        batch: Samples of a batch.
+        passes: How often every sample is in it.
 
     Raises:
         ConfigurationError: There are too many; the message names the unit and how many would do.
     """
     for unit, shape in zip(model.units, model.given, strict=True):
-        places = prod(shape[1:])
-        if rows > most_rows(places):
+        places = _most_places(unit.layers, shape)
+        most = most_rows(places) // passes
+        if batch > most:
             raise ConfigurationError(
-                f"model {model.name!r}: gradients of the weights of unit {unit.name} are sums of"
-                f" INT8 products over {rows} maps of {shape[1]}x{shape[2]}, which INT32 may not"
-                f" hold; use a batch of at most {most_rows(places)}"
+                f"model {model.name!r}: in unit {unit.name}, a gradient of a weight is a sum of"
+                f" {passes * batch * places:,} INT8 products, of which INT32 holds {MOST_TERMS:,}"
+                f" whatever they are; use a batch of at most {most}"
             )
+
+
+def _most_places(layers: tuple[Layer, ...], shape: Shape) -> int:
+    """Of the maps that convolutions among some layers give; at least 1."""
+    found = 1
+    for layer, given in with_shapes(layers, shape):
+        if isinstance(layer, Convolution):
+            found = max(found, prod(layer.shape_after(given)[1:]))
+        if isinstance(layer, Residual):
+            ways = layer.body, layer.shortcut
+            found = max(found, *(_most_places(way, given) for way in ways))
+    return found
 
 
 def _is_normalised_alone(layers: tuple[Layer, ...], shape: Shape) -> bool:

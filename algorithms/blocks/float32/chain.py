@@ -37,9 +37,24 @@ class Maker(Protocol):
     """Makes the block that computes a layer in some number format."""
 
     def __call__(
-        self, layer: Layer, shape: Shape, name: str, generator: torch.Generator, *, fresh: bool
+        self,
+        layer: Layer,
+        shape: Shape,
+        name: str,
+        generator: torch.Generator,
+        *,
+        fresh: bool,
+        last: bool,
     ) -> Block:
-        """The block; ``fresh``: whether its input is a tensor that nobody else reads.
+        """The block of a layer.
+
+        Args:
+            layer: The layer.
+            shape: Of its input.
+            name: The start of the names of its tensors.
+            generator: Draws weights.
+            fresh: Whether its input is a tensor that nobody else reads.
+            last: Whether it is the last of its chain, the gradient of whose output others may read.
 
         Raises:
             ConfigurationError: There is none for it.
@@ -70,10 +85,11 @@ class Chain(Block):
         self._first = 0  # of those that the way back goes through
         count: Counter[str] = Counter()
         fresh = False  # whether what the next one is given is a tensor that nobody else reads
-        for layer, given in with_shapes(layers, shape):
+        for place, (layer, given) in enumerate(with_shapes(layers, shape), start=1):
             count[layer.label] += 1
             label = f"{name}.{layer.label}{count[layer.label]}" if layer.label else name
-            self._blocks.append(make(layer, given, label, generator, fresh=fresh))
+            last = place == len(layers)
+            self._blocks.append(make(layer, given, label, generator, fresh=fresh, last=last))
             fresh = not isinstance(layer, Activation)
 
     def held(self) -> Iterator[Held]:
@@ -178,13 +194,20 @@ class ResidualBlock(Block):
 
 
 def in_float32(
-    layer: Layer, shape: Shape, name: str, generator: torch.Generator, *, fresh: bool
+    layer: Layer,
+    shape: Shape,
+    name: str,
+    generator: torch.Generator,
+    *,
+    fresh: bool,
+    last: bool,
 ) -> Block:
     """The block that computes a layer.
 
     Raises:
         ConfigurationError: There is none for it.
     """
+    del last  # its gradient is overwritten by those only that may not be the last
     found: Block | None = None
     match layer:
         case Convolution():

@@ -1,8 +1,8 @@
 """Blocks that compute in float32 and keep little of it for the way back.
 
-A rectifier keeps where it is shut, a byte per element. What keeps its input (batch normalisation,
-squeeze-and-excitation, SiLU) keeps it rounded to INT8 with one scale, and has it in float32 again
-when its gradient is computed.
+A rectifier keeps where it is shut, a byte per element. What keeps its input (squeeze-and-excitation
+and SiLU) keeps it rounded to INT8 with one scale, and has it in float32 again when its gradient is
+computed. Batch normalisation is in :mod:`.batch_norm`.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ import torch
 
 from trainfit.algorithms.blocks.block import Block
 from trainfit.algorithms.blocks.float32.activation import ActivationBlock
-from trainfit.algorithms.blocks.float32.batch_norm import BatchNormBlock
 from trainfit.algorithms.blocks.float32.chain import Maker, ResidualBlock, in_float32
 from trainfit.algorithms.blocks.float32.squeeze_excite import SqueezeExciteBlock
 from trainfit.algorithms.blocks.int8.arithmetic import Arithmetic
+from trainfit.algorithms.blocks.int8.batch_norm import Int8BatchNormBlock
 from trainfit.algorithms.blocks.int8.convolution import Int8ConvolutionBlock
 from trainfit.algorithms.blocks.int8.dense import Int8DenseBlock
 from trainfit.algorithms.blocks.int8.kept import InputInInt8Block, RectifierBlock
@@ -30,7 +30,7 @@ from trainfit.algorithms.models.layers import (
 )
 from trainfit.algorithms.models.model import Shape
 
-_OF_BATCH_NORM, _OF_SQUEEZE, _OF_SILU = 3, 5, 1
+_OF_SQUEEZE, _OF_SILU = 5, 1
 """Things that these blocks put on their tapes."""
 
 
@@ -43,7 +43,13 @@ def in_int8(arithmetic: Arithmetic, *, latent: bool) -> Maker:
     """
 
     def make(
-        layer: Layer, shape: Shape, name: str, generator: torch.Generator, *, fresh: bool
+        layer: Layer,
+        shape: Shape,
+        name: str,
+        generator: torch.Generator,
+        *,
+        fresh: bool,
+        last: bool,
     ) -> Block:
         made: Block
         match layer:
@@ -54,8 +60,7 @@ def in_int8(arithmetic: Arithmetic, *, latent: bool) -> Maker:
             case Dense():
                 made = Int8DenseBlock(layer, shape, name, generator, arithmetic, latent=latent)
             case BatchNorm():
-                made = BatchNormBlock(layer, shape, name)
-                made = InputInInt8Block(made, _OF_BATCH_NORM, arithmetic)
+                made = Int8BatchNormBlock(layer, shape, name, arithmetic, fresh=fresh, last=last)
             case SqueezeExcite():
                 made = SqueezeExciteBlock(layer, shape, name, generator)
                 made = InputInInt8Block(made, _OF_SQUEEZE, arithmetic)
@@ -67,7 +72,7 @@ def in_int8(arithmetic: Arithmetic, *, latent: bool) -> Maker:
             case Residual():
                 made = ResidualBlock(layer, shape, name, generator, make)
             case _:
-                made = in_float32(layer, shape, name, generator, fresh=fresh)
+                made = in_float32(layer, shape, name, generator, fresh=fresh, last=last)
         return made
 
     return make

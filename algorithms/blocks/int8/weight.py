@@ -25,6 +25,26 @@ from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
 
 
+class Unmoved(Learner):
+    """For a way back of which only the gradient of the input is wanted."""
+
+    by_rows = True  # so that no gradient of a weight is made
+
+    def take(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Nothing follows."""
+
+    def take_rows(self, name: str, weight: torch.Tensor, gradient: OfRows) -> None:
+        """Nothing is made."""
+
+    def take_product(
+        self, name: str, weight: torch.Tensor, left: torch.Tensor, right: torch.Tensor
+    ) -> None:
+        """Nothing is multiplied."""
+
+    def finish(self) -> None:
+        """Nothing is left."""
+
+
 class Weight:
     """The weight of one block.
 
@@ -52,6 +72,8 @@ class Weight:
 
     def learn(self, learner: Learner, gradient: OfRows) -> None:
         """Update by a gradient, float32, made of some output channels or of all."""
+        if isinstance(learner, Unmoved):
+            return
         if self._w is not None:
             self._move_latent(self._w, learner, gradient)
             return
