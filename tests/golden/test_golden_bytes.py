@@ -14,16 +14,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.contract.cases import CASES, IDS
+from tests.contract.cases import CASES, UNIT_CASES, id_of
 from trainfit.algorithms import build_on_meta
 from trainfit.bench.trace.prediction import predict
 
 FILE = Path(__file__).with_name("bytes.json")
 VERSION = torch.__version__.partition("+")[0]
 NETS = (("mlp-64-128-128-10", 32), ("mlp-784-500-500-10", 100), ("mlp-784-2000x4-10", 100))
+UNIT_NETS = (("cnn-3x32x32-c20-d40s2-r40s2-g-10", 16),)
+EVERY = [(*case, "mlp") for case in CASES] + [(*case, "cnn") for case in UNIT_CASES]
 
 
-def figures(name, options):
+def figures(name, options, family):
     """Deterministic figures of every stage on every net."""
     return {
         f"{model} b{rows} {stage}": {
@@ -34,10 +36,10 @@ def figures(name, options):
             "peak_phase": plan.peak_phase,
             "phases": {phase: p.peak_bytes for phase, p in sorted(plan.phases.items())},
         }
-        for model, rows in NETS
+        for model, rows in (NETS if family == "mlp" else UNIT_NETS)
         for sketch in [build_on_meta(name, model, options)]
         for index, stage in enumerate(sketch.stages)
-        if stage in ("all", "layer1", "layer2")
+        if stage in ("all", "layer1", "layer2", "unit1", "unit2")
         for plan in [predict(at_stage(sketch, index), rows)]
     }
 
@@ -47,15 +49,16 @@ def at_stage(algorithm, index):
     return algorithm
 
 
-def key_of(name, options):
-    return f"{name} {json.dumps(options, sort_keys=True)}"
+def key_of(name, options, family):
+    key = f"{name} {json.dumps(options, sort_keys=True)}"
+    return key if family == "mlp" else f"{key} {family}"
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_bytes_are_what_they_were(name, options):
-    measured = figures(name, options)
+@pytest.mark.parametrize(("name", "options", "family"), EVERY, ids=[id_of(*case) for case in EVERY])
+def test_bytes_are_what_they_were(name, options, family):
+    measured = figures(name, options, family)
     goldens = json.loads(FILE.read_text()) if FILE.exists() else {"figures": {}}
-    key = key_of(name, options)
+    key = key_of(name, options, family)
     if os.environ.get("TRAINFIT_UPDATE_GOLDENS"):
         goldens["torch"] = sorted({VERSION, *goldens.get("torch", ())})
         goldens["figures"][key] = measured
@@ -67,4 +70,4 @@ def test_bytes_are_what_they_were(name, options):
 
 def test_no_golden_is_left_over():
     goldens = json.loads(FILE.read_text())["figures"]
-    assert set(goldens) == {key_of(name, options) for name, options in CASES}
+    assert set(goldens) == {key_of(*case) for case in EVERY}
