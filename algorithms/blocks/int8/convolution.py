@@ -6,8 +6,8 @@ With q the integers of a tensor and s their scale::
     dw = s_d s_x (q_d * q_x)        db = sum of dz over batch and places, before it is rounded
 
 Input and output are float32; between the forward pass and the gradient, the input is INT8. If sums
-over all samples might exceed INT32, a gradient of the weight is made of fewer samples at a time, and
-added up in float32.
+over all samples might exceed INT32, a gradient of the weight is made of fewer samples at a time,
+and added up in float32.
 """
 
 from __future__ import annotations
