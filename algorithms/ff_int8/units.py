@@ -43,7 +43,7 @@ from trainfit.algorithms.ff_int8.options import (
     FfInt8Options,
     Lookahead,
     Master,
-    check_master,
+    check_together,
 )
 from trainfit.algorithms.forward_forward.labels import random_wrong_labels
 from trainfit.algorithms.forward_forward.maps import LabelledMaps, check_room_in_maps
@@ -104,7 +104,7 @@ class FfInt8OnUnits(Algorithm[FfInt8Options], about=FF_INT8):
 
     def __init__(self, model: UnitNet, options: FfInt8Options, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
-        check_master(options)
+        check_together(options)
         _check(model, options)
         self._arithmetic = Arithmetic(
             options.kernel,

@@ -367,6 +367,8 @@ def test_ff_int8_needs_less_than_forward_forward():
     [
         ("ff_int8", NET, {"labels": "channels"}, "labels=plane"),
         ("ff_int8", NET, {"momentum": 0.9}, "master=fp32"),
+        ("ff_int8", NET, {"goodness": "relu_mean"}, "goodness=mean"),
+        ("ff_int8", "mlp-24-16-4", {"goodness": "relu_mean"}, "goodness=mean"),
         ("ff_int8", "cnn-3x8x8-10", {}, "cnn-3x32x32-c20-10"),
         ("ff_int8", "cnn-1x3x3-c4-10", {}, "use labels=plane"),
         ("ff_int8", "mlp-24-16-4", {"labels": "plane"}, "leave it out"),
