@@ -80,12 +80,17 @@ class FfInt8Options(AlgorithmOptions):
         return self
 
 
-def check_master(options: FfInt8Options) -> None:
-    """Refuse momentum without float32 weights.
+def check_together(options: FfInt8Options) -> None:
+    """Refuse momentum without float32 weights, and a goodness without squares.
 
     Raises:
-        ConfigurationError: There is momentum.
+        ConfigurationError: The message names the option.
     """
+    if options.goodness is Goodness.RELU_MEAN:
+        raise ConfigurationError(
+            "ff_int8: goodness=relu_mean is compared between classes, as forward_forward does with"
+            " labels=channels; use goodness=sum or goodness=mean"
+        )
     if options.momentum and options.master is Master.INT8:
         raise ConfigurationError(
             "momentum of ff_int8 is a float32 state of float32 weights: use master=fp32"

@@ -64,7 +64,7 @@ from trainfit.algorithms.ff_int8.options import (
     FfInt8Options,
     Lookahead,
     Master,
-    check_master,
+    check_together,
 )
 from trainfit.algorithms.ff_int8.units import FfInt8OnUnits
 from trainfit.algorithms.ff_int8.weights import Int8Weights, LatentWeights
@@ -93,7 +93,7 @@ class FfInt8(Algorithm[FfInt8Options], about=FF_INT8):
     def __init__(self, model: Mlp, options: FfInt8Options, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
         check_room_for_labels(self.name, model)
-        check_master(options)
+        check_together(options)
         if options.labels is not Labels.PIXELS:
             raise ConfigurationError(
                 f"ff_int8: labels={options.labels} is for convolutional nets, {model.name!r} is"

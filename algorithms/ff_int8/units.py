@@ -43,14 +43,14 @@ from trainfit.algorithms.ff_int8.options import (
     FfInt8Options,
     Lookahead,
     Master,
-    check_master,
+    check_together,
 )
 from trainfit.algorithms.forward_forward.labels import random_wrong_labels
 from trainfit.algorithms.forward_forward.maps import LabelledMaps, check_room_in_maps
 from trainfit.algorithms.forward_forward.objective import EPSILON, Objective, normalise_
 from trainfit.algorithms.forward_forward.options import Labels, Loss
 from trainfit.algorithms.models import UnitNet
-from trainfit.algorithms.nets.units import Units, check_rows, check_sums
+from trainfit.algorithms.nets.units import Units, check_rows
 from trainfit.algorithms.numerics.int8.quantise import draw_seed
 from trainfit.algorithms.numerics.int8.scaled import Quantised, tile_height
 from trainfit.algorithms.numerics.optimisers import Sgd
@@ -104,7 +104,7 @@ class FfInt8OnUnits(Algorithm[FfInt8Options], about=FF_INT8):
 
     def __init__(self, model: UnitNet, options: FfInt8Options, *, seed: int = 0) -> None:
         super().__init__(model, options, seed=seed)
-        check_master(options)
+        check_together(options)
         _check(model, options)
         self._arithmetic = Arithmetic(
             options.kernel,
@@ -132,9 +132,8 @@ class FfInt8OnUnits(Algorithm[FfInt8Options], about=FF_INT8):
         self._weight = self.options.lookahead_step * epoch
 
     def check_batch(self, batch_size: int) -> None:
-        """Batch normalisation needs more than one value per channel, INT32 has room for so many."""
+        """Batch normalisation needs more than one value per channel."""
         check_rows(self.model, 2 * batch_size)
-        check_sums(self.model, batch_size, passes=2)
 
     # ---- the step ---------------------------------------------------------------------------
 

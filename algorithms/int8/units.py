@@ -34,7 +34,7 @@ from trainfit.algorithms.int8.options import (
     check_master,
 )
 from trainfit.algorithms.models.units import UnitNet
-from trainfit.algorithms.nets.units import Units, check_rows, check_sums
+from trainfit.algorithms.nets.units import Units, check_rows
 from trainfit.algorithms.numerics.int8.quantise import draw_seed
 from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.numerics.optimisers import optimiser_of
@@ -63,9 +63,8 @@ class BackpropInt8OnUnits(Algorithm[BackpropInt8Options], about=BACKPROP_INT8):
         self._units.add_to(self._optimiser)
 
     def check_batch(self, batch_size: int) -> None:
-        """Batch normalisation needs more than one value per channel, INT32 has room for so many."""
+        """Batch normalisation needs more than one value per channel."""
         check_rows(self.model, batch_size)
-        check_sums(self.model, batch_size)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update from the mean loss of the batch, the last unit first."""

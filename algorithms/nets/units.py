@@ -6,7 +6,6 @@ Shape suffixes: N batch, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 
 import torch
 
@@ -14,10 +13,9 @@ from trainfit.algorithms.blocks.block import Chosen, Held, Pass, Statistics
 from trainfit.algorithms.blocks.float32.chain import Chain, Maker
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.models.layers import BatchNorm, Convolution, Layer, Residual, with_shapes
+from trainfit.algorithms.models.layers import BatchNorm, Layer, Residual, with_shapes
 from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.models.units import UnitNet
-from trainfit.algorithms.numerics.int8.convolution.products import MOST_TERMS, most_rows
 from trainfit.algorithms.numerics.optimisers import Optimiser
 from trainfit.algorithms.phases import Category
 
@@ -122,42 +120,6 @@ def check_rows(model: UnitNet, rows: int) -> None:
                 f"model {model.name!r}: with one sample at a time, batch normalisation in unit"
                 f" {unit.name} has one value per channel, and no variance; use 2 or more"
             )
-
-
-def check_sums(model: UnitNet, batch: int, *, passes: int = 1) -> None:
-    """Refuse a batch with which a gradient of a weight might exceed INT32.
-
-    It is summed over the batch and the places of the map that a convolution gives.
-
-    Args:
-        model: The net.
-        batch: Samples of a batch.
-        passes: How often every sample is in it.
-
-    Raises:
-        ConfigurationError: There are too many; the message names the unit and how many would do.
-    """
-    for unit, shape in zip(model.units, model.given, strict=True):
-        places = _most_places(unit.layers, shape)
-        most = most_rows(places) // passes
-        if batch > most:
-            raise ConfigurationError(
-                f"model {model.name!r}: in unit {unit.name}, a gradient of a weight is a sum of"
-                f" {passes * batch * places:,} INT8 products, of which INT32 holds {MOST_TERMS:,}"
-                f" whatever they are; use a batch of at most {most}"
-            )
-
-
-def _most_places(layers: tuple[Layer, ...], shape: Shape) -> int:
-    """Of the maps that convolutions among some layers give; at least 1."""
-    found = 1
-    for layer, given in with_shapes(layers, shape):
-        if isinstance(layer, Convolution):
-            found = max(found, prod(layer.shape_after(given)[1:]))
-        if isinstance(layer, Residual):
-            ways = layer.body, layer.shortcut
-            found = max(found, *(_most_places(way, given) for way in ways))
-    return found
 
 
 def _is_normalised_alone(layers: tuple[Layer, ...], shape: Shape) -> bool:

@@ -26,8 +26,10 @@ from trainfit.algorithms.models.layers import (
     Dense,
     Nonlinearity,
 )
+from trainfit.algorithms.numerics.int8.convolution import products
 from trainfit.algorithms.numerics.optimisers import Sgd
 from trainfit.algorithms.options import Int8Kernel, Rounding
+from trainfit.bench.profiler import profile_step
 from trainfit.bench.trace.prediction import predict
 
 NET = "cnn-3x8x8-c6-r8s2-i8-10"
@@ -365,6 +367,8 @@ def test_ff_int8_needs_less_than_forward_forward():
     [
         ("ff_int8", NET, {"labels": "channels"}, "labels=plane"),
         ("ff_int8", NET, {"momentum": 0.9}, "master=fp32"),
+        ("ff_int8", NET, {"goodness": "relu_mean"}, "goodness=mean"),
+        ("ff_int8", "mlp-24-16-4", {"goodness": "relu_mean"}, "goodness=mean"),
         ("ff_int8", "cnn-3x8x8-10", {}, "cnn-3x32x32-c20-10"),
         ("ff_int8", "cnn-1x3x3-c4-10", {}, "use labels=plane"),
         ("ff_int8", "mlp-24-16-4", {"labels": "plane"}, "leave it out"),
@@ -377,9 +381,20 @@ def test_what_cannot_be_is_refused(name, model, options, said):
         build_algorithm(name, model, options)
 
 
-@pytest.mark.parametrize(("name", "most"), [("backprop_int8", 128), ("ff_int8", 64)])
-def test_a_batch_whose_sums_might_exceed_int32_is_refused(name, most):
-    algorithm = build_algorithm(name, "resnet8-3x32x32-10", {})
-    algorithm.check_batch(most)
-    with pytest.raises(ConfigurationError, match=f"batch of at most {most}"):
-        algorithm.check_batch(most + 1)
+def test_sums_that_might_exceed_int32_are_made_of_some_samples_at_a_time(monkeypatch):
+    """The same sums, of three samples and of five; integers below 2^24 add up exactly."""
+    found = []
+    for most in (1 << 17, 16 * 3):
+        monkeypatch.setattr(products, "MOST_TERMS", most)
+        found.append(trained_by("backprop_int8", {"master": "fp32"}, "cnn-3x4x4-c6b-10", steps=1))
+    one, parts = (held(each) for each in found)
+    assert all(torch.allclose(one[name], parts[name], atol=1e-6) for name in one)
+    x, y = samples_for(found[1], 8)
+    predicted = predict(found[1], 8).peak_bytes
+    measured = profile_step(lambda: found[1].step(x, y), warmup=1, repeats=2)
+    assert measured.peak_dynamic_bytes == predicted
+
+
+def test_maps_with_more_places_than_int32_can_sum_are_refused():
+    with pytest.raises(ConfigurationError, match="147,456 INT8 products"):
+        build_algorithm("ff_int8", "cnn-1x384x384-c4-10", {})

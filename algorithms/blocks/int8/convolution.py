@@ -5,7 +5,9 @@ With q the integers of a tensor and s their scale::
     z = s_w s_x (q_w * q_x) + b     (q_d, s_d) = Q(dz)     dx = s_d s_w (q_w *^T q_d)
     dw = s_d s_x (q_d * q_x)        db = sum of dz over batch and places, before it is rounded
 
-Input and output are float32; between the forward pass and the gradient, the input is INT8.
+Input and output are float32; between the forward pass and the gradient, the input is INT8. If sums
+over all samples might exceed INT32, a gradient of the weight is made of fewer samples at a time,
+and added up in float32.
 """
 
 from __future__ import annotations
@@ -19,16 +21,20 @@ from trainfit.algorithms.blocks.block import Block, Held, Pass, Tape
 from trainfit.algorithms.blocks.int8.arithmetic import Arithmetic
 from trainfit.algorithms.blocks.int8.weight import Weight
 from trainfit.algorithms.blocks.learning import Learner
+from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models.layers import Convolution
 from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.numerics.int8.convolution.products import (
+    MOST_TERMS,
     Windows,
     int8_convolution,
     int8_convolution_input,
     int8_convolution_weight,
+    most_rows,
 )
 from trainfit.algorithms.numerics.int8.scaled import Quantised, rescale_
-from trainfit.algorithms.phases import Category, phase
+from trainfit.algorithms.phases import Category, phase, tag
+from trainfit.algorithms.tiling import in_tiles
 
 
 class Int8ConvolutionBlock(Block):
@@ -55,6 +61,7 @@ class Int8ConvolutionBlock(Block):
     ) -> None:
         self._name, self._arithmetic = name, arithmetic
         self._windows = Windows(layer.stride, layer.padding, layer.groups)
+        _check_sums(layer, shape, name)
         inputs = shape[0] // layer.groups
         deviation = math.sqrt(2.0 / (inputs * math.prod(layer.kernel)))
         w = torch.empty(layer.outputs, inputs, *layer.kernel)
@@ -99,10 +106,40 @@ class Int8ConvolutionBlock(Block):
 
     def _of_rows(self, rows: slice, d: Quantised, h: Quantised) -> torch.Tensor:
         """The gradient of some output channels' weights."""
+        found: list[torch.Tensor] = []
+        for some in in_tiles(len(d.q), most_rows(d.q[0, 0].numel())):
+            part = self._of_samples(some, rows, d, h)
+            if found:
+                found[0].add_(tag(part, Category.WORKSPACE, "gradient of some samples"))
+            else:
+                found.append(part)
+            del part  # otherwise two of them would be alive in the next iteration
+        return found.pop()
+
+    def _of_samples(self, some: slice, rows: slice, d: Quantised, h: Quantised) -> torch.Tensor:
         window, kernel = self._weight.q.shape[2:], self._arithmetic.kernel
         extent = window[0], window[1]
-        sums = int8_convolution_weight(d.q, h.q, extent, rows, self._windows, kernel)
+        sums = int8_convolution_weight(d.q[some], h.q[some], extent, rows, self._windows, kernel)
         return _rescaled(sums, d.scale, h.scale)
+
+
+def _check_sums(layer: Convolution, shape: Shape, name: str) -> None:
+    """Refuse sums of more products than INT32 can hold, whatever they are.
+
+    Raises:
+        ConfigurationError: There are such sums.
+    """
+    window = math.prod(layer.kernel)
+    for what, terms in (
+        ("a result", shape[0] // layer.groups * window),
+        ("a gradient of the input", layer.outputs // layer.groups * window),
+        ("a gradient of a weight, for one sample,", math.prod(layer.shape_after(shape)[1:])),
+    ):
+        if terms > MOST_TERMS:
+            raise ConfigurationError(
+                f"{name}: {what} would be a sum of {terms:,} INT8 products, INT32 holds"
+                f" {MOST_TERMS:,} whatever they are; use a smaller map, or fewer channels"
+            )
 
 
 def _rescaled(sums: torch.Tensor, scale: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,9 @@ from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
 
+_LEAST = 16
+"""Output channels of a tile of a convolution's weight, at least: each builds the columns again."""
+
 
 class Unmoved(Learner):
     """For a way back of which only the gradient of the input is wanted."""
@@ -145,4 +148,5 @@ class Weight:
     @property
     def _height(self) -> int:
         """Output channels of a tile."""
-        return tile_height(len(self.q), self.q[0].numel())
+        least = _LEAST if self.q.dim() > 2 else 1
+        return max(min(least, len(self.q)), tile_height(len(self.q), self.q[0].numel()))
