@@ -24,7 +24,7 @@ from trainfit.bench.training.contract_check import ContractError
 NETS = {
     "mlp": ("mlp-24-16-32-8-4", "mlp-64-128-128-10"),
     "lc": ("lc-1x6x6-4-8-4", "lc-3x5x5-4x2-2"),
-    "cnn": ("cnn-1x6x6-c4-i4-r8s2-4", "cnn-3x8x8-c6-e6-f8-p-2"),
+    "cnn": ("cnn-1x6x6-c4-i4-r8s2-4", "cnn-3x8x8-c6-p-e6-f8-2"),
 }
 """Nets of every family that promises are checked on; ``--quick`` takes the first."""
 

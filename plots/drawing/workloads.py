@@ -185,8 +185,9 @@ def devices_with_room(rows: pd.DataFrame, verdicts: pd.DataFrame) -> pd.Series[A
     if judged.empty:
         return pd.Series([[] for _ in rows.index], rows.index, dtype=object)
     enough = judged[judged["margin"] >= 0]
-    devices = enough.groupby(RECORD, dropna=False)["device"].agg(list).rename("room")
-    found = rows[RECORD].merge(devices.reset_index(), how="left", on=RECORD)["room"]
+    devices = enough.groupby(RECORD, dropna=False)["device"].agg(list).rename("room").reset_index()
+    kinds = {name: rows[name].dtype for name in RECORD}  # grouping makes numbers of missing texts
+    found = rows[RECORD].merge(devices.astype(kinds), how="left", on=RECORD)["room"]
     lists = [each if isinstance(each, list) else [] for each in found]
     return pd.Series(lists, rows.index, dtype=object)
 

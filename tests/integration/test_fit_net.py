@@ -45,7 +45,10 @@ def test_a_net_is_predicted_measured_and_judged(main: Any) -> None:
     assert (code, err) == (0, "")
     assert document["measured"]["ram_bytes"] == document["predicted"]["ram_bytes"]
     assert document["net"] == "own_net:make_net"
-    assert document["devices"] == [{"device": "small", "status": "fits"}]
+    (judged,) = document["devices"]
+    assert (judged["device"], judged["status"], judged["judged_by"]) == ("small", "fits", "arena")
+    assert judged["torch_ram_bytes"] == document["measured"]["ram_bytes"]
+    assert judged["arena_ram_bytes"] == judged["ram_bytes"] <= judged["torch_ram_bytes"]
 
 
 def test_it_is_only_predicted_where_nothing_is_to_be_measured(main: Any) -> None:
