@@ -31,8 +31,16 @@ class Learner(ABC):
     def take(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
         """Take a gradient; it may be overwritten."""
 
-    def take_rows(self, name: str, weight: torch.Tensor, gradient: OfRows) -> None:
+    def take_rows(
+        self, name: str, weight: torch.Tensor, gradient: OfRows, *, group: int = 1
+    ) -> None:
         """Take the gradient of a weight, made of as many rows at a time as are wanted.
+
+        Args:
+            name: Of the weight.
+            weight: The weight.
+            gradient: Makes that of some rows.
+            group: Rows that belong together: what is asked for are whole groups, or part of one.
 
         Raises:
             NotImplementedError: Gradients are wanted whole (``by_rows`` is false).
@@ -96,9 +104,11 @@ class ByRows(AtOnce):
 
     by_rows = True
 
-    def take_rows(self, name: str, weight: torch.Tensor, gradient: OfRows) -> None:
+    def take_rows(
+        self, name: str, weight: torch.Tensor, gradient: OfRows, *, group: int = 1
+    ) -> None:
         """Make and apply the gradients of some rows after those of others."""
-        for rows in in_tiles(len(weight), max(1, len(weight) // _TILES)):
+        for rows in in_tiles(len(weight), _rows_of(len(weight), group)):
             with phase("gradient"):
                 part = tag(gradient(rows), Category.GRADIENTS, f"d{name}")
             with phase("update"):
@@ -114,3 +124,11 @@ class ByRows(AtOnce):
                 self.optimiser.apply_product(name, weight, left, right)
         else:
             self.take_rows(name, weight, lambda rows: left[rows] @ right)
+
+
+def _rows_of(rows: int, group: int) -> int:
+    """Rows of a tile: whole groups, or a part of one that divides it."""
+    most = max(1, rows // _TILES)
+    if most >= group:
+        return most - most % group
+    return next(size for size in range(most, 0, -1) if group % size == 0)

@@ -9,6 +9,10 @@ from torch.nn import functional
 from tests.builders.unit_net import forward
 from tests.contract.cases import UNIT_NETS, samples_for
 from trainfit.algorithms import Category, ConfigurationError, build_algorithm
+from trainfit.algorithms.backprop.options import BackpropOptions
+from trainfit.algorithms.backprop.units import BackpropOnUnits
+from trainfit.algorithms.models import Unit, UnitNet
+from trainfit.algorithms.models.layers import Activation, Convolution, Dense
 from trainfit.bench.trace.prediction import predict
 
 RATE = 0.125  # a power of two: to multiply by it and to divide again rounds nothing
@@ -93,6 +97,21 @@ def test_a_product_gives_adam_the_same_gradients_but_for_rounding(model):
     for name, tensor in held(plain).items():
         if name.endswith(("weight.mean", "bias.mean", "gain.mean", "shift.mean")):
             assert torch.allclose(held(product)[name], tensor, rtol=1e-4, atol=1e-6), name
+
+
+@pytest.mark.parametrize(("groups", "outputs"), [(2, 54), (3, 96), (4, 4), (6, 6), (1, 40)])
+def test_a_product_in_groups_is_that_of_autograd(groups, outputs):
+    """Tiles of output channels are whole groups, or lie in one, whatever the numbers are."""
+    layers = (Convolution(outputs, padding=(1, 1), groups=groups), Activation())
+    units = (Unit("first", layers), Unit("classifier", (Dense(3),)))
+    model = UnitNet("net", "net", (12, 4, 4), units)
+    runs = []
+    for update in ("separate", "product"):
+        options = BackpropOptions(momentum=0.0, lr=RATE, update=update)
+        algorithm = BackpropOnUnits(model, options)
+        algorithm.step(*samples_for(algorithm, 5))
+        runs.append(held(algorithm)["first.conv1.weight"])
+    assert torch.allclose(*runs, rtol=1e-4, atol=1e-6)
 
 
 def test_parts_of_a_batch_give_the_whole_ones_gradient_where_nothing_is_normalised():

@@ -102,8 +102,10 @@ class ConvolutionBlock(Block):
             with phase("gradient"):
                 if to_input:
                     tape.append(self._of_input(dy, shape))
-            name = f"{self._name}.weight"
-            learner.take_rows(name, trained, lambda rows: self._of_rows(trained, rows, dy, x))
+            name, group = f"{self._name}.weight", len(self.weight) // self._groups
+            learner.take_rows(
+                name, trained, lambda rows: self._of_rows(trained, rows, dy, x), group=group
+            )
         else:
             with phase("gradient"):
                 dw = self._of_rows(trained, slice(0, len(trained)), dy, x)

@@ -36,7 +36,9 @@ class Unmoved(Learner):
     def take(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:
         """Nothing follows."""
 
-    def take_rows(self, name: str, weight: torch.Tensor, gradient: OfRows) -> None:
+    def take_rows(
+        self, name: str, weight: torch.Tensor, gradient: OfRows, *, group: int = 1
+    ) -> None:
         """Nothing is made."""
 
     def take_product(
