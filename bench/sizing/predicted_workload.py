@@ -67,7 +67,7 @@ class PredictedWorkload:
         Planning takes about as long as making the prediction.
         """
         stages = [
-            PlannedRam(plan.static_bytes, plan.arena_bytes, plan.arena.fragmentation_bytes)
+            PlannedRam(plan.static_bytes, plan.arena_bytes, plan.arena_gap_bytes)
             for plan in self.plans
         ]
         return max(stages, key=lambda each: each.ram_bytes)

@@ -111,6 +111,11 @@ class Prediction:
         """Dynamic bytes of one planned piece of memory for that, every block in its place."""
         return self.arena.size_bytes
 
+    @property
+    def arena_gap_bytes(self) -> int:
+        """How much of the arena is fragmentation."""
+        return self.arena.fragmentation_bytes
+
     @cached_property
     def arena(self) -> Arena:
         """Where the blocks of the device view lie, checked."""

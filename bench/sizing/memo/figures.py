@@ -17,6 +17,7 @@ class StageFigures:
         tensors: How many tensors are held between steps, those in storage included.
         device_bytes: Peak dynamic bytes of the same schedule as C would run it.
         arena_bytes: The arena for that.
+        arena_gap_bytes: How much of it is fragmentation.
         operations: The arithmetic, as a record writes it.
     """
 
@@ -26,6 +27,7 @@ class StageFigures:
     tensors: int
     device_bytes: int | None = None
     arena_bytes: int | None = None
+    arena_gap_bytes: int | None = None
     operations: dict[str, Any] | None = None
 
 

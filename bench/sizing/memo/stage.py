@@ -101,11 +101,24 @@ class StagePrediction:
     @property
     def arena_bytes(self) -> int:
         """Dynamic bytes of one planned piece of memory for that, every block in its place."""
-        if self._figures.arena_bytes is None:
-            self._figures.arena_bytes = self.whole.arena_bytes
-            self._figures.device_bytes = self.whole.device_bytes
-            self._found_out()
+        self._plan()
+        assert self._figures.arena_bytes is not None
         return self._figures.arena_bytes
+
+    @property
+    def arena_gap_bytes(self) -> int:
+        """How much of the arena is fragmentation."""
+        self._plan()
+        assert self._figures.arena_gap_bytes is not None
+        return self._figures.arena_gap_bytes
+
+    def _plan(self) -> None:
+        figures = self._figures
+        if figures.arena_bytes is None or figures.arena_gap_bytes is None:
+            whole = self.whole
+            figures.arena_bytes, figures.device_bytes = whole.arena_bytes, whole.device_bytes
+            figures.arena_gap_bytes = whole.arena_gap_bytes
+            self._found_out()
 
     @cached_property
     def stage_operations(self) -> StageOperations:
