@@ -15,7 +15,7 @@ Shape suffixes: N batch, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -26,6 +26,7 @@ from trainfit.algorithms.backprop.options import (
     check_together,
 )
 from trainfit.algorithms.blocks.block import Pass, Statistics, Tape
+from trainfit.algorithms.blocks.float32.chain import Chain
 from trainfit.algorithms.blocks.learning import AtOnce, ByRows, Kept, Learner
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
@@ -108,7 +109,7 @@ class BackpropOnUnits(Algorithm[BackpropOptions], about=BACKPROP):
             for place in reversed(range(start, min(start + size, len(chains)))):
                 chains[place].backward(tape, learner, to_input=place > 0)
 
-    def _again(self, h: torch.Tensor, chains: list, tape: Tape) -> None:  # type: ignore[type-arg]
+    def _again(self, h: torch.Tensor, chains: Sequence[Chain], tape: Tape) -> None:
         """Go once more through some units, below the gradient at the end of the tape."""
         with phase("gradient"):
             dy = tape.pop()
