@@ -8,6 +8,8 @@ trace. No analysis of lifetimes is shared with what is tested: only its decision
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from trainfit.bench.trace.device.rows import Way
@@ -19,15 +21,23 @@ NEVER = -1
 
 def bytes_of(operand):
     """Which bytes of its storage an operand covers."""
-    size = operand.dtype.itemsize
-    at = np.zeros(1, dtype=np.int64) + operand.offset
-    for n, by in zip(operand.shape, operand.strides, strict=True):
-        at = (at[:, None] + np.arange(n) * by).ravel()
-    return np.unique((at[:, None] * size + np.arange(size)).ravel())
+    return _covered(operand.shape, operand.strides, operand.offset, operand.dtype.itemsize)
+
+
+@lru_cache(maxsize=1024)
+def _covered(shape, strides, offset, size):
+    """An index of all bytes of some elements; a slice where there is no gap between them."""
+    at = np.zeros(1, dtype=np.int64) + offset
+    for n, by in zip(shape, strides, strict=True):
+        at = (at[:, None] + np.arange(n if by else min(n, 1)) * by).ravel()
+    at = np.unique((at[:, None] * size + np.arange(size)).ravel())
+    if at.size and at[-1] - at[0] + 1 == at.size:
+        return slice(int(at[0]), int(at[-1]) + 1)
+    return at
 
 
 def fresh(storage):
-    return np.full(storage.size, NEVER, dtype=np.int64)
+    return np.full(storage.size, NEVER, dtype=np.int32)
 
 
 def written_by(step):
