@@ -135,12 +135,12 @@ def preloads(target: str, datasets: Iterable[str], *, calls: int = 1) -> list[st
         target: What is called.
         datasets: The data sets of all calls.
         calls: How many there will be. With several, most rules among them call compiled kernels,
-            and every process of its own would start the compiler's runtime anew.
+            and every process of its own would start the compiler's runtime anew; and some may use
+            checkpoints, which import torch's compiler though nothing is compiled.
     """
-    # torch imports its compiler the first time a step is annotated, though nothing is compiled
-    modules = [target.partition(":")[0], "torch._dynamo"]
+    modules = [target.partition(":")[0]]
     if calls > 1:
-        modules.append("trainfit.algorithms.numerics.adam_kernel")
+        modules += ["torch._dynamo", "trainfit.algorithms.numerics.adam_kernel"]
     if "digits" in set(datasets):
         modules += ["sklearn.datasets", "sklearn.model_selection"]
     return modules

@@ -111,6 +111,11 @@ class Attribution(TorchDispatchMode):
         self._exported: dict[int, tuple[int, int]] = {}  # pointer: (bytes, checksum)
         self._foreign = _ForeignMemory()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: that wraps every call, and the first of them imports torch's compiler."""
+        return False
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch operators, and what is handed to code that is none, inside the block."""
@@ -167,9 +172,7 @@ class Attribution(TorchDispatchMode):
     def _tensors(self, tree: Any) -> list[torch.Tensor]:
         """The plain tensors on the watched device, and those that sparse ones are made of."""
         found: list[torch.Tensor] = []
-        for leaf in tree_leaves(tree):
-            if not isinstance(leaf, torch.Tensor):
-                continue
+        for leaf in _tensors_in(tree):
             if leaf.device.type != self._device.type:
                 self.elsewhere.add(leaf.device.type)
             elif self._device.index in (None, leaf.device.index):
@@ -327,6 +330,39 @@ class _ForeignMemory:
             for level in self._levels
         )
         return max(sums, default=0)
+
+
+_WITHOUT_TENSORS = frozenset(
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        str,
+        torch.dtype,
+        torch.device,
+        torch.layout,
+        torch.memory_format,
+    }
+)
+"""What operators are given besides tensors, mostly."""
+
+
+def _tensors_in(tree: Any) -> list[torch.Tensor]:
+    """The tensors among an operator's arguments or results, in order.
+
+    Of what operators mostly are given: torch's own walk asks of everything what it is.
+    """
+    if isinstance(tree, torch.Tensor):
+        return [tree]
+    kind = type(tree)
+    if kind in _WITHOUT_TENSORS:
+        return []
+    if kind is tuple or kind is list:
+        return [tensor for each in tree for tensor in _tensors_in(each)]
+    if kind is dict:
+        return [tensor for each in tree.values() for tensor in _tensors_in(each)]
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 def describe(tensor: torch.Tensor) -> str:
