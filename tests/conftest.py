@@ -28,21 +28,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+SEARCHED_TESTS = 50
+"""Tests whose reports the collector has to search at most."""
+
 _modules_seen = 0
+_tests_begun = 0
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Take what imports left out of the collector's sight: every profile searches the rest.
+    """Take what imports and tests have left out of the collector's sight: profiles search the rest.
 
-    Again whenever there are new modules, since many are imported on their first use. Tensors that
-    exist by then are out of sight, too: a test makes its own.
+    Again whenever there are new modules, since many are imported on their first use, and every
+    few tests: pytest keeps what it says of each. Tensors that exist by then are out of sight,
+    too: a test makes its own.
     """
-    global _modules_seen  # noqa: PLW0603  (a hook has nowhere else to keep it)
-    if "torch" in sys.modules and len(sys.modules) != _modules_seen:
+    global _modules_seen, _tests_begun  # noqa: PLW0603  (a hook has nowhere else to keep them)
+    if "torch" not in sys.modules:
+        return
+    if len(sys.modules) != _modules_seen or _tests_begun % SEARCHED_TESTS == 0:
         _modules_seen = len(sys.modules)
         gc.collect()
         gc.freeze()
+    _tests_begun += 1
 
 
 @pytest.fixture(autouse=True)
