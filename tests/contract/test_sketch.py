@@ -179,20 +179,6 @@ def test_what_stands_in_for_an_operator_has_its_shape_and_type(make):
     assert (sketch.shape, sketch.dtype) == (real.shape, real.dtype)
 
 
-def test_neither_compilers_nor_kernels_are_imported():
-    """They take longer than all else; looked at in a process of its own."""
-    code = (
-        "import sys\n"
-        "from trainfit.algorithms import build_on_meta\n"
-        "from trainfit.bench.trace.prediction import predict\n"
-        f"for name in {list(BUILTIN)!r}:\n"
-        "    predict(build_on_meta(name, 'mlp-16-8x2-4'), 4)\n"
-        "print([m for m in ('numba', 'torch._dynamo') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 WITHOUT_COMPILER = [
     ("backprop", {"loss": "binary_cross_entropy"}),
     ("ff_int8", {"kernel": "torch"}),
@@ -208,16 +194,21 @@ WITHOUT_COMPILER = [
 """Rules with options whose operators torch would find the results of in Python."""
 
 
-def test_no_operator_of_a_step_imports_torchs_compiler():
-    """Nor sympy, which some of it needs: each takes longer than a hundred predictions."""
+def test_neither_compilers_nor_kernels_are_imported():
+    """By no rule and no operator of a step; each takes longer than a hundred predictions.
+
+    Looked at in a process of its own, once for all: what one rule imports is there for the next.
+    Nor is sympy, which some of torch's compiler needs.
+    """
     code = (
         "import sys\n"
         "from trainfit.bench.records.schema import Workload\n"
         "from trainfit.bench.sizing.predicted_workload import predicted_workload\n"
-        f"for name, options in {WITHOUT_COMPILER!r}:\n"
-        "    predicted_workload(Workload(algorithm=name, options=options, dataset='none',\n"
-        "                                model='mlp-16-8x2-4', batch_size=4))\n"
-        "    assert not {'torch._dynamo', 'sympy'} & set(sys.modules), (name, options)\n"
+        f"for name, options in {[(name, {}) for name in BUILTIN] + WITHOUT_COMPILER!r}:\n"
+        "    for model in ('mlp-16-8x2-4', 'mlp-64-32-16-10'):\n"
+        "        predicted_workload(Workload(algorithm=name, options=options, dataset='none',\n"
+        "                                    model=model, batch_size=4))\n"
+        "    assert not {'numba', 'sympy', 'torch._dynamo'} & set(sys.modules), (name, options)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

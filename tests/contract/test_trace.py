@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 from trainfit.algorithms import build_on_meta
 from trainfit.bench.trace.tracing import trace_stage
 
@@ -30,17 +28,3 @@ def test_the_first_trace_of_a_process_is_like_the_next() -> None:
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "True"
-
-
-@pytest.mark.parametrize("name", ["backprop", "forward_forward", "tinyfoa", "ff_int8"])
-def test_a_trace_imports_no_compiler(name: str) -> None:
-    program = (
-        "import sys\n"
-        "from trainfit.algorithms import build_on_meta\n"
-        "from trainfit.bench.trace.tracing import trace_stage\n"
-        f"trace_stage(build_on_meta({name!r}, 'mlp-64-32-16-10'), 4)\n"
-        "print(*(m for m in ('sympy', 'torch._dynamo', 'numba') if m in sys.modules))\n"
-    )
-    command = [sys.executable, "-c", program]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == ""
