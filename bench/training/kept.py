@@ -34,9 +34,13 @@ _log = logging.getLogger(__name__)
 
 
 def evaluated(workload: Workload, algorithm: Algorithm[Any]) -> list[int]:
-    """The passes after which the accuracy is measured, up to the last one."""
+    """The passes after which the accuracy is measured, up to the last one.
+
+    Of a net that has learned something, it is measured before the first, too.
+    """
     last = algorithm.passes(workload.epochs)
-    return [*range(workload.evaluate_every, last, workload.evaluate_every), last]
+    later = [*range(workload.evaluate_every, last, workload.evaluate_every), last]
+    return later if workload.pretrained is None else [0, *later]
 
 
 @dataclass
@@ -107,7 +111,7 @@ def restore(
         progress.curve = [float(each) for each in progress.curve]
         if len(progress.curve) != len(done):
             raise ValueError("its curve has another length")
-        if progress.probed != ([0, *done] if probed else []):
+        if progress.probed != ([0, *filter(None, done)] if probed else []):
             raise ValueError("its gradients were probed at other moments")
         progress.gradients = [LayerGradients.model_validate(each) for each in progress.gradients]
     except Exception as error:  # torch's loader, and what an outsider wrote into the file

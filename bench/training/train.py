@@ -8,6 +8,7 @@ Shape suffixes: S samples, B batch, I inputs, C classes.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -21,12 +22,13 @@ from trainfit.algorithms.data import Dataset, absent_classes, batches, check_fit
 from trainfit.algorithms.data.augment import augmented, check_images
 from trainfit.algorithms.data.standardise import standardise
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.bench.processes.child import Send
-from trainfit.bench.records.schema import Accuracy, LayerGradients, Workload
+from trainfit.bench.processes.child import Message, Send
+from trainfit.bench.records.schema import Accuracy, LayerGradients, Pretraining, Workload
 from trainfit.bench.training.contract_check import check_finite
 from trainfit.bench.training.evaluation import evaluate
 from trainfit.bench.training.held_out import hold_out
 from trainfit.bench.training.kept import Progress, evaluated, restore, save
+from trainfit.bench.training.pretraining import before, of_classes, take_over
 
 SAVE_SECONDS = 60.0
 """A training that lasts longer than this is kept between passes, and once in that time at most."""
@@ -75,6 +77,8 @@ def fitted(workload: Workload, data: Dataset) -> Workload:
     """
     if workload.augment is not None:
         check_images(data)
+    if workload.pretrained is not None:
+        of_classes(data, workload.pretrained, workload.batch_size)
     name = complete_name(workload.model, data.shape, data.classes)
     model = get_model(name)
     check_fits(
@@ -153,9 +157,12 @@ def train_and_keep(
     send: Send,
     state: Path | None = None,
     probe: Probe | None = None,
+    *,
+    to_the_end: bool = False,
 ) -> Trained:
     """``train``, and the algorithm that was trained; ``state`` is left to the caller to delete.
 
+    With ``to_the_end`` the state after the last pass is kept in any case, for others to start from.
     If what follows is interrupted, the algorithm need not be trained again. A probe is asked before
     the first pass and after every pass that the accuracy is measured after. Training, its time
     included, is the same with it and without.
@@ -165,6 +172,9 @@ def train_and_keep(
     asked = evaluated(workload, algorithm)
     restored = state and restore(state, workload, algorithm, probed=probe is not None)
     progress = restored or Progress()
+    if workload.pretrained and not restored:
+        take_over(algorithm, _pretrained(workload, workload.pretrained, data, send, state))
+        _look(algorithm, data, progress)
     if probe and not progress.probed:
         _ask(probe, algorithm, progress)
     saved = time.monotonic()
@@ -182,13 +192,11 @@ def train_and_keep(
         progress.passes = number + 1
         check_finite(algorithm, f"after training pass {number + 1} of {passes}")
         if progress.passes in asked:
-            scores = evaluate(algorithm, data)
-            progress.curve.append(scores.accuracy)
-            progress.balanced = scores.balanced
-            progress.curve_passes.append(progress.passes)
+            _look(algorithm, data, progress)
             if probe:
                 _ask(probe, algorithm, progress)
-        if state and time.monotonic() - saved > SAVE_SECONDS:
+        is_end = to_the_end and progress.passes == passes
+        if state and (is_end or time.monotonic() - saved > SAVE_SECONDS):
             save(state, workload, algorithm, progress)
             saved = time.monotonic()
     split = "test_accuracy" if workload.held_out is None else "validation_accuracy"
@@ -202,6 +210,35 @@ def train_and_keep(
         data_note=data.note,
     )
     return Trained(accuracy, algorithm, progress.gradients)
+
+
+def _look(algorithm: Algorithm[Any], data: Dataset, progress: Progress) -> None:
+    """Measure the accuracy at this point of a training."""
+    scores = evaluate(algorithm, data)
+    progress.curve.append(scores.accuracy)
+    progress.balanced = scores.balanced
+    progress.curve_passes.append(progress.passes)
+
+
+def _pretrained(
+    workload: Workload, pretrained: Pretraining, data: Dataset, send: Send, state: Path | None
+) -> Algorithm[Any]:
+    """What has learned before.
+
+    It is kept beside the state of the workload under a name that says how it came about: what
+    several workloads of a run start from is trained once.
+    """
+    first = before(workload, pretrained)
+    shown = of_classes(data, pretrained, workload.batch_size)
+    path = None
+    if state is not None:
+        said = first.model_dump_json() + str(pretrained.classes)
+        path = state.with_name(f"before-{hashlib.sha256(said.encode()).hexdigest()[:16]}.pt")
+
+    def heard(message: Message) -> None:
+        send(message | {"doing": f"before: {message['doing']}"})
+
+    return train_and_keep(first, shown, heard, path, to_the_end=True).algorithm
 
 
 def _ask(probe: Probe, algorithm: Algorithm[Any], progress: Progress) -> None:
