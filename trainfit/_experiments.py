@@ -32,6 +32,7 @@ SAID: Mapping[str, str] = {
     "standardise": "standardised",
     "shuffle": "shuffled",
     "augment": "augmented",
+    "pretrained": "trained before",
     "model": "net",
     "batch_size": "batch size",
     "passes": "passes",
@@ -54,6 +55,7 @@ class Conditions:
         standardise: Whether samples were standardised.
         shuffle: Whether every pass had an order of its own.
         augment: What was done to images before a step; ``no``.
+        pretrained: What the net had learned before; ``no``.
         model: The net.
         batch_size: Samples of a step.
         passes: Over the training data, of all stages together.
@@ -68,6 +70,7 @@ class Conditions:
     standardise: str
     shuffle: str
     augment: str
+    pretrained: str
     model: str
     batch_size: str
     passes: str
@@ -86,6 +89,7 @@ class Conditions:
             standardise=_yes(row.get("standardise", False)),
             shuffle=_yes(row.get("shuffle", True)),
             augment=str(_known(row.get("augment")) or "no"),
+            pretrained=str(_known(row.get("pretrained")) or "no"),
             model=net(str(row["model"])),
             batch_size=_whole(row.get("batch_size"), "none"),
             passes=_whole(passes, "none"),
@@ -195,7 +199,7 @@ def with_conditions(frame: pd.DataFrame) -> pd.DataFrame:
 
 _READ = (
     *("algorithm", "options", "dataset", "train_samples", "held_out", "standardise", "shuffle"),
-    *("augment", "model", "batch_size", "passes", "epochs", "search"),
+    *("augment", "pretrained", "model", "batch_size", "passes", "epochs", "search"),
 )
 
 

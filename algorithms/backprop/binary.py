@@ -106,8 +106,8 @@ class BinaryBackprop:
         for layer in self._hidden:
             layer.add_to(self._optimisers[0])
 
-    def enter_pass(self, number: int) -> None:
-        """Choose the slices of pass ``number`` (from 0)."""
+    def enter_pass(self, number: int, rate: float) -> None:
+        """Choose the slices of pass ``number`` (from 0), and set its learning rate."""
         if self._released:
             self._frozen = (number + 1) % self._slices  # the released code counts passes from 1
         elif self._slices > 1:
@@ -115,6 +115,8 @@ class BinaryBackprop:
             for layer in self._hidden:
                 layer.enter_slice(*divmod(number % self._slices**2, self._slices))
                 layer.add_to(self._optimisers[0])
+        for optimiser in self._optimisers:
+            optimiser.lr = rate
 
     # ---- the step ---------------------------------------------------------------------------
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.options import (
     Description,
     LossOptions,
-    OptimizerName,
     Precision,
-    check_nesterov,
+    TrainingOptions,
 )
 
 
@@ -32,20 +30,9 @@ class Update(StrEnum):
     PRODUCT = "product"
 
 
-class BackpropOptions(LossOptions):
+class BackpropOptions(LossOptions, TrainingOptions):
     """Options of ``backprop``."""
 
-    optimizer: OptimizerName = OptimizerName.SGD
-    """Update rule."""
-    lr: float = Field(default=0.05, gt=0)
-    """Learning rate."""
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Momentum of ``optimizer=sgd``; 0 keeps no buffer."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Factor of every parameter, biases too, that is added to its gradient (L2 penalty, as in
-    ``torch.optim``)."""
-    nesterov: bool = False
-    """Nesterov's form of the momentum of ``optimizer=sgd``."""
     checkpoint: int = Field(default=0, ge=0)
     """Hidden layers per recomputed segment; 0 keeps all activations."""
     micro_batch: int = Field(default=0, ge=0)
@@ -62,11 +49,6 @@ class BackpropOptions(LossOptions):
     slice_rule: SliceRule = SliceRule.DESCRIBED
     """Slices trained in a pass: one (``described``), or all but one diagonal block (``released``,
     as TinyFoA's released code trains its backpropagation baseline)."""
-
-    @model_validator(mode="after")
-    def _check_nesterov(self) -> Self:
-        check_nesterov(self.optimizer, self.momentum, nesterov=self.nesterov)
-        return self
 
     @property
     def closed_form(self) -> bool:

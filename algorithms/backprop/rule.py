@@ -52,6 +52,7 @@ from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.numerics.optimisers import Optimiser, optimiser_of
+from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.phases import Category, phase
 from trainfit.algorithms.tiling import in_tiles
 
@@ -145,10 +146,12 @@ class Backprop(Algorithm[BackpropOptions], about=BACKPROP):
         )
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Choose the slices of this pass."""
+        """Choose the slices of this pass, and set its learning rate."""
         super().begin_epoch(epoch, epochs)
+        factor = rate_factor(self.options.decay, epoch % epochs, epochs)
+        self._optimiser.lr = self.options.lr * factor
         if self._binary is not None:
-            self._binary.enter_pass(epoch)
+            self._binary.enter_pass(epoch, self._optimiser.lr)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update from the mean loss of the batch."""

@@ -34,6 +34,7 @@ from trainfit.algorithms.models.units import UnitNet
 from trainfit.algorithms.nets.units import Units, check_rows
 from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.numerics.optimisers import optimiser_of
+from trainfit.algorithms.numerics.schedules import rate_factor
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
 
@@ -67,6 +68,12 @@ class BackpropOnUnits(Algorithm[BackpropOptions], about=BACKPROP):
         """Batch normalisation needs more than one value per channel."""
         rows = self.options.micro_batch or batch_size
         check_rows(self.model, min(rows, batch_size % rows or rows))
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Set the learning rate of the pass."""
+        super().begin_epoch(epoch, epochs)
+        factor = rate_factor(self.options.decay, epoch % epochs, epochs)
+        self._optimiser.lr = self.options.lr * factor
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update from the mean loss of the batch."""

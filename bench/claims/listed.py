@@ -9,12 +9,12 @@ from traceback import extract_tb
 
 from trainfit._files import FileError, NoFileError, read_bytes
 from trainfit._text import nearest
-from trainfit.bench.claims import audits, ff_int8, low_rank, pau_aymone, tinyfoa
+from trainfit.bench.claims import audits, ff_int8_cnns, low_rank, pau_aymone, tinyfoa
 from trainfit.bench.claims.claim import Claim, ClaimsError, Paper
 
 PAPERS = (
     tinyfoa.PAPER,
-    ff_int8.PAPER,
+    ff_int8_cnns.PAPER,  # which has those of ff_int8, too
     pau_aymone.PAPER,
     audits.SPYRA_DZWINEL,
     audits.CHEN,

@@ -37,7 +37,7 @@ _SAYS = {
 }
 """How the columns are called in a sentence, in its order; others stand as ``name = value``."""
 
-_COLUMNS = (*_SAYS, "run", "seed", "standardise", "shuffle", "augment", "search")
+_COLUMNS = (*_SAYS, "run", "seed", "standardise", "shuffle", "augment", "pretrained", "search")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ IDENTITY: Mapping[str, str] = {
     "standardise": "bool",
     "shuffle": "bool",
     "augment": "str",
+    "pretrained": "str",
     "label": "str",
 }
 """The columns of :func:`identity` and their types; ``options`` and ``search`` are compact JSON."""
@@ -116,6 +117,7 @@ def identity(workload: Workload) -> dict[str, Any]:
         "standardise": workload.standardise,
         "shuffle": workload.shuffle,
         "augment": workload.augment and str(workload.augment),
+        "pretrained": workload.pretrained and workload.pretrained.label,
         "label": workload.label,
     }
 

@@ -15,7 +15,7 @@ from trainfit.algorithms.phases import observing
 from trainfit.bench.promises.finding import BrokenPromiseError, NotApplicableError
 from trainfit.bench.promises.subject import Subject
 from trainfit.bench.records.schema import Workload
-from trainfit.bench.training import train
+from trainfit.bench.training import kept
 from trainfit.bench.training.contract_check import PhasesSeen
 
 _PHASE = re.compile(r"(forward|gradient|update)(\.\w+)*", re.ASCII)
@@ -193,14 +193,14 @@ def resumes(subject: Subject) -> None:
     algorithm.step(*subject.batch(algorithm, 0))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "kept.pt")
-        train.save(file, workload, algorithm, train.Progress(passes=1))
+        kept.save(file, workload, algorithm, kept.Progress(passes=1))
         if not file.exists():
             raise NotApplicableError(
                 "it holds what no file can (code, such as hooks); a training that is cut off starts"
                 " over"
             )
         fresh = subject.build()
-        if train.restore(file, workload, fresh) is None:
+        if kept.restore(file, workload, fresh) is None:
             raise NotApplicableError(
                 "what it holds is not read back (tensors, plain containers and classes of its own"
                 " package are); a training that is cut off starts over"

@@ -40,6 +40,7 @@ from trainfit.bench.run.memory import measure_memory
 from trainfit.bench.sensors import SensorError, Unavailable, open_sensor
 from trainfit.bench.trace.prediction import predict
 from trainfit.bench.training.contract_check import ContractError, check_contract
+from trainfit.bench.training.pretraining import before, take_over
 from trainfit.bench.training.train import Probe, build, epoch, fitted, load, train_and_keep
 
 
@@ -225,6 +226,9 @@ def preflight(job: Message, send: Send) -> None:
         with _blame(number, workload):
             cls = get_algorithm(workload.algorithm)
             parse_options(cls, workload.options)
+            if workload.pretrained is not None:
+                first = workload.pretrained
+                parse_options(get_algorithm(first.algorithm), first.options)
             get_model(complete_name(workload.model, _ANY_DATA, 2))  # is it a name?
     sets: dict[tuple[str, int | None, int | None], list[int]] = {}
     for index, workload in enumerate(workloads):
@@ -250,7 +254,10 @@ def preflight(job: Message, send: Send) -> None:
         send({"doing": "building"})  # from here on only what is wrong with the options counts
         # Anything but a wrong configuration its own process will meet again, and record.
         with _blame(number, workload), _ignoring_all_but(ConfigurationError):
-            build(workload).check_batch(workload.batch_size)
+            algorithm = build(workload)
+            algorithm.check_batch(workload.batch_size)
+            if workload.pretrained is not None:
+                take_over(algorithm, build(before(workload, workload.pretrained)))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from trainfit._limits import LONGEST_NAME, MOST_DEVICES
 from trainfit._text import nearest, shown
-from trainfit.bench.records.schema import PROBES, Augment, Measurement, Search
+from trainfit.bench.records.schema import PROBES, Augment, Measurement, Pretraining, Search
 from trainfit.bench.sensors import sensor_names
 
 LARGEST_SEED = 2**32 - 1
@@ -68,6 +68,7 @@ class Defaults(Strict):
     standardise: bool = False
     shuffle: bool = True
     augment: _Augment | None = None
+    pretrained: Pretraining | None = None
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
 
 
@@ -89,6 +90,7 @@ class WorkloadEntry(Strict):
     standardise: bool | None = None
     shuffle: bool | None = None
     augment: _Augment | None = None
+    pretrained: Pretraining | None = None
 
 
 class SuiteFile(Strict):

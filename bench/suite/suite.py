@@ -33,6 +33,9 @@ validation; ``trainfit tune`` chooses a rate by them, and writes into ``tuned`` 
 
 ``augment = "crop-flip"`` crops and mirrors the images of every batch at random before a step.
 
+``pretrained = { algorithm = "backprop", epochs = 10, classes = [0, 1, 2] }`` starts from a net that
+was trained so before, in place of a new one.
+
 Without ``measure``, memory, latency, energy and accuracy are measured. ``gradients`` and ``noise``
 look into the net when it is trained, and have to be named.
 """
@@ -69,7 +72,7 @@ SWEPT = ("algorithm", "model", "batch_size", "seed")
 RATE = "lr"
 """The option whose values are ``rates``."""
 
-_OPTIONAL = ("train_samples", "held_out", "rates", "tuned", "augment")
+_OPTIONAL = ("train_samples", "held_out", "rates", "tuned", "augment", "pretrained")
 """Keys of a workload that may be absent everywhere."""
 
 

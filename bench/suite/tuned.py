@@ -162,7 +162,7 @@ def suite_text(
                 f" {passes} passes cannot be cut into; give a multiple of {each.stages}"
             )
         assert workload.tuned is not None
-        epochs = passes // each.stages
+        epochs, before = passes // each.stages, workload.pretrained
         values: dict[str, Any] = {
             "algorithm": workload.algorithm,
             "options": workload.options,
@@ -173,6 +173,7 @@ def suite_text(
             "standardise": workload.standardise or None,
             "shuffle": None if workload.shuffle else False,
             "augment": workload.augment,
+            "pretrained": before and before.model_dump(mode="json", exclude_none=True),
             "seed": list(range(seeds)),
             "epochs": epochs,
             "evaluate_every": evaluate_every or passes,

@@ -1,9 +1,7 @@
 """Train a workload and follow its test accuracy; a training that was cut off goes on.
 
-What a training has come to is kept in a file after a pass, at most once a minute. The file is what
-``torch.save`` makes, and behind it the SHA-256 of that, so that a damaged one is noticed. It is
-read with ``weights_only``: only tensors, generators, plain containers and the classes of the
-algorithm's own package are admitted, so that a file from elsewhere cannot run code.
+What a training has come to is kept in a file after a pass, at most once a minute
+(:mod:`trainfit.bench.training.kept`).
 
 Shape suffixes: S samples, B batch, I inputs, C classes.
 """
@@ -11,14 +9,9 @@ Shape suffixes: S samples, B batch, I inputs, C classes.
 from __future__ import annotations
 
 import hashlib
-import inspect
-import io
-import logging
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +22,19 @@ from trainfit.algorithms.data import Dataset, absent_classes, batches, check_fit
 from trainfit.algorithms.data.augment import augmented, check_images
 from trainfit.algorithms.data.standardise import standardise
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.bench.errors import RunFolderError
-from trainfit.bench.processes.child import Send
-from trainfit.bench.records.own_files import open_own, replace_whole
-from trainfit.bench.records.schema import Accuracy, LayerGradients, Workload
+from trainfit.bench.processes.child import Message, Send
+from trainfit.bench.records.schema import Accuracy, LayerGradients, Pretraining, Workload
 from trainfit.bench.training.contract_check import check_finite
 from trainfit.bench.training.evaluation import evaluate
 from trainfit.bench.training.held_out import hold_out
+from trainfit.bench.training.kept import Progress, evaluated, restore, save
+from trainfit.bench.training.pretraining import before, of_classes, take_over
 
 SAVE_SECONDS = 60.0
 """A training that lasts longer than this is kept between passes, and once in that time at most."""
 
 Probe = Callable[[Algorithm[Any], int], list[LayerGradients]]
 """Looks at the gradients of an algorithm after so many passes, and leaves it as it is."""
-
-_FIXED = ("model", "options")
-"""Attributes that the workload says; everything else of an algorithm is its state."""
-
-_DIGEST_BYTES = 32
-
-_log = logging.getLogger(__name__)
-"""What it says ends up in the log of the workload."""
 
 
 def build(workload: Workload) -> Algorithm[Any]:
@@ -92,6 +77,8 @@ def fitted(workload: Workload, data: Dataset) -> Workload:
     """
     if workload.augment is not None:
         check_images(data)
+    if workload.pretrained is not None:
+        of_classes(data, workload.pretrained, workload.batch_size)
     name = complete_name(workload.model, data.shape, data.classes)
     model = get_model(name)
     check_fits(
@@ -129,28 +116,6 @@ def epoch(
         data.train_x, data.train_y, workload.batch_size, generator, shuffle=workload.shuffle
     )
     return found if workload.augment is None else augmented(found, data.shape, generator)
-
-
-def _evaluated(workload: Workload, algorithm: Algorithm[Any]) -> list[int]:
-    """The passes after which the accuracy is measured, up to the last one."""
-    last = algorithm.passes(workload.epochs)
-    return [*range(workload.evaluate_every, last, workload.evaluate_every), last]
-
-
-@dataclass
-class Progress:
-    """How far a training has come."""
-
-    passes: int = 0
-    seconds: float = 0.0
-    curve: list[float] = field(default_factory=list)
-    curve_passes: list[int] = field(default_factory=list)
-    balanced: float | None = None
-    """The balanced accuracy at the last point of the curve."""
-    gradients: list[LayerGradients] = field(default_factory=list)
-    """What the probe found, at all moments so far."""
-    probed: list[int] = field(default_factory=list)
-    """After how many passes it was asked."""
 
 
 @dataclass(frozen=True)
@@ -192,18 +157,24 @@ def train_and_keep(
     send: Send,
     state: Path | None = None,
     probe: Probe | None = None,
+    *,
+    to_the_end: bool = False,
 ) -> Trained:
     """``train``, and the algorithm that was trained; ``state`` is left to the caller to delete.
 
+    With ``to_the_end`` the state after the last pass is kept in any case, for others to start from.
     If what follows is interrupted, the algorithm need not be trained again. A probe is asked before
     the first pass and after every pass that the accuracy is measured after. Training, its time
     included, is the same with it and without.
     """
     algorithm = build(workload)
     passes = algorithm.passes(workload.epochs)
-    asked = _evaluated(workload, algorithm)
+    asked = evaluated(workload, algorithm)
     restored = state and restore(state, workload, algorithm, probed=probe is not None)
     progress = restored or Progress()
+    if workload.pretrained and not restored:
+        take_over(algorithm, _pretrained(workload, workload.pretrained, data, send, state))
+        _look(algorithm, data, progress)
     if probe and not progress.probed:
         _ask(probe, algorithm, progress)
     saved = time.monotonic()
@@ -221,13 +192,11 @@ def train_and_keep(
         progress.passes = number + 1
         check_finite(algorithm, f"after training pass {number + 1} of {passes}")
         if progress.passes in asked:
-            scores = evaluate(algorithm, data)
-            progress.curve.append(scores.accuracy)
-            progress.balanced = scores.balanced
-            progress.curve_passes.append(progress.passes)
+            _look(algorithm, data, progress)
             if probe:
                 _ask(probe, algorithm, progress)
-        if state and time.monotonic() - saved > SAVE_SECONDS:
+        is_end = to_the_end and progress.passes == passes
+        if state and (is_end or time.monotonic() - saved > SAVE_SECONDS):
             save(state, workload, algorithm, progress)
             saved = time.monotonic()
     split = "test_accuracy" if workload.held_out is None else "validation_accuracy"
@@ -243,86 +212,35 @@ def train_and_keep(
     return Trained(accuracy, algorithm, progress.gradients)
 
 
+def _look(algorithm: Algorithm[Any], data: Dataset, progress: Progress) -> None:
+    """Measure the accuracy at this point of a training."""
+    scores = evaluate(algorithm, data)
+    progress.curve.append(scores.accuracy)
+    progress.balanced = scores.balanced
+    progress.curve_passes.append(progress.passes)
+
+
+def _pretrained(
+    workload: Workload, pretrained: Pretraining, data: Dataset, send: Send, state: Path | None
+) -> Algorithm[Any]:
+    """What has learned before.
+
+    It is kept beside the state of the workload under a name that says how it came about: what
+    several workloads of a run start from is trained once.
+    """
+    first = before(workload, pretrained)
+    shown = of_classes(data, pretrained, workload.batch_size)
+    path = None
+    if state is not None:
+        said = first.model_dump_json() + str(pretrained.classes)
+        path = state.with_name(f"before-{hashlib.sha256(said.encode()).hexdigest()[:16]}.pt")
+
+    def heard(message: Message) -> None:
+        send(message | {"doing": f"before: {message['doing']}"})
+
+    return train_and_keep(first, shown, heard, path, to_the_end=True).algorithm
+
+
 def _ask(probe: Probe, algorithm: Algorithm[Any], progress: Progress) -> None:
     progress.gradients += probe(algorithm, progress.passes)
     progress.probed.append(progress.passes)
-
-
-def save(path: Path, workload: Workload, algorithm: Algorithm[Any], progress: Progress) -> None:
-    """Keep a training, whole or not at all; one that cannot be kept starts over when cut off."""
-    if any(held.tensor._post_accumulate_grad_hooks for held in algorithm.static_tensors()):
-        return  # hooks are code, and code is not kept
-    kept = {
-        "workload": workload.model_dump_json(),
-        "progress": asdict(progress)
-        | {"gradients": [each.model_dump(mode="json") for each in progress.gradients]},
-        "algorithm": {k: v for k, v in vars(algorithm).items() if k not in _FIXED},
-    }
-    written = io.BytesIO()
-    try:
-        torch.save(kept, written)
-    except Exception:  # it holds what cannot be written, and that raises whatever it likes
-        return
-    content = written.getvalue()
-    try:
-        path.parent.mkdir(exist_ok=True)
-        replace_whole(path, content + hashlib.sha256(content).digest())
-    except OSError as error:
-        _log.warning("the training is not kept, it starts over if it is cut off: %s", error)
-
-
-def restore(
-    path: Path, workload: Workload, algorithm: Algorithm[Any], *, probed: bool = False
-) -> Progress | None:
-    """Put a kept training into a fresh algorithm; None if there is none that can be used."""
-    asked = _evaluated(workload, algorithm)
-    try:
-        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as stream:
-            whole = stream.read()
-    except (OSError, RunFolderError):
-        if path.exists():
-            _log.warning("%s: cannot be read; the training starts over", path)
-        return None
-    content, digest = whole[:-_DIGEST_BYTES], whole[-_DIGEST_BYTES:]
-    if hashlib.sha256(content).digest() != digest:
-        _log.warning("%s: is damaged or of another version; the training starts over", path)
-        return None
-    try:
-        with torch.serialization.safe_globals(_classes(algorithm)):
-            kept = torch.load(io.BytesIO(content), weights_only=True)
-        if kept["workload"] != workload.model_dump_json():
-            return None
-        progress, state = Progress(**kept["progress"]), kept["algorithm"]
-        done = [each for each in asked if each <= progress.passes]
-        same = set(state) == {name for name in vars(algorithm) if name not in _FIXED}
-        if not same or not 0 < progress.passes <= asked[-1] or progress.curve_passes != done:
-            raise ValueError("it is the state of another training")
-        progress.curve = [float(each) for each in progress.curve]
-        if len(progress.curve) != len(done):
-            raise ValueError("its curve has another length")
-        if progress.probed != ([0, *done] if probed else []):
-            raise ValueError("its gradients were probed at other moments")
-        progress.gradients = [LayerGradients.model_validate(each) for each in progress.gradients]
-    except Exception as error:  # torch's loader, and what an outsider wrote into the file
-        _log.warning("%s: cannot be used (%s); the training starts over", path, error)
-        return None
-    vars(algorithm).update(state)
-    return progress
-
-
-def _classes(algorithm: Algorithm[Any]) -> list[Any]:
-    """The classes that a kept training may hold: those of the algorithm's package and of ours."""
-    own = "trainfit.algorithms"
-    package = type(algorithm).__module__.split(".", 1)[0]
-    prefixes = tuple(f"{name}." for name in {own, *({package} - {"trainfit"})})
-    modules = [m for n, m in list(sys.modules.items()) if f"{n}.".startswith(prefixes)]
-    return [
-        torch.Generator,
-        *(frozenset, set, slice, range),  # plain data that torch's own list leaves out
-        *{
-            each
-            for module in modules
-            for each in vars(module).values()
-            if inspect.isclass(each) and f"{each.__module__}.".startswith(prefixes)
-        },
-    ]

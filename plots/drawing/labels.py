@@ -11,7 +11,7 @@ from trainfit._text import plain
 
 _ASPECTS = (
     *("model", "dataset", "batch_size", "train_samples", "held_out", "standardise", "shuffle"),
-    *("augment", "seed"),
+    *("augment", "pretrained", "seed"),
 )
 _SPELLED = {
     "batch_size": "b{}",

@@ -25,6 +25,7 @@ WORKLOAD = (
     "standardise",
     "shuffle",
     "augment",
+    "pretrained",
 )
 """What tells workloads apart; runs of one that differ by their seed are repeats."""
 

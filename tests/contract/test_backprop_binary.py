@@ -160,7 +160,9 @@ def test_described_slices_move_alone_and_start_with_fresh_moments(chosen, optimi
         biases = [held(algorithm)[f"b{number}"].clone() for number in range(1, 5)]
         for seed in range(3):
             algorithm.step(*batch_for(algorithm, 10, seed))
-        algorithm._binary.enter_pass(turn)  # puts the slice back where it belongs
+        algorithm._binary.enter_pass(
+            turn, algorithm.options.lr
+        )  # puts the slice back where it belongs
         for number in range(1, 5):
             moved = matrix(algorithm, number) != before[number - 1]
             bias_moved = held(algorithm)[f"b{number}"] != biases[number - 1]
@@ -184,7 +186,7 @@ def test_packed_signs_and_scales_stay_true():
         algorithm.begin_epoch(turn, 6)
         for seed in range(3):
             algorithm.step(*batch_for(algorithm, 10, seed))
-    algorithm._binary.enter_pass(6)
+    algorithm._binary.enter_pass(6, algorithm.options.lr)
     tensors = held(algorithm)
     for number in (1, 2, 3):
         latent_MOK, packed = tensors[f"latent{number}"], tensors[f"packed{number}"]

@@ -41,6 +41,7 @@ OTHER = {
     "standardise": True,
     "shuffle": False,
     "augment": "crop-flip",
+    "pretrained": "after 3 passes of backprop",
     "model": "mlp-9-8-9",
     "batch_size": 9,
     "passes": 9,

@@ -168,6 +168,8 @@ def label(workload: Workload) -> str:
         parts.append("standardised")
     if workload.augment is not None:
         parts.append(str(workload.augment))
+    if workload.pretrained is not None:
+        parts.append(workload.pretrained.label)
     for name, value in workload.options.items():
         parts.append(f"{name}={plain(value) if isinstance(value, bool) else value}")
     return " ".join(parts)

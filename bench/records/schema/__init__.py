@@ -100,6 +100,32 @@ class Search(Block):
     """What was tried was tried with each of them; the mean decided."""
 
 
+def _named(algorithm: str, options: dict[str, Any]) -> str:
+    """A rule with what was set of its options: ``backprop[optimizer=adam]``."""
+    chosen = ",".join(f"{key}={plain(value)}" for key, value in sorted(options.items()))
+    return f"{algorithm}[{chosen}]" if chosen else algorithm
+
+
+class Pretraining(Block):
+    """What a net has learned before the workload's rule goes on with it.
+
+    Model, data, batch size, seed and augmentation are the workload's.
+    """
+
+    algorithm: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    epochs: int = Field(ge=1, le=LARGEST_INTEGER)
+    """Passes over the training data, of every stage."""
+    classes: list[Count] | None = Field(default=None, min_length=1)
+    """Only samples of these classes were shown; None for all."""
+
+    @property
+    def label(self) -> str:
+        """How a person names it: ``after 10 passes of backprop[lr=0.1] on classes 0,1,2``."""
+        shown = "" if self.classes is None else f" on classes {','.join(map(str, self.classes))}"
+        return f"after {self.epochs} passes of {_named(self.algorithm, self.options)}{shown}"
+
+
 class Workload(Block):
     """One thing to measure.
 
@@ -129,12 +155,13 @@ class Workload(Block):
     """Draw a new order of the training half for every pass; otherwise as the files have it."""
     augment: Augment | None = None
     """What is done to images before a step takes them; None takes them as they are."""
+    pretrained: Pretraining | None = None
+    """What the net has learned before; None starts from weights that are drawn."""
 
     @property
     def label(self) -> str:
         """How a person names it: ``backprop[optimizer=adam] mlp-64-128-128-10 b32``."""
-        options = ",".join(f"{key}={plain(value)}" for key, value in sorted(self.options.items()))
-        chosen = f"[{options}]" if options else ""
+        rule = _named(self.algorithm, self.options)
         data = self.dataset
         if self.train_samples is not None:
             data += f"[:{self.train_samples}]"
@@ -144,13 +171,17 @@ class Workload(Block):
             data += " standardised"
         if self.augment is not None:
             data += f" {self.augment}"
-        return printable(f"{self.algorithm}{chosen} {self.model} {data} b{self.batch_size}")
+        batch = f"b{self.batch_size}"
+        if self.pretrained is not None:
+            batch += f" {self.pretrained.label}"
+        return printable(f"{rule} {self.model} {data} {batch}")
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what came later and is not set, so that a workload has the text it always had."""
         found: dict[str, Any] = handler(self)
-        unset = [name for name in ("held_out", "tuned", "augment") if found.get(name) is None]
+        later = ("held_out", "tuned", "augment", "pretrained")
+        unset = [name for name in later if found.get(name) is None]
         return {name: value for name, value in found.items() if name not in unset}
 
 
@@ -234,6 +265,7 @@ __all__ = [
     "PhaseLatency",
     "PhaseMemory",
     "PhaseOperations",
+    "Pretraining",
     "QuantisationError",
     "QuantisedAccuracy",
     "Record",

@@ -17,6 +17,7 @@ from trainfit.algorithms.data import load_dataset
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.records.schema import Accuracy, Workload
 from trainfit.bench.training import train as training
+from trainfit.bench.training.kept import _FIXED, Progress, restore, save
 from trainfit.bench.training.train import fitted, load, train
 
 
@@ -202,7 +203,7 @@ def test_a_state_that_contradicts_itself_starts_over(
     kept = {
         "workload": chosen.model_dump_json(),
         "progress": progress,
-        "algorithm": {k: v for k, v in vars(algorithm).items() if k not in training._FIXED},
+        "algorithm": {k: v for k, v in vars(algorithm).items() if k not in _FIXED},
     }
     written = io.BytesIO()
     torch.save(kept, written)
@@ -278,12 +279,12 @@ def test_an_algorithm_is_put_back_as_it_was(tmp_path: Path) -> None:
     algorithm = build_algorithm("forward_forward", "mlp-64-16-10")
     data = load_dataset("digits")
     algorithm.step(data.train_x[:10], data.train_y[:10])
-    progress = training.Progress(passes=1, seconds=2.0, curve=[0.5], curve_passes=[1])
+    progress = Progress(passes=1, seconds=2.0, curve=[0.5], curve_passes=[1])
     chosen = learn(algorithm="forward_forward")
-    training.save(tmp_path / "01.pt", chosen, algorithm, progress)
+    save(tmp_path / "01.pt", chosen, algorithm, progress)
     fresh = build_algorithm("forward_forward", "mlp-64-16-10", seed=5)
 
-    assert training.restore(tmp_path / "01.pt", chosen, fresh) == replace(progress)
+    assert restore(tmp_path / "01.pt", chosen, fresh) == replace(progress)
     for each in (algorithm, fresh):
         each.step(data.train_x[:10], data.train_y[:10])  # draws from the generator, too
     for one, other in zip(algorithm.static_tensors(), fresh.static_tensors(), strict=True):
