@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
+from trainfit.algorithms.contract import Algorithm
 from trainfit.algorithms.numerics.binary.activations import Hidden
 from trainfit.algorithms.pepita.options import PEPITA
 from trainfit.algorithms.pepita.rule import PepitaRule
+from trainfit.algorithms.pepita.units import PepitaOnUnits
 
 
 class Pepita(PepitaRule, about=PEPITA):
     """PEPITA that keeps the standard pass's activations."""
 
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (PepitaOnUnits,)
     phases: ClassVar[tuple[str, ...]] = (
         "forward",
         "gradient",
