@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 import torch
 
 from trainfit.algorithms.contract import Algorithm
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.numerics.binary.activations import Hidden
 from trainfit.algorithms.pepita.options import MEM_PEPITA
 from trainfit.algorithms.pepita.pepita import Pepita
@@ -37,6 +38,7 @@ from trainfit.algorithms.phases import phase
 class MemPepita(PepitaRule, about=MEM_PEPITA):
     """PEPITA that computes the standard pass's activations again, two layers at a time."""
 
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
     forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (MemPepitaOnUnits,)
     phases: ClassVar[tuple[str, ...]] = (*Pepita.phases, "forward.repeated")
 

@@ -1,14 +1,15 @@
 """PEPITA and MEM-PEPITA on nets of units.
 
 As on a fully connected net, the standard pass gives the outputs h_l of all layers and the error e,
-the modulated pass starts from x + F e, with F as large as a whole sample. Of a layer on maps, * is
-its convolution::
+the modulated pass starts from x + F e, with F as large as a whole sample. Of a layer with P
+positions (1 if it is dense)::
 
-    dW_l = sum over positions of (h_l - h'_l) window(h'_{l-1}) / B     db_l = sum (h_l - h'_l) / B
-    dW_L = e'^T h'_{L-1} / B                                           db_L = sum e' / B
+    dW_l = sum over positions of (h_l - h'_l) window(h'_{l-1}) / (B P)
+    db_l = sum over positions of (h_l - h'_l) / (B P)
+    dW_L = e'^T h'_{L-1} / B      db_L = sum e' / B      classifier
 
-that is, what ``convolution_backward`` makes of the difference of both passes, in the place of a
-gradient, and the modulated pass's input. ``positions=mean`` divides by the number of positions.
+which is what ``convolution_backward`` makes of the difference of both passes, in the place of a
+gradient, and the modulated pass's input. ``positions=sum`` does not divide by P.
 
 * ``pepita`` (Dellaferrera & Kreiman, ICML 2022, arXiv 2201.11665) keeps the h_l.
 * ``mem_pepita`` (Pau & Aymone, COINS 2023) goes through the standard pass once more beside the
@@ -29,8 +30,8 @@ authors' convolutional nets (one convolution, a max pool, a dense layer, no bias
 * Nothing is dropped: in their code, masks are of dense layers only.
 * Dense weights are drawn U(+-sqrt(6/I)), as in a fully connected net, with biases of 0;
   convolutions with the same variance.
-* Their code divides the update of a convolution by its positions and by the batch twice; the mean
-  here is over both once, and their second division is a rate.
+* A mean over positions, as in their code, which divides by the batch twice; here it is once, and
+  their second division a matter of the rate. A sum needs a rate that suits the largest map.
 * Squeeze-and-excitation is refused: it multiplies what two ways give, and the equations are of
   layers one after the other. Pau & Aymone count a net with sums.
 

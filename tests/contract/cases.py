@@ -235,8 +235,6 @@ OPTIONS = {
         {"weight_decay": 0.001, "nesterov": True},
         {"loss": "binary_cross_entropy"},
     ],
-    "mem_pepita": [{}, {"optimizer": "adam", "output_error": "standard"}],
-    "pepita": [{}, {"positions": "mean", "weight_decay": 0.001}],
     "sparse_update": [
         {},
         {"layers": "all", "biases": "all", "momentum": 0.0},
@@ -365,7 +363,7 @@ UNIT_OPTIONS = {
         {"weight_decay": 0.001, "nesterov": True},
     ],
     "mem_pepita": [{}, {"optimizer": "adam", "output_error": "standard"}],
-    "pepita": [{}, {"positions": "mean", "weight_decay": 0.001}],
+    "pepita": [{}, {"positions": "sum", "weight_decay": 0.001}],
     "sparse_update": [
         {},
         {"layers": "all", "biases": "all", "momentum": 0.0},
