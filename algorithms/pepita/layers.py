@@ -140,6 +140,29 @@ def positions(h: torch.Tensor) -> int:
     return prod(h.shape[2:])
 
 
+def keeping(parts: Sequence[Part], h: torch.Tensor, kept: list[torch.Tensor]) -> torch.Tensor:
+    """Go through some parts, and put the outputs of layers aside, which stay as they are.
+
+    Args:
+        parts: In order.
+        h: The input of the first.
+        kept: Gets the outputs of all layers.
+
+    Returns:
+        The output of the last.
+    """
+    for part in parts:
+        if isinstance(part, Weighted):
+            h = part.forward(h)
+            kept.append(h)
+        elif isinstance(part, Sum):
+            through = keeping(part.body, h, kept)
+            h = through + keeping(part.past, h, kept)
+        else:
+            h = part.forward(h, ONLY)
+    return h
+
+
 def _parts(blocks: Sequence[Block]) -> tuple[Part, ...]:
     found: list[Part] = []
     for block in blocks:

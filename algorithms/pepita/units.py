@@ -4,9 +4,9 @@ As on a fully connected net, the standard pass gives the outputs h_l of all laye
 the modulated pass starts from x + F e, with F as large as a whole sample. Of a layer with P
 positions (1 if it is dense)::
 
-    dW_l = sum over positions of (h_l - h'_l) window(h'_{l-1}) / (B P)
-    db_l = sum over positions of (h_l - h'_l) / (B P)
-    dW_L = e'^T h'_{L-1} / B      db_L = sum e' / B      classifier
+    dW_l = sum over positions of (h_l - h'_l) window(h'_{l-1}) / (N P)
+    db_l = sum over positions of (h_l - h'_l) / (N P)
+    dW_L = e'^T h'_{L-1} / N      db_L = sum e' / N      classifier
 
 which is what ``convolution_backward`` makes of the difference of both passes, in the place of a
 gradient, and the modulated pass's input. ``positions=sum`` does not divide by P.
@@ -27,7 +27,9 @@ authors' convolutional nets (one convolution, a max pool, a dense layer, no bias
   running statistics, which no step moves, and keeps nothing. Its gain is not trained, its shift is
   the layer's bias, and a bias before it is frozen. Those of a new net are 0 and 1: such a net is
   one without normalisation.
-* Nothing is dropped: in their code, masks are of dense layers only.
+* Nothing is dropped: in their code, convolutional nets take no masks.
+* The classifier learns from e', as ever; in their code, where it is the only dense layer behind
+  convolutions, from e, which is ``output_error=standard``.
 * Dense weights are drawn U(+-sqrt(6/I)), as in a fully connected net, with biases of 0;
   convolutions with the same variance.
 * A mean over positions, as in their code, which divides by the batch twice; here it is once, and
@@ -61,6 +63,7 @@ from trainfit.algorithms.pepita.layers import (
     Part,
     Sum,
     Weighted,
+    keeping,
     parts_of,
     positions,
     weighted,
@@ -233,7 +236,7 @@ class PepitaRuleOnUnits(Algorithm[PepitaOptions]):
             return self._units.forward(x, ONLY)
         *hidden, classifier = self._parts
         assert isinstance(classifier, Weighted)
-        return classifier.forward(_keeping(hidden, self._units.as_map(x), kept))
+        return classifier.forward(keeping(hidden, self._units.as_map(x), kept))
 
     # ---- prediction, and what is kept -------------------------------------------------------
 
@@ -265,20 +268,6 @@ class MemPepitaOnUnits(PepitaRuleOnUnits, about=MEM_PEPITA):
 
     phases: ClassVar[tuple[str, ...]] = (*PepitaOnUnits.phases, "forward.repeated")
     _repeats = True
-
-
-def _keeping(parts: Sequence[Part], h: torch.Tensor, kept: list[torch.Tensor]) -> torch.Tensor:
-    """What some parts make of ``h``; the outputs of layers are put aside, and stay as they are."""
-    for part in parts:
-        if isinstance(part, Weighted):
-            h = part.forward(h)
-            kept.append(h)
-        elif isinstance(part, Sum):
-            through = _keeping(part.body, h, kept)
-            h = through + _keeping(part.past, h, kept)
-        else:
-            h = part.forward(h, ONLY)
-    return h
 
 
 def _draw_(block: DenseBlock) -> None:
