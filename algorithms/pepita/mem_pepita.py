@@ -21,20 +21,25 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
+from trainfit.algorithms.contract import Algorithm
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.numerics.binary.activations import Hidden
 from trainfit.algorithms.pepita.options import MEM_PEPITA
 from trainfit.algorithms.pepita.pepita import Pepita
 from trainfit.algorithms.pepita.rule import PepitaRule
+from trainfit.algorithms.pepita.units import MemPepitaOnUnits
 from trainfit.algorithms.phases import phase
 
 
 class MemPepita(PepitaRule, about=MEM_PEPITA):
     """PEPITA that computes the standard pass's activations again, two layers at a time."""
 
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (MemPepitaOnUnits,)
     phases: ClassVar[tuple[str, ...]] = (*Pepita.phases, "forward.repeated")
 
     def _first_pass(self, x: torch.Tensor, kept: list[Hidden]) -> torch.Tensor:

@@ -18,6 +18,13 @@ class OutputError(StrEnum):
     STANDARD = "standard"
 
 
+class Positions(StrEnum):
+    """What the update of a convolution is over its positions."""
+
+    MEAN = "mean"
+    SUM = "sum"
+
+
 class PepitaOptions(BinarisedOptions):
     """Options of ``pepita`` and ``mem_pepita``."""
 
@@ -36,6 +43,9 @@ class PepitaOptions(BinarisedOptions):
     output_error: OutputError = OutputError.MODULATED
     """Error that trains the classifier: that of the modulated pass, or of the standard pass, as in
     the released code of Srinivasan et al. (arXiv 2302.05440)."""
+    positions: Positions = Positions.MEAN
+    """Update of a convolution: the mean over its positions, as in the authors' released code, or
+    their sum. Without influence on a fully connected net."""
 
 
 MEM_PEPITA = Description(

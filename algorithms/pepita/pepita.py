@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
+from trainfit.algorithms.contract import Algorithm
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.numerics.binary.activations import Hidden
 from trainfit.algorithms.pepita.options import PEPITA
 from trainfit.algorithms.pepita.rule import PepitaRule
+from trainfit.algorithms.pepita.units import PepitaOnUnits
 
 
 class Pepita(PepitaRule, about=PEPITA):
     """PEPITA that keeps the standard pass's activations."""
 
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (PepitaOnUnits,)
     phases: ClassVar[tuple[str, ...]] = (
         "forward",
         "gradient",

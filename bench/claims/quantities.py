@@ -89,6 +89,18 @@ BOTH = (DYNAMIC, RAM)
 """Bytes alone and with what is held between steps: which of them a paper means is rarely said."""
 
 
+def _arena_ram(tables: Tables) -> pd.DataFrame:
+    frame = tables["records"]
+    return _exactly(frame, frame["static_bytes"] + frame["arena_bytes"])
+
+
+ARENA = column("arena_bytes", "planned arena", "B", varies=False)
+"""Dynamic bytes of the step as straight-line C would run it."""
+ARENA_RAM = Quantity(
+    "arena_ram_bytes", "static bytes + planned arena", "B", _arena_ram, varies=False
+)
+
+
 @cache
 def in_phase(phase: str, *, held: bool = False) -> Quantity:
     """Peak dynamic bytes in a phase of the stage that needs most.

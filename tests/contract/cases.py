@@ -362,6 +362,8 @@ UNIT_OPTIONS = {
         {"schedule": "greedy", "head": "fixed", "optimizer": "adam", "head_features": 8},
         {"weight_decay": 0.001, "nesterov": True},
     ],
+    "mem_pepita": [{}, {"optimizer": "adam", "output_error": "standard"}],
+    "pepita": [{}, {"positions": "sum", "weight_decay": 0.001}],
     "sparse_update": [
         {},
         {"layers": "all", "biases": "all", "momentum": 0.0},
@@ -426,6 +428,9 @@ UNIT_NETS = [
 """Separable and residual, oblong with large windows and strides, pools without normalisation and a
 batch of one, inverted residuals with squeeze-and-excitation."""
 
+WITHOUT_GATES = {"mem_pepita", "pepita"}
+"""Rules that refuse squeeze-and-excitation."""
+
 
 def in_turn(first):
     """Cases with nets: the defaults on all nets, a choice of options on one, each on the next."""
@@ -433,8 +438,18 @@ def in_turn(first):
         (name, options, model, rows_for(options, rows))
         for cases, nets in ((CASES, NETS), (LC_CASES, LC_NETS), (UNIT_CASES, UNIT_NETS))
         for number, (name, options) in enumerate(cases)
-        for model, rows in (nets if not options else [nets[(number + first) % len(nets)]])
+        for model, rows in some_of(trained(name, nets), number + first, every=not options)
     ]
+
+
+def trained(name, nets):
+    """Those of some nets that a rule does not refuse."""
+    return [net for net in nets if name not in WITHOUT_GATES or "-e" not in net[0]]
+
+
+def some_of(nets, number, *, every):
+    """All of them, or one in turn."""
+    return nets if every else [nets[number % len(nets)]]
 
 
 def rows_for(options, rows):

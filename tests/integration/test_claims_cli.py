@@ -138,7 +138,7 @@ WRONG = (
     (("--claims", "none.py"), "none.py: cannot be read: No such file"),
     (("ff-int8-memory-fp32",), "ff-int8-memory-fp32 cannot be judged: the records of ff_int8"),
     (("--paper", "chen"), "chen-accumulation cannot be judged: no record of backprop"),
-    (("--paper", "pau-aymone"), "claims can be judged, pau-aymone-ram-autoencoder for one"),
+    (("--paper", "pau-aymone"), "claims can be judged, pau-aymone-ram-cnn for one"),
 )
 
 

@@ -70,6 +70,9 @@ class Chain(Block):
         name: The start of the names of their tensors.
         generator: Draws weights.
         make: Makes a block; by default in float32.
+
+    Attributes:
+        blocks: In order.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Chain(Block):
         make: Maker | None = None,
     ) -> None:
         make = make or in_float32
-        self._blocks: list[Block] = []
+        self.blocks: list[Block] = []
         self._first = 0  # of those that the way back goes through
         count: Counter[str] = Counter()
         fresh = False  # whether what the next one is given is a tensor that nobody else reads
@@ -89,25 +92,25 @@ class Chain(Block):
             count[layer.label] += 1
             label = f"{name}.{layer.label}{count[layer.label]}" if layer.label else name
             last = place == len(layers)
-            self._blocks.append(make(layer, given, label, generator, fresh=fresh, last=last))
+            self.blocks.append(make(layer, given, label, generator, fresh=fresh, last=last))
             fresh = not isinstance(layer, Activation)
 
     def held(self) -> Iterator[Held]:
         """Those of all blocks."""
-        for block in self._blocks:
+        for block in self.blocks:
             yield from block.held()
 
     @property
     def keeps_input(self) -> bool:
         """If its first block does, and the way back goes so far."""
-        return self._first == 0 and self._blocks[0].keeps_input
+        return self._first == 0 and self.blocks[0].keeps_input
 
     def train_only(self, chosen: Chosen, *, to_input: bool, kept: bool) -> None:
         """The way back ends at the lowest block with a trained parameter, or goes on below."""
-        trained = [place for place, block in enumerate(self._blocks) if block.has_any(chosen)]
-        self._first = 0 if to_input else min(trained, default=len(self._blocks))
-        for place in reversed(range(len(self._blocks))):
-            block, goes_on = self._blocks[place], to_input or place > self._first
+        trained = [place for place, block in enumerate(self.blocks) if block.has_any(chosen)]
+        self._first = 0 if to_input else min(trained, default=len(self.blocks))
+        for place in reversed(range(len(self.blocks))):
+            block, goes_on = self.blocks[place], to_input or place > self._first
             block.train_only(chosen, to_input=goes_on, kept=kept)
             kept = block.keeps_input
 
@@ -115,16 +118,16 @@ class Chain(Block):
         """Through all of them; with the last reference to ``x``, it is freed when it can be."""
         passed, below = [x], Pass(None, way.statistics)
         del x
-        for place, block in enumerate(self._blocks):
+        for place, block in enumerate(self.blocks):
             passed.append(block.forward(passed.pop(), way if place >= self._first else below))
         return passed.pop()
 
     def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
         """From the last one back, to the first that something is trained in or below."""
-        if self._first == len(self._blocks):
+        if self._first == len(self.blocks):
             tape.pop()  # which nobody needs
-        for place in reversed(range(self._first, len(self._blocks))):
-            self._blocks[place].backward(tape, learner, to_input=to_input or place > self._first)
+        for place in reversed(range(self._first, len(self.blocks))):
+            self.blocks[place].backward(tape, learner, to_input=to_input or place > self._first)
 
 
 class ResidualBlock(Block):
@@ -136,6 +139,10 @@ class ResidualBlock(Block):
         name: The start of the names of its tensors.
         generator: Draws weights.
         make: Makes the blocks of both ways; by default in float32.
+
+    Attributes:
+        body: The one way.
+        past: The shortcut; None where the input itself is added.
     """
 
     def __init__(
@@ -152,42 +159,42 @@ class ResidualBlock(Block):
                     f"{name}: neither way of a residual block may end with"
                     f" {type(way[-1]).__name__}, which would overwrite the gradient of both"
                 )
-        self._body = Chain(layer.body, shape, name, generator, make)
+        self.body = Chain(layer.body, shape, name, generator, make)
         past = Chain(layer.shortcut, shape, f"{name}.shortcut", generator, make)
-        self._past = past if layer.shortcut else None
+        self.past = past if layer.shortcut else None
 
     def held(self) -> Iterator[Held]:
         """Those of both ways."""
-        yield from self._body.held()
-        if self._past is not None:
-            yield from self._past.held()
+        yield from self.body.held()
+        if self.past is not None:
+            yield from self.past.held()
 
     @property
     def keeps_input(self) -> bool:
         """If one of both ways does."""
-        return self._body.keeps_input or (self._past is not None and self._past.keeps_input)
+        return self.body.keeps_input or (self.past is not None and self.past.keeps_input)
 
     def train_only(self, chosen: Chosen, *, to_input: bool, kept: bool) -> None:
         """Either way may end before the other; only their sum is kept, if anything."""
-        self._body.train_only(chosen, to_input=to_input, kept=False)
-        if self._past is not None:
-            self._past.train_only(chosen, to_input=to_input, kept=False)
+        self.body.train_only(chosen, to_input=to_input, kept=False)
+        if self.past is not None:
+            self.past.train_only(chosen, to_input=to_input, kept=False)
 
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
         """Of the shape of both ways' outputs."""
-        y = self._body.forward(x, way)
-        return y.add_(x if self._past is None else self._past.forward(x, way))
+        y = self.body.forward(x, way)
+        return y.add_(x if self.past is None else self.past.forward(x, way))
 
     def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
         """The sum of both ways' gradients; the last blocks of both leave that of y as it is."""
         dy = past = tape.pop()
-        if self._past is not None:
+        if self.past is not None:
             tape.append(dy)
-            self._past.backward(tape, learner, to_input=to_input)
+            self.past.backward(tape, learner, to_input=to_input)
             past = tape.pop() if to_input else None
         tape.append(dy)
         del dy
-        self._body.backward(tape, learner, to_input=to_input)
+        self.body.backward(tape, learner, to_input=to_input)
         if to_input:
             with phase("gradient"):
                 tape[-1].add_(past)

@@ -85,7 +85,7 @@ def test_completing_a_name_of_no_family() -> None:
         complete_name("mpl-64", (1, 8, 8), 10)
 
 
-@pytest.mark.parametrize("name", ["dfa", "drtp", "pepita", "lora"])
+@pytest.mark.parametrize("name", ["dfa", "drtp", "lora"])
 def test_rules_for_fully_connected_nets_refuse_others(name: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         build_algorithm(name, "lc-1x8x8-16-10")
