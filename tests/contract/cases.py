@@ -371,6 +371,14 @@ UNIT_OPTIONS = {
         {"layers": "2,3,4", "ratio": 0.5, "weight_decay": 0.001, "nesterov": True},
         {"layers": "last:1", "loss": "binary_cross_entropy"},
     ],
+    "tinyfoa": [
+        {},
+        {"slices": 1, "update": "fused", "head_features": 8},
+        {"slices": 3, "kernel": "tiles", "weight_decay": 0.001},
+        {"weights": "float", "frozen_statistics": "batch"},
+        {"activations": "float", "update": "fused"},
+        {"weights": "float", "activations": "float"},
+    ],
     "zeroth_order": [{}, {"distribution": "rademacher"}, {"weight_decay": 0.01}],
 }
 """The same for the algorithms that train nets of units."""
