@@ -373,10 +373,10 @@ UNIT_OPTIONS = {
     ],
     "tinyfoa": [
         {},
-        {"slices": 1, "update": "fused", "head_features": 8},
-        {"slices": 3, "kernel": "tiles", "weight_decay": 0.001},
+        {"update": "fused"},
+        {"slices": 3, "kernel": "tiles", "head_features": 8, "weight_decay": 0.001},
         {"weights": "float", "frozen_statistics": "batch"},
-        {"activations": "float", "update": "fused"},
+        {"activations": "float", "slices": 1},
         {"weights": "float", "activations": "float"},
     ],
     "zeroth_order": [{}, {"distribution": "rademacher"}, {"weight_decay": 0.01}],

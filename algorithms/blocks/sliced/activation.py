@@ -14,9 +14,10 @@ import torch
 from trainfit.algorithms.blocks.block import NOTHING, Block, Flow, Pass, Tape, Turn
 from trainfit.algorithms.blocks.float32.activation import apply
 from trainfit.algorithms.blocks.learning import Learner
+from trainfit.algorithms.blocks.sliced.layer import samples_at_a_time
 from trainfit.algorithms.models.layers import Nonlinearity
 from trainfit.algorithms.models.model import Shape
-from trainfit.algorithms.numerics.binary.activations import mask_, tile_extent
+from trainfit.algorithms.numerics.binary.activations import mask_
 from trainfit.algorithms.numerics.binary.packing import pack_between, packed_width
 from trainfit.algorithms.phases import phase
 
@@ -59,7 +60,7 @@ class SlicedActivation(Block):
         start, stop = (self._positions * each for each in (self._wanted.start, self._wanted.stop))
         flat = x.flatten(1)[:, start:stop]
         bits_Nb = torch.empty(len(flat), packed_width(stop - start), dtype=torch.uint8)
-        pack_between(flat, self._top, bits_Nb, tile_extent(len(flat), 2 * (stop - start)))
+        pack_between(flat, self._top, bits_Nb, samples_at_a_time(len(flat), stop - start))
         return bits_Nb
 
     def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:

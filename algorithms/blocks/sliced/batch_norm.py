@@ -110,7 +110,7 @@ class SlicedBatchNorm(Block):
             dy, scale_C, n = tape.pop(), tape.pop(), tape.pop()
             across, rows = [0, *range(2, n.dim())], n.numel() // n.shape[1]
             dshift_W, dgain_W = dy.sum(across), torch.zeros(n.shape[1])
-            for part in in_tiles(len(n), samples_at_a_time(len(n))):
+            for part in in_tiles(len(n), samples_at_a_time(len(n), n[0].numel())):
                 product = tag(dy[part] * n[part], Category.WORKSPACE, "n dy of some samples")
                 dgain_W.add_(product.sum(across))
                 del product

@@ -28,7 +28,6 @@ from trainfit.algorithms.blocks.learning import Learner
 from trainfit.algorithms.blocks.sliced.products import Product
 from trainfit.algorithms.blocks.sliced.weight import SlicedWeight
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.numerics.binary.activations import tile_extent
 from trainfit.algorithms.numerics.binary.packing import pack_positive, packed_width, unpack
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
@@ -41,9 +40,18 @@ _SHARE = 8
 less than a ``PARTS``-th of them."""
 
 
-def samples_at_a_time(samples: int) -> int:
-    """How many go through a product at a time."""
-    return -(-samples // PARTS)
+_LEAST = 1 << 14
+"""Bytes of a part; smaller ones would save little memory and take many calls."""
+
+
+def samples_at_a_time(samples: int, size: int) -> int:
+    """How many go through a product at a time.
+
+    Args:
+        samples: The batch.
+        size: Values of one of them.
+    """
+    return min(samples, max(-(-samples // PARTS), _LEAST // (4 * size)))
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,7 @@ class SlicedLayer(Block):
         for rows in self._tiles(y, slice(0, len(self._weight))):
             weight = self._weight.read(rows, factor)
             bias = None if self._bias is None else self._bias[rows]
-            for part in in_tiles(samples, samples_at_a_time(samples)):
+            for part in in_tiles(samples, samples_at_a_time(samples, shape[1:].numel())):
                 tile = tag(_samples(kept, part), Category.WORKSPACE, "some samples")
                 product = self._product.forward(tile, weight, bias)
                 y[part, rows] = tag(product, Category.WORKSPACE, "output of some samples")
@@ -179,7 +187,7 @@ class SlicedLayer(Block):
             yield slice(first + tile.start, first + tile.stop)
 
     def _rows_at_a_time(self, map_of: torch.Tensor, count: int) -> int:
-        fitting = map_of.nbytes // (_SHARE * 4 * self._weight.width)
+        fitting = max(map_of.nbytes // _SHARE, _LEAST) // (4 * self._weight.width)
         return min(count, max(fitting, -(-count // PARTS)))
 
     # ---- backward ---------------------------------------------------------------------------
@@ -235,7 +243,7 @@ class SlicedLayer(Block):
         for rows in in_tiles(len(dw), size):
             start = own.start + wanted.start + rows.start
             channels = slice(start, start + rows.stop - rows.start)
-            for part in in_tiles(len(dy), samples_at_a_time(len(dy))):
+            for part in in_tiles(len(dy), samples_at_a_time(len(dy), kept.shape[1:].numel())):
                 x = self._for_rows(_samples(kept, part), kept, wanted)
                 dy_part = tag(dy[part, channels].contiguous(), Category.WORKSPACE, "dy of samples")
                 self._product.add_of_weight(dw[rows], dy_part, x)
@@ -260,7 +268,7 @@ class SlicedLayer(Block):
             weight = self._weight.read(rows)
             if groups == 1:
                 weight = self._product.seen_by(weight, channels)
-            for part in in_tiles(len(dy), samples_at_a_time(len(dy))):
+            for part in in_tiles(len(dy), samples_at_a_time(len(dy), shape[1:].numel())):
                 dy_part = dy[part, rows].contiguous()
                 extents = (len(dy_part), *(dx.shape[1:] if groups == 1 else shape[1:]))
                 of_part = self._product.of_input(dy_part, weight, torch.Size(extents))
@@ -274,7 +282,7 @@ def _packed(x: torch.Tensor) -> _Packed:
     """A two-valued map as bits."""
     flat = x.flatten(1)
     bits_Nb = torch.empty(len(x), packed_width(flat.shape[1]), dtype=torch.uint8)
-    pack_positive(flat, bits_Nb, tile_extent(len(x), 2 * flat.shape[1]))
+    pack_positive(flat, bits_Nb, samples_at_a_time(len(x), flat.shape[1]))
     return _Packed(bits_Nb, x.amax(), x.shape)
 
 
