@@ -14,6 +14,7 @@ from trainfit.algorithms.blocks.block import NOTHING, Turn
 from trainfit.algorithms.blocks.sliced import layer
 from trainfit.algorithms.models.layers import Nonlinearity
 from trainfit.algorithms.nets.head_pool import window_for
+from trainfit.bench.profiler import profile_step
 from trainfit.bench.trace.prediction import predict
 
 NET = "cnn-3x8x8-c6-d8-r8-p-i9s2-f10-4"
@@ -230,3 +231,17 @@ def test_groups_have_all_channels_once():
         assert [r.stop - r.start for r in rows] == [-(-channels // 2), channels // 2]
         assert (rows[0].start, rows[1].start, rows[1].stop) == (0, rows[0].stop, channels)
     assert NOTHING.stop == NOTHING.start
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_the_trace_of_a_real_net_is_what_the_allocator_does(stage):
+    """Weights of resnet8 are unpacked some rows at a time, as those of small nets are not."""
+    algorithm = build_algorithm("tinyfoa", "resnet8-3x32x32-10", {})
+    algorithm.enter_stage(stage)
+    x, y = samples_for(algorithm, 2)
+    predicted = predict(algorithm, 2)
+    measured = profile_step(lambda: algorithm.step(x, y))
+    assert predicted.peak_bytes == measured.peak_dynamic_bytes
+    assert {name: each.peak_bytes for name, each in predicted.phases.items()} == {
+        name: each.peak_bytes for name, each in measured.phases.items()
+    }
