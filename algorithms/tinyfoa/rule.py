@@ -105,7 +105,7 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
         ):
             raise ConfigurationError(
                 "tinyfoa: frozen_statistics=batch needs variant=described and a net with batch"
-                " normalisation (lc-...); the released code always has the batch's"
+                " normalisation (lc-... or convolutional); the released code always has the batch's"
             )
 
         if options.head_features != type(options).model_fields["head_features"].default:

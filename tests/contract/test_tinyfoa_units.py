@@ -215,6 +215,7 @@ def test_more_slices_mean_fewer_bytes_of_state_and_gradient():
     [
         (NET, {"variant": "released"}, "which has no convolutional nets such as"),
         (NET, {"features": "cached"}, "take features=recomputed"),
+        ("lenet5-1x28x28-10", {"frozen_statistics": "batch"}, "needs a net with batch normalis"),
         (NET, {"slices": 7}, "slices=7 is more than the 6 output channels of unit1.conv1"),
         (NET, {"loss": "cross_entropy"}, "tinyfoa has no option 'loss'"),
         ("mlp-16-8-4", {"head_features": 8}, "option 'head_features' of tinyfoa is for"),

@@ -132,6 +132,12 @@ class TinyFoAOnUnits(Algorithm[TinyFoAOptions], about=TINYFOA):
         )
         units = Units(model, self.generator, len(model.units) - 1, make=make)
         self._units, self._chains = units, units.chains
+        by_batch = options.frozen_statistics is FrozenStatistics.BATCH
+        if by_batch and not any(each.category is Category.BUFFERS for each in units.held()):
+            raise ConfigurationError(
+                f"tinyfoa: frozen_statistics=batch needs a net with batch normalisation,"
+                f" {model.name!r} has none before its classifier; leave it out"
+            )
         self._heads = [self._head(shape) for shape in model.outputs[:-1]]
         self._check_slices()
         self._turn(0)
@@ -252,7 +258,7 @@ def _refuse_options_of_layers(model: UnitNet, options: TinyFoAOptions) -> None:
     """
     if options.variant is Variant.RELEASED:
         raise ConfigurationError(
-            f"tinyfoa: variant=released is what its authors' code does, which has no convolutional"
+            "tinyfoa: variant=released is what its authors' code does, which has no convolutional"
             f" nets such as {model.name!r}; take variant=described, or a net mlp-... or lc-..."
         )
     if options.features is FeatureSource.CACHED:
