@@ -44,6 +44,42 @@ class Statistics(Enum):
     RUNNING = auto()  # the running ones
 
 
+NOTHING = slice(0, 0)
+"""No channels."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The part of every layer that is trained: one of some groups of its output channels.
+
+    Attributes:
+        group: Which one, from 0.
+        groups: How many; where they do not divide the channels, the first have one more.
+    """
+
+    group: int
+    groups: int
+
+    def rows(self, channels: int) -> slice:
+        """The group's channels, of so many."""
+        size, more = divmod(channels, self.groups)
+        start = self.group * size + min(self.group, more)
+        return slice(start, start + size + (self.group < more))
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What is known, in a turn, of the maps between two blocks.
+
+    Attributes:
+        wanted: Channels of which a gradient is needed, since something below is trained.
+        two_valued: Whether every value is 0 or one and the same number above 0.
+    """
+
+    wanted: slice
+    two_valued: bool = False
+
+
 @dataclass(frozen=True)
 class Pass:
     """A way through the blocks.
@@ -73,6 +109,7 @@ class Held:
         groups: Of a weight: in so many parts, outputs see inputs of their own.
         follows: Whether a parameter is moved by an optimiser, which may have a state for it; one
             that is not is moved by its block.
+        stored: Whether no step reads or writes it, so that it can be in storage.
     """
 
     name: str
@@ -80,6 +117,7 @@ class Held:
     category: Category
     groups: int = 1
     follows: bool = True
+    stored: bool = False
 
 
 class Block(ABC):
@@ -117,6 +155,29 @@ class Block(ABC):
         if self.is_trained:
             raise NotImplementedError(f"{type(self).__name__} cannot be trained in part")
 
+    def enter_turn(self, turn: Turn | None, flow: Flow) -> Flow:
+        """Train a part of every layer from now on; going back, some channels' gradients suffice.
+
+        From now on ``backward`` is given the gradient of the channels that are ``wanted`` of the
+        output, and gives that of those that are wanted of the input.
+
+        Args:
+            turn: The part; None to train nothing.
+            flow: What is known of the input.
+
+        Returns:
+            The same of the output.
+
+        Raises:
+            ConfigurationError: A layer cannot be cut into such parts.
+            NotImplementedError: The block has no such form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be trained in turns")
+
+    def in_turn(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The parameters that are trained in a turn, with the names that a learner is given."""
+        return iter(())
+
     @abstractmethod
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
         """The output for a batch, float32; only an activation overwrites ``x``."""
@@ -131,6 +192,19 @@ class Block(ABC):
             learner: Gets the gradients of the parameters.
             to_input: Whether something below needs a gradient.
         """
+
+
+def channels_of(x: torch.Tensor, given: slice, wanted: slice) -> torch.Tensor:
+    """Some channels, contiguous: a copy, but for all that there are.
+
+    Args:
+        x: The ``given`` channels of a map (N, C, ...).
+        given: Which ones these are.
+        wanted: Some of them.
+    """
+    if wanted == given:
+        return x
+    return x[:, wanted.start - given.start : wanted.stop - given.start].contiguous()
 
 
 def placeholder(shape: torch.Size, like: torch.Tensor) -> torch.Tensor:

@@ -40,7 +40,7 @@ from trainfit.algorithms.local_head.options import (
     check_together,
 )
 from trainfit.algorithms.models import Model, Shape, UnitNet
-from trainfit.algorithms.models.layers import Pool, Pooling
+from trainfit.algorithms.nets.head_pool import pool_to
 from trainfit.algorithms.nets.units import Units, check_rows
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.numerics.optimisers import optimiser_of
@@ -99,11 +99,9 @@ class LocalHeadOnUnits(Algorithm[LocalHeadOptions], about=LOCAL_HEAD):
 
     def _head(self, name: str, shape: Shape, *, is_last: bool) -> _UnitHead:
         options, classes = self.options, self.model.classes
-        window = 1 if is_last else _window(shape, options.head_features)
         pool = None
-        if window > 1:
-            layer = Pool(Pooling.AVERAGE, (window, window), (window, window))
-            pool, shape = PoolBlock(layer), layer.shape_after(shape)
+        if not is_last:
+            pool, shape = pool_to(shape, options.head_features)
         features, bias = prod(shape), None
         if options.head is Head.FIXED:
             weight = draw_head(options.initial_heads, features, classes, self.generator)
@@ -260,12 +258,3 @@ def _refuse_options_of_layers(model: UnitNet, options: LocalHeadOptions) -> None
                 f"option {name!r} of local_head is for fully connected nets, {model.name!r} is"
                 f" {model.kind}: {instead}; leave it out"
             )
-
-
-def _window(shape: Shape, most: int) -> int:
-    """The smallest window that leaves at most so many features; at most the whole map."""
-    channels, *extents = shape
-    window = 1
-    while window < min(extents) and channels * prod(e // window for e in extents) > most:
-        window += 1
-    return window

@@ -60,7 +60,8 @@ class TinyFoAOptions(AlgorithmOptions):
     variant: Variant = Variant.DESCRIBED
     """Source of the rule: the paper's description or its released code."""
     slices: int = Field(default=2, ge=1)
-    """M: a layer's weight is cut into M x M slices, in the first layer of ``lc-...`` into M."""
+    """M: a layer's weight is cut into M x M slices, in the first layer of ``lc-...`` and in
+    convolutional nets by outputs only, into M."""
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate of Adam."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -73,14 +74,18 @@ class TinyFoAOptions(AlgorithmOptions):
     unpacked for a float product; for ``variant=described``."""
     frozen_statistics: FrozenStatistics = FrozenStatistics.RUNNING
     """Statistics of batch normalisation below the active layer: running, or those of the batch, as
-    in TinyFoA's released code; for ``variant=described`` on ``lc-...``."""
+    in TinyFoA's released code; for ``variant=described`` on ``lc-...`` and convolutional nets."""
     features: FeatureSource = FeatureSource.RECOMPUTED
     """Layers below the active one run for each batch, or once per stage with their outputs kept in
     storage; for ``variant=described``."""
     weights: Precision = Precision.BINARY
-    """Number format of weights in products; ``float`` for ``variant=described`` on ``mlp-...``."""
+    """Number format of weights in products; ``float`` for ``variant=described``, not on
+    ``lc-...``."""
     activations: Precision = Precision.BINARY
-    """Number format of activations; ``float`` for ``variant=described`` on ``mlp-...``."""
+    """Number format of activations; ``float`` for ``variant=described``, not on ``lc-...``."""
+    head_features: int = Field(default=1024, ge=1)
+    """Most features that a head sees of a convolutional unit, whose maps are averaged over windows
+    to that end."""
 
 
 TINYFOA = Description(

@@ -20,8 +20,12 @@ binarised, and the heads have biases:
 :mod:`trainfit.algorithms.tinyfoa.described.locally_connected.rule` and
 :mod:`trainfit.algorithms.tinyfoa.released.locally_connected`.
 
+On nets of units, convolutional ones, slices are groups of output channels:
+:mod:`trainfit.algorithms.tinyfoa.described.units`.
+
 ``weights=float`` and ``activations=float`` take the binarising out of the described rule on fully
-connected nets, to learn what it costs: :mod:`trainfit.algorithms.tinyfoa.described.unbinarised`.
+connected nets, to learn what it costs: :mod:`trainfit.algorithms.tinyfoa.described.unbinarised`;
+and on nets of units.
 
 ``features=cached`` keeps the outputs of the layers below the active one for the training set in
 storage (:mod:`trainfit.algorithms.tinyfoa.features`); the released code runs these layers again for
@@ -34,6 +38,7 @@ classifier at the end of a model's name only gives their number of classes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import torch
 
@@ -41,11 +46,12 @@ from trainfit._limits import MOST_DEEP_STAGES
 from trainfit._text import shown
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
-from trainfit.algorithms.models import LocallyConnected, Mlp
+from trainfit.algorithms.models import LocallyConnected, Mlp, Model, UnitNet
 from trainfit.algorithms.options import Precision
 from trainfit.algorithms.tinyfoa.described.locally_connected.rule import LcDescribed
 from trainfit.algorithms.tinyfoa.described.mlp.rule import Described
 from trainfit.algorithms.tinyfoa.described.unbinarised import Unbinarised
+from trainfit.algorithms.tinyfoa.described.units import TinyFoAOnUnits
 from trainfit.algorithms.tinyfoa.options import (
     TINYFOA,
     FeatureSource,
@@ -62,7 +68,8 @@ from trainfit.algorithms.tinyfoa.variant import AdamSettings, VariantRule
 class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
     """Layer-wise training of binary nets, a slice at a time."""
 
-    models = (Mlp, LocallyConnected)
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, LocallyConnected, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (TinyFoAOnUnits,)
     storage_note = "no step writes it: a slice is written back after its turn (once per pass)"
     model: Mlp | LocallyConnected
 
@@ -98,9 +105,14 @@ class TinyFoA(Algorithm[TinyFoAOptions], about=TINYFOA):
         ):
             raise ConfigurationError(
                 "tinyfoa: frozen_statistics=batch needs variant=described and a net with batch"
-                " normalisation (lc-...); the released code always has the batch's"
+                " normalisation (lc-... or convolutional); the released code always has the batch's"
             )
 
+        if options.head_features != type(options).model_fields["head_features"].default:
+            raise ConfigurationError(
+                f"option 'head_features' of tinyfoa is for convolutional nets, {self.model.name!r}"
+                f" is {self.model.kind}: its heads see all units; leave it out"
+            )
         if options.features is FeatureSource.CACHED and (
             released or options.frozen_statistics is FrozenStatistics.BATCH
         ):

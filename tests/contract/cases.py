@@ -373,6 +373,14 @@ UNIT_OPTIONS = {
         {"layers": "2,3,4", "ratio": 0.5, "weight_decay": 0.001, "nesterov": True},
         {"layers": "last:1", "loss": "binary_cross_entropy"},
     ],
+    "tinyfoa": [
+        {},
+        {"update": "fused"},
+        {"slices": 3, "kernel": "tiles", "head_features": 8, "weight_decay": 0.001},
+        {"weights": "float", "frozen_statistics": "batch"},
+        {"activations": "float", "slices": 1},
+        {"weights": "float", "activations": "float"},
+    ],
     "zeroth_order": [{}, {"distribution": "rademacher"}, {"weight_decay": 0.01}],
 }
 """The same for the algorithms that train nets of units."""

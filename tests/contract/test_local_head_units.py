@@ -9,7 +9,7 @@ from torch.nn import functional
 from tests.builders.unit_net import through
 from tests.contract.cases import samples_for
 from trainfit.algorithms import Category, ConfigurationError, build_algorithm
-from trainfit.algorithms.local_head.units import _window
+from trainfit.algorithms.nets.head_pool import window_for
 from trainfit.bench.trace.prediction import predict
 
 NET = "cnn-3x8x8-c6-i6-e8s2-g-4"
@@ -40,7 +40,7 @@ def test_units_and_heads_follow_the_gradient_of_their_local_loss(head, most):
         h = through(unit, h, own, training=True)
         seen = h
         if unit is not units[-1]:
-            window = _window(tuple(h.shape[1:]), most)
+            window = window_for(tuple(h.shape[1:]), most)
             seen = functional.avg_pool2d(h, window)
         assert seen.flatten(1).shape[1] == own[f"{unit.name}.{label}.weight"].shape[1]
         bias = own.get(f"{unit.name}.{label}.bias")
@@ -107,7 +107,7 @@ def test_what_is_alive_is_that_of_one_unit():
     ],
 )
 def test_windows_leave_no_more_features_than_asked(shape, most, window):
-    assert _window(shape, most) == window
+    assert window_for(shape, most) == window
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,17 @@ from typing import Protocol
 
 import torch
 
-from trainfit.algorithms.blocks.block import Block, Chosen, Held, Pass, Tape
+from trainfit.algorithms.blocks.block import (
+    NOTHING,
+    Block,
+    Chosen,
+    Flow,
+    Held,
+    Pass,
+    Tape,
+    Turn,
+    channels_of,
+)
 from trainfit.algorithms.blocks.float32.activation import ActivationBlock
 from trainfit.algorithms.blocks.float32.batch_norm import BatchNormBlock
 from trainfit.algorithms.blocks.float32.convolution import ConvolutionBlock
@@ -114,6 +124,22 @@ class Chain(Block):
             block.train_only(chosen, to_input=goes_on, kept=kept)
             kept = block.keeps_input
 
+    def enter_turn(self, turn: Turn | None, flow: Flow) -> Flow:
+        """The way back ends at the lowest block that is trained, or goes on below."""
+        self._first = 0
+        for place, block in enumerate(self.blocks):
+            if flow.wanted == NOTHING:
+                self._first = place
+            flow = block.enter_turn(turn, flow)
+        if flow.wanted == NOTHING:
+            self._first = len(self.blocks)
+        return flow
+
+    def in_turn(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Those of all blocks."""
+        for block in self.blocks:
+            yield from block.in_turn()
+
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
         """Through all of them; with the last reference to ``x``, it is freed when it can be."""
         passed, below = [x], Pass(None, way.statistics)
@@ -162,6 +188,8 @@ class ResidualBlock(Block):
         self.body = Chain(layer.body, shape, name, generator, make)
         past = Chain(layer.shortcut, shape, f"{name}.shortcut", generator, make)
         self.past = past if layer.shortcut else None
+        every = slice(0, layer.shape_after(shape)[0])  # if all is trained
+        self._wanted, self._of_body, self._of_past, self._of_sum = (every,) * 4
 
     def held(self) -> Iterator[Held]:
         """Those of both ways."""
@@ -180,6 +208,23 @@ class ResidualBlock(Block):
         if self.past is not None:
             self.past.train_only(chosen, to_input=to_input, kept=False)
 
+    def enter_turn(self, turn: Turn | None, flow: Flow) -> Flow:
+        """Of the sum, every channel is wanted that one of both ways wants."""
+        body = self.body.enter_turn(turn, flow)
+        past = flow if self.past is None else self.past.enter_turn(turn, flow)
+        self._wanted, self._of_body, self._of_past = flow.wanted, body.wanted, past.wanted
+        ways = [each for each in (body.wanted, past.wanted) if each != NOTHING]
+        self._of_sum = NOTHING
+        if ways:
+            self._of_sum = slice(min(w.start for w in ways), max(w.stop for w in ways))
+        return Flow(self._of_sum)
+
+    def in_turn(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Those of both ways."""
+        yield from self.body.in_turn()
+        if self.past is not None:
+            yield from self.past.in_turn()
+
     def forward(self, x: torch.Tensor, way: Pass) -> torch.Tensor:
         """Of the shape of both ways' outputs."""
         y = self.body.forward(x, way)
@@ -189,14 +234,18 @@ class ResidualBlock(Block):
         """The sum of both ways' gradients; the last blocks of both leave that of y as it is."""
         dy = past = tape.pop()
         if self.past is not None:
-            tape.append(dy)
+            with phase("gradient"):
+                tape.append(channels_of(dy, self._of_sum, self._of_past))
             self.past.backward(tape, learner, to_input=to_input)
             past = tape.pop() if to_input else None
-        tape.append(dy)
+        with phase("gradient"):
+            tape.append(channels_of(dy, self._of_sum, self._of_body))
         del dy
         self.body.backward(tape, learner, to_input=to_input)
         if to_input:
             with phase("gradient"):
+                if self.past is None:
+                    past = channels_of(past, self._of_sum, self._wanted)
                 tape[-1].add_(past)
 
 

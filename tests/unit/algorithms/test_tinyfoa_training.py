@@ -22,6 +22,7 @@ class CutOffError(Exception):
         ("mlp-64-16-16-10", {"features": "cached"}),
         ("lc-1x8x8-4-4-10", {}),
         ("lc-1x8x8-4-4-10", {"features": "cached"}),
+        ("cnn-1x8x8-c4-c8-10", {}),
     ],
 )
 def test_stages_go_on_where_they_were(
