@@ -55,7 +55,13 @@ RoundedOptionsT = TypeVar("RoundedOptionsT", bound=RoundedOptions)
 class Int8Chain(Int8Net[RoundedOptionsT]):
     """Backpropagation with INT8 operands in all three products of a layer.
 
-    Subclasses choose how gradients are quantised, and whether there are latent weights.
+    Subclasses choose whether there are latent weights.
+
+    Args:
+        model: The net.
+        options: Those of the rule.
+        quantiser: Makes what rounds the gradients of a layer.
+        seed: Of the generator.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ float32 at a time.
   at its output as kept, which is INT8.
 
 ``weight_gradient=rows`` makes the gradient of some output channels at a time, twice if there are no
-latent weights. Quantisation-aware training makes that of a layer whole, and applies it at once.
+latent weights. Quantisation-aware training makes that of a convolution whole.
 
 Shape suffixes: N batch, C classes.
 """
@@ -176,7 +176,7 @@ class QatInt8OnUnits(Int8OnUnits[Int8Options], about=QAT_INT8):
         near = Rounding.NEAREST
         arithmetic = Arithmetic(options.kernel, activations=near, gradients=near, weights=near)
         make = in_int8(arithmetic, latent=True, straight_through=True)
-        super().__init__(model, options, arithmetic, make, AtOnce, seed=seed)
+        super().__init__(model, options, arithmetic, make, ByRows, seed=seed)
 
 
 def _with(quantiser: NewQuantiser, options: RoundedOptions) -> Arithmetic:
