@@ -26,7 +26,7 @@ from trainfit.algorithms.backprop.options import (
     check_together,
 )
 from trainfit.algorithms.blocks.block import Pass, Statistics, Tape
-from trainfit.algorithms.blocks.float32.chain import Chain
+from trainfit.algorithms.blocks.float32.chain import Chain, Maker
 from trainfit.algorithms.blocks.learning import AtOnce, ByRows, Kept, Learner
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
@@ -46,12 +46,21 @@ _LEARNERS: dict[Update, type[Learner]] = {
 
 
 class BackpropOnUnits(Algorithm[BackpropOptions], about=BACKPROP):
-    """Backpropagation on a net of units."""
+    """Backpropagation on a net of units.
+
+    Args:
+        model: The net.
+        options: Those of the rule.
+        seed: Of the generator.
+        make: Makes blocks that train in float32, whatever they predict in; by default these too.
+    """
 
     models = (UnitNet,)
     model: UnitNet
 
-    def __init__(self, model: UnitNet, options: BackpropOptions, *, seed: int = 0) -> None:
+    def __init__(
+        self, model: UnitNet, options: BackpropOptions, *, seed: int = 0, make: Maker | None = None
+    ) -> None:
         super().__init__(model, options, seed=seed)
         check_together(options)
         if options.closed_form:
@@ -61,7 +70,7 @@ class BackpropOnUnits(Algorithm[BackpropOptions], about=BACKPROP):
                 f" instance mlp-{model.inputs}-128-{model.classes}"
             )
         self._optimiser = optimiser_of(options)
-        self._units = Units(model, self.generator)
+        self._units = Units(model, self.generator, make=make)
         self._units.add_to(self._optimiser)
 
     def check_batch(self, batch_size: int) -> None:

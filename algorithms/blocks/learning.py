@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -26,6 +27,16 @@ class Learner(ABC):
 
     by_rows = False
     """Whether the gradient of a weight is to be made some rows at a time, in the update."""
+
+    @contextmanager
+    def slowed(self, factor: float) -> Iterator[None]:
+        """What is applied within moves by a part of the learning rate."""
+        lr = self.optimiser.lr
+        self.optimiser.lr = lr * factor
+        try:
+            yield
+        finally:
+            self.optimiser.lr = lr
 
     @abstractmethod
     def take(self, name: str, parameter: torch.Tensor, gradient: torch.Tensor) -> None:

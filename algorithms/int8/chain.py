@@ -23,17 +23,16 @@ Shape suffixes: B batch, I inputs and O outputs of a layer, C classes, T outputs
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
 
 from trainfit.algorithms.contract import StaticTensor
-from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
 from trainfit.algorithms.int8.net import Int8Net, relu_backward_
 from trainfit.algorithms.int8.options import RoundedOptions, WeightGradient
 from trainfit.algorithms.models import Mlp
+from trainfit.algorithms.numerics.int8.gradients import NewQuantiser, QuantisedGradient
 from trainfit.algorithms.numerics.int8.layer import QuantConfig
 from trainfit.algorithms.numerics.int8.products import int8_grad_input, int8_grad_weight
 from trainfit.algorithms.numerics.int8.quantise import draw_seed, nth_seed, quantise_into, scale_of
@@ -56,29 +55,32 @@ RoundedOptionsT = TypeVar("RoundedOptionsT", bound=RoundedOptions)
 class Int8Chain(Int8Net[RoundedOptionsT]):
     """Backpropagation with INT8 operands in all three products of a layer.
 
-    Subclasses choose how gradients are quantised, and whether there are latent weights.
+    Subclasses choose whether there are latent weights.
+
+    Args:
+        model: The net.
+        options: Those of the rule.
+        quantiser: Makes what rounds the gradients of a layer.
+        seed: Of the generator.
     """
 
-    def __init__(self, model: Mlp, options: RoundedOptionsT, *, seed: int = 0) -> None:
+    def __init__(
+        self, model: Mlp, options: RoundedOptionsT, quantiser: NewQuantiser, *, seed: int = 0
+    ) -> None:
         super().__init__(model, options, seed=seed)
-        self._quantiser = self._make_quantiser()
+        self._quantisers = [quantiser(outputs) for _, outputs in model.layers]
         self._seed = 0
         self._shrinking = [Shrinking(LEAST_OF_SCALES) for _ in model.layers]
-
-    @abstractmethod
-    def _make_quantiser(self) -> GradientQuantiser:
-        """The quantiser of gradients."""
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of every layer, the last one first."""
         self._optimiser.begin_step()
-        self._quantiser.begin_step()
         layers = len(self.model.layers)
         with torch.no_grad():
             with phase("forward"):
                 kept, logits_BC = self._forward(x)
             with phase("gradient"):
-                if self._quantiser.rounding is Rounding.STOCHASTIC:
+                if self.options.rounding is Rounding.STOCHASTIC:
                     self._seed = draw_seed(self.generator)
                 error_BC = logit_gradient_(logits_BC, y, self.options.loss)
                 above = self._round(layers, error_BC)
@@ -94,7 +96,8 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
     def _round(self, number: int, dz_BO: torch.Tensor) -> tuple[torch.Tensor, QuantisedGradient]:
         """The gradient of a layer's bias, and that of its pre-activations in INT8."""
         seed = nth_seed(self._seed, 2 * number)
-        return dz_BO.sum(0), self._quantiser.quantise(number, dz_BO, seed)
+        quantiser, to_input = self._quantisers[number - 1], number > 1
+        return dz_BO.sum(0), quantiser.quantise(dz_BO, seed, to_input=to_input)
 
     def _pass_down(self, number: int, d: QuantisedGradient, h: Quantised) -> torch.Tensor:
         """``dz`` of the layer below ``number``, float32."""
@@ -136,7 +139,7 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
     def _move_integers(self, number: int, d: Quantised, h: Quantised) -> None:
         """``Q(w - lr dw)``, with the largest magnitude of the whole matrix as range."""
         weight, lr = self._weights[number - 1], self._optimiser.lr
-        way = QuantConfig(self._quantiser.rounding, self.options.kernel)
+        way = QuantConfig(self.options.rounding, self.options.kernel)
         seed = nth_seed(self._seed, 2 * number + 1)
         if self.options.weight_gradient is WeightGradient.ROWS:
             with phase("update"):
@@ -153,7 +156,7 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
                 w_OI,
                 weight.q,
                 weight.scale,
-                rounding=self._quantiser.rounding,
+                rounding=self.options.rounding,
                 seed=seed,
                 kernel=self.options.kernel,
             )
@@ -172,11 +175,11 @@ class Int8Chain(Int8Net[RoundedOptionsT]):
             if not d_BT.is_contiguous():
                 d_BT = tag(d_BT.contiguous(), Category.WORKSPACE, "columns of the gradient")
             sums_TI = int8_grad_weight(d_BT, h.q, kernel=self.options.kernel)
-            scale = d.scale[rows] if self._quantiser.channels else d.scale
-            return rescale_(sums_TI, scale, h.scale)
+            return rescale_(sums_TI, d.scale_of(rows), h.scale)
 
     def static_tensors(self) -> Iterator[StaticTensor]:
-        """Parameters, optimiser state and the buffers of the gradient quantiser."""
+        """Parameters, optimiser state and the buffers of the gradient quantisers."""
         yield from super().static_tensors()
-        for name, buffer in self._quantiser.buffers():
-            yield StaticTensor(name, buffer, Category.BUFFERS)
+        for number, quantiser in enumerate(self._quantisers, start=1):
+            for name, buffer in quantiser.buffers():
+                yield StaticTensor(f"{name}{number}", buffer, Category.BUFFERS)

@@ -29,22 +29,15 @@ from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.int8.options import Int8Options
 from trainfit.algorithms.models import Mlp
 from trainfit.algorithms.nets.fully_connected import FullyConnected
-from trainfit.algorithms.numerics.int8.products import int8_linear
+from trainfit.algorithms.numerics.int8.forward import quantised_linear
 from trainfit.algorithms.numerics.int8.quantise import (
     quantise,
     quantise_into,
     scale_of,
 )
-from trainfit.algorithms.numerics.int8.scaled import Quantised, rescale_
-from trainfit.algorithms.options import Int8Kernel, Rounding
+from trainfit.algorithms.numerics.int8.scaled import Quantised
+from trainfit.algorithms.options import Rounding
 from trainfit.algorithms.phases import Category, tag
-
-
-def quantised_linear(
-    h: Quantised, weight: Quantised, b_O: torch.Tensor, kernel: Int8Kernel
-) -> torch.Tensor:
-    """``z = h w^T + b``, float32, shape (B, O)."""
-    return rescale_(int8_linear(h.q, weight.q, kernel=kernel), h.scale, weight.scale).add_(b_O)
 
 
 def relu_backward_(dh_BI: torch.Tensor, h: Quantised) -> torch.Tensor:

@@ -14,15 +14,23 @@ values, and integers are kept for the gradient, too. For its products, weights b
 tile at a time and activations one layer at a time. Scales are those of the current batch, where
 the paper smooths them over steps.
 
+Nets of units are trained by :mod:`trainfit.algorithms.int8.units`, with batch normalisation in
+float32 between the products; the paper folds it into the weights before they are rounded.
+
 Shape suffixes: B batch, I inputs and O outputs of a layer, C classes.
 """
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 
+from trainfit.algorithms.contract import Algorithm
 from trainfit.algorithms.int8.net import Int8Net, relu_backward_
 from trainfit.algorithms.int8.options import QAT_INT8, Int8Options
+from trainfit.algorithms.int8.units import QatInt8OnUnits
+from trainfit.algorithms.models import Mlp, Model, UnitNet
 from trainfit.algorithms.numerics.int8.scaled import Quantised, tile_height
 from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.phases import Category, phase, tag
@@ -31,6 +39,9 @@ from trainfit.algorithms.tiling import in_tiles
 
 class QatInt8(Int8Net[Int8Options], about=QAT_INT8):
     """Straight-through gradients of the net in its deployed form."""
+
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (QatInt8OnUnits,)
 
     def step(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """One update of every layer, the last one first."""

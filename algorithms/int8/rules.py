@@ -17,6 +17,8 @@
 Decisions. FF-INT8 (Ma, Panda & Reda, DAC 2025) compares itself with naive INT8 backpropagation in
 its table I and does not say how weights are kept or numbers rounded; with the defaults here, no
 float matrix is needed. UI8 and DAI8 keep float32 weights with an optimiser.
+
+Nets of units are trained by :mod:`trainfit.algorithms.int8.units`.
 """
 
 from __future__ import annotations
@@ -24,10 +26,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from trainfit.algorithms.contract import Algorithm
-from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.int8.chain import Int8Chain
-from trainfit.algorithms.int8.dai8_clipping import DistributionAdaptive
-from trainfit.algorithms.int8.gradients import GradientQuantiser, MaxAbs
+from trainfit.algorithms.int8.dai8_clipping import distribution_adaptive
 from trainfit.algorithms.int8.options import (
     BACKPROP_DAI8,
     BACKPROP_INT8,
@@ -38,9 +38,14 @@ from trainfit.algorithms.int8.options import (
     Master,
     check_master,
 )
-from trainfit.algorithms.int8.ui8_clipping import DirectionSensitive
-from trainfit.algorithms.int8.units import BackpropInt8OnUnits
+from trainfit.algorithms.int8.ui8_clipping import direction_sensitive
+from trainfit.algorithms.int8.units import (
+    BackpropDai8OnUnits,
+    BackpropInt8OnUnits,
+    BackpropUi8OnUnits,
+)
 from trainfit.algorithms.models import Mlp, Model, UnitNet
+from trainfit.algorithms.numerics.int8.gradients import max_abs
 
 
 class BackpropInt8(Int8Chain[BackpropInt8Options], about=BACKPROP_INT8):
@@ -51,59 +56,28 @@ class BackpropInt8(Int8Chain[BackpropInt8Options], about=BACKPROP_INT8):
 
     def __init__(self, model: Mlp, options: BackpropInt8Options, *, seed: int = 0) -> None:
         check_master(options)
-        super().__init__(model, options, seed=seed)
+        super().__init__(model, options, max_abs(options.rounding, options.kernel), seed=seed)
 
     @property
     def _latent(self) -> bool:
         return self.options.master is Master.FP32
 
-    def _make_quantiser(self) -> GradientQuantiser:
-        return MaxAbs(self.model, self.options.rounding, self.options.kernel)
-
 
 class BackpropUi8(Int8Chain[BackpropUi8Options], about=BACKPROP_UI8):
     """Gradients clipped to keep their direction; the rate falls with the remaining deviation."""
 
-    def __init__(self, model: Mlp, options: BackpropUi8Options, *, seed: int = 0) -> None:
-        if options.candidates % options.period:
-            raise ConfigurationError(
-                f"backprop_ui8: period={options.period} does not divide"
-                f" candidates={options.candidates}, which are spread evenly over that many steps;"
-                " choose a divisor"
-            )
-        super().__init__(model, options, seed=seed)
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (BackpropUi8OnUnits,)
 
-    def _make_quantiser(self) -> GradientQuantiser:
-        options = self.options
-        return DirectionSensitive(
-            self.model,
-            options.rounding,
-            options.kernel,
-            alpha=options.alpha,
-            beta=options.beta,
-            candidates=options.candidates,
-            period=options.period,
-        )
+    def __init__(self, model: Mlp, options: BackpropUi8Options, *, seed: int = 0) -> None:
+        super().__init__(model, options, direction_sensitive(options), seed=seed)
 
 
 class BackpropDai8(Int8Chain[BackpropDai8Options], about=BACKPROP_DAI8):
     """Gradients rounded per output unit, each with a range that depends on its distribution."""
 
-    def __init__(self, model: Mlp, options: BackpropDai8Options, *, seed: int = 0) -> None:
-        if options.k * options.a > 1:
-            raise ConfigurationError(
-                f"backprop_dai8: k={options.k} and a={options.a} make the range of the step before"
-                " count negatively; k times a must be at most 1"
-            )
-        super().__init__(model, options, seed=seed)
+    models: ClassVar[tuple[type[Model], ...]] = (Mlp, UnitNet)
+    forms: ClassVar[tuple[type[Algorithm[Any]], ...]] = (BackpropDai8OnUnits,)
 
-    def _make_quantiser(self) -> GradientQuantiser:
-        options = self.options
-        return DistributionAdaptive(
-            self.model,
-            options.rounding,
-            options.kernel,
-            share=options.share,
-            k=options.k,
-            step=options.a,
-        )
+    def __init__(self, model: Mlp, options: BackpropDai8Options, *, seed: int = 0) -> None:
+        super().__init__(model, options, distribution_adaptive(options), seed=seed)

@@ -9,10 +9,11 @@ Zhu et al., Towards Unified INT8 Training for Convolutional Neural Network, CVPR
 
 Decisions, since only the paper's abstract and readers' notes were available: c is searched for
 among equal parts of ``max abs(g)``, with the rounding that is used; both techniques act layer by
-layer, and the scaled rate is that of weights and bias. A search can be spread over steps, evenly,
-so that every step allocates the same.
+layer, a fully connected layer or a convolution, and the scaled rate is that of weights and bias.
+Of a convolution, g is the gradient of all its maps, with one c. A search can be spread over steps,
+evenly, so that every step allocates the same.
 
-Shape suffixes: B batch, O outputs of a layer.
+Shape suffixes: R rows of a gradient, C its columns.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from collections.abc import Iterator
 
 import torch
 
-from trainfit.algorithms.int8.gradients import GradientQuantiser, QuantisedGradient
-from trainfit.algorithms.models import Mlp
-from trainfit.algorithms.numerics.int8.quantise import (
-    quantise_into,
-    scale_of,
+from trainfit.algorithms.errors import ConfigurationError
+from trainfit.algorithms.int8.options import BackpropUi8Options
+from trainfit.algorithms.numerics.int8.gradients import (
+    GradientQuantiser,
+    NewQuantiser,
+    QuantisedGradient,
+    as_rows,
 )
+from trainfit.algorithms.numerics.int8.quantise import quantise_into, scale_of
 from trainfit.algorithms.numerics.int8.scaled import Quantised, tile_height
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
@@ -42,7 +46,6 @@ class DirectionSensitive(GradientQuantiser):
     rate is that of the gradient as rounded.
 
     Args:
-        model: The net.
         rounding: Rounding of gradients.
         kernel: Implementation of the rounding.
         alpha: How fast the learning rate falls with the deviation.
@@ -53,7 +56,6 @@ class DirectionSensitive(GradientQuantiser):
 
     def __init__(
         self,
-        model: Mlp,
         rounding: Rounding,
         kernel: Int8Kernel,
         *,
@@ -62,49 +64,76 @@ class DirectionSensitive(GradientQuantiser):
         candidates: int,
         period: int,
     ) -> None:
-        super().__init__(model, rounding, kernel)
+        super().__init__(rounding, kernel)
         self.alpha = alpha
         self.beta = beta
         self.candidates = candidates
         self.period = period
-        self.found = torch.full((len(model.layers), candidates), math.inf)  # d_c
+        self.steps = 0
+        self.found = torch.full((candidates,), math.inf)  # d_c
 
-    def quantise(self, number: int, dz_BO: torch.Tensor, seed: int) -> QuantisedGradient:
+    def quantise(self, g: torch.Tensor, seed: int, *, to_input: bool) -> QuantisedGradient:
         """Try some candidates, then round with the best of all."""
-        d = Quantised(torch.empty(dz_BO.shape, dtype=torch.int8), torch.empty(1))
-        step = float(scale_of(dz_BO)) / self.candidates
+        g_RC = as_rows(g)
+        d = Quantised(torch.empty(g.shape, dtype=torch.int8), torch.empty(1))
+        q_RC = d.q.view(g_RC.shape)
+        step = float(scale_of(g_RC)) / self.candidates
 
         def deviation(nth: int) -> float:
             """d_c of the ``nth`` candidate, from 0, which is what ``d`` holds afterwards."""
             d.scale.fill_(step * (nth + 1))
-            quantise_into(dz_BO, *d, rounding=self.rounding, seed=seed, kernel=self.kernel)
-            return direction_deviation(dz_BO, d.q)
+            quantise_into(
+                g_RC, q_RC, d.scale, rounding=self.rounding, seed=seed, kernel=self.kernel
+            )
+            return direction_deviation(g_RC, q_RC)
 
-        found = self.found[number - 1]
-        first = (self.steps - 1) % self.period
+        first = self.steps % self.period
+        self.steps += 1
         for turn in in_tiles(self.candidates // self.period, 1):
             nth = first + turn.start * self.period
-            found[nth : nth + 1].fill_(deviation(nth))
-        _, best = min((float(value), -nth) for nth, value in enumerate(found))
+            self.found[nth : nth + 1].fill_(deviation(nth))
+        _, best = min((float(value), -nth) for nth, value in enumerate(self.found))
         rate = max(math.exp(-self.alpha * deviation(-best)), self.beta)  # the widest of equal ones
         return QuantisedGradient(d, d, rate)
 
     def buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """The deviation of every layer's candidates."""
+        """The deviation of every candidate."""
         yield "deviations", self.found
 
 
-def direction_deviation(g_BO: torch.Tensor, q_BO: torch.Tensor) -> float:
+def direction_sensitive(options: BackpropUi8Options) -> NewQuantiser:
+    """The quantisers that options ask for.
+
+    Raises:
+        ConfigurationError: The candidates cannot be spread evenly.
+    """
+    if options.candidates % options.period:
+        raise ConfigurationError(
+            f"backprop_ui8: period={options.period} does not divide"
+            f" candidates={options.candidates}, which are spread evenly over that many steps;"
+            " choose a divisor"
+        )
+    return lambda outputs: DirectionSensitive(
+        options.rounding,
+        options.kernel,
+        alpha=options.alpha,
+        beta=options.beta,
+        candidates=options.candidates,
+        period=options.period,
+    )
+
+
+def direction_deviation(g_RC: torch.Tensor, q_RC: torch.Tensor) -> float:
     """``d_c = 1 - cos(g, q)``, a tile of rows at a time; 0 if g or q is all zeros.
 
     Args:
-        g_BO: float32, contiguous.
-        q_BO: int8, g rounded; the direction does not depend on the scale.
+        g_RC: float32, contiguous.
+        q_RC: int8, g rounded; the direction does not depend on the scale.
     """
     both = own = other = 0.0
-    for rows in in_tiles(len(g_BO), tile_height(*g_BO.shape)):
-        g = g_BO[rows].view(-1)
-        q = tag(q_BO[rows].to(torch.float32), Category.WORKSPACE, "tile")
+    for rows in in_tiles(len(g_RC), tile_height(*g_RC.shape)):
+        g = g_RC[rows].view(-1)
+        q = tag(q_RC[rows].to(torch.float32), Category.WORKSPACE, "tile")
         q = q.view(-1)
         both += float(torch.dot(g, q))
         own += float(torch.dot(g, g))

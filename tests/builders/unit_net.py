@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch.nn import functional
@@ -25,6 +25,9 @@ from trainfit.algorithms.models.layers import (
 
 Tensors = Mapping[str, torch.Tensor]
 
+Own = Callable[[Layer, torch.Tensor, str], torch.Tensor | None]
+"""Computes a layer of that name in a way of its own; None if it does not."""
+
 _FUNCTIONS = {
     Nonlinearity.RELU: functional.relu,
     Nonlinearity.RELU6: functional.relu6,
@@ -32,26 +35,40 @@ _FUNCTIONS = {
 }
 
 
-def forward(model: UnitNet, x: torch.Tensor, tensors: Tensors, *, training: bool) -> torch.Tensor:
+def forward(
+    model: UnitNet, x: torch.Tensor, tensors: Tensors, *, training: bool, own: Own | None = None
+) -> torch.Tensor:
     """Logits; running statistics among the tensors move if ``training``."""
     h = x.view(-1, *model.shape)
     for unit in model.units:
-        h = through(unit, h, tensors, training=training)
+        h = through(unit, h, tensors, training=training, own=own)
     return h
 
 
-def through(unit: Unit, h: torch.Tensor, tensors: Tensors, *, training: bool) -> torch.Tensor:
+def through(
+    unit: Unit, h: torch.Tensor, tensors: Tensors, *, training: bool, own: Own | None = None
+) -> torch.Tensor:
     """Output of one unit."""
-    return _layers(unit.layers, h, unit.name, tensors, training=training)
+    return _layers(unit.layers, h, unit.name, tensors, training=training, own=own)
 
 
 def _layers(
-    layers: tuple[Layer, ...], h: torch.Tensor, name: str, tensors: Tensors, *, training: bool
+    layers: tuple[Layer, ...],
+    h: torch.Tensor,
+    name: str,
+    tensors: Tensors,
+    *,
+    training: bool,
+    own: Own | None,
 ) -> torch.Tensor:
     count: Counter[str] = Counter()
     for layer in layers:
         count[layer.label] += 1
         at = f"{name}.{layer.label}{count[layer.label]}"
+        found = own(layer, h, at) if own else None
+        if found is not None:
+            h = found
+            continue
         match layer:
             case Convolution():
                 weight, bias = tensors[f"{at}.weight"], tensors.get(f"{at}.bias")
@@ -80,8 +97,9 @@ def _layers(
             case SqueezeExcite():
                 h = h * _gate(layer, h, at, tensors)[:, :, None, None]
             case Residual():
-                past = _layers(layer.shortcut, h, f"{name}.shortcut", tensors, training=training)
-                h = _layers(layer.body, h, name, tensors, training=training) + past
+                how = {"training": training, "own": own}
+                past = _layers(layer.shortcut, h, f"{name}.shortcut", tensors, **how)
+                h = _layers(layer.body, h, name, tensors, **how) + past
             case _:
                 raise NotImplementedError(layer)
     return h

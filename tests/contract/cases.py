@@ -325,6 +325,11 @@ UNIT_OPTIONS = {
         {"checkpoint": 2, "micro_batch": 4, "weight_decay": 0.001, "nesterov": True},
         {"loss": "binary_cross_entropy"},
     ],
+    "backprop_dai8": [
+        {},
+        {"kernel": "torch", "weight_gradient": "whole"},
+        {"rounding": "stochastic", "optimizer": "adam"},
+    ],
     "backprop_int8": [
         {},
         {"weight_gradient": "whole", "rounding": "stochastic"},
@@ -333,6 +338,11 @@ UNIT_OPTIONS = {
         {"master": "fp32", "momentum": 0.9, "nesterov": True, "weight_decay": 0.001},
         {"master": "fp32", "optimizer": "adam", "rounding": "stochastic"},
         {"master": "fp32", "weight_gradient": "whole", "loss": "binary_cross_entropy"},
+    ],
+    "backprop_ui8": [
+        {},
+        {"rounding": "nearest", "candidates": 2, "weight_gradient": "whole"},
+        {"period": 5, "optimizer": "adam"},
     ],
     "ff_int8": [
         {},
@@ -364,6 +374,12 @@ UNIT_OPTIONS = {
     ],
     "mem_pepita": [{}, {"optimizer": "adam", "output_error": "standard"}],
     "pepita": [{}, {"positions": "sum", "weight_decay": 0.001}],
+    "ptq_int8": [{}, {"kernel": "torch", "update": "product", "checkpoint": 2}],
+    "qat_int8": [
+        {},
+        {"kernel": "torch"},
+        {"optimizer": "adam", "loss": "binary_cross_entropy"},
+    ],
     "sparse_update": [
         {},
         {"layers": "all", "biases": "all", "momentum": 0.0},
@@ -503,13 +519,16 @@ ON_PROCESSORS_IDS = [
 
 MEMORY_ONLY = {
     "backprop": {"update", "checkpoint", "micro_batch"},
-    "ptq_int8": {"update"},
+    "backprop_dai8": {"weight_gradient"},
+    "backprop_int8": {"weight_gradient"},
+    "backprop_ui8": {"weight_gradient"},
+    "ptq_int8": {"update", "checkpoint"},
     "tinyfoa": {"update"},
 }
 """Options that give the same weights in other memory; and so does the kernel of every rule.
 
 That they do is tested where the rule is: ``test_local_gradients``, ``test_backprop_binary``,
-``test_backprop_int8``, ``test_ff_int8`` and ``test_tinyfoa_lc``.
+``test_backprop_int8``, ``test_quantised_units``, ``test_ff_int8`` and ``test_tinyfoa_lc``.
 """
 
 

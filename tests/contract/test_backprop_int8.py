@@ -61,17 +61,22 @@ def naive_step(start, x, y, *, layers):
 def spied(algorithm, x, y):
     """The rounded gradients of one step, by layer."""
     seen = {}
-    quantiser = algorithm._quantiser
-    own = quantiser.quantise
 
-    def quantise(number, dz_BO, seed):
-        d = own(number, dz_BO, seed)
-        seen[number] = (dz_BO.clone(), d)
-        return d
+    def spy(number, quantiser):
+        own = quantiser.quantise
 
-    quantiser.quantise = quantise
+        def quantise(dz_BO, seed, *, to_input):
+            d = own(dz_BO, seed, to_input=to_input)
+            seen[number] = (dz_BO.clone(), d)
+            return d
+
+        quantiser.quantise = quantise
+
+    for number, quantiser in enumerate(algorithm._quantisers, start=1):
+        spy(number, quantiser)
     algorithm.step(x, y)
-    del quantiser.quantise
+    for quantiser in algorithm._quantisers:
+        del quantiser.quantise
     return seen
 
 
@@ -237,13 +242,11 @@ def test_deviation_is_one_minus_the_cosine():
 @pytest.mark.parametrize("period", [1, 2, 5])
 def test_ui8_takes_the_range_with_the_least_deviation(period):
     options = {"rounding": "nearest", "candidates": 10, "period": period}
-    algorithm = build_algorithm("backprop_ui8", NET, options)
-    quantiser = algorithm._quantiser
+    quantiser = build_algorithm("backprop_ui8", NET, options)._quantisers[0]
     g = torch.randn(1000, 400, generator=torch.Generator().manual_seed(1))
     g[0, :2] = 10.0  # worth clipping, so that all others are rounded finer
     for _ in range(period):  # after which every candidate has been tried on this gradient
-        quantiser.begin_step()
-        d = quantiser.quantise(1, g, 0)
+        d = quantiser.quantise(g, 0, to_input=True)
     tried = {}
     for nth in range(1, 11):
         clip = float(g.abs().max()) * nth / 10
@@ -293,7 +296,7 @@ def test_channels_are_told_apart_by_what_is_beyond_sigma():
 
 def test_dai8_ranges_follow_their_recursion():
     options = {"k": 0.9, "a": 0.6, "share": 0.3}
-    quantiser = build_algorithm("backprop_dai8", NET, options)._quantiser
+    quantiser = build_algorithm("backprop_dai8", NET, options)._quantisers[0]
     range_O = None
     kinds = set()
     for step in range(4):
@@ -304,8 +307,7 @@ def test_dai8_ranges_follow_their_recursion():
         gaussian = is_gaussian(g, 0.3)
         kinds |= set(gaussian.tolist())
         range_O = torch.where(gaussian, most, (1 - 0.9 * 0.6) * range_O + 0.6 * most)
-        quantiser.begin_step()
-        d = quantiser.quantise(1, g, 0)
+        d = quantiser.quantise(g, 0, to_input=True)
         torch.testing.assert_close(d.for_weights.scale * 127, range_O)
         q = (g / (range_O / 127)).round().clamp(-127, 127)
         assert (d.for_weights.q - q).abs().max() <= 1

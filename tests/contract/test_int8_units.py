@@ -203,19 +203,28 @@ def test_what_keeps_its_input_keeps_it_in_int8():
 
 
 @pytest.mark.parametrize(("model", "rows"), UNIT_NETS)
-def test_a_step_goes_where_autograd_points(model, rows):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("backprop_int8", {"master": "fp32"}),
+        ("backprop_ui8", {"momentum": 0.0, "alpha": 0.0}),
+        ("backprop_dai8", {"momentum": 0.0}),
+        ("qat_int8", {"momentum": 0.0}),
+    ],
+)
+def test_a_step_goes_where_autograd_points(name, options, model, rows):
     rows = max(rows, 8)
-    algorithm = build_algorithm("backprop_int8", model, {"master": "fp32", "lr": 0.125})
-    before = {name: tensor.clone() for name, tensor in held(algorithm).items()}
+    algorithm = build_algorithm(name, model, options | {"lr": 0.125})
+    before = {n: tensor.clone() for n, tensor in held(algorithm).items()}
     trained = [
         each.name
         for each in algorithm.static_tensors()
         if each.category is Category.PARAMETERS and not each.name.endswith(("integers", "scale"))
     ]
     x, y = samples_for(algorithm, rows)
-    own = {name: tensor.clone() for name, tensor in before.items()}
-    for name in trained:
-        own[name].requires_grad_()
+    own = {n: tensor.clone() for n, tensor in before.items()}
+    for each in trained:
+        own[each].requires_grad_()
     functional.cross_entropy(forward(algorithm.model, x, own, training=True), y).backward()
 
     algorithm.step(x, y)
@@ -373,7 +382,9 @@ def test_ff_int8_needs_less_than_forward_forward():
         ("ff_int8", "cnn-1x3x3-c4-10", {}, "use labels=plane"),
         ("ff_int8", "mlp-24-16-4", {"labels": "plane"}, "leave it out"),
         ("backprop_int8", NET, {"momentum": 0.9}, "master=fp32"),
-        ("backprop_ui8", NET, {}, "trains fully connected nets"),
+        ("backprop_ui8", NET, {"period": 3}, "choose a divisor"),
+        ("backprop_dai8", NET, {"k": 2.0}, "k times a must be at most 1"),
+        ("ptq_int8", NET, {"weights": "binary"}, "leave weights and activations at float"),
     ],
 )
 def test_what_cannot_be_is_refused(name, model, options, said):

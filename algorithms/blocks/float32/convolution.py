@@ -22,6 +22,9 @@ from trainfit.algorithms.phases import Category, phase
 _FLAT = ([1, 1], False, [0, 0])
 """No dilation, not transposed, no padding of the output."""
 
+Windows = tuple[list[int], list[int], int]
+"""Strides, paddings and groups."""
+
 
 class ConvolutionBlock(Block):
     """``y = w * x + b``; w is drawn with a variance of 2 / fan-in (He et al. 2015).
@@ -127,25 +130,26 @@ class ConvolutionBlock(Block):
     def _of_weight(
         self, dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, groups: int
     ) -> torch.Tensor:
-        dw: torch.Tensor = self._gradients(dy, x, weight, groups, [False, True, False])[1]
+        windows, wanted = (*self._windows, groups), [False, True, False]
+        dw: torch.Tensor = gradients_of(dy, x, weight, windows, wanted)[1]
         return dw
 
     def _of_input(self, dy: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        x, wanted = placeholder(shape, dy), [True, False, False]
-        dx: torch.Tensor = self._gradients(dy, x, self.weight, self._groups, wanted)[0]
+        windows, wanted = (*self._windows, self._groups), [True, False, False]
+        dx: torch.Tensor = gradients_of(dy, placeholder(shape, dy), self.weight, windows, wanted)[0]
         return dx
 
-    def _gradients(
-        self,
-        dy: torch.Tensor,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        groups: int,
-        wanted: list[bool],
-    ) -> Any:
-        """Of input, weight and bias, of which some are wanted."""
-        stride, padding = self._windows
-        dilation, transposed, more = _FLAT
-        return torch.ops.aten.convolution_backward(
-            dy, x, weight, None, stride, padding, dilation, transposed, more, groups, wanted
-        )
+
+def gradients_of(
+    dy: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    windows: Windows,
+    wanted: list[bool],
+) -> Any:
+    """Of input, weight and bias, of which some are wanted; of what is not read, a placeholder."""
+    stride, padding, groups = windows
+    dilation, transposed, more = _FLAT
+    return torch.ops.aten.convolution_backward(
+        dy, x, weight, None, stride, padding, dilation, transposed, more, groups, wanted
+    )

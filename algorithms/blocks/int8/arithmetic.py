@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from trainfit.algorithms.blocks.block import Pass, Statistics
+from trainfit.algorithms.numerics.int8.gradients import NewQuantiser, max_abs
 from trainfit.algorithms.numerics.int8.quantise import nth_seed, quantise
 from trainfit.algorithms.numerics.int8.scaled import Quantised
 from trainfit.algorithms.options import Int8Kernel, Rounding
@@ -20,6 +21,11 @@ class Arithmetic:
         activations: Rounding of activations in training; in prediction it is to the nearest.
         gradients: Rounding of gradients.
         weights: Rounding of weights that exist in INT8 only.
+        quantiser: Makes what rounds the gradients of a layer; by default with their largest
+            magnitude as range.
+
+    Attributes:
+        quantiser: The same.
     """
 
     def __init__(
@@ -29,8 +35,10 @@ class Arithmetic:
         activations: Rounding,
         gradients: Rounding,
         weights: Rounding,
+        quantiser: NewQuantiser | None = None,
     ) -> None:
         self.kernel = kernel
+        self.quantiser = quantiser or max_abs(gradients, kernel)
         self.weights = weights
         self._activations, self._gradients = activations, gradients
         self._seed = self._rounded = 0
@@ -52,13 +60,7 @@ class Arithmetic:
     def activations(self, t: torch.Tensor, way: Pass) -> Quantised:
         """Round activations with one scale, that of their largest magnitude."""
         predicts = way.statistics is Statistics.RUNNING
-        return self._quantised(t, Rounding.NEAREST if predicts else self._activations)
-
-    def gradients(self, t: torch.Tensor) -> Quantised:
-        """The same of a gradient."""
-        return self._quantised(t, self._gradients)
-
-    def _quantised(self, t: torch.Tensor, rounding: Rounding) -> Quantised:
+        rounding = Rounding.NEAREST if predicts else self._activations
         t_RC, seed = t.view(len(t), -1), self.next_seed()
         q_RC, scale = quantise(t_RC, rounding=rounding, seed=seed, kernel=self.kernel)
         return Quantised(q_RC.view(t.shape), scale)

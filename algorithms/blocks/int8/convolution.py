@@ -7,7 +7,9 @@ With q the integers of a tensor and s their scale::
 
 Input and output are float32; between the forward pass and the gradient, the input is INT8. If sums
 over all samples might exceed INT32, a gradient of the weight is made of fewer samples at a time,
-and added up in float32.
+and added up in float32. How dz is rounded, for the weight and for what is below, and at which part
+of the rate weight and bias move, is its quantiser's affair
+(:mod:`trainfit.algorithms.numerics.int8.gradients`).
 """
 
 from __future__ import annotations
@@ -27,18 +29,18 @@ from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.numerics.int8.convolution.products import (
     MOST_TERMS,
     Windows,
-    int8_convolution,
     int8_convolution_input,
     int8_convolution_weight,
     most_rows,
 )
-from trainfit.algorithms.numerics.int8.scaled import Quantised, rescale_
+from trainfit.algorithms.numerics.int8.forward import quantised_convolution, rescaled_maps
+from trainfit.algorithms.numerics.int8.scaled import Quantised
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
 
 
-class Int8ConvolutionBlock(Block):
-    """``y = w * x + b``; w is drawn as in float32.
+class RoundedConvolution(Block):
+    """``y = w * x + b`` with w and x in INT8; w is drawn as in float32.
 
     Args:
         layer: Its sizes.
@@ -47,6 +49,9 @@ class Int8ConvolutionBlock(Block):
         generator: Draws the weight.
         arithmetic: How numbers are rounded.
         latent: Whether float32 weights are kept.
+
+    Raises:
+        ConfigurationError: INT32 might not hold the sums.
     """
 
     def __init__(
@@ -59,9 +64,9 @@ class Int8ConvolutionBlock(Block):
         *,
         latent: bool,
     ) -> None:
+        check_sums(layer, shape, name)
         self._name, self._arithmetic = name, arithmetic
         self._windows = Windows(layer.stride, layer.padding, layer.groups)
-        _check_sums(layer, shape, name)
         inputs = shape[0] // layer.groups
         deviation = math.sqrt(2.0 / (inputs * math.prod(layer.kernel)))
         w = torch.empty(layer.outputs, inputs, *layer.kernel)
@@ -80,29 +85,56 @@ class Int8ConvolutionBlock(Block):
         h = self._arithmetic.activations(x, way)
         del x
         way.keep(h.q, h.scale)
-        w, kernel = self._weight, self._arithmetic.kernel
-        y = _rescaled(int8_convolution(h.q, w.q, self._windows, kernel), h.scale, w.scale)
-        return y if self._bias is None else y.add_(self._bias[:, None, None])
+        w = self._weight.quantised
+        return quantised_convolution(h, w, self._bias, self._windows, self._arithmetic.kernel)
+
+
+class Int8ConvolutionBlock(RoundedConvolution):
+    """With gradients in INT8."""
+
+    def __init__(
+        self,
+        layer: Convolution,
+        shape: Shape,
+        name: str,
+        generator: torch.Generator,
+        arithmetic: Arithmetic,
+        *,
+        latent: bool,
+    ) -> None:
+        _check_sums_of_gradients(layer, shape, name)
+        super().__init__(layer, shape, name, generator, arithmetic, latent=latent)
+        self._quantiser = arithmetic.quantiser(layer.outputs)
+
+    def held(self) -> Iterator[Held]:
+        """Weight and bias, and what the quantiser of gradients keeps."""
+        yield from super().held()
+        for label, buffer in self._quantiser.buffers():
+            yield Held(f"{self._name}.{label}", buffer, Category.BUFFERS)
 
     def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
         """Of the bias and the input, then of the weight, which moves."""
         dy, scale, q = tape.pop(), tape.pop(), tape.pop()
-        if self._bias is not None:
-            with phase("gradient"):
-                db = dy.sum((0, 2, 3))
-            learner.take(f"{self._name}.bias", self._bias, db)
-            del db
         with phase("gradient"):
-            d = self._arithmetic.gradients(dy)
+            db = None if self._bias is None else dy.sum((0, 2, 3))
+            d = self._quantiser.quantise(dy, self._arithmetic.next_seed(), to_input=to_input)
             del dy
-            if to_input:
-                tape.append(self._of_input(d, q.shape))
-        self._weight.learn(learner, lambda rows: self._of_rows(rows, d, Quantised(q, scale)))
+        rate, own = d.rate, d.for_weights
+        if self._bias is not None and db is not None:
+            with learner.slowed(rate):
+                learner.take(f"{self._name}.bias", self._bias, db)
+            del db
+        if to_input:
+            with phase("gradient"):
+                tape.append(self._of_input(d.for_inputs, q.shape))
+        del d  # of which only what is for the weights is needed
+        with learner.slowed(rate):
+            self._weight.learn(learner, lambda rows: self._of_rows(rows, own, Quantised(q, scale)))
 
     def _of_input(self, d: Quantised, shape: torch.Size) -> torch.Tensor:
         w, kernel = self._weight, self._arithmetic.kernel
         sums = int8_convolution_input(d.q, w.q, shape, self._windows, kernel)
-        return _rescaled(sums, d.scale, w.scale)
+        return rescaled_maps(sums, d.scale, w.scale)
 
     def _of_rows(self, rows: slice, d: Quantised, h: Quantised) -> torch.Tensor:
         """The gradient of some output channels' weights."""
@@ -120,28 +152,33 @@ class Int8ConvolutionBlock(Block):
         window, kernel = self._weight.q.shape[2:], self._arithmetic.kernel
         extent = window[0], window[1]
         sums = int8_convolution_weight(d.q[some], h.q[some], extent, rows, self._windows, kernel)
-        return _rescaled(sums, d.scale, h.scale)
+        return rescaled_maps(sums, d.scale_of(rows), h.scale)
 
 
-def _check_sums(layer: Convolution, shape: Shape, name: str) -> None:
-    """Refuse sums of more products than INT32 can hold, whatever they are.
+def check_sums(layer: Convolution, shape: Shape, name: str) -> None:
+    """Refuse results that are sums of more products than INT32 can hold, whatever they are.
 
     Raises:
         ConfigurationError: There are such sums.
     """
-    window = math.prod(layer.kernel)
-    for what, terms in (
-        ("a result", shape[0] // layer.groups * window),
-        ("a gradient of the input", layer.outputs // layer.groups * window),
-        ("a gradient of a weight, for one sample,", math.prod(layer.shape_after(shape)[1:])),
-    ):
-        if terms > MOST_TERMS:
-            raise ConfigurationError(
-                f"{name}: {what} would be a sum of {terms:,} INT8 products, INT32 holds"
-                f" {MOST_TERMS:,} whatever they are; use a smaller map, or fewer channels"
-            )
+    _refuse_more(name, "a result", shape[0] // layer.groups * math.prod(layer.kernel))
 
 
-def _rescaled(sums: torch.Tensor, scale: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Sums as float32, in their memory."""
-    return rescale_(sums.flatten(1), scale, other).view(sums.shape)
+def _check_sums_of_gradients(layer: Convolution, shape: Shape, name: str) -> None:
+    """The same for the gradients.
+
+    Raises:
+        ConfigurationError: There are such sums.
+    """
+    of_input = layer.outputs // layer.groups * math.prod(layer.kernel)
+    _refuse_more(name, "a gradient of the input", of_input)
+    of_weight = math.prod(layer.shape_after(shape)[1:])
+    _refuse_more(name, "a gradient of a weight, for one sample,", of_weight)
+
+
+def _refuse_more(name: str, what: str, terms: int) -> None:
+    if terms > MOST_TERMS:
+        raise ConfigurationError(
+            f"{name}: {what} would be a sum of {terms:,} INT8 products, INT32 holds"
+            f" {MOST_TERMS:,} whatever they are; use a smaller map, or fewer channels"
+        )

@@ -17,17 +17,14 @@ from trainfit.algorithms.blocks.learning import Learner
 from trainfit.algorithms.models.layers import Dense
 from trainfit.algorithms.models.mlp import linear_init
 from trainfit.algorithms.models.model import Shape
-from trainfit.algorithms.numerics.int8.products import (
-    int8_grad_input,
-    int8_grad_weight,
-    int8_linear,
-)
+from trainfit.algorithms.numerics.int8.forward import quantised_linear
+from trainfit.algorithms.numerics.int8.products import int8_grad_input, int8_grad_weight
 from trainfit.algorithms.numerics.int8.scaled import Quantised, rescale_
 from trainfit.algorithms.phases import Category, phase, tag
 
 
-class Int8DenseBlock(Block):
-    """``y = W x + b`` on x flattened, drawn as ``torch.nn.Linear`` does.
+class RoundedDense(Block):
+    """``y = W x + b`` on x flattened, both in INT8; drawn as ``torch.nn.Linear`` does.
 
     Args:
         layer: Its sizes.
@@ -64,28 +61,55 @@ class Int8DenseBlock(Block):
         h = self._arithmetic.activations(x, way)
         del x
         way.keep(h.q, h.scale)
-        w, kernel = self._weight, self._arithmetic.kernel
-        sums_NO = int8_linear(h.q.flatten(1), w.q, kernel=kernel)
-        y_NO = rescale_(sums_NO, h.scale, w.scale)
-        return y_NO if self._bias_O is None else y_NO.add_(self._bias_O)
+        h = Quantised(h.q.flatten(1), h.scale)
+        return quantised_linear(h, self._weight.quantised, self._bias_O, self._arithmetic.kernel)
+
+
+class Int8DenseBlock(RoundedDense):
+    """With gradients in INT8."""
+
+    def __init__(
+        self,
+        layer: Dense,
+        shape: Shape,
+        name: str,
+        generator: torch.Generator,
+        arithmetic: Arithmetic,
+        *,
+        latent: bool,
+    ) -> None:
+        super().__init__(layer, shape, name, generator, arithmetic, latent=latent)
+        self._quantiser = arithmetic.quantiser(layer.outputs)
+
+    def held(self) -> Iterator[Held]:
+        """Weight and bias, and what the quantiser of gradients keeps."""
+        yield from super().held()
+        for label, buffer in self._quantiser.buffers():
+            yield Held(f"{self._name}.{label}", buffer, Category.BUFFERS)
 
     def backward(self, tape: Tape, learner: Learner, *, to_input: bool) -> None:
         """Of the bias and the input, then of the weight, which moves."""
         dy, scale, q = tape.pop(), tape.pop(), tape.pop()
-        if self._bias_O is not None:
-            with phase("gradient"):
-                db_O = dy.sum(0)
-            learner.take(f"{self._name}.bias", self._bias_O, db_O)
-            del db_O
         with phase("gradient"):
-            d = self._arithmetic.gradients(dy)
+            db_O = None if self._bias_O is None else dy.sum(0)
+            d = self._quantiser.quantise(dy, self._arithmetic.next_seed(), to_input=to_input)
             del dy
-            if to_input:
-                sums_NC = int8_grad_input(d.q, self._weight.q, kernel=self._arithmetic.kernel)
-                tape.append(rescale_(sums_NC, d.scale, self._weight.scale).view(q.shape))
-                del sums_NC
+        rate, own = d.rate, d.for_weights
+        if self._bias_O is not None and db_O is not None:
+            with learner.slowed(rate):
+                learner.take(f"{self._name}.bias", self._bias_O, db_O)
+            del db_O
+        if to_input:
+            with phase("gradient"):
+                tape.append(self._of_input(d.for_inputs, q.shape))
+        del d  # of which only what is for the weights is needed
         h = Quantised(q.flatten(1), scale)
-        self._weight.learn(learner, lambda rows: self._of_rows(rows, d, h))
+        with learner.slowed(rate):
+            self._weight.learn(learner, lambda rows: self._of_rows(rows, own, h))
+
+    def _of_input(self, d: Quantised, shape: torch.Size) -> torch.Tensor:
+        sums_NC = int8_grad_input(d.q, self._weight.q, kernel=self._arithmetic.kernel)
+        return rescale_(sums_NC, d.scale, self._weight.scale).view(shape)
 
     def _of_rows(self, rows: slice, d: Quantised, h: Quantised) -> torch.Tensor:
         """The gradient of some output features' weights."""
@@ -93,4 +117,4 @@ class Int8DenseBlock(Block):
         if not d_NT.is_contiguous():
             d_NT = tag(d_NT.contiguous(), Category.WORKSPACE, "columns of the gradient")
         sums_TC = int8_grad_weight(d_NT, h.q, kernel=self._arithmetic.kernel)
-        return rescale_(sums_TC, d.scale, h.scale)
+        return rescale_(sums_TC, d.scale_of(rows), h.scale)

@@ -1,8 +1,8 @@
 """Which block computes a layer where products have INT8 operands.
 
-Convolutions and dense layers multiply integers. Batch normalisation is in float32 between them, as
-are rectifiers, pools, squeeze-and-excitation with its two small products, and the sums of residual
-blocks.
+Convolutions and dense layers multiply integers, and so do their gradients unless these go straight
+through. Batch normalisation is in float32 between them, as are rectifiers, pools,
+squeeze-and-excitation with its two small products, and the sums of residual blocks.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from trainfit.algorithms.blocks.int8.batch_norm import Int8BatchNormBlock
 from trainfit.algorithms.blocks.int8.convolution import Int8ConvolutionBlock
 from trainfit.algorithms.blocks.int8.dense import Int8DenseBlock
 from trainfit.algorithms.blocks.int8.kept import InputInInt8Block, RectifierBlock
+from trainfit.algorithms.blocks.int8.straight_through import (
+    StraightThroughConvolutionBlock,
+    StraightThroughDenseBlock,
+)
 from trainfit.algorithms.models.layers import (
     Activation,
     BatchNorm,
@@ -34,13 +38,16 @@ _OF_SQUEEZE, _OF_SILU = 5, 1
 """Things that these blocks put on their tapes."""
 
 
-def in_int8(arithmetic: Arithmetic, *, latent: bool) -> Maker:
+def in_int8(arithmetic: Arithmetic, *, latent: bool, straight_through: bool = False) -> Maker:
     """Make blocks with INT8 products.
 
     Args:
         arithmetic: How numbers are rounded.
         latent: Whether float32 weights are kept.
+        straight_through: Whether gradients of products are in float32; it needs latent weights.
     """
+    convolution = StraightThroughConvolutionBlock if straight_through else Int8ConvolutionBlock
+    dense = StraightThroughDenseBlock if straight_through else Int8DenseBlock
 
     def make(
         layer: Layer,
@@ -54,11 +61,9 @@ def in_int8(arithmetic: Arithmetic, *, latent: bool) -> Maker:
         made: Block
         match layer:
             case Convolution():
-                made = Int8ConvolutionBlock(
-                    layer, shape, name, generator, arithmetic, latent=latent
-                )
+                made = convolution(layer, shape, name, generator, arithmetic, latent=latent)
             case Dense():
-                made = Int8DenseBlock(layer, shape, name, generator, arithmetic, latent=latent)
+                made = dense(layer, shape, name, generator, arithmetic, latent=latent)
             case BatchNorm():
                 made = Int8BatchNormBlock(layer, shape, name, arithmetic, fresh=fresh, last=last)
             case SqueezeExcite():

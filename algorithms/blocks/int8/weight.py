@@ -68,6 +68,11 @@ class Weight:
         self.q, self.scale = q_OK.view(w.shape), scale
         self._shrinking = Shrinking(LEAST_OF_SCALES)
 
+    @property
+    def quantised(self) -> Quantised:
+        """Integers and scale, as products take them."""
+        return Quantised(self.q, self.scale)
+
     def held(self) -> Iterator[Held]:
         """Integers and scale, and latent weights."""
         yield Held(f"{self._name}.integers", self.q, Category.PARAMETERS, follows=False)

@@ -22,6 +22,10 @@ class Quantised(NamedTuple):
     q: torch.Tensor
     scale: torch.Tensor
 
+    def scale_of(self, part: slice) -> torch.Tensor:
+        """That of some rows or columns: the one of all, or one for each."""
+        return self.scale if len(self.scale) == 1 else self.scale[part]
+
 
 def rescale_(sums_RC: torch.Tensor, scale: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """``scale other sums``, float32, in the memory of the INT32 sums.
