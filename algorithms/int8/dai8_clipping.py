@@ -39,7 +39,7 @@ from trainfit.algorithms.numerics.int8.quantise import (
     scale_of,
 )
 from trainfit.algorithms.numerics.int8.scaled import Quantised, tile_height
-from trainfit.algorithms.numerics.sums import column_lengths
+from trainfit.algorithms.numerics.sums import channel_squares, column_lengths
 from trainfit.algorithms.options import Int8Kernel, Rounding
 from trainfit.algorithms.phases import Category, tag
 from trainfit.algorithms.tiling import in_tiles
@@ -167,7 +167,7 @@ def _of_columns(g_BO: torch.Tensor, share: float) -> torch.Tensor:
 
 def _of_maps(g_BOHW: torch.Tensor, share: float) -> torch.Tensor:
     count = g_BOHW.numel() // g_BOHW.shape[1]
-    sigma_O = torch.linalg.vector_norm(g_BOHW, dim=(0, 2, 3)).mul_(count**-0.5)
+    sigma_O = channel_squares(g_BOHW).sqrt_().mul_(count**-0.5)
     sigma_R = tag(sigma_O.repeat(len(g_BOHW)), Category.WORKSPACE, "sigma of every map")
     beyond_R = tag(torch.empty_like(sigma_R), Category.WORKSPACE, "how many are beyond sigma")
     g_RC = as_rows(g_BOHW)

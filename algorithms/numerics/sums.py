@@ -68,6 +68,24 @@ def column_lengths(values_RJ: torch.Tensor) -> torch.Tensor:
     return length_J.sqrt_()
 
 
+def channel_squares(x: torch.Tensor) -> torch.Tensor:
+    """Sum of squares of every channel, float32, shape (C,).
+
+    Of maps map by map, whose values lie side by side: across maps torch adds one value after the
+    other, which is 0.5 % off at 6 million values per channel, and takes five times as long.
+
+    Args:
+        x: Maps (N, C, H, W) or vectors (N, C), float32, contiguous.
+    """
+    squares_C = tag(x.new_empty(x.shape[1]), Category.WORKSPACE, "squares")
+    if x.dim() == 2:
+        column_squares(x, squares_C)
+    else:
+        of_maps_NC = torch.linalg.vector_norm(x, dim=(2, 3)).square_()
+        torch.sum(tag(of_maps_NC, Category.WORKSPACE, "squares of maps"), 0, out=squares_C)
+    return squares_C
+
+
 def _run(
     values_RJ: torch.Tensor,
     center_J: torch.Tensor,

@@ -23,6 +23,7 @@ from trainfit.algorithms.blocks.learning import Learner
 from trainfit.algorithms.models.layers import BatchNorm
 from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.numerics.int8.scaled import tile_height
+from trainfit.algorithms.numerics.sums import channel_squares
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
 
@@ -80,7 +81,7 @@ class Int8BatchNormBlock(Block):
         axes, count = _axes(y), y.numel() // y.shape[1]
         mean_C = tag(y.mean(axes), Category.WORKSPACE, "mean")
         y.sub_(_map(mean_C, y))
-        variance_C: torch.Tensor = torch.linalg.vector_norm(y, dim=axes).square_().mul_(1.0 / count)
+        variance_C = channel_squares(y).mul_(1.0 / count)
         if moves:
             share = self._layer.momentum
             self._mean_C.lerp_(mean_C, share)

@@ -27,6 +27,7 @@ from trainfit.algorithms.blocks.learning import Learner
 from trainfit.algorithms.blocks.sliced.layer import samples_at_a_time
 from trainfit.algorithms.models.layers import BatchNorm
 from trainfit.algorithms.models.model import Shape
+from trainfit.algorithms.numerics.sums import channel_squares
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
 
@@ -90,9 +91,7 @@ class SlicedBatchNorm(Block):
         across, rows = [0, *range(2, n.dim())], n.numel() // n.shape[1]
         mean_C = n.mean(across)
         n.sub_(_over(mean_C, n))
-        variance_C: torch.Tensor = (
-            torch.linalg.vector_norm(n, dim=across).square_().mul_(1.0 / rows)
-        )
+        variance_C = channel_squares(n).mul_(1.0 / rows)
         momentum = self._layer.momentum
         self._mean_C.lerp_(mean_C, momentum)
         unbiased = momentum * rows / max(rows - 1, 1)
