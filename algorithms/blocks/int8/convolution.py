@@ -26,12 +26,12 @@ from trainfit.algorithms.models.layers import Convolution
 from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.numerics.int8.convolution.products import (
     MOST_TERMS,
-    Windows,
     int8_convolution,
     int8_convolution_input,
     int8_convolution_weight,
     most_rows,
 )
+from trainfit.algorithms.numerics.int8.convolution.windows import Windows
 from trainfit.algorithms.numerics.int8.scaled import Quantised, rescale_
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
