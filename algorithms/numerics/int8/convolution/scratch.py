@@ -24,7 +24,7 @@ least that a kernel can do with fits into it."""
 _LEAST = 64
 """Places and output channels that a tile of columns has room for, at least."""
 
-_MOST_BLOCKS = 4
+_MOST_BLOCKS = 2
 """Blocks of ``LANES`` output channels that read the same rows of the input."""
 
 
