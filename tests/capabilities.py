@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 TESTS = (
     "tests/unit/profiler/test_known_bytes.py",
     "tests/unit/algorithms/test_int8.py",
+    "tests/unit/algorithms/test_int8_convolution.py",
     "tests/unit/algorithms/test_binarised.py",
     "tests/unit/algorithms/test_bit_kernels.py",
     "tests/unit/algorithms/test_large_sums.py",
@@ -54,6 +55,12 @@ def digest() -> str:
     """
     import torch
 
+    from trainfit.algorithms.numerics.int8.convolution.products import (
+        int8_convolution,
+        int8_convolution_input,
+        int8_convolution_weight,
+    )
+    from trainfit.algorithms.numerics.int8.convolution.windows import Windows
     from trainfit.algorithms.numerics.int8.products import (
         int8_grad_input,
         int8_grad_weight,
@@ -78,6 +85,18 @@ def digest() -> str:
             )
             for result in results:
                 found.update(result.numpy().tobytes())
+    windows = Windows((1, 2), (1, 1))
+    x, w, d = (
+        torch.randint(-127, 128, shape, dtype=torch.int8, generator=draws)
+        for shape in ((2, 7, 9, 20), (11, 7, 3, 3), (2, 11, 9, 10))
+    )
+    for kernel in Int8Kernel:
+        for result in (
+            int8_convolution(x, w, windows, kernel),
+            int8_convolution_input(d, w, x.shape, windows, kernel),
+            int8_convolution_weight(d, x, (3, 3), slice(0, 11), windows, kernel),
+        ):
+            found.update(result.numpy().tobytes())
     return found.hexdigest()
 
 

@@ -28,11 +28,11 @@ from trainfit.algorithms.models.layers import Convolution
 from trainfit.algorithms.models.model import Shape
 from trainfit.algorithms.numerics.int8.convolution.products import (
     MOST_TERMS,
-    Windows,
     int8_convolution_input,
     int8_convolution_weight,
     most_rows,
 )
+from trainfit.algorithms.numerics.int8.convolution.windows import Windows
 from trainfit.algorithms.numerics.int8.forward import quantised_convolution, rescaled_maps
 from trainfit.algorithms.numerics.int8.scaled import Quantised
 from trainfit.algorithms.phases import Category, phase, tag

@@ -19,7 +19,7 @@ from trainfit.algorithms.blocks.int8.convolution import check_sums
 from trainfit.algorithms.blocks.learning import Learner
 from trainfit.algorithms.models.layers import Convolution, Dense, Layer, Residual
 from trainfit.algorithms.models.model import Shape
-from trainfit.algorithms.numerics.int8.convolution.products import Windows
+from trainfit.algorithms.numerics.int8.convolution.windows import Windows
 from trainfit.algorithms.numerics.int8.forward import quantised_convolution, quantised_linear
 from trainfit.algorithms.numerics.int8.quantise import quantise
 from trainfit.algorithms.numerics.int8.scaled import Quantised

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from trainfit.algorithms.numerics.int8.convolution.products import Windows, int8_convolution
+from trainfit.algorithms.numerics.int8.convolution.products import int8_convolution
+from trainfit.algorithms.numerics.int8.convolution.windows import Windows
 from trainfit.algorithms.numerics.int8.products import int8_linear
 from trainfit.algorithms.numerics.int8.scaled import Quantised, rescale_
 from trainfit.algorithms.options import Int8Kernel

@@ -111,7 +111,7 @@ def _pair(lower: Any, upper: Any) -> Any:  # pragma: no cover  (compiled)
 
 
 @numba.njit(inline="always")  # type: ignore[untyped-decorator]
-def _four(a: Any, b: Any, c: Any, d: Any) -> Any:  # pragma: no cover  (compiled)
+def four(a: Any, b: Any, c: Any, d: Any) -> Any:  # pragma: no cover  (compiled)
     """Four INT8 as the bytes of an INT32, the first one the lowest."""
     upper = (np.int32(d) << 24) | ((np.int32(c) & 0xFF) << 16)
     return np.int32(upper | ((np.int32(b) & 0xFF) << 8) | (np.int32(a) & 0xFF))
@@ -146,7 +146,7 @@ def _group_columns(
             c = first + r
             second = a_KR[whole + 1, c] if whole + 1 < inner else zero
             third = a_KR[whole + 2, c] if whole + 2 < inner else zero
-            groups_RP[r, whole // 4] = _four(a_KR[whole, c], second, third, zero)
+            groups_RP[r, whole // 4] = four(a_KR[whole, c], second, third, zero)
 
 
 group_columns = _group_columns if _HAS_BYTE_DOTS else _pair_columns
@@ -165,12 +165,12 @@ def group_rows(
         if _in_fours(count, columns):
             for q in range(inner // 4):
                 k = 4 * q
-                groups_P[q] = _four(a_K[k], a_K[k + 1], a_K[k + 2], a_K[k + 3])
+                groups_P[q] = four(a_K[k], a_K[k + 1], a_K[k + 2], a_K[k + 3])
             k = inner - inner % 4
             if k < inner:
                 second = a_K[k + 1] if k + 1 < inner else zero
                 third = a_K[k + 2] if k + 2 < inner else zero
-                groups_P[k // 4] = _four(a_K[k], second, third, zero)
+                groups_P[k // 4] = four(a_K[k], second, third, zero)
         else:
             for p in range(inner // 2):
                 groups_P[p] = _pair(a_K[2 * p], a_K[2 * p + 1])

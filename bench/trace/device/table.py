@@ -132,9 +132,9 @@ _KERNELS = {
     "rectified_linear": Row(Way.PRODUCT, overwrites=(2,), accumulates=True),
     "add_rectified_product": _PRODUCT,
     # Products that read an element for many places; C convolves without columns.
-    "int8_convolution": Row(Way.PRODUCT, overwrites=(2,), scratch=(7, 8, 9)),
-    "int8_convolution_input": Row(Way.PRODUCT, overwrites=(2,), scratch=(7, 8, 9)),
-    "int8_convolution_weight": Row(Way.PRODUCT, overwrites=(2,), scratch=(8, 9, 10, 11)),
+    "int8_convolution": Row(Way.PRODUCT, overwrites=(2,), scratch=(9, 10, 11)),
+    "int8_convolution_input": Row(Way.PRODUCT, overwrites=(2,), scratch=(9, 10, 11)),
+    "int8_convolution_weight": Row(Way.PRODUCT, overwrites=(2,), scratch=(10, 11, 12, 13)),
     # Products whose sums are counted or rounded one by one, each in a register.
     "add_binary_product": Row(Way.PRODUCT),
     "add_sign_product": Row(Way.PRODUCT),

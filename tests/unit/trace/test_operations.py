@@ -312,8 +312,8 @@ def sums(*shape: int) -> torch.Tensor:
     return meta(*shape, dtype=torch.int32)
 
 
-IN_TWO = [1, 1], [0, 0], 2, 3, [], [], []
-"""Stride, padding, groups, rows of a tile, and no workspace."""
+IN_TWO = [1, 1], [0, 0], 2, 3, 8, 4, [], [], []
+"""Stride, padding, groups, what is done at a time, and no workspace."""
 
 BY_KERNEL: list[tuple[str, Callable[[Any], object], tuple[NumberFormat, int, int, int]]] = [
     # number format, multiply-accumulates, operands, results

@@ -1,8 +1,12 @@
-"""Convolutions of INT8 maps that sum in INT32, compiled with numba.
+"""Convolutions of INT8 maps that sum in INT32, and gradients of their input, with numba.
 
-Each call is for one thread and a range of samples or output channels. Nothing here allocates; see
-:mod:`.products` for the equations, the tiles and the suffixes. Sums of integers are exact, so
-:mod:`.plain` gives the same bits.
+Each call is for one thread and a range of samples. Nothing here allocates; see :mod:`.products` for
+the equations, the tiles and the suffixes. Sums of integers are exact, so :mod:`.plain` gives the
+same bits.
+
+The gradient of the input is a convolution, too: of the result's gradient with the windows turned
+round. With a stride of s, places whose coordinates leave the same rest when divided by s see the
+same elements of a window, and are a map of their own.
 """
 
 from __future__ import annotations
@@ -13,182 +17,195 @@ import numba
 import numpy as np
 
 from trainfit.algorithms.numerics.compiled import compiled
-from trainfit.algorithms.numerics.int8.blocks import GROUP, SPREAD_ROWS
-from trainfit.algorithms.numerics.int8.convolution.depthwise_kernels import inside
-from trainfit.algorithms.numerics.int8.product_kernels import (
-    dot_rows,
-    group_columns,
-    group_rows,
-    spread_rows,
-)
+from trainfit.algorithms.numerics.int8.convolution import code
+from trainfit.algorithms.numerics.int8.convolution.layout_code import copy_fours, lay_fours
+from trainfit.algorithms.numerics.int8.convolution.sizes import LANES, SCALARS
+from trainfit.algorithms.numerics.int8.convolution.sum_code import sum_places
+from trainfit.algorithms.numerics.int8.product_kernels import four
 
 _I32 = np.int32
+_ROW = code.ROW
+_FLIP = np.int32(code.FLIP)
+_FLIPS = np.int32(-0x7F7F7F80 if code.FLIP else 0)  # in every byte
+
+
+@numba.njit(inline="always")  # type: ignore[untyped-decorator]
+def _lay_fours(  # noqa: PLR0917
+    x: Any, at: Any, plane: Any, last: Any, out: Any, to: Any, count: Any
+) -> None:  # pragma: no cover  (compiled)
+    if count >= _ROW:
+        lay_fours(x, at, plane, last, out, to, count)
+    else:
+        b, c, d = min(1, last) * plane, min(2, last) * plane, min(3, last) * plane
+        for t in range(count):
+            k = at + t
+            out[to + t] = four(x[k], x[k + b], x[k + c], x[k + d]) ^ _FLIPS
 
 
 @numba.njit  # type: ignore[untyped-decorator]
-def _write_columns(  # noqa: PLR0917
+def _write_tile(  # noqa: PLR0917
     x_CHW: Any, kh: Any, kw: Any, sh: Any, sw: Any, ph: Any, pw: Any, top: Any, rows: Any,
-    columns_KT: Any,
+    across: Any, row: Any, tile: Any,
 ) -> None:  # pragma: no cover  (compiled)  # fmt: skip
-    """The columns of ``rows`` rows of places from row ``top`` on, a row for every element k."""
+    """The columns of ``rows`` rows of places from row ``top`` on, channels in fours.
+
+    Every four has a line for each place of the window; ``row`` is a row of the input with its
+    borders.
+    """
     channels, height, width = x_CHW.shape
-    across = columns_KT.shape[1] // rows
-    for c in range(channels):
+    x, plane, places = x_CHW.reshape(-1), height * width, rows * across
+    in_line = kh == 1 and kw == 1 and sh == 1 and sw == 1 and ph == 0 and pw == 0
+    in_line = in_line and across == width and top + rows <= height
+    margin = max(0, pw)
+    for c in range(0, channels, 4):
+        last, line = min(3, channels - 1 - c), c // 4 * kh * kw * places
+        if in_line:
+            _lay_fours(x, c * plane + top * width, plane, last, tile, line, places)
+            continue
         for i in range(kh):
-            for j in range(kw):
-                line_T = columns_KT[(c * kh + i) * kw + j]
-                shift = j - pw
-                first, stop = inside(width, shift, sw, across)
-                for r in range(rows):
-                    y, at = (top + r) * sh + i - ph, r * across
-                    if y < 0 or y >= height or first == stop:
-                        line_T[at : at + across] = 0
-                        continue
-                    # Parts of rows, whose indices are known not to be negative: vectors are used.
-                    x_T = x_CHW[c, y, first * sw + shift :]
-                    inside_T = line_T[at + first : at + stop]
-                    for t in range(first):
-                        line_T[at + t] = 0
-                    if sw == 1:
-                        for t in range(stop - first):
-                            inside_T[t] = x_T[t]
+            for r in range(rows):
+                y, to = (top + r) * sh + i - ph, line + i * kw * places + r * across
+                if y < 0 or y >= height:
+                    for j in range(kw):
+                        tile[to + j * places : to + j * places + across] = _FLIPS
+                    continue
+                _lay_fours(x, c * plane + y * width, plane, last, row, margin, width)
+                for j in range(kw):
+                    first, line_to = margin - pw + j, to + j * places
+                    if across >= _ROW and sw <= 2:
+                        copy_fours(row, first, sw, tile, line_to, across)
                     else:
-                        for t in range(stop - first):
-                            inside_T[t] = x_T[t * sw]
-                    for t in range(at + stop, at + across):
-                        line_T[t] = 0
+                        for t in range(across):
+                            tile[line_to + t] = row[first + t * sw]
 
 
 @numba.njit  # type: ignore[untyped-decorator]
-def _add_columns(  # noqa: PLR0917
-    line_T: Any, dx_CHW: Any, k: Any, kh: Any, kw: Any, sh: Any, sw: Any, ph: Any, pw: Any,
-    top: Any, rows: Any,
+def _write_weights(  # noqa: PLR0917
+    w: Any, at: Any, row_step: Any, count: Any, channel_step: Any, channels: Any, kh: Any, kw: Any,
+    down: Any, across: Any, fours: Any, starts: Any,
 ) -> None:  # pragma: no cover  (compiled)  # fmt: skip
-    """Add one row of columns of a gradient to where these columns come from."""
-    _, height, width = dx_CHW.shape
-    across = len(line_T) // rows
-    c, i, shift = k // (kh * kw), k // kw % kh, k % kw - pw
-    first, stop = inside(width, shift, sw, across)
-    for r in range(rows):
-        y, at = (top + r) * sh + i - ph, r * across
-        if y < 0 or y >= height or first == stop:
-            continue
-        dx_T = dx_CHW[c, y, first * sw + shift :]
-        inside_T = line_T[at + first : at + stop]
-        if sw == 1:
-            for t in range(stop - first):
-                dx_T[t] = _I32(dx_T[t] + inside_T[t])
-        else:
-            for t in range(stop - first):
-                dx_T[t * sw] = _I32(dx_T[t * sw] + inside_T[t])
+    """``count`` rows of weights in the order of the tile's columns, and to whole blocks.
+
+    Steps are those from a row, channel or place of the window to the next in w. ``starts`` takes
+    off what the flipped bits add to the sums.
+    """
+    window, zero = kh * kw, np.int8(0)
+    groups = (channels + 3) // 4 * window
+    for r in range((count + SCALARS - 1) // SCALARS * SCALARS):
+        total = _I32(0)
+        for c in range(0, channels, 4):
+            many = channels - c
+            for i in range(kh):
+                for j in range(kw):
+                    k = at + min(r, count - 1) * row_step + c * channel_step + i * down + j * across
+                    first = w[k]
+                    second = w[k + channel_step] if many > 1 else zero
+                    third = w[k + 2 * channel_step] if many > 2 else zero
+                    fourth = w[k + 3 * channel_step] if many > 3 else zero
+                    total = _I32(total + first + second + third + fourth)
+                    to = r * groups + c // 4 * window + i * kw + j
+                    fours[to] = four(first, second, third, fourth)
+        starts[r] = _I32(total * _FLIP)
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _sum_tile(  # noqa: PLR0917
+    tile: Any, fours: Any, starts: Any, some: Any, steps: Any, deep: Any, width: Any, z: Any,
+    at: Any, map_size: Any, line: Any, step: Any, fresh: Any, sums: Any,
+) -> None:  # pragma: no cover  (compiled)  # fmt: skip
+    """The sums of ``some`` rows of weights for a tile, written or (not ``fresh``) added.
+
+    In z they are ``map_size`` apart from row to row, ``line`` from a row of places to the next, and
+    ``step`` from place to place.
+    """
+    places = deep * width
+    in_line = step == 1 and line == width
+    for o in range(0, some, SCALARS):
+        last = min(SCALARS, some - o) - 1
+        for first in range(0, places, LANES):
+            t = max(0, min(first, places - LANES))
+            new = fresh or (t == first and last == SCALARS - 1)
+            to = at + o * map_size
+            if in_line and new and places >= LANES:
+                sum_places(
+                    tile, fours, starts, z, t, places, steps, o, to + t, map_size, last, fresh
+                )  # fmt: skip
+                continue
+            sum_places(tile, fours, starts, sums, t, places, steps, o, 0, LANES, last, 1)
+            for place in range(first, min(first + LANES, places)):
+                near = to + place // width * line + place % width * step
+                for r in range(last + 1):
+                    total = sums[r * LANES + place - t]
+                    if not fresh:
+                        total = _I32(total + z[near + r * map_size])
+                    z[near + r * map_size] = total
 
 
 @compiled(
-    "void(int8[:,:,:,::1], int8[:,:,:,::1], int32[:,:,:,::1], int8[::1], int32[:,::1], int32[::1],"
-    " intp, intp, intp, intp, intp, intp, intp, intp)",
+    "void(int8[:,:,:,::1], int8[:,:,:,::1], int32[:,:,:,::1], int32[::1], int32[::1], int32[::1],"
+    " intp, intp, intp, intp, intp, intp, intp, intp, boolean, intp, intp)",
     nogil=True,
 )
 def convolution(  # noqa: PLR0917
-    x_NCHW: Any, w_OCHW: Any, z_NOPQ: Any, tile: Any, pairs_RP: Any, sums: Any,
-    sh: Any, sw: Any, ph: Any, pw: Any, groups: Any, rows: Any, start: Any, stop: Any,
+    x_NCHW: Any, w_OCHW: Any, z_NOPQ: Any, tile: Any, fours: Any, row: Any,
+    sh: Any, sw: Any, ph: Any, pw: Any, groups: Any, rows: Any, count: Any, most: Any, turned: Any,
+    start: Any, stop: Any,
 ) -> None:  # pragma: no cover  (compiled)  # fmt: skip
-    """Samples of ``z = w * x``."""
-    outputs, seen, kh, kw = w_OCHW.shape
-    inner, own = seen * kh * kw, outputs // groups
-    w_OK = w_OCHW.reshape(outputs, inner)
+    """Samples of ``z = w * x``, or with ``turned`` windows the input's gradient z by that x.
+
+    ``count`` channels of z and ``most`` of x are gone through at a time.
+    """
+    _, seen, kh, kw = w_OCHW.shape
+    window = kh * kw
+    results, summed = z_NOPQ.shape[1] // groups, x_NCHW.shape[1] // groups
     height, width = z_NOPQ.shape[2], z_NOPQ.shape[3]
-    z_NOT = z_NOPQ.reshape(len(z_NOPQ), outputs, height * width)
-    count = min(SPREAD_ROWS, own)
-    for n in range(start, stop):
+    w, z, map_size = w_OCHW.reshape(-1), z_NOPQ.reshape(-1), height * width
+    starts, sums = fours[len(fours) - count :], row[len(row) - SCALARS * LANES :]
+    if turned and (kh < sh or kw < sw):  # there are places that no window sees
+        z_NOPQ[start:stop] = 0
+    down, across = (min(sh, height), min(sw, width)) if turned else (1, 1)
+    for part in range(down * across):
+        # The places y, x; y, x + across; ... see the windows from element i, j on, every other.
+        y, x = part // across, part % across
+        if turned:
+            i, j = (y + ph) % sh, (x + pw) % sw
+            tall, wide = (kh - i + sh - 1) // sh, (kw - j + sw - 1) // sw
+            if tall <= 0 or wide <= 0:
+                continue
+            above, beside = tall - 1 - (y + ph) // sh, wide - 1 - (x + pw) // sw
+            first_of_window = (i + (tall - 1) * sh) * kw + j + (wide - 1) * sw
+            row_step, channel_step, i_step, j_step = window, seen * window, -sh * kw, -sw
+            on_y, on_x, z_line, z_step = 1, 1, sh * width, sw
+            deepest, wide_z = (height - y + sh - 1) // sh, (width - x + sw - 1) // sw
+        else:
+            tall, wide, above, beside, first_of_window = kh, kw, ph, pw, 0
+            row_step, channel_step, i_step, j_step = seen * window, window, kw, 1
+            on_y, on_x, z_line, z_step = sh, sw, width, 1
+            deepest, wide_z = height, width
+        row[: len(row) - SCALARS * LANES] = _FLIPS
         for g in range(groups):
-            x_CHW = x_NCHW[n, g * seen : (g + 1) * seen]
-            for top in range(0, height, rows):
-                deep = min(rows, height - top)
-                across = deep * width
-                columns_KT = tile[: inner * across].reshape(inner, across)
-                _write_columns(x_CHW, kh, kw, sh, sw, ph, pw, top, deep, columns_KT)
-                sums_RT = sums[: count * across].reshape(count, across)
-                for block in range(g * own, (g + 1) * own, count):
-                    o = min(block, (g + 1) * own - count)
-                    group_rows(w_OK, o, count, across, pairs_RP)
-                    spread_rows(pairs_RP, columns_KT, sums_RT, 0, count)
-                    for r in range(count):
-                        z_NOT[n, o + r, top * width : top * width + across] = sums_RT[r]
-
-
-@compiled(
-    "void(int8[:,:,:,::1], int8[:,:,:,::1], int32[:,:,:,::1], int8[::1], int32[:,::1], int32[::1],"
-    " intp, intp, intp, intp, intp, intp, intp, intp)",
-    nogil=True,
-)
-def of_input(  # noqa: PLR0917
-    d_NOPQ: Any, w_OCHW: Any, dx_NCHW: Any, tile: Any, pairs_RP: Any, sums: Any,
-    sh: Any, sw: Any, ph: Any, pw: Any, groups: Any, rows: Any, start: Any, stop: Any,
-) -> None:  # pragma: no cover  (compiled)  # fmt: skip
-    """Samples of the gradient of the input; the tile holds gradients of some rows of places."""
-    outputs, seen, kh, kw = w_OCHW.shape
-    inner, own = seen * kh * kw, outputs // groups
-    w_OK = w_OCHW.reshape(outputs, inner)
-    height, width = d_NOPQ.shape[2], d_NOPQ.shape[3]
-    d_NOT = d_NOPQ.reshape(len(d_NOPQ), outputs, height * width)
-    count = min(SPREAD_ROWS, inner)
-    for n in range(start, stop):
-        dx_NCHW[n] = 0
-        for g in range(groups):
-            w_DK = w_OK[g * own : (g + 1) * own]
-            dx_CHW = dx_NCHW[n, g * seen : (g + 1) * seen]
-            for top in range(0, height, rows):
-                deep = min(rows, height - top)
-                across = deep * width
-                d_DT = tile[: own * across].reshape(own, across)
-                for o in range(own):
-                    d_DT[o] = d_NOT[n, g * own + o, top * width : top * width + across]
-                sums_RT = sums[: count * across].reshape(count, across)
-                for block in range(0, inner, count):
-                    k = min(block, inner - count)
-                    group_columns(w_DK, k, count, across, pairs_RP)
-                    spread_rows(pairs_RP, d_DT, sums_RT, 0, count)
-                    for r in range(block - k, count):
-                        _add_columns(
-                            sums_RT[r], dx_CHW, k + r, kh, kw, sh, sw, ph, pw, top, deep
-                        )  # fmt: skip
-
-
-@compiled(
-    "void(int8[:,:,:,::1], int8[:,:,:,::1], int32[:,:,:,::1], int8[::1], int8[::1], int16[::1],"
-    " int32[::1], intp, intp, intp, intp, intp, intp, intp, intp, intp)",
-    nogil=True,
-)
-def of_weight(  # noqa: PLR0917
-    d_NOPQ: Any, x_NCHW: Any, g_OCHW: Any, tile: Any, some: Any, wide: Any, sums: Any, base: Any,
-    sh: Any, sw: Any, ph: Any, pw: Any, groups: Any, rows: Any, start: Any, stop: Any,
-) -> None:  # pragma: no cover  (compiled)  # fmt: skip
-    """Output channels of the gradient of the weight; its first one is channel ``base`` of d."""
-    count_of_all, seen, kh, kw = g_OCHW.shape
-    inner, own = seen * kh * kw, d_NOPQ.shape[1] // groups
-    g_OK = g_OCHW.reshape(count_of_all, inner)
-    height, width = d_NOPQ.shape[2], d_NOPQ.shape[3]
-    d_NOT = d_NOPQ.reshape(len(d_NOPQ), d_NOPQ.shape[1], height * width)
-    g_OK[start:stop] = 0
-    for n in range(len(d_NOPQ)):
-        for g in range((base + start) // own, (base + stop - 1) // own + 1):
-            low, high = max(base + start, g * own), min(base + stop, (g + 1) * own)
-            count = min(GROUP, high - low)
-            x_CHW = x_NCHW[n, g * seen : (g + 1) * seen]
-            sums_RK = sums[: count * inner].reshape(count, inner)
-            for top in range(0, height, rows):
-                deep = min(rows, height - top)
-                across = deep * width
-                columns_KT = tile[: inner * across].reshape(inner, across)
-                _write_columns(x_CHW, kh, kw, sh, sw, ph, pw, top, deep, columns_KT)
-                d_RT = some[: count * across].reshape(count, across)
-                wide_RT = wide[: count * across].reshape(count, across)
-                for block in range(low, high, count):
-                    o = min(block, high - count)
-                    for r in range(count):
-                        d_RT[r] = d_NOT[n, o + r, top * width : top * width + across]
-                    dot_rows(d_RT, columns_KT, wide_RT, sums_RK, 0, 0)
-                    for r in range(block - o, count):
-                        g_K, sums_K = g_OK[o + r - base], sums_RK[r]
-                        for k in range(inner):
-                            g_K[k] = _I32(g_K[k] + sums_K[k])
+            of_group = g * (results if not turned else summed) * seen * window + first_of_window
+            for block in range(0, results, count):
+                some = min(count, results - block)
+                for channel in range(0, summed, most):
+                    many = min(most, summed - channel)
+                    steps = (many + 3) // 4 * tall * wide
+                    at = of_group + block * row_step + channel * channel_step
+                    _write_weights(
+                        w, at, row_step, some, channel_step, many, tall, wide, i_step, j_step,
+                        fours, starts,
+                    )  # fmt: skip
+                    low = g * summed + channel
+                    for n in range(start, stop):
+                        to = (n * groups * results + g * results + block) * map_size + y * width + x
+                        for top in range(0, deepest, rows):
+                            deep = min(rows, deepest - top)
+                            x_CHW = x_NCHW[n, low : low + many]
+                            _write_tile(
+                                x_CHW, tall, wide, on_y, on_x, above, beside, top, deep, wide_z,
+                                row, tile,
+                            )  # fmt: skip
+                            _sum_tile(
+                                tile, fours, starts, some, steps, deep, wide_z, z,
+                                to + top * z_line, map_size, z_line, z_step, channel == 0, sums,
+                            )  # fmt: skip

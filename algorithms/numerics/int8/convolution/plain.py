@@ -43,7 +43,7 @@ def of_input(  # noqa: PLR0917
     padding: Pair,
     groups: int,
 ) -> None:
-    """See :func:`trainfit.algorithms.numerics.int8.convolution.kernels.of_input`."""
+    """See :func:`trainfit.algorithms.numerics.int8.convolution.kernels.convolution`."""
     w = _wide(w_OCHW)
     for sample in _samples(d_NOPQ):
         d = _wide(d_NOPQ[sample])
@@ -62,7 +62,7 @@ def of_weight(  # noqa: PLR0917
     padding: Pair,
     groups: int,
 ) -> None:
-    """See :func:`trainfit.algorithms.numerics.int8.convolution.kernels.of_weight`.
+    """See :func:`trainfit.algorithms.numerics.int8.convolution.weight_kernels.of_weight`.
 
     Of the groups that the channels are in, all output channels are computed.
     """
