@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from statistics import median
+
 import pytest
 import torch
 
@@ -27,18 +30,18 @@ NET = "cnn-2x8x8-c6b-d8-r8s2-g-4"
 """With a bias, a depthwise convolution, normalisation, a residual block with both ways, a pool."""
 
 LR = 0.25
-CLOSE = 1e-3
-"""Of the norm of a change: float32 is off by a tenth of that, a slip by ten times."""
+CLOSE = 5e-4
+"""Of the norm of a change: float32 is off by a twentieth of that, a slip by ten times."""
 
 
 def held(algorithm):
     return {each.name: each.tensor.clone() for each in algorithm.static_tensors()}
 
 
-def largest_deviation(name, options, rule, steps=3):
+def largest_deviation(name, options, rule, *, seed, steps=2):
     """Of any parameter's change in any step, from what the equations say of the same start."""
     options = {"lr": LR, "momentum": 0.0} | options
-    algorithm, worst = build_algorithm(name, NET, options, seed=1), {}
+    algorithm, worst = build_algorithm(name, NET, options, seed=seed), {}
     for number in range(steps):
         start, (x, y) = held(algorithm), samples_for(algorithm, 7, seed=number)
         expected = gradients(algorithm.model, x, y, start, rule)
@@ -50,6 +53,18 @@ def largest_deviation(name, options, rule, steps=3):
                 off = float((moved - gradient).norm() / gradient.norm())
                 worst[each] = max(off, worst.get(each, 0.0))
     return max(worst.values())
+
+
+def typical_deviation(name, options, rules):
+    """Its median over nets: a value on the edge between two integers, which the last bit of a
+    float32 decides, changes a gradient by some percent, and is there in one net of several.
+    """
+    return median(
+        largest_deviation(name, options, rule, seed=seed) for seed, rule in enumerate(rules, 1)
+    )
+
+
+NETS = 5
 
 
 INT8 = {"master": "fp32"}
@@ -67,8 +82,9 @@ DAI8 = {"share": 0.32, "k": 0.9, "a": 0.6}
     ],
 )
 def test_a_step_is_that_of_the_equations(name, options, rule):
-    assert largest_deviation(name, options, rule) < CLOSE
-    assert getattr(rule, "kinds", {True, False}) == {True, False}
+    rules = [deepcopy(rule) for _ in range(NETS)]
+    assert typical_deviation(name, options, rules) < CLOSE
+    assert all(getattr(each, "kinds", {True, False}) == {True, False} for each in rules)
 
 
 class Unslowed(Ui8):
@@ -98,7 +114,7 @@ class OneRange(Dai8):
     ],
 )
 def test_a_slip_is_noticed(name, options, slip):
-    assert largest_deviation(name, options, slip) > 10 * CLOSE
+    assert typical_deviation(name, options, [deepcopy(slip) for _ in range(NETS)]) > 10 * CLOSE
 
 
 # ---- how it is computed ---------------------------------------------------------------------
