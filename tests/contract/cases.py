@@ -462,13 +462,15 @@ def in_turn(first):
         (name, options, model, rows_for(options, rows))
         for cases, nets in ((CASES, NETS), (LC_CASES, LC_NETS), (UNIT_CASES, UNIT_NETS))
         for number, (name, options) in enumerate(cases)
-        for model, rows in some_of(trained(name, nets), number + first, every=not options)
+        for model, rows in some_of(trained(name, options, nets), number + first, every=not options)
     ]
 
 
-def trained(name, nets):
-    """Those of some nets that a rule does not refuse."""
-    return [net for net in nets if name not in WITHOUT_GATES or "-e" not in net[0]]
+def trained(name, options, nets):
+    """Those of some nets that a rule with these options does not refuse."""
+    gates = name not in WITHOUT_GATES
+    plain = options.get("frozen_statistics") != "batch"
+    return [net for net in nets if (gates or "-e" not in net[0]) and (plain or "4b-" not in net[0])]
 
 
 def some_of(nets, number, *, every):

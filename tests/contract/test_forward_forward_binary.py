@@ -278,7 +278,7 @@ def test_parameters_are_clipped_with_binary_weights_only():
 
 def test_a_kept_training_goes_on_as_if_it_had_not_stopped(tmp_path):
     """The layers and the rule share tensors and a generator, which must stay shared."""
-    from trainfit.bench.training import train as training
+    from trainfit.bench.training import kept as training
 
     options = {**BOTH, "negatives": "hard", "peer": 0.03}
     first, second = build(momentum=0.9, **options), build(momentum=0.9, **options)

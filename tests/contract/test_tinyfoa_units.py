@@ -163,13 +163,13 @@ def test_signs_and_scale_are_those_of_the_latent_weights(update):
     algorithm.enter_stage(0)
     tensors = held(algorithm)
     for chain in algorithm._chains:
-        for block in chain._blocks:
+        for block in chain.blocks:
             weight = getattr(block, "_weight", None)
             if weight is not None:
                 assert weight._whole.abs().max() <= 1
     latent = tensors["unit3.conv2.latent"]
     assert tensors["unit3.conv2.scale"] == pytest.approx(float(latent.abs().mean()))
-    body = algorithm._chains[2]._blocks[0]._body._blocks
+    body = algorithm._chains[2].blocks[0].body.blocks
     seen = body[3]._weight.read(slice(0, 8))
     assert torch.equal(seen > 0, latent >= 0)
     assert torch.allclose(seen.abs(), tensors["unit3.conv2.scale"])

@@ -34,6 +34,7 @@ def record(algorithm="backprop", options=None, model="mlp-64-128x2-10", **change
         "standardise": False,
         "shuffle": True,
         "augment": None,
+        "pretrained": None,
         "label": f"{algorithm} {model}",
         "worst_stage": "all",
     } | changes

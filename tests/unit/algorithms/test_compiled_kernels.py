@@ -107,4 +107,4 @@ def test_every_kernel_is_compiled_this_way() -> None:
     ]
     assert found == ["compiled.py"]
     users = [file.name for file in NUMERICS.rglob("*kernel*.py") if "@compiled" in file.read_text()]
-    assert len(users) == 14
+    assert len(users) == 15
