@@ -50,6 +50,8 @@ SUITE = "suite.json"
 ENVIRONMENT = "environment.json"
 LOGS = "logs"
 STATE = "state"
+BEGINNING = "before-"
+"""How the file of a net begins, in that folder, that several trainings start from."""
 DEVICES = "devices"
 
 _PRESENT = f'{{"schema":"{SCHEMA}"'.encode()

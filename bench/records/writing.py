@@ -27,6 +27,7 @@ from trainfit.bench.records.own_files import (
     sync_folder,
 )
 from trainfit.bench.records.reading import (
+    BEGINNING,
     DEVICES,
     ENVIRONMENT,
     LOGS,
@@ -174,6 +175,14 @@ class RunFolder:
         for name in (LOGS, STATE):
             with suppress(OSError):  # others have something to say
                 (self.path / name).rmdir()
+
+    def forget_beginnings(self) -> None:
+        """Take away the nets that several trainings started from, once all have a record."""
+        for path in (self.path / STATE).glob(f"{BEGINNING}*.pt"):
+            with suppress(OSError):
+                path.unlink()
+        with suppress(OSError):
+            (self.path / STATE).rmdir()
 
     def _folder(self, name: str) -> Path:
         """A folder of ours in the run, made if it is not there."""

@@ -139,6 +139,7 @@ def run_suite(
                 run.measured += 1
             run.records.append(record)
             listener.finished(number, record)
+        folder.forget_beginnings()
     return run
 
 

@@ -82,7 +82,7 @@ def take_over(algorithm: Algorithm[Any], source: Algorithm[Any]) -> None:
     if strange:
         raise ConfigurationError(
             f"pretrained: {algorithm.name} holds its net in other tensors than {source.name}:"
-            f" {', '.join(strange[:3])}{', ...' if len(strange) > 3 else ''} is none of those;"
+            f" {', '.join(strange[:3])}{', ...' if len(strange) > 3 else ''} are none of those;"
             f" take options with which both keep the same, or pretrain with {algorithm.name}"
         )
     with torch.no_grad():

@@ -23,6 +23,7 @@ from trainfit.algorithms.data.augment import augmented, check_images
 from trainfit.algorithms.data.standardise import standardise
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.bench.processes.child import Message, Send
+from trainfit.bench.records.reading import BEGINNING
 from trainfit.bench.records.schema import Accuracy, LayerGradients, Pretraining, Workload
 from trainfit.bench.training.contract_check import check_finite
 from trainfit.bench.training.evaluation import evaluate
@@ -233,7 +234,7 @@ def _pretrained(
     path = None
     if state is not None:
         said = first.model_dump_json() + str(pretrained.classes)
-        path = state.with_name(f"before-{hashlib.sha256(said.encode()).hexdigest()[:16]}.pt")
+        path = state.with_name(f"{BEGINNING}{hashlib.sha256(said.encode()).hexdigest()[:16]}.pt")
 
     def heard(message: Message) -> None:
         send(message | {"doing": f"before: {message['doing']}"})

@@ -19,6 +19,7 @@ from trainfit.bench.records.schema import (
     Memory,
     Record,
     RecordStatus,
+    Workload,
 )
 from trainfit.bench.verdicts.memory import Status, Verdict, worst
 from trainfit.hardware_profiles import Allocator, Device, format_bytes
@@ -99,7 +100,16 @@ def _shared(records: Sequence[Record]) -> dict[str, str]:
         "seed": "seed {}",
     }
     values = {key: {getattr(record.workload, key) for record in records} for key in says}
-    return {key: says[key].format(*found) for key, found in values.items() if len(found) == 1}
+    shared = {key: says[key].format(*found) for key, found in values.items() if len(found) == 1}
+    before = {_before(record.workload) for record in records}
+    if len(before) == 1 and before != {""}:
+        shared["pretrained"] = before.pop()
+    return shared
+
+
+def _before(workload: Workload) -> str:
+    """What the net had learned; nothing of one that begins anew."""
+    return "" if workload.pretrained is None else workload.pretrained.label
 
 
 def _short_label(record: Record, shared: dict[str, str]) -> str:
@@ -109,6 +119,8 @@ def _short_label(record: Record, shared: dict[str, str]) -> str:
     for key, form in (("model", "{}"), ("dataset", "{}"), ("batch_size", "b{}"), ("seed", "s{}")):
         if key not in shared:
             parts.append(form.format(getattr(workload, key)))
+    if "pretrained" not in shared and workload.pretrained is not None:
+        parts.append(_before(workload))
     return " ".join(parts)
 
 

@@ -123,7 +123,8 @@ class Pretraining(Block):
     def label(self) -> str:
         """How a person names it: ``after 10 passes of backprop[lr=0.1] on classes 0,1,2``."""
         shown = "" if self.classes is None else f" on classes {','.join(map(str, self.classes))}"
-        return f"after {self.epochs} passes of {_named(self.algorithm, self.options)}{shown}"
+        passes = "1 pass" if self.epochs == 1 else f"{self.epochs} passes"
+        return f"after {passes} of {_named(self.algorithm, self.options)}{shown}"
 
 
 class Workload(Block):

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from rich.text import Text
 
-from tests.builders.runs import workload
+from tests.builders.runs import Heard, workload
 from trainfit.algorithms import Category
 from trainfit.algorithms.errors import ConfigurationError
+from trainfit.bench.cli.reports.run import figures
 from trainfit.bench.records.schema import Pretraining, Workload
+from trainfit.bench.run.runner import run_suite
 from trainfit.bench.run.worker import preflight
 from trainfit.bench.suite.suite import parse_suite
 from trainfit.bench.suite.workload_text import WorkloadTextError, parse_workload
@@ -151,3 +154,27 @@ def test_a_suite_says_it_and_the_label_tells() -> None:
     assert "pretrained" not in workload().model_dump_json()
     with pytest.raises(WorkloadTextError, match="in the wrong place"):
         parse_workload(chosen.label)
+
+
+def test_a_run_leaves_nothing_behind_and_says_what_came_before(tmp_path: Path) -> None:
+    text = f"""
+    name = "x"
+    devices = []
+    measure = ["accuracy"]
+    [[workload]]
+    algorithm = "sparse_update"
+    model = "{NET}"
+    dataset = "digits"
+    batch_size = 64
+    epochs = 1
+    train_samples = 200
+    pretrained = {{ algorithm = "backprop", epochs = 1 }}
+    """
+    suite = parse_suite(text, source="x.toml", folder=Path())
+
+    run = run_suite(suite, [], tmp_path / "run", Heard())
+
+    assert not (tmp_path / "run" / "state").exists()
+    title, *_ = figures(run.records, 80)
+    assert isinstance(title, Text)
+    assert title.plain.endswith("seed 0, after 1 pass of backprop")
