@@ -8,13 +8,12 @@ reserved prefix, so they stand in the same stream as the allocations they belong
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch._C import _autograd
-from torch._C._profiler import ProfilerActivity, RecordScope, _ExperimentalConfig
+from torch._C._profiler import ProfilerActivity, RecordScope, _EventType, _ExperimentalConfig
 
 from trainfit.algorithms.phases import Category
 from trainfit.bench.profiler.events import Stream, StreamError
@@ -28,8 +27,7 @@ class SessionError(RuntimeError):
     """A session could not see what it has to see."""
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """An event of the session: an allocation (``size`` set) or one of our marks (``words``)."""
 
     words: tuple[str, ...]
@@ -40,8 +38,21 @@ class Node:
 
 def mark(*words: object) -> torch.profiler.record_function:
     """An annotation that :func:`to_streams` understands; use as a context manager."""
-    texts = (str(word).replace("|", "/") for word in words)
-    return torch.profiler.record_function(_PREFIX + "|".join(texts))
+    return torch.profiler.record_function(_name(words))
+
+
+def note(*words: object) -> None:
+    """A mark that surrounds nothing, made by one call of torch's; there are several an operator.
+
+    Not for what a compiled step may call: the compiler knows ``record_function`` alone.
+    """
+    _autograd._record_function_with_args_exit(
+        _autograd._record_function_with_args_enter(_name(words))
+    )
+
+
+def _name(words: Iterable[object]) -> str:
+    return _PREFIX + "|".join([str(word).replace("|", "/") for word in words])
 
 
 def words(name: str) -> tuple[str, ...]:
@@ -94,19 +105,16 @@ class SessionObserver:
         """A tensor is for something."""
         if self._tags:
             place = self._places.here() if self._places else NOWHERE
-            with mark("tag", category, storage_pointer(tensor), label, *place):
-                pass
+            note("tag", category, storage_pointer(tensor), label, *place)
 
     def touch(self, number: int) -> None:
         """An operator is given tensors: entry ``number`` of a list that the caller keeps."""
-        with mark("touch", number):
-            pass
+        note("touch", number)
 
     def scratch(self, operator: str) -> None:
         """An operator has ended that was the last to be given tensors."""
         place = self._places.here() if self._places else NOWHERE
-        with mark("scratch", operator, *place):
-            pass
+        note("scratch", operator, *place)
 
 
 def record(
@@ -153,7 +161,7 @@ def capture(program: Callable[[], None]) -> list[Stream]:
         torch.empty(_CANARY_BYTES, dtype=torch.uint8, device="cpu")
         program()
 
-    nodes = list(_nodes(record(with_canary)))
+    nodes = _nodes(record(with_canary))
     if not any(node.size == _CANARY_BYTES for node in nodes):
         raise SessionError(
             "the profiler session does not see allocations of this thread (the canary is missing)"
@@ -162,17 +170,18 @@ def capture(program: Callable[[], None]) -> list[Stream]:
     return [_to_stream(nodes, number) for number in range(steps)]
 
 
-def _nodes(events: Iterable[Any]) -> Iterator[Node]:
+def _nodes(events: Iterable[Any]) -> list[Node]:
     """Allocations and our marks from a profiler tree; everything else is looked through."""
+    found: list[Node] = []
     for event in events:
-        name: str = event.name
-        if event.tag.name == "Allocation":
+        if event.tag == _EventType.Allocation:
             extra = event.extra_fields
-            yield Node((), extra.ptr, extra.alloc_size, [])
-        elif ours := words(name):
-            yield Node(ours, 0, 0, list(_nodes(event.children)))
+            found.append(Node((), extra.ptr, extra.alloc_size, []))
+        elif ours := words(event.name):
+            found.append(Node(ours, 0, 0, _nodes(event.children)))
         else:
-            yield from _nodes(event.children)
+            found += _nodes(event.children)
+    return found
 
 
 def _count_steps(nodes: Iterable[Node]) -> int:

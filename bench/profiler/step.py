@@ -147,6 +147,32 @@ def profile_step(
         return replace(profile, period=_period(step))
 
 
+def peak_as_deployed(step: Callable[[], Any], *, repeats: int = 3) -> tuple[int, bool]:
+    """Measure only the peak, under the process's own settings; not what its bytes are for.
+
+    For a step that :func:`profile_step` has measured: whether it does anything is not asked again.
+
+    Args:
+        step: As for :func:`profile_step`.
+        repeats: Likewise.
+
+    Returns:
+        Peak dynamic bytes, and whether all repeats allocated the same.
+
+    Raises:
+        ForeignThreadError: The step runs tensor operators in another thread.
+        ForeignProcessError: The step takes batches that other processes make.
+        SessionError: Another profiler is active, or the session cannot see allocations.
+        StreamError: The allocation events contradict each other.
+    """
+    cycle = partial(_run_cycle, step, 1)
+    with quiet_collector(generation=1), refuse_worker_processes(), timed_frees():
+        streams = _clean_pass(cycle, 1, repeats)
+        refuse_foreign_threads(cycle)
+    first, *others = (fold(stream) for stream in streams)
+    return first.peak_dynamic_bytes, all(each.same_bytes(first) for each in others)
+
+
 def _run_cycle(step: Callable[[], Any], steps: int) -> None:
     for _ in range(steps):
         run_step(step)

@@ -12,7 +12,7 @@ from trainfit.algorithms import Algorithm, Category, ConfigurationError
 from trainfit.bench.profiler.determinism import ForeignThreadError
 from trainfit.bench.profiler.fold import Block
 from trainfit.bench.profiler.session import SessionError
-from trainfit.bench.profiler.step import StepProfile, profile_step
+from trainfit.bench.profiler.step import StepProfile, peak_as_deployed, profile_step
 from trainfit.bench.profiler.timeline import compact_timeline
 from trainfit.bench.records.schema import (
     AsDeployed,
@@ -190,7 +190,7 @@ def _as_deployed(step: Callable[[], None]) -> AsDeployed:
     """The same step with threads and oneDNN as the process has them."""
     threads, onednn = torch.get_num_threads(), bool(torch._C._get_mkldnn_enabled())
     try:
-        profile = profile_step(step, warmup=1, pin=False)
+        peak, deterministic = peak_as_deployed(step)
     except ForeignThreadError:
         raise
     except SessionError as error:
@@ -202,8 +202,8 @@ def _as_deployed(step: Callable[[], None]) -> AsDeployed:
             reason=str(error),
         )
     return AsDeployed(
-        peak_dynamic_bytes=profile.peak_dynamic_bytes,
+        peak_dynamic_bytes=peak,
         threads=threads,
         onednn=onednn,
-        deterministic=profile.deterministic,
+        deterministic=deterministic,
     )

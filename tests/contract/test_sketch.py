@@ -50,13 +50,43 @@ def everything(predicted):
     }
 
 
+def told(value):
+    """What an operator is called with; of what is no value only what it is."""
+    if isinstance(value, (list, tuple)):
+        return [told(each) for each in value]
+    return type(value) if isinstance(value, (torch.Generator, torch.ScriptObject)) else value
+
+
+def traced(trace):
+    """All of a trace; of nothing else are the views and the arithmetic computed."""
+    return {
+        "storages": list(trace.storages),
+        "sizes": trace.stream.sizes,
+        "addresses": trace.stream.pointers,
+        "marks": trace.stream.marks,
+        "operators": [
+            (
+                *each.on_tensors,
+                told(each.args),
+                told([*each.kwargs.items()]),
+                each.makes,
+                each.again,
+            )
+            for each in trace.operators
+        ],
+        "reads of data": trace.reads_of_data,
+    }
+
+
 @pytest.mark.parametrize(("name", "options", "model"), FEW, ids=FEW_IDS)
 def test_a_sketch_is_predicted_like_the_real_one(name, options, model):
     real, sketch = build_algorithm(name, model, options), build_on_meta(name, model, options)
     for index in range(len(real.stages)):
         real.enter_stage(index)
         sketch.enter_stage(index)
-        assert everything(predict(sketch, ROWS)) == everything(predict(real, ROWS))
+        one, other = predict(sketch, ROWS), predict(real, ROWS)
+        assert (one.static, one.storage) == (other.static, other.storage)
+        assert traced(one.trace) == traced(other.trace)
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)

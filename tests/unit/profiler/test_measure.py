@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
@@ -15,7 +17,9 @@ from trainfit.bench.profiler import (
     ForeignThreadError,
     SessionError,
     measure_latency,
+    profile_step,
 )
+from trainfit.bench.profiler.step import peak_as_deployed
 from trainfit.bench.records.schema import Evidence, Memory
 from trainfit.bench.run import memory as memory_module
 from trainfit.bench.run.memory import measure_memory
@@ -106,17 +110,38 @@ def test_layer_wise_algorithms_keep_every_stage_and_stay_at_the_worst(batch):
 
 
 def test_as_deployed_says_why_it_is_missing(backprop, batch, monkeypatch):
-    original = memory_module.profile_step
+    def deployed_fails(step):
+        raise SessionError("no session today")
 
-    def deployed_fails(step, **options):
-        if options.get("pin") is False:
-            raise SessionError("no session today")
-        return original(step, **options)
-
-    monkeypatch.setattr(memory_module, "profile_step", deployed_fails)
+    monkeypatch.setattr(memory_module, "peak_as_deployed", deployed_fails)
     memory = measure_memory(backprop, *batch)
     assert memory.as_deployed.peak_dynamic_bytes is None
     assert memory.as_deployed.reason == "no session today"
+
+
+def test_as_deployed_is_the_peak_of_a_whole_profile_with_the_settings_as_they_are(backprop, batch):
+    def step():
+        backprop.step(*batch)
+
+    whole = profile_step(step, warmup=1, pin=False)
+    assert peak_as_deployed(step) == (whole.peak_dynamic_bytes, True)
+
+
+def test_as_deployed_tells_that_repeats_differ():
+    sizes = iter(range(1000, 9000, 100))
+    _, deterministic = peak_as_deployed(lambda: torch.empty(next(sizes)).sum())
+    assert not deterministic
+
+
+def test_as_deployed_refuses_what_other_threads_do():
+    def step():
+        thread = threading.Thread(target=lambda: torch.ones(2000).sum())
+        thread.start()
+        thread.join()
+        torch.ones(10)
+
+    with pytest.raises(ForeignThreadError, match="another thread ran"):
+        peak_as_deployed(step)
 
 
 def test_foreign_threads_are_never_put_up_with(backprop, batch, monkeypatch):
