@@ -21,6 +21,7 @@ NETS = {
 """A row of Table V and the net here."""
 
 FF_INT8 = rule("ff_int8", lookahead="true")
+FORMS = {"with look-ahead": FF_INT8, "without": rule("ff_int8", lookahead="off")}
 BACKPROP = rule("backprop", momentum=0.0, optimizer=DEFAULT, update=DEFAULT, checkpoint=DEFAULT)
 PRODUCT = rule("backprop", momentum=0.0, optimizer=DEFAULT, update="product", checkpoint=DEFAULT)
 INT8 = rule("backprop_int8", momentum=DEFAULT, master=DEFAULT, weight_gradient=DEFAULT)
@@ -41,12 +42,13 @@ def _change(net: str, column: str, figure: str) -> float:
 def _memory(name: str, other: Workloads, column: str) -> list[Check]:
     return [
         check
+        for form, side in FORMS.items()
         for net in NETS
         for check in compare(
-            f"{net}, against {name}",
+            f"{net}, {form}, against {name}",
             BOTH,
             CHANGE_PERCENT,
-            _on(net, FF_INT8),
+            _on(net, side),
             _on(net, other),
             expected=near(_change(net, column, "megabytes"), give=5),
         )
@@ -61,7 +63,9 @@ PAPER.claim(
     suites=SUITES,
     checks=_memory("DAI8", DAI8, "GDAI8"),
     remark="Bytes of tensors alone, without the framework that is in the paper's figures; DAI8"
-    " stands in for GDAI8, and keeps float32 masters. Batch normalisation is in float32 here.",
+    " stands in for GDAI8, and keeps float32 masters. Batch normalisation is in float32 here."
+    " With look-ahead as the paper writes it a unit's gradient holds the losses of those behind it,"
+    " so that all of both passes is kept until the last; the table is nearer to the form without.",
 )
 
 PAPER.claim(

@@ -26,7 +26,7 @@ def test_every_side_is_one_workload_of_the_suite() -> None:
         for check in claim.checks
     }
 
-    assert len(sides) == 3 * (2 + 2 * 2 + 1 + 2 * 2)
+    assert len(sides) == 3 * (2 * 2 + 2 * 2 * 2 + 1 + 2 * 2)
     assert {count for counts in sides.values() for count in counts} == {1}
 
 
