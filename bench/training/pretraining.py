@@ -12,6 +12,7 @@ Shape suffixes: S samples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,25 +43,12 @@ def of_classes(data: Dataset, pretrained: Pretraining, batch_size: int) -> Datas
     """The data without samples of other classes, in both halves.
 
     Raises:
-        ConfigurationError: There is no such class, or fewer samples than a batch.
+        ConfigurationError: As :func:`check_classes` does.
     """
-    wanted = pretrained.classes
-    if wanted is None:
+    check_classes(data, pretrained, batch_size)
+    if pretrained.classes is None:
         return data
-    strange = [each for each in wanted if each >= data.classes]
-    if strange:
-        raise ConfigurationError(
-            f"pretrained.classes: dataset {data.name!r} has no class"
-            f" {', '.join(map(str, strange))}; they are counted from 0 to {data.classes - 1}"
-        )
-    kept = torch.tensor(wanted)
-    train_S, test_S = torch.isin(data.train_y, kept), torch.isin(data.test_y, kept)
-    for half, samples, needed in (("training", train_S, batch_size), ("test", test_S, 1)):
-        if int(samples.sum()) < needed:
-            raise ConfigurationError(
-                f"pretrained.classes: {int(samples.sum())} {half} samples of dataset {data.name!r}"
-                f" are of class {', '.join(map(str, wanted))}, at least {needed} are needed"
-            )
+    train_S, test_S = (_are_of(half, pretrained.classes) for half in (data.train_y, data.test_y))
     return replace(
         data,
         train_x=data.train_x[train_S],
@@ -68,6 +56,35 @@ def of_classes(data: Dataset, pretrained: Pretraining, batch_size: int) -> Datas
         test_x=data.test_x[test_S],
         test_y=data.test_y[test_S],
     )
+
+
+def check_classes(data: Dataset, pretrained: Pretraining, batch_size: int) -> None:
+    """Make sure that there are samples to learn from and to be judged by; nothing is copied.
+
+    Raises:
+        ConfigurationError: There is no such class, or fewer samples than a batch.
+    """
+    wanted = pretrained.classes
+    if wanted is None:
+        return
+    strange = [each for each in wanted if each >= data.classes]
+    if strange:
+        raise ConfigurationError(
+            f"pretrained.classes: dataset {data.name!r} has no class"
+            f" {', '.join(map(str, strange))}; they are counted from 0 to {data.classes - 1}"
+        )
+    halves = (("training", data.train_y, batch_size), ("test", data.test_y, 1))
+    for half, y_S, needed in halves:
+        samples = int(_are_of(y_S, wanted).sum())
+        if samples < needed:
+            raise ConfigurationError(
+                f"pretrained.classes: {samples} {half} samples of dataset {data.name!r}"
+                f" are of class {', '.join(map(str, wanted))}, at least {needed} are needed"
+            )
+
+
+def _are_of(y_S: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
+    return torch.isin(y_S, torch.tensor(classes))
 
 
 def take_over(algorithm: Algorithm[Any], source: Algorithm[Any]) -> None:

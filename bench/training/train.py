@@ -29,7 +29,7 @@ from trainfit.bench.training.contract_check import check_finite
 from trainfit.bench.training.evaluation import evaluate
 from trainfit.bench.training.held_out import hold_out
 from trainfit.bench.training.kept import Progress, evaluated, restore, save
-from trainfit.bench.training.pretraining import before, of_classes, take_over
+from trainfit.bench.training.pretraining import before, check_classes, of_classes, take_over
 
 SAVE_SECONDS = 60.0
 """A training that lasts longer than this is kept between passes, and once in that time at most."""
@@ -79,7 +79,7 @@ def fitted(workload: Workload, data: Dataset) -> Workload:
     if workload.augment is not None:
         check_images(data)
     if workload.pretrained is not None:
-        of_classes(data, workload.pretrained, workload.batch_size)
+        check_classes(data, workload.pretrained, workload.batch_size)
     name = complete_name(workload.model, data.shape, data.classes)
     model = get_model(name)
     check_fits(
