@@ -70,13 +70,9 @@ class Sliced:
                 product = ConvolutionProduct(layer, shape)
                 found = SlicedLayer(name, product, conv.weight, conv.bias, binary=self.weights)
             case Dense():
-                dense, on_all = (
-                    DenseBlock(layer, shape, name, generator),
-                    DenseProduct(layer, shape),
-                )
-                found = SlicedLayer(
-                    name, on_all, dense.weight_OC, dense.bias_O, binary=self.weights
-                )
+                dense = DenseBlock(layer, shape, name, generator)
+                on_all, w_OC = DenseProduct(layer, shape), dense.weight_OC
+                found = SlicedLayer(name, on_all, w_OC, dense.bias_O, binary=self.weights)
             case BatchNorm():
                 found = SlicedBatchNorm(layer, shape, name, fresh=fresh, clips=self.weights)
             case Activation():
