@@ -27,14 +27,23 @@ class ForeignThreadError(SessionError):
 def pinned() -> Iterator[None]:
     """One thread, oneDNN off, inside the block; both are put back after it."""
     threads = torch.get_num_threads()
-    onednn = torch._C._get_mkldnn_enabled()
     torch.set_num_threads(1)
-    torch._C._set_mkldnn_enabled(False)  # the public switch also sets TF32, and warns about it
+    try:
+        with onednn(False):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def onednn(enabled: bool) -> Iterator[None]:
+    """oneDNN on or off inside the block, as before after it."""
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(enabled)  # the public switch also sets TF32, and warns about it
     try:
         yield
     finally:
-        torch._C._set_mkldnn_enabled(onednn)
-        torch.set_num_threads(threads)
+        torch._C._set_mkldnn_enabled(before)
 
 
 @contextmanager

@@ -13,12 +13,15 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
+import torch
+
 from trainfit.algorithms.phases import observing
 from trainfit.bench.profiler.attribution import Attribution
 from trainfit.bench.profiler.carrying import carry_tags
 from trainfit.bench.profiler.determinism import (
     Heap,
     collect_young,
+    onednn,
     pinned,
     quiet_collector,
     refuse_foreign_threads,
@@ -127,11 +130,14 @@ def profile_step(
     cycle = partial(_run_cycle, step, steps)
     settings = pinned() if pin else nullcontext()
     others = ChildProcesses()
+    found = torch._C._get_mkldnn_enabled()
     with settings, quiet_collector(generation=1), refuse_worker_processes(), timed_frees() as heap:
         names = ModuleNames(heap.modules)
         streams = _clean_pass(cycle, warmup, repeats)
         attributed, static, mode = _attribution_pass(cycle, warmup, heap, names)
-        with observing(SessionObserver()):
+        # Who runs operators does not depend on oneDNN, but how many there are does: without it
+        # torch makes a convolution of its own for every group.
+        with observing(SessionObserver()), onednn(found):
             refuse_foreign_threads(cycle)
         refuse_nothing(streams, mode.saw_nothing, mode.elsewhere, step)
         reason = carry_tags(attributed, streams[0])

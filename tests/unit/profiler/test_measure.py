@@ -19,6 +19,7 @@ from trainfit.bench.profiler import (
     measure_latency,
     profile_step,
 )
+from trainfit.bench.profiler.determinism import onednn
 from trainfit.bench.profiler.step import peak_as_deployed
 from trainfit.bench.records.schema import Evidence, Memory
 from trainfit.bench.run import memory as memory_module
@@ -142,6 +143,23 @@ def test_as_deployed_refuses_what_other_threads_do():
 
     with pytest.raises(ForeignThreadError, match="another thread ran"):
         peak_as_deployed(step)
+
+
+def test_only_who_runs_operators_is_asked_with_onednn_as_it_was():
+    """Without it torch makes a convolution per group, and a session keeps each of them."""
+    seen = []
+
+    def step():
+        seen.append(torch._C._get_mkldnn_enabled())
+        return torch.ones(8)
+
+    profile_step(step, warmup=1, repeats=2)
+    assert seen.count(True) == 1
+    assert len(seen) > 4
+    seen.clear()
+    with onednn(False):
+        profile_step(step, warmup=1, repeats=2)
+    assert not any(seen)
 
 
 def test_foreign_threads_are_never_put_up_with(backprop, batch, monkeypatch):
