@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 
 from trainfit.bench.trace.device.accesses import Access, accesses_of, beginnings, freed_in, seen_of
@@ -110,15 +112,27 @@ class Values:
         """
         if not self.loops:
             return last
-        times = [step.operator.times for step in self.steps[max(born, 0) : last + 1]]
-        outside = 1 if born < 0 else min(times)
-        while (
-            self.steps[last].operator.times > outside
-            and last + 1 < len(self.steps)
-            and self.steps[last + 1].operator.times > outside
-        ):
-            last += 1
-        return last
+        outside = 1 if born < 0 else int(self._times[born : last + 1].min())
+        if self._times[last] <= outside:
+            return last
+        ends = self._seldomer(outside)
+        place = int(np.searchsorted(ends, last))
+        return int(ends[place]) - 1 if place < len(ends) else len(self.steps) - 1
+
+    @cached_property
+    def _times(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """How often each step is done."""
+        return np.array([step.operator.times for step in self.steps], dtype=np.int64)
+
+    def _seldomer(self, times: int) -> np.ndarray[Any, np.dtype[np.intp]]:
+        """The steps done at most so often, in order; there are few different ``times``."""
+        if times not in self._kept:
+            self._kept[times] = np.flatnonzero(self._times <= times)
+        return self._kept[times]
+
+    @cached_property
+    def _kept(self) -> dict[int, np.ndarray[Any, np.dtype[np.intp]]]:
+        return {}
 
     @cached_property
     def loops(self) -> bool:
