@@ -9,7 +9,7 @@ from typing import Any
 from trainfit.bench.claims.claim import Check, Paper, compare
 from trainfit.bench.claims.quantities import ARENA, ARENA_RAM, MACS, RAM, Quantity, in_phase
 from trainfit.bench.claims.statistics import CHANGE_PERCENT, near
-from trainfit.bench.claims.workloads import Workloads, rule
+from trainfit.bench.claims.workloads import DEFAULT, Workloads, rule
 
 PAPER = Paper("pau-aymone", "Pau & Aymone (COINS 2023)")
 
@@ -119,7 +119,7 @@ def _in_int8() -> list[Check]:
             f"{net.name}, FF-INT8 against INT8 backprop, {ARENA_RAM.name}",
             ARENA_RAM,
             CHANGE_PERCENT,
-            net.of("ff_int8"),
+            net.of("ff_int8", lookahead=DEFAULT),
             net.of("backprop_int8"),
             expected=near(net.change("FF", "ram"), give=5),
         )

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
-import zlib
 import pytest
 
 from results_table import document
