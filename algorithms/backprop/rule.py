@@ -16,7 +16,7 @@ Three more give the baseline that TinyFoA is compared with, in closed form inste
 ``slices=M``. Of the options above, only ``update=fused`` can be combined with them.
 
 Nets of units are trained by :mod:`trainfit.algorithms.backprop.units`, with the same options but
-for the last three.
+for ``slices``.
 
 ``update=product`` (:mod:`trainfit.algorithms.backprop.product`) does the same mathematics as the
 other two and rounds in another order: they add up ``dz^T h`` and then add ``momentum m``, it adds

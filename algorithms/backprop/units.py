@@ -8,7 +8,10 @@ it; the gradients are autograd's. As for a fully connected net,
 * ``micro_batch=N`` takes N rows at a time and adds up gradients; batch normalisation then takes the
   statistics of N rows, which is another net than that of the whole batch;
 * ``update=fused`` applies every gradient when it exists, and ``update=product`` makes that of a
-  weight for some output channels at a time.
+  weight for some output channels at a time;
+* ``weights=binary`` and ``activations=binary`` train the layers that TinyFoA trains
+  (:mod:`trainfit.algorithms.tinyfoa.described.units` has their equations), all of them at once and
+  by the net's own loss. The last unit, the classifier, is float.
 
 Shape suffixes: N batch, C classes.
 """
@@ -22,12 +25,14 @@ import torch
 from trainfit.algorithms.backprop.options import (
     BACKPROP,
     BackpropOptions,
+    SliceRule,
     Update,
     check_together,
 )
 from trainfit.algorithms.blocks.block import Pass, Statistics, Tape
-from trainfit.algorithms.blocks.float32.chain import Chain, Maker
+from trainfit.algorithms.blocks.float32.chain import Chain, Maker, in_float32
 from trainfit.algorithms.blocks.learning import AtOnce, ByRows, Kept, Learner
+from trainfit.algorithms.blocks.sliced.making import Sliced
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.models.units import UnitNet
@@ -35,6 +40,7 @@ from trainfit.algorithms.nets.units import Units, check_rows
 from trainfit.algorithms.numerics.losses import logit_gradient_
 from trainfit.algorithms.numerics.optimisers import optimiser_of
 from trainfit.algorithms.numerics.schedules import rate_factor
+from trainfit.algorithms.options import Precision
 from trainfit.algorithms.phases import Category, phase, tag
 from trainfit.algorithms.tiling import in_tiles
 
@@ -63,14 +69,22 @@ class BackpropOnUnits(Algorithm[BackpropOptions], about=BACKPROP):
     ) -> None:
         super().__init__(model, options, seed=seed)
         check_together(options)
-        if options.closed_form:
+        if options.slices > 1 or options.slice_rule is not SliceRule.DESCRIBED:
             raise ConfigurationError(
-                "backprop: weights=binary, activations=binary, slices and slice_rule are for fully"
-                f" connected nets, {model.name!r} is {model.kind}; leave them out, or use for"
-                f" instance mlp-{model.inputs}-128-{model.classes}"
+                "backprop: slices and slice_rule are for fully connected nets,"
+                f" {model.name!r} is {model.kind}; leave them out, or use tinyfoa, which trains"
+                " slices of a unit"
             )
         self._optimiser = optimiser_of(options)
-        self._units = Units(model, self.generator, make=make)
+        if options.closed_form:
+            in_bits = Sliced(
+                weights=options.weights is Precision.BINARY,
+                activations=options.activations is Precision.BINARY,
+            )
+            self._units = Units(model, self.generator, make=in_bits, make_last=in_float32)
+            self._units.train_whole(apart=False)
+        else:
+            self._units = Units(model, self.generator, make=make)
         self._units.add_to(self._optimiser)
 
     def check_batch(self, batch_size: int) -> None:
@@ -93,6 +107,9 @@ class BackpropOnUnits(Algorithm[BackpropOptions], about=BACKPROP):
             for part in in_tiles(len(x), rows, apart=True):
                 self._pass(x[part], y[part], learner, weight=(part.stop - part.start) / len(x))
             learner.finish()
+            if not learner.at_once:
+                with phase("update"):
+                    self._units.settle()
 
     def _pass(self, x: torch.Tensor, y_N: torch.Tensor, learner: Learner, weight: float) -> None:
         """Forward and back with some rows, whose mean loss counts with ``weight``."""

@@ -174,6 +174,10 @@ class Block(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot be trained in turns")
 
+    def settle(self) -> None:
+        """Bring what depends on parameters up to date, after they were moved; nothing for most."""
+        return
+
     def in_turn(self) -> Iterator[tuple[str, torch.Tensor]]:
         """The parameters that are trained in a turn, with the names that a learner is given."""
         return iter(())

@@ -25,6 +25,8 @@ class Learner(ABC):
     def __init__(self, optimiser: Optimiser) -> None:
         self.optimiser = optimiser
 
+    at_once = True
+    """Whether what is taken is applied before ``take`` returns."""
     by_rows = False
     """Whether the gradient of a weight is to be made some rows at a time, in the update."""
 
@@ -75,6 +77,8 @@ class Learner(ABC):
 
 class Kept(Learner):
     """Gradients are summed over parts of the batch and applied in the end."""
+
+    at_once = False
 
     def __init__(self, optimiser: Optimiser) -> None:
         super().__init__(optimiser)

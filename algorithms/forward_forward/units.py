@@ -20,6 +20,9 @@ with n values of a class. ``goodness=relu_mean``, the mean of h itself, is Deepe
 unit, to its input at most; then the samples of its output are scaled to a mean square of 1 for the
 next unit.
 
+``weights=binary`` and ``activations=binary`` train the layers that TinyFoA trains, all of a unit at
+once (:mod:`trainfit.algorithms.tinyfoa.described.units` has their equations).
+
 Decisions. With ``passes=sequential`` batch normalisation sees right and wrong labels apart, and a
 unit that ends with it cannot tell them by their mean square: ``joint`` is the form for such nets.
 The score is the goodness of all units but the first. The classifier of the net is not used.
@@ -36,6 +39,7 @@ import torch
 
 from trainfit.algorithms.blocks.block import Pass, Statistics, Tape
 from trainfit.algorithms.blocks.learning import AtOnce
+from trainfit.algorithms.blocks.sliced.making import Sliced
 from trainfit.algorithms.contract import Algorithm, StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
 from trainfit.algorithms.forward_forward.labels import random_wrong_labels
@@ -54,6 +58,7 @@ from trainfit.algorithms.nets.units import Units, check_rows
 from trainfit.algorithms.numerics.losses import cross_entropy_error_
 from trainfit.algorithms.numerics.optimisers import optimiser_of
 from trainfit.algorithms.numerics.schedules import rate_factor
+from trainfit.algorithms.options import Precision
 from trainfit.algorithms.phases import Category, phase
 
 
@@ -77,7 +82,19 @@ class ForwardForwardOnUnits(Algorithm[ForwardForwardOptions], about=FORWARD_FORW
         _check_room(model, options.labels)
         self._optimiser = optimiser_of(options)
         has_plane = options.labels is Labels.PLANE
-        self._units = Units(model, self.generator, len(model.units) - 1, planes=int(has_plane))
+        in_bits = Sliced(
+            weights=options.weights is Precision.BINARY,
+            activations=options.activations is Precision.BINARY,
+        )
+        self._units = Units(
+            model,
+            self.generator,
+            len(model.units) - 1,
+            planes=int(has_plane),
+            make=in_bits if options.binarised else None,
+        )
+        if options.binarised:
+            self._units.train_whole(apart=True)
         self._units.add_to(self._optimiser)
         self._labelled = LabelledMaps(model, options.labels, options.label_scale, self.generator)
         self._objective = Objective(
@@ -222,8 +239,6 @@ def _refuse_options_of_layers(model: UnitNet, options: ForwardForwardOptions) ->
         "head_weight_decay",
         "peer",
         "init",
-        "weights",
-        "activations",
     ):
         if getattr(options, name) != defaults[name].default:
             raise ConfigurationError(

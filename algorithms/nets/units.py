@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from trainfit.algorithms.blocks.block import Chosen, Held, Pass, Statistics
+from trainfit.algorithms.blocks.block import NOTHING, Chosen, Flow, Held, Pass, Statistics, Turn
 from trainfit.algorithms.blocks.float32.chain import Chain, Maker
 from trainfit.algorithms.contract import StaticTensor
 from trainfit.algorithms.errors import ConfigurationError
@@ -29,6 +29,7 @@ class Units:
         count: How many of its units, from the first; None for all.
         planes: Channels that the input has beside those of a sample.
         make: Makes a block of a layer; by default in float32.
+        make_last: The same in the last unit of the net, the classifier; by default ``make``.
 
     Attributes:
         chains: The blocks of every unit, in order.
@@ -42,13 +43,17 @@ class Units:
         *,
         planes: int = 0,
         make: Maker | None = None,
+        make_last: Maker | None = None,
     ) -> None:
         self._model = model
+        makers = [make] * (len(model.units) - 1) + [make_last or make]
         channels, height, width = model.shape
         given = ((channels + planes, height, width), *model.given[1:])
         self.chains = [
-            Chain(unit.layers, shape, unit.name, generator, make)
-            for unit, shape in zip(model.units[:count], given[:count], strict=True)
+            Chain(unit.layers, shape, unit.name, generator, maker)
+            for unit, shape, maker in zip(
+                model.units[:count], given[:count], makers[:count], strict=True
+            )
         ]
 
     def held(self) -> Iterator[Held]:
@@ -57,10 +62,15 @@ class Units:
             yield from chain.held()
 
     def add_to(self, optimiser: Optimiser) -> None:
-        """Give every parameter that follows it its state."""
-        for each in self.held():
-            if each.category is Category.PARAMETERS and each.follows:
-                optimiser.add(each.name, each.tensor)
+        """Give every parameter that follows it its state; of blocks in turns those of the turn."""
+        for chain in self.chains:
+            trained = list(chain.in_turn()) or [
+                (each.name, each.tensor)
+                for each in chain.held()
+                if each.category is Category.PARAMETERS and each.follows
+            ]
+            for name, tensor in trained:
+                optimiser.add(name, tensor)
 
     def train_only(self, chosen: Chosen) -> int:
         """Train some parameters from now on; see :meth:`Block.train_only`.
@@ -77,6 +87,22 @@ class Units:
             self.chains[place].train_only(chosen, to_input=place > lowest, kept=kept)
             kept = self.chains[place].keeps_input
         return lowest
+
+    def train_whole(self, *, apart: bool) -> None:
+        """Train all of every unit but the classifier from now on; blocks are made for turns.
+
+        Args:
+            apart: No gradient goes from a unit to the one before, and what is given to it is
+                another tensor than that one's output.
+        """
+        flow = Flow(NOTHING)
+        for chain in self.chains[: len(self._model.units) - 1]:
+            flow = chain.enter_turn(Turn(0, 1), Flow(NOTHING) if apart else flow)
+
+    def settle(self) -> None:
+        """Bring what depends on parameters up to date, after they were moved."""
+        for chain in self.chains:
+            chain.settle()
 
     def static_tensors(self, optimiser: Optimiser) -> Iterator[StaticTensor]:
         """What the blocks hold, and the state of an optimiser."""

@@ -37,7 +37,7 @@ def pinned() -> Iterator[None]:
 
 @contextmanager
 def onednn(enabled: bool) -> Iterator[None]:
-    """oneDNN on or off inside the block, as before after it."""
+    """Have oneDNN on or off inside the block, as before after it."""
     before = torch._C._get_mkldnn_enabled()
     torch._C._set_mkldnn_enabled(enabled)  # the public switch also sets TF32, and warns about it
     try:

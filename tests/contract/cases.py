@@ -324,6 +324,9 @@ UNIT_OPTIONS = {
         {"update": "product", "momentum": 0.0, "weight_decay": 0.001},
         {"checkpoint": 2, "micro_batch": 4, "weight_decay": 0.001, "nesterov": True},
         {"loss": "binary_cross_entropy"},
+        {"weights": "binary", "activations": "binary"},
+        {"weights": "binary", "activations": "binary", "update": "product", "checkpoint": 2},
+        {"weights": "binary", "optimizer": "adam", "micro_batch": 5},
     ],
     "backprop_dai8": [
         {},
@@ -363,6 +366,8 @@ UNIT_OPTIONS = {
         {"labels": "channels"},
         {"labels": "channels", "goodness": "relu_mean", "optimizer": "adam"},
         {"labels": "channels", "goodness": "mean", "weight_decay": 0.001, "nesterov": True},
+        {"labels": "channels", "weights": "binary", "activations": "binary"},
+        {"weights": "binary", "passes": "joint", "goodness": "mean"},
     ],
     "local_head": [
         {},

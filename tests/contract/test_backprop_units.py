@@ -152,6 +152,6 @@ def test_a_single_sample_cannot_be_normalised(options, rows, words):
 
 def test_what_is_for_fully_connected_nets_is_refused():
     with pytest.raises(ConfigurationError, match="are for fully connected nets, 'lenet5-1x28x28"):
-        build_algorithm("backprop", "lenet5-1x28x28-10", {"weights": "binary"})
+        build_algorithm("backprop", "lenet5-1x28x28-10", {"slices": 2})
     with pytest.raises(ConfigurationError, match=r"dfa trains fully connected nets \(mlp-...\)"):
         build_algorithm("dfa", "lenet5-1x28x28-10", {})

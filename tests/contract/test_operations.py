@@ -56,8 +56,9 @@ def in_torch(name, options, model):
     """Whether even packed or INT8 operands meet in torch's float products."""
     if options.get("kernel") == "torch":
         return True
-    on_units = model.startswith("cnn-")
-    return name == "tinyfoa" and (on_units or bool({"tiles", "released"} & set(options.values())))
+    if model.startswith("cnn-"):
+        return name == "tinyfoa" or "binary" in options.values()
+    return name == "tinyfoa" and bool({"tiles", "released"} & set(options.values()))
 
 
 @pytest.mark.parametrize(("name", "options", "model"), ON_NETS, ids=ON_NETS_IDS)

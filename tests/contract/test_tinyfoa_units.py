@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from tests.builders import unit_net
+from tests.builders.binary_units import Binary, as_products_see_it
 from tests.builders.unit_net import through
 from tests.contract.cases import samples_for
 from trainfit.algorithms import ConfigurationError, build_algorithm
@@ -29,37 +30,8 @@ FORMS = [
 IDS = ["binary", "activations", "weights", "float"]
 
 
-class Binary(torch.autograd.Function):
-    """``s 1[u > 0]`` with the straight-through gradient ``1[0 < u < 1]``."""
-
-    @staticmethod
-    def forward(ctx, u):
-        ctx.save_for_backward(u)
-        return (u > 0) * u.clamp(min=0).mean()
-
-    @staticmethod
-    def backward(ctx, dy):
-        (u,) = ctx.saved_tensors
-        return dy * ((u > 0) & (u < 1))
-
-
 def held(algorithm):
     return {each.name: each.tensor for each in algorithm.static_tensors()}
-
-
-def as_products_see_it(algorithm):
-    """Parameters and statistics in float64, binary weights as signs times their scale."""
-    found = {}
-    for name, tensor in held(algorithm).items():
-        values = tensor.detach().double()
-        if name.endswith(".latent"):
-            signs = torch.where(values >= 0, 1.0, -1.0).double()
-            found[name.replace(".latent", ".weight")] = signs * values.abs().mean()
-        else:
-            found[name] = values
-    for name, values in found.items():
-        values.requires_grad_(name.endswith((".weight", ".bias", ".gain", ".shift")))
-    return found
 
 
 def gradients_of(algorithm, x, y):

@@ -135,6 +135,11 @@ class Chain(Block):
             self._first = len(self.blocks)
         return flow
 
+    def settle(self) -> None:
+        """All blocks."""
+        for block in self.blocks:
+            block.settle()
+
     def in_turn(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Those of all blocks."""
         for block in self.blocks:
@@ -218,6 +223,12 @@ class ResidualBlock(Block):
         if ways:
             self._of_sum = slice(min(w.start for w in ways), max(w.stop for w in ways))
         return Flow(self._of_sum)
+
+    def settle(self) -> None:
+        """Both ways."""
+        self.body.settle()
+        if self.past is not None:
+            self.past.settle()
 
     def in_turn(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Those of both ways."""

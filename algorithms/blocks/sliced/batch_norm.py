@@ -78,24 +78,26 @@ class SlicedBatchNorm(Block):
             n.sub_(_over(self._mean_C, n))
             scale_C = (self._variance_C + self._layer.epsilon).rsqrt_()
             return n.mul_(_over(scale_C.mul_(self._gain_C), n)).add_(_over(self._shift_C, n))
-        scale_C = self._normalise_(n)
+        scale_C = self._normalise_(n, way.statistics)
         if way.tape is None or self._wanted != self._every:
             if way.tape is not None:
                 way.keep(channels_of(n, self._every, self._wanted), scale_C)
             return n.mul_(_over(self._gain_C, n)).add_(_over(self._shift_C, n))
         way.keep(n, scale_C)
-        return torch.addcmul(_over(self._shift_C, n), n, _over(self._gain_C, n))
+        y = n * _over(self._gain_C, n)  # rounded as where there is no way back
+        return y.add_(_over(self._shift_C, n))
 
-    def _normalise_(self, n: torch.Tensor) -> torch.Tensor:
-        """By the statistics of the batch; returns ``1 / deviation``."""
+    def _normalise_(self, n: torch.Tensor, statistics: Statistics) -> torch.Tensor:
+        """By the statistics of the batch, which the running ones follow; ``1 / deviation``."""
         across, rows = [0, *range(2, n.dim())], n.numel() // n.shape[1]
         mean_C = n.mean(across)
         n.sub_(_over(mean_C, n))
         variance_C = channel_squares(n).mul_(1.0 / rows)
-        momentum = self._layer.momentum
-        self._mean_C.lerp_(mean_C, momentum)
-        unbiased = momentum * rows / max(rows - 1, 1)
-        self._variance_C.mul_(1.0 - momentum).add_(variance_C, alpha=unbiased)
+        if statistics is Statistics.BATCH:
+            momentum = self._layer.momentum
+            self._mean_C.lerp_(mean_C, momentum)
+            unbiased = momentum * rows / max(rows - 1, 1)
+            self._variance_C.mul_(1.0 - momentum).add_(variance_C, alpha=unbiased)
         variance_C.add_(self._layer.epsilon).rsqrt_()
         n.mul_(_over(variance_C, n))
         return variance_C
@@ -125,11 +127,16 @@ class SlicedBatchNorm(Block):
             ("gain", self._gain_C, dgain_W),
             ("shift", self._shift_C, dshift_W),
         ):
-            parameter = whole_C[self._rows]
-            learner.take(f"{self._name}.{label}", parameter, gradient_W[own])
-            if self._clips:
-                with phase("update"):
-                    parameter.clamp_(-1, 1)
+            learner.take(f"{self._name}.{label}", whole_C[self._rows], gradient_W[own])
+        if learner.at_once:
+            with phase("update"):
+                self.settle()
+
+    def settle(self) -> None:
+        """Clip what is trained, if the layers' weights are binary."""
+        if self._clips:
+            for whole_C in (self._gain_C, self._shift_C):
+                whole_C[self._rows].clamp_(-1, 1)
 
 
 def _over(values_C: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

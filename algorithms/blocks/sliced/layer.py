@@ -223,10 +223,15 @@ class SlicedLayer(Block):
             del dw
         if db is not None and self._bias is not None:
             learner.take(f"{self._name}.bias", self._bias[rows], db)
-        with phase("update"):
-            weight.follow()
-            if weight.binary and self._bias is not None:
-                self._bias[rows].clamp_(-1, 1)
+        if learner.at_once:
+            with phase("update"):
+                self.settle()
+
+    def settle(self) -> None:
+        """Clip what is trained of a binary layer, and write its signs and scale."""
+        self._weight.follow()
+        if self._weight.binary and self._bias is not None:
+            self._bias[self._weight.rows].clamp_(-1, 1)
 
     def _of_weight(self, dy: torch.Tensor, kept: _Map, own: slice, wanted: slice) -> torch.Tensor:
         """The gradient of some of the trained output channels' weights.

@@ -3,7 +3,8 @@
 A binary weight is read as ``s sign(W)`` with ``s = mean(abs(W))`` over all of the layer: RAM holds
 packed signs, s and, for the channels of the turn, the latent values W, which are clipped to [-1, 1]
 after each update. Those of all channels are in storage, and the trained ones are written back after
-their turn. A float weight is in RAM and is trained where it lies.
+their turn. If all channels are trained at once, all latent values are in RAM, and nothing else. A
+float weight is in RAM and is trained where it lies.
 
 Shape suffixes: O output channels, K weights of one of them, J trained ones, b bytes of packed bits.
 """
@@ -61,13 +62,17 @@ class SlicedWeight:
 
     def enter(self, rows: slice) -> None:
         """Write what was trained back, and train some output channels from now on."""
-        if self.binary:
+        if self._is_copied:
             self._whole[self.rows] = self.trained
-        self.rows, self.trained = rows, self._whole[rows]
-        if self.binary:
+        self.rows, self.trained, self._others = rows, self._whole[rows], 0.0
+        if self._is_copied:  # the share of all others in s does not change
             self.trained = self.trained.clone()
-            if rows != NOTHING:  # the share of all others in s, which does not change
-                self._others = abs_of_others(self._whole, self.trained)
+            self._others = abs_of_others(self._whole, self.trained)
+
+    @property
+    def _is_copied(self) -> bool:
+        """Whether what is trained is a copy of some latent values."""
+        return self.binary and self.rows not in (NOTHING, slice(0, len(self)))
 
     def read(self, rows: slice, factor: torch.Tensor | None = None) -> torch.Tensor:
         """What products see of some output channels: floats, a view, or signs times their scale.
@@ -93,13 +98,14 @@ class SlicedWeight:
         self._scale.copy_(total.mul_(1.0 / self._whole.numel()))
 
     def held(self) -> Iterator[Held]:
-        """A float weight; or packed signs, their scale, the trained values, and in storage all."""
+        """A float weight; or packed signs, their scale, and latent values, as far as trained."""
         parameters, name = Category.PARAMETERS, self._name
         if not self.binary:
             yield Held(f"{name}.weight", self._whole, parameters)
             return
-        yield Held(f"{name}.latent", self._whole, parameters, stored=True)
+        stored = self._is_copied or self.rows == NOTHING
+        yield Held(f"{name}.latent", self._whole, parameters, stored=stored)
         yield Held(f"{name}.packed", self._packed_Ob, parameters)
         yield Held(f"{name}.scale", self._scale, parameters)
-        if self.rows != NOTHING:
+        if self._is_copied:
             yield Held(f"{name}.slice", self.trained, parameters)
