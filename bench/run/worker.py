@@ -257,7 +257,10 @@ def preflight(job: Message, send: Send) -> None:
             algorithm = build(workload)
             algorithm.check_batch(workload.batch_size)
             if workload.pretrained is not None:
-                take_over(algorithm, build(before(workload, workload.pretrained)))
+                earlier = before(workload, workload.pretrained)
+                source = build(earlier)
+                source.check_batch(earlier.batch_size)
+                take_over(algorithm, source)
 
 
 @contextmanager

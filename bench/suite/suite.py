@@ -34,7 +34,7 @@ validation; ``trainfit tune`` chooses a rate by them, and writes into ``tuned`` 
 ``augment = "crop-flip"`` crops and mirrors the images of every batch at random before a step.
 
 ``pretrained = { algorithm = "backprop", epochs = 10, classes = [0, 1, 2] }`` starts from a net that
-was trained so before, in place of a new one.
+was trained so before, in place of a new one; ``batch_size`` is the workload's unless given there.
 
 Without ``measure``, memory, latency, energy and accuracy are measured. ``gradients`` and ``noise``
 look into the net when it is trained, and have to be named.

@@ -31,6 +31,7 @@ def before(workload: Workload, pretrained: Pretraining) -> Workload:
     changes = {
         "algorithm": pretrained.algorithm,
         "options": pretrained.options,
+        "batch_size": pretrained.batch_size or workload.batch_size,
         "epochs": pretrained.epochs,
         "evaluate_every": pretrained.epochs,
         "pretrained": None,

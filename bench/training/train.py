@@ -79,7 +79,8 @@ def fitted(workload: Workload, data: Dataset) -> Workload:
     if workload.augment is not None:
         check_images(data)
     if workload.pretrained is not None:
-        check_classes(data, workload.pretrained, workload.batch_size)
+        first = before(workload, workload.pretrained)
+        check_classes(data, workload.pretrained, first.batch_size)
     name = complete_name(workload.model, data.shape, data.classes)
     model = get_model(name)
     check_fits(
@@ -230,7 +231,7 @@ def _pretrained(
     several workloads of a run start from is trained once.
     """
     first = before(workload, pretrained)
-    shown = of_classes(data, pretrained, workload.batch_size)
+    shown = of_classes(data, pretrained, first.batch_size)
     path = None
     if state is not None:
         said = first.model_dump_json() + str(pretrained.classes)

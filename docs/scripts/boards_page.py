@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from generated_section import ROOT, Section, table
+from trainfit.algorithms import complete_name
 from trainfit.algorithms.errors import ConfigurationError
+from trainfit.bench.records.reading import read_records
 from trainfit.bench.records.schema import Workload
+from trainfit.bench.sizing.judged import Judged
 from trainfit.bench.sizing.largest import Dimension, reach
 from trainfit.bench.sizing.predicted_workload import predicted_workload
 from trainfit.bench.suite.workload_text import parse_workload
-from trainfit.hardware_profiles import Allocator, Device, device_names, load_device
+from trainfit.hardware_profiles import Allocator, Budgets, Device, device_names, load_device
 
 PAGE = ROOT / "docs" / "boards.md"
+LEARNED = ROOT / "results" / "runs" / "cifar10-sparse-update"
+THREE = ("nrf52840", "stm32f746", "stm32h743")
 
 NETS = (
     "lenet5-1x28x28-10",
@@ -74,5 +81,42 @@ def tables() -> str:
     return "\n\n".join(f"### `{net}`\n\n{net_table(net)}" for net in NETS)
 
 
+def learned(run: Path = LEARNED) -> str:
+    """What a net learned by rules in batches, and what they need with one sample a step."""
+    heads = (f"{name} {(load_device(name).usable_ram_bytes or 0) // 1024}" for name in THREE)
+    head = " | ".join(["rule", "RAM, batch 1", *heads, "test accuracy %, batch 32"])
+    return table(head, _learned(run))
+
+
+def _learned(run: Path) -> Iterator[list[str]]:
+    for record in read_records(run):
+        if record.accuracy is None or record.accuracy.test_accuracy is None:
+            continue
+        workload = record.workload
+        shape, classes = (3, 32, 32), 10  # of CIFAR-10, which need not be here
+        model = complete_name(workload.model, shape, classes)
+        on_board = {} if "layers" not in workload.options else {"frozen": "flash"}
+        changes = {"model": model, "batch_size": 1, "options": workload.options | on_board}
+        form = predicted_workload(workload.model_copy(update=changes))
+        fits = (Judged.on(form, load_device(name), Budgets()).fits for name in THREE)
+        wanted = {key: value for key, value in workload.options.items() if key in _TOLD}
+        options = ",".join(f"{key}={value}" for key, value in sorted(wanted.items()))
+        yield [
+            f"`{workload.algorithm}[{options}]`" if options else f"`{workload.algorithm}`",
+            f"{form.planned.ram_bytes / 1024:,.1f}",
+            *("fits" if each else "-" for each in fits),
+            f"{100 * record.accuracy.test_accuracy:.1f}",
+        ]
+
+
+_TOLD = {"biases", "frozen", "layers", "momentum"}
+"""Options that matter for memory."""
+
+SECTIONS = (Section(PAGE, "boards", tables), Section(PAGE, "learned", learned))
+
+
 if __name__ == "__main__":
-    sys.exit(Section(PAGE, "boards", tables).main(__doc__))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, 1 if outdated")
+    check = parser.parse_args().check
+    sys.exit(max(section.rewrite(check=check) for section in SECTIONS))

@@ -109,7 +109,7 @@ def _named(algorithm: str, options: dict[str, Any]) -> str:
 class Pretraining(Block):
     """What a net has learned before the workload's rule goes on with it.
 
-    Model, data, batch size, seed and augmentation are the workload's.
+    Model, data, seed and augmentation are the workload's.
     """
 
     algorithm: str
@@ -118,13 +118,16 @@ class Pretraining(Block):
     """Passes over the training data, of every stage."""
     classes: list[Count] | None = Field(default=None, min_length=1)
     """Only samples of these classes were shown; None for all."""
+    batch_size: int | None = Field(default=None, ge=1, le=LARGEST_INTEGER)
+    """Samples per step; None for the workload's."""
 
     @property
     def label(self) -> str:
-        """How a person names it: ``after 10 passes of backprop[lr=0.1] on classes 0,1,2``."""
+        """How a person names it: ``after 10 passes of backprop[lr=0.1] b32 on classes 0,1,2``."""
+        batch = "" if self.batch_size is None else f" b{self.batch_size}"
         shown = "" if self.classes is None else f" on classes {','.join(map(str, self.classes))}"
         passes = "1 pass" if self.epochs == 1 else f"{self.epochs} passes"
-        return f"after {passes} of {_named(self.algorithm, self.options)}{shown}"
+        return f"after {passes} of {_named(self.algorithm, self.options)}{batch}{shown}"
 
 
 class Workload(Block):

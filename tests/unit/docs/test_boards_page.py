@@ -26,6 +26,10 @@ def test_rows_of_the_page_are_current(net: str) -> None:
     assert row in section.splitlines()
 
 
+def test_what_was_learned_is_current() -> None:
+    assert f"\n\n{boards_page.learned()}\n\n" in boards_page.PAGE.read_text("utf-8")
+
+
 def test_every_net_has_all_rules() -> None:
     text = boards_page.PAGE.read_text("utf-8")
     assert all(f"### `{net}`\n" in text for net in boards_page.NETS)

@@ -85,6 +85,21 @@ def test_what_two_workloads_start_from_is_trained_once(tmp_path: Path) -> None:
     assert other.accuracy.curve != one.accuracy.curve
 
 
+def test_what_comes_before_has_batches_of_its_own(tmp_path: Path) -> None:
+    """A device takes a sample at a time; what it starts from was trained elsewhere."""
+    by_itself, _ = trained(tuning(), tmp_path / "01.pt")
+    one = tuning(batch_size=1, epochs=1, pretrained=FIRST | {"batch_size": tuning().batch_size})
+
+    found, heard = trained(one, tmp_path / "02.pt")
+
+    assert heard == ["accuracy 1/1"]  # it starts from the same file
+    assert found.accuracy.curve
+    assert by_itself.accuracy.curve
+    assert found.accuracy.curve[0] == by_itself.accuracy.curve[0]
+    assert one.pretrained is not None
+    assert f" b{tuning().batch_size} on classes 0,1,2" in one.pretrained.label
+
+
 def test_a_training_that_was_cut_off_does_not_begin_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
