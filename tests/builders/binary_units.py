@@ -23,6 +23,18 @@ class Binary(torch.autograd.Function):
         return dy * ((u > 0) & (u < 1))
 
 
+def without_ties(algorithm: Algorithm[Any]) -> None:
+    """Move shifts and biases from 0.
+
+    Sums of signs with one scale may be exactly as large as their mean; at a shift of 0 the last bit
+    of a float32 then decides whether such a unit is on, and so the processor.
+    """
+    draws = torch.Generator().manual_seed(5)
+    for each in algorithm.static_tensors():
+        if each.name.endswith((".shift", ".bias")):
+            each.tensor.copy_(torch.rand(each.tensor.shape, generator=draws) * 0.4 - 0.2)
+
+
 def as_products_see_it(algorithm: Algorithm[Any]) -> dict[str, torch.Tensor]:
     """Parameters and statistics in float64, binary weights as signs times their scale."""
     found = {}
